@@ -1,0 +1,325 @@
+/*
+ * commbox: updates a customer's record in CommBox, POST /users/{USER_ID}.
+ *
+ * The call, in C:
+ *
+ *     commbox_client *client = commbox_client_new("my-api-key", NULL);
+ *     int32_t code = commbox_update_user_json(client, 94382332, "{\"FirstName\": \"John\"}", NULL);
+ *     if (code != COMMBOX_OK) fprintf(stderr, "%s\n", commbox_last_error());
+ *     commbox_client_free(client);
+ *
+ * Text        NUL-terminated UTF-8, in and out. What goes in is copied. What comes out is const and
+ *             belongs to the library, or is a char * that the caller frees with
+ *             commbox_string_free(), never with free().
+ *
+ * Handles     commbox_client * and commbox_user * are tokens, not addresses: never dereferenced, by
+ *             nobody. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
+ *             Each is freed once, with the function of its type; freeing NULL does nothing.
+ *
+ * Errors      Functions that return int32_t return a code: 0 is COMMBOX_OK; negative codes come from
+ *             this side; from 100 up the server answered, and the code is the HTTP status. Functions
+ *             that return a pointer return NULL on failure. Output parameters are written on every
+ *             path: NULL on failure. commbox_last_error() tells this thread's last failure in a
+ *             sentence, commbox_last_error_json() everything that is known. No function prints,
+ *             exits, or lets a panic out. 1 to 99 are kept for outcomes that are no errors; codes
+ *             may be added, so treat one that is not listed here by its sign.
+ *
+ * Accessors   commbox_last_error(), commbox_last_error_json(), commbox_version(),
+ *             commbox_abi_version() and commbox_string_free() leave the last error as it is. Every
+ *             other function sets it, or clears it where it succeeds.
+ *
+ * Threads     Every function may be called from any thread at any time, also with the same handle.
+ *             The last error is each thread's own. The library has no threads of its own, apart
+ *             from one that lasts as long as a name lookup.
+ *
+ * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
+ *             they go to the configured host only.
+ *
+ * The API's facts (fields, limits, replies) are those of the vendor's OpenAPI document, version 2.07.
+ *
+ * Made by cbindgen from src/ffi: change it there. Licence: MIT.
+ */
+
+
+#ifndef COMMBOX_H
+#define COMMBOX_H
+
+#include <stdint.h>
+
+/**
+ * What commbox_abi_version() returns for the library that this header belongs to.
+ */
+#define COMMBOX_ABI_VERSION 1
+
+/**
+ * The call succeeded.
+ */
+#define COMMBOX_OK 0
+
+/**
+ * NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
+ */
+#define COMMBOX_INVALID_ARGUMENT -1
+
+/**
+ * A client or user that was never made, or is already freed.
+ */
+#define COMMBOX_INVALID_HANDLE -2
+
+/**
+ * Options that are not a JSON object, name an unknown key, or leave a bound.
+ */
+#define COMMBOX_INVALID_OPTIONS -3
+
+/**
+ * The user is not what the API takes. Nothing was sent.
+ */
+#define COMMBOX_INVALID_USER -4
+
+/**
+ * Name lookup, connect, proxy, or a connection that broke.
+ */
+#define COMMBOX_CONNECTION -5
+
+/**
+ * The certificate or the TLS handshake.
+ */
+#define COMMBOX_TLS -6
+
+/**
+ * The time allowed has passed.
+ */
+#define COMMBOX_TIMEOUT -7
+
+/**
+ * The call was cancelled. No function of this version returns it.
+ */
+#define COMMBOX_CANCELLED -8
+
+/**
+ * An answer that is not the documented JSON, or is larger than 1 MiB.
+ */
+#define COMMBOX_BAD_RESPONSE -9
+
+/**
+ * A bug of this library was caught. The client stays usable.
+ */
+#define COMMBOX_INTERNAL -10
+
+/**
+ * The server did not take the fields or their values.
+ */
+#define COMMBOX_BAD_REQUEST 400
+
+/**
+ * The API key is wrong, expired, or not allowed to do this.
+ */
+#define COMMBOX_UNAUTHORIZED 401
+
+/**
+ * No user has this id.
+ */
+#define COMMBOX_NOT_FOUND 404
+
+/**
+ * Too many requests in a short time.
+ */
+#define COMMBOX_RATE_LIMITED 429
+
+/**
+ * The server failed.
+ */
+#define COMMBOX_SERVER_ERROR 500
+
+/**
+ * The server does not support the call.
+ */
+#define COMMBOX_NOT_IMPLEMENTED 501
+
+/**
+ * A client: one API key, one set of options, connections that stay open between calls. A handle.
+ */
+typedef struct commbox_client commbox_client;
+
+/**
+ * A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
+ */
+typedef struct commbox_user commbox_user;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
+ */
+const char *commbox_version(void);
+
+/**
+ * The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
+ * that was compiled before would break; compare it where the library is loaded at run time. An accessor.
+ */
+uint32_t commbox_abi_version(void);
+
+/**
+ * Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
+ * best: its threads then share its connections.
+ *
+ * @param api_key       The key that CommBox issued, without the word "Bearer". Copied.
+ * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied. An unknown key is an error
+ *                      that names the nearest known one; null keeps a default.
+ *
+ * | key | default | meaning |
+ * | --- | --- | --- |
+ * | `base_url` | `"https://api.commbox.io"` | may have a path prefix; `http` only to loopback unless `allow_http` |
+ * | `allow_http` | `false` | allow `http` to any host: key and data then travel in the clear |
+ * | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
+ * | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
+ * | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
+ * | `max_retries` | 3 | 0 to 100; (*) |
+ * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | 1 to 86400000, the cap not below the base; (*) |
+ * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; (*) |
+ * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
+ * | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
+ * | `dns_ttl_ms` | 60000 | 0 to 86400000; (*) |
+ * | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
+ * | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
+ * | `validate` | `true` | check the user before it is sent |
+ * | `user_agent` | `null` | appended to `commbox/<version>` |
+ *
+ * (*) Checked and kept, but not acted on in this version: a call makes one attempt.
+ *
+ * @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
+ *         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
+ */
+commbox_client *commbox_client_new(const char *api_key,
+                                   const char *options_json);
+
+/**
+ * Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
+ *
+ * @param client  The client. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ *                commbox_last_error_json(), and nothing happens.
+ */
+void commbox_client_free(commbox_client *client);
+
+/**
+ * Puts another API key in the place of the client's present one. It takes effect for every attempt that starts from
+ * now on, on any thread.
+ *
+ * @param client   The client.
+ * @param api_key  The new key. Copied.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present key then stays.
+ */
+int32_t commbox_client_set_api_key(commbox_client *client,
+                                   const char *api_key);
+
+/**
+ * Updates one user: `POST /users/{user_id}`. It waits for the answer, at most `total_timeout_ms`.
+ *
+ * @param client         The client. Any number of threads may call with the same one.
+ * @param user_id        The number that CommBox gave the user: 1 or more.
+ * @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
+ *                       it is written. Checked first, unless `validate` is off: `UniqueId` (at most 50 characters),
+ *                       `FirstName`, `LastName`, `Phone1`, `Phone2` (100), `Email` (255) and `Remarks` are strings
+ *                       or null; `Content`, which holds the custom fields, is an object; a name that differs from
+ *                       one of these only in case is refused. Other names pass. All problems come in one message.
+ * @param response_json  Receives the server's reply as it came, to be freed with commbox_string_free(); NULL on
+ *                       failure. The parameter itself may be NULL.
+ * @return #COMMBOX_OK when the server confirmed the update; an HTTP status from 100 up when it answered otherwise;
+ *         else a negative code. `delivery` in commbox_last_error_json() tells whether the update may have arrived.
+ */
+int32_t commbox_update_user_json(commbox_client *client,
+                                 int64_t user_id,
+                                 const char *user_json,
+                                 char **response_json);
+
+/**
+ * A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
+ * and lengths, never the API key or a value of the user.
+ *
+ * @return The sentence, or "" where the last call succeeded; never NULL. It belongs to the library and is valid
+ *         until this thread's next call that is not an accessor.
+ */
+const char *commbox_last_error(void);
+
+/**
+ * Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
+ * not known is null.
+ *
+ * - `code`, `name`: the code, as a number and as a word (`"rate_limited"`, `"timeout"`)
+ * - `message`: the sentence of commbox_last_error()
+ * - `http_status`: of the server's answer, where a status line came
+ * - `description`, `response_time`: the server's own words, as in the documented reply
+ * - `retry_after_ms`: how long the server asks to wait, in milliseconds
+ * - `attempts`: how often the update was tried
+ * - `elapsed_ms`: how long the call took, in milliseconds
+ * - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
+ *   came) or `"answered"`
+ * - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
+ *
+ * @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
+ */
+const char *commbox_last_error_json(void);
+
+/**
+ * Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
+ * commbox_user_to_json(). It leaves the last error as it is.
+ *
+ * @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
+ */
+void commbox_string_free(char *text);
+
+/**
+ * Makes a user without fields.
+ *
+ * @return The user, to be freed with commbox_user_free(); NULL on failure.
+ */
+commbox_user *commbox_user_new(void);
+
+/**
+ * Sets a field, such as `FirstName`. A field that was set before is overridden. Limits and near misses are checked
+ * by commbox_update_user_json().
+ *
+ * @param user   The user.
+ * @param name   The field's name, case-sensitive. Not "" and not `Content`. Copied.
+ * @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+ */
+int32_t commbox_user_set(commbox_user *user,
+                         const char *name,
+                         const char *value);
+
+/**
+ * Sets a custom field, as `Content` holds it. A field that was set before is overridden.
+ *
+ * @param user   The user.
+ * @param name   The field's "Unique Name" of the Custom Fields module, case-sensitive. Not "". Copied.
+ * @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+ */
+int32_t commbox_user_set_custom(commbox_user *user,
+                                const char *name,
+                                const char *value);
+
+/**
+ * The body for commbox_update_user_json(): `{"data": {…}}` with the fields in the order they were first set.
+ *
+ * @param user  The user; it stays as it is.
+ * @return The JSON, to be freed with commbox_string_free(); NULL on failure.
+ */
+char *commbox_user_to_json(commbox_user *user);
+
+/**
+ * Frees a user.
+ *
+ * @param user  The user. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ *              commbox_last_error_json(), and nothing happens.
+ */
+void commbox_user_free(commbox_user *user);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* COMMBOX_H */

@@ -1,0 +1,305 @@
+//! What went wrong: a kind with a stable code, a sentence for people, and everything known as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How much of a server's body an error carries, in bytes.
+const RESPONSE_LIMIT: usize = 4096;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure an [`Error`] is. Codes are append-only and the same in every language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument that no call could use: a user id below 1, an API key with a blank.
+    InvalidArgument,
+    /// A handle of the C interface that was never made or is already freed.
+    InvalidHandle,
+    /// Options that are not JSON, name an unknown key or leave a bound.
+    InvalidOptions,
+    /// A user that the API does not take; nothing was sent.
+    InvalidUser,
+    /// Name lookup, connect, proxy, or a connection that broke.
+    Connection,
+    /// The certificate or the TLS handshake.
+    Tls,
+    /// The time allowed has passed.
+    Timeout,
+    /// The caller cancelled or interrupted the call.
+    Cancelled,
+    /// An answer that is not the documented JSON, or larger than 1 MiB.
+    BadResponse,
+    /// A bug of this library; the client stays usable.
+    Internal,
+    /// The server answered with this HTTP status, or with a reply that names this status.
+    Http(u16),
+}
+
+impl ErrorKind {
+    /// The code of the C interface: negative for this side, the HTTP status for the server's.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::InvalidArgument => -1,
+            Self::InvalidHandle => -2,
+            Self::InvalidOptions => -3,
+            Self::InvalidUser => -4,
+            Self::Connection => -5,
+            Self::Tls => -6,
+            Self::Timeout => -7,
+            Self::Cancelled => -8,
+            Self::BadResponse => -9,
+            Self::Internal => -10,
+            Self::Http(status) => status as i32,
+        }
+    }
+
+    /// The code as a word, as it stands in the error JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::InvalidHandle => "invalid_handle",
+            Self::InvalidOptions => "invalid_options",
+            Self::InvalidUser => "invalid_user",
+            Self::Connection => "connection",
+            Self::Tls => "tls",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::BadResponse => "bad_response",
+            Self::Internal => "internal",
+            Self::Http(400) => "bad_request",
+            Self::Http(401) => "unauthorized",
+            Self::Http(404) => "not_found",
+            Self::Http(429) => "rate_limited",
+            Self::Http(501) => "not_implemented",
+            Self::Http(300..=399) => "redirect",
+            Self::Http(400..=499) => "client_error",
+            Self::Http(_) => "server_error",
+        }
+    }
+}
+
+/// Whether the update reached the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Not one byte of the request left this process.
+    NotSent,
+    /// Bytes of the request may have arrived, and no full answer came.
+    Unknown,
+    /// The server answered.
+    Answered,
+}
+
+/// What the server said along with an error.
+#[derive(Default)]
+pub(crate) struct Answer {
+    pub(crate) http_status: Option<u16>,
+    pub(crate) description: Option<String>,
+    pub(crate) response_time: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) response: Option<String>,
+}
+
+/// Why a call failed, and how far it had come.
+///
+/// The message names fields and lengths. It never holds the API key or a value of the user; what the server itself
+/// wrote is only in [`description`](Self::description) and [`response`](Self::response), which `Debug` leaves out.
+#[derive(thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    delivery: Delivery,
+    attempts: u32,
+    elapsed: Duration,
+    answer: Box<Answer>,
+}
+
+impl Error {
+    /// An error of this side, before anything was sent.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            delivery: Delivery::NotSent,
+            attempts: 0,
+            elapsed: Duration::ZERO,
+            answer: Box::default(),
+        }
+    }
+
+    pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    pub(crate) fn with_answer(mut self, answer: Answer) -> Self {
+        self.answer = Box::new(answer);
+        self
+    }
+
+    pub(crate) fn with_effort(mut self, attempts: u32, elapsed: Duration) -> Self {
+        self.attempts = attempts;
+        self.elapsed = elapsed;
+        self
+    }
+
+    /// The kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The HTTP status, where a status line came.
+    #[must_use]
+    pub fn http_status(&self) -> Option<u16> {
+        self.answer.http_status
+    }
+
+    /// The `description` of the server's reply.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.answer.description.as_deref()
+    }
+
+    /// The `response_time` of the server's reply, as it came.
+    #[must_use]
+    pub fn response_time(&self) -> Option<&str> {
+        self.answer.response_time.as_deref()
+    }
+
+    /// How long the server asks to wait (`Retry-After`).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.answer.retry_after
+    }
+
+    /// The server's body, cut at 4 KiB.
+    #[must_use]
+    pub fn response(&self) -> Option<&str> {
+        self.answer.response.as_deref()
+    }
+
+    /// Whether the update reached the server.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// How many times the update was tried.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How long the call took.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// Everything known, as the JSON object of `commbox_last_error_json`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let report = Report {
+            code: self.kind.code(),
+            name: self.kind.name(),
+            message: &self.message,
+            http_status: self.http_status(),
+            description: self.description(),
+            response_time: self.response_time(),
+            retry_after_ms: self.retry_after().map(millis),
+            attempts: self.attempts,
+            elapsed_ms: millis(self.elapsed),
+            delivery: self.delivery,
+            response: self.response(),
+        };
+        // Strings and numbers only, so this cannot fail.
+        serde_json::to_string(&report).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("http_status", &self.answer.http_status)
+            .field("delivery", &self.delivery)
+            .field("attempts", &self.attempts)
+            .field("elapsed", &self.elapsed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    code: i32,
+    name: &'a str,
+    message: &'a str,
+    http_status: Option<u16>,
+    description: Option<&'a str>,
+    response_time: Option<&'a str>,
+    retry_after_ms: Option<u64>,
+    attempts: u32,
+    elapsed_ms: u64,
+    delivery: Delivery,
+    response: Option<&'a str>,
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A server's body as an error carries it: text, at most 4 KiB, cut between characters; none where it is empty.
+pub(crate) fn excerpt(body: &[u8]) -> Option<String> {
+    let mut text = String::from_utf8_lossy(body.get(..RESPONSE_LIMIT + 4).unwrap_or(body)).into_owned();
+    let mut end = RESPONSE_LIMIT.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_every_member_and_null_for_what_is_absent() {
+        let error = Error::new(ErrorKind::Timeout, "too late").with_delivery(Delivery::Unknown);
+        assert_eq!(
+            error.to_json(),
+            r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null}"#
+        );
+    }
+
+    #[test]
+    fn debug_leaves_out_what_the_server_wrote() {
+        let error = Error::new(ErrorKind::Http(400), "refused").with_answer(Answer {
+            http_status: Some(400),
+            description: Some("canary".into()),
+            response: Some("canary".into()),
+            ..Answer::default()
+        });
+        assert!(!format!("{error:?}{error}").contains("canary"));
+        assert!(error.to_json().contains("canary"));
+    }
+
+    #[test]
+    fn excerpt_cuts_between_characters() {
+        assert_eq!(excerpt(b""), None);
+        let long = "é".repeat(4000);
+        assert_eq!(excerpt(long.as_bytes()).map(|text| text.len()), Some(4096));
+        let odd = format!("x{long}");
+        assert_eq!(excerpt(odd.as_bytes()).map(|text| text.len()), Some(4095));
+        assert_eq!(excerpt(&[b'a', 0xff]).as_deref(), Some("a\u{fffd}"));
+    }
+}

@@ -1,0 +1,125 @@
+//! The client in C.
+
+use std::ffi::c_char;
+
+use crate::client::Client;
+use crate::ffi::handle::Table;
+use crate::ffi::{code, guard, last_error, text};
+use crate::options::Options;
+
+/// A client: one API key, one set of options, connections that stay open between calls. A handle.
+#[allow(non_camel_case_types)]
+pub struct commbox_client {
+    _opaque: (),
+}
+
+static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_client_new");
+
+/// Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
+/// best: its threads then share its connections.
+///
+/// @param api_key       The key that CommBox issued, without the word "Bearer". Copied.
+/// @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied. An unknown key is an error
+///                      that names the nearest known one; null keeps a default.
+///
+/// | key | default | meaning |
+/// | --- | --- | --- |
+/// | `base_url` | `"https://api.commbox.io"` | may have a path prefix; `http` only to loopback unless `allow_http` |
+/// | `allow_http` | `false` | allow `http` to any host: key and data then travel in the clear |
+/// | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
+/// | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
+/// | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
+/// | `max_retries` | 3 | 0 to 100; (*) |
+/// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | 1 to 86400000, the cap not below the base; (*) |
+/// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; (*) |
+/// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
+/// | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
+/// | `dns_ttl_ms` | 60000 | 0 to 86400000; (*) |
+/// | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
+/// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
+/// | `validate` | `true` | check the user before it is sent |
+/// | `user_agent` | `null` | appended to `commbox/<version>` |
+///
+/// (*) Checked and kept, but not acted on in this version: a call makes one attempt.
+///
+/// @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
+///         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_client_new(
+    api_key: *const c_char,
+    options_json: *const c_char,
+) -> *mut commbox_client {
+    let made = guard(|| {
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        let (api_key, options) =
+            unsafe { (text::required(api_key, "api_key")?, text::optional(options_json, "options_json")?) };
+        let options = match options {
+            None | Some("") => Options::default(),
+            Some(json) => Options::from_json(json)?,
+        };
+        CLIENTS.insert(Client::new(api_key, &options)?)
+    });
+    last_error::explain_null();
+    made.unwrap_or(std::ptr::null_mut())
+}
+
+/// Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
+///
+/// @param client  The client. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+///                commbox_last_error_json(), and nothing happens.
+#[no_mangle]
+pub extern "C" fn commbox_client_free(client: *mut commbox_client) {
+    code(|| CLIENTS.remove(client));
+}
+
+/// Puts another API key in the place of the client's present one. It takes effect for every attempt that starts from
+/// now on, on any thread.
+///
+/// @param client   The client.
+/// @param api_key  The new key. Copied.
+/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present key then stays.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client, api_key: *const c_char) -> i32 {
+    code(|| {
+        let client = CLIENTS.get(client)?;
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        client.set_api_key(unsafe { text::required(api_key, "api_key") }?)
+    })
+}
+
+/// Updates one user: `POST /users/{user_id}`. It waits for the answer, at most `total_timeout_ms`.
+///
+/// @param client         The client. Any number of threads may call with the same one.
+/// @param user_id        The number that CommBox gave the user: 1 or more.
+/// @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
+///                       it is written. Checked first, unless `validate` is off: `UniqueId` (at most 50 characters),
+///                       `FirstName`, `LastName`, `Phone1`, `Phone2` (100), `Email` (255) and `Remarks` are strings
+///                       or null; `Content`, which holds the custom fields, is an object; a name that differs from
+///                       one of these only in case is refused. Other names pass. All problems come in one message.
+/// @param response_json  Receives the server's reply as it came, to be freed with commbox_string_free(); NULL on
+///                       failure. The parameter itself may be NULL.
+/// @return #COMMBOX_OK when the server confirmed the update; an HTTP status from 100 up when it answered otherwise;
+///         else a negative code. `delivery` in commbox_last_error_json() tells whether the update may have arrived.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_update_user_json(
+    client: *mut commbox_client,
+    user_id: i64,
+    user_json: *const c_char,
+    response_json: *mut *mut c_char,
+) -> i32 {
+    if !response_json.is_null() {
+        // SAFETY: not NULL, so by contract it may be written; unaligned, for C callers can get that wrong.
+        unsafe { response_json.write_unaligned(std::ptr::null_mut()) };
+    }
+    code(|| {
+        let client = CLIENTS.get(client)?;
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        let user_json = unsafe { text::required(user_json, "user_json") }?;
+        let reply = client.update_user_json(user_id, user_json)?;
+        if !response_json.is_null() {
+            // SAFETY: as above.
+            unsafe { response_json.write_unaligned(text::c_string(&reply).into_raw()) };
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,56 @@
+//! The constants of the C interface. Codes are append-only.
+
+use crate::error::ErrorKind;
+
+/// What commbox_abi_version() returns for the library that this header belongs to.
+pub const COMMBOX_ABI_VERSION: u32 = 1;
+
+/// The call succeeded.
+pub const COMMBOX_OK: i32 = 0;
+/// NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
+pub const COMMBOX_INVALID_ARGUMENT: i32 = -1;
+/// A client or user that was never made, or is already freed.
+pub const COMMBOX_INVALID_HANDLE: i32 = -2;
+/// Options that are not a JSON object, name an unknown key, or leave a bound.
+pub const COMMBOX_INVALID_OPTIONS: i32 = -3;
+/// The user is not what the API takes. Nothing was sent.
+pub const COMMBOX_INVALID_USER: i32 = -4;
+/// Name lookup, connect, proxy, or a connection that broke.
+pub const COMMBOX_CONNECTION: i32 = -5;
+/// The certificate or the TLS handshake.
+pub const COMMBOX_TLS: i32 = -6;
+/// The time allowed has passed.
+pub const COMMBOX_TIMEOUT: i32 = -7;
+/// The call was cancelled. No function of this version returns it.
+pub const COMMBOX_CANCELLED: i32 = -8;
+/// An answer that is not the documented JSON, or is larger than 1 MiB.
+pub const COMMBOX_BAD_RESPONSE: i32 = -9;
+/// A bug of this library was caught. The client stays usable.
+pub const COMMBOX_INTERNAL: i32 = -10;
+
+/// The server did not take the fields or their values.
+pub const COMMBOX_BAD_REQUEST: i32 = 400;
+/// The API key is wrong, expired, or not allowed to do this.
+pub const COMMBOX_UNAUTHORIZED: i32 = 401;
+/// No user has this id.
+pub const COMMBOX_NOT_FOUND: i32 = 404;
+/// Too many requests in a short time.
+pub const COMMBOX_RATE_LIMITED: i32 = 429;
+/// The server failed.
+pub const COMMBOX_SERVER_ERROR: i32 = 500;
+/// The server does not support the call.
+pub const COMMBOX_NOT_IMPLEMENTED: i32 = 501;
+
+// The header needs literals; the core has the codes. They cannot part ways and compile.
+const _: () = {
+    assert!(ErrorKind::InvalidArgument.code() == COMMBOX_INVALID_ARGUMENT);
+    assert!(ErrorKind::InvalidHandle.code() == COMMBOX_INVALID_HANDLE);
+    assert!(ErrorKind::InvalidOptions.code() == COMMBOX_INVALID_OPTIONS);
+    assert!(ErrorKind::InvalidUser.code() == COMMBOX_INVALID_USER);
+    assert!(ErrorKind::Connection.code() == COMMBOX_CONNECTION);
+    assert!(ErrorKind::Tls.code() == COMMBOX_TLS);
+    assert!(ErrorKind::Timeout.code() == COMMBOX_TIMEOUT);
+    assert!(ErrorKind::Cancelled.code() == COMMBOX_CANCELLED);
+    assert!(ErrorKind::BadResponse.code() == COMMBOX_BAD_RESPONSE);
+    assert!(ErrorKind::Internal.code() == COMMBOX_INTERNAL);
+};

@@ -1,0 +1,163 @@
+//! Tokens: what C holds in the place of pointers. They are looked up and never dereferenced, so a token that is NULL,
+//! freed, freed twice or made up is an error and nothing worse.
+
+use std::ffi::c_void;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ffi::last_error;
+
+/// From the low end: what the token is for, the slot's index, the slot's generation.
+const KIND_BITS: u32 = 2;
+const INDEX_BITS: u32 = if usize::BITS >= 64 { 24 } else { 14 };
+const GENERATION_BITS: u32 = usize::BITS - KIND_BITS - INDEX_BITS;
+const LAST_INDEX: usize = (1 << INDEX_BITS) - 1;
+const LAST_GENERATION: usize = (1 << GENERATION_BITS) - 1;
+
+/// A table of live objects of one kind. The one piece of global state.
+pub(crate) struct Table<T> {
+    kind: usize,
+    name: &'static str,
+    maker: &'static str,
+    slots: RwLock<Slots<T>>,
+}
+
+struct Slots<T> {
+    all: Vec<Slot<T>>,
+    free: Vec<usize>,
+}
+
+struct Slot<T> {
+    generation: usize,
+    object: Option<Arc<T>>,
+}
+
+impl<T> Table<T> {
+    /// `kind` is 1 to 3 and each table's own, so that a token for one is never one for another, nor NULL.
+    pub(crate) const fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
+        Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
+    }
+
+    /// Keeps `object` and returns its token.
+    pub(crate) fn insert<C>(&self, object: T) -> Result<*mut C> {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let index = slots.free.pop().unwrap_or(slots.all.len());
+        if index == slots.all.len() {
+            if index > LAST_INDEX {
+                let why = format!("{} {}s are live; free those that are no longer used", LAST_INDEX + 1, self.name);
+                return Err(Error::new(ErrorKind::InvalidHandle, why));
+            }
+            slots.all.push(Slot { generation: 0, object: None });
+        }
+        let Some(slot) = slots.all.get_mut(index) else {
+            return Err(Error::new(ErrorKind::Internal, "the table of handles is inconsistent"));
+        };
+        slot.generation += 1;
+        slot.object = Some(Arc::new(object));
+        let token = (((slot.generation << INDEX_BITS) | index) << KIND_BITS) | self.kind;
+        Ok(token as *mut C)
+    }
+
+    /// The object of a token. It lives as long as its caller uses it, even when the token is freed meanwhile.
+    pub(crate) fn get<C>(&self, token: *const C) -> Result<Arc<T>> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let found = self.parts(token).and_then(|(index, generation)| {
+            let slot = slots.all.get(index).filter(|slot| slot.generation == generation)?;
+            slot.object.clone()
+        });
+        drop(slots);
+        found.ok_or_else(|| self.invalid(token.cast()))
+    }
+
+    /// Takes an object out and makes its token void. NULL is fine.
+    pub(crate) fn remove<C>(&self, token: *mut C) -> Result<()> {
+        if token.is_null() {
+            return Ok(());
+        }
+        let mut guard = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let slots = &mut *guard;
+        let object = self.parts(token).and_then(|(index, generation)| {
+            let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
+            let object = slot.object.take()?;
+            // A slot that has used up its generations is retired, or an old token would be good again.
+            if generation < LAST_GENERATION {
+                slots.free.push(index);
+            }
+            Some(object)
+        });
+        // What the object holds is released after the lock is.
+        drop(guard);
+        object.map(drop).ok_or_else(|| self.invalid(token.cast()))
+    }
+
+    fn parts<C>(&self, token: *const C) -> Option<(usize, usize)> {
+        let bits = token as usize;
+        let of_this_kind = bits & ((1 << KIND_BITS) - 1) == self.kind;
+        of_this_kind.then_some(((bits >> KIND_BITS) & LAST_INDEX, bits >> (KIND_BITS + INDEX_BITS)))
+    }
+
+    fn invalid(&self, token: *const c_void) -> Error {
+        let Self { name, maker, .. } = self;
+        let message = if !token.is_null() {
+            format!("{name} is no live handle: it is already freed, or {maker} did not make it")
+        } else if let Some(cause) = last_error::cause_of_null() {
+            format!("{name} is NULL, since {maker} had failed: {cause}")
+        } else {
+            format!("{name} is NULL; give what {maker} returned")
+        };
+        Error::new(ErrorKind::InvalidHandle, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(kind: usize) -> Table<u32> {
+        Table::new(kind, "client", "commbox_client_new")
+    }
+
+    #[test]
+    fn a_token_is_good_until_freed_and_never_again() {
+        let table = table(1);
+        let first: *mut u8 = table.insert(7).unwrap();
+        assert_eq!(*table.get(first).unwrap(), 7);
+        let held = table.get(first).unwrap();
+        table.remove(first).unwrap();
+        assert_eq!(*held, 7);
+        assert!(table.get(first).is_err() && table.remove(first).is_err());
+        let second: *mut u8 = table.insert(8).unwrap();
+        assert_ne!(first, second);
+        assert!(table.get(first).is_err());
+        assert_eq!(*table.get(second).unwrap(), 8);
+        assert!(table.remove(std::ptr::null_mut::<u8>()).is_ok());
+    }
+
+    #[test]
+    fn made_up_tokens_are_refused() {
+        let (table, other) = (table(1), table(2));
+        let good: *mut u8 = table.insert(7).unwrap();
+        let other_kind: *mut u8 = other.insert(7).unwrap();
+        let bits = good as usize;
+        let next_generation = bits + (1 << (KIND_BITS + INDEX_BITS));
+        for token in [0, 1, 2, 3, 8, usize::MAX, bits + 1, bits + 4, next_generation, other_kind as usize] {
+            let error = table.get(token as *const u8).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{token:#x}");
+        }
+        assert!(table.get(good).is_ok());
+    }
+
+    #[test]
+    fn a_slot_is_retired_before_its_generation_wraps() {
+        let table = table(1);
+        let first: *mut u8 = table.insert(1).unwrap();
+        table.remove(first).unwrap();
+        table.slots.write().unwrap().all[0].generation = LAST_GENERATION - 1;
+        let last: *mut u8 = table.insert(2).unwrap();
+        assert_eq!(*table.get(last).unwrap(), 2);
+        table.remove(last).unwrap();
+        assert!(table.get(last).is_err());
+        let fresh: *mut u8 = table.insert(3).unwrap();
+        assert_eq!(table.parts(fresh).unwrap().0, 1);
+    }
+}

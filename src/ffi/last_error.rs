@@ -1,0 +1,111 @@
+//! What this thread's last failing call had to say.
+
+use std::cell::RefCell;
+use std::ffi::{c_char, CString};
+
+use crate::error::Error;
+use crate::ffi::text;
+
+struct LastError {
+    message: CString,
+    json: CString,
+    text: String,
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Of the last call, where it failed.
+    last: Option<LastError>,
+    /// Of the call before the present one, while that one runs.
+    before: Option<LastError>,
+    /// Why a function that makes handles had failed, for the calls that then get its NULL.
+    cause: Option<String>,
+}
+
+thread_local! {
+    static SLOT: RefCell<Slot> = RefCell::default();
+}
+
+/// Begins a call.
+pub(crate) fn clear() {
+    with(|slot| slot.before = slot.last.take());
+}
+
+/// Keeps the error of the call that ends.
+pub(crate) fn keep(error: &Error) {
+    let text = error.to_string();
+    let last = LastError { message: text::c_string(&text), json: text::c_string(&error.to_json()), text };
+    with(|slot| slot.last = Some(last));
+}
+
+/// Ends a function that makes handles: where it failed, its reason explains the NULL that it returned.
+pub(crate) fn explain_null() {
+    with(|slot| slot.cause = slot.last.as_ref().map(|last| last.text.clone()));
+}
+
+/// Why a NULL handle is NULL, where the call before this one on this thread had failed to make it, or had got the
+/// same NULL.
+pub(crate) fn cause_of_null() -> Option<String> {
+    with(|slot| slot.before.as_ref().and(slot.cause.clone())).flatten()
+}
+
+/// Nothing where the thread is ending and its storage is gone.
+fn with<T>(body: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+    SLOT.try_with(|slot| slot.try_borrow_mut().ok().map(|mut slot| body(&mut slot))).ok().flatten()
+}
+
+fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
+    let found = with(|slot| slot.last.as_ref().map(|last| of(last).as_ptr())).flatten();
+    found.unwrap_or(c"".as_ptr())
+}
+
+/// A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
+/// and lengths, never the API key or a value of the user.
+///
+/// @return The sentence, or "" where the last call succeeded; never NULL. It belongs to the library and is valid
+///         until this thread's next call that is not an accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_error() -> *const c_char {
+    pointer(|last| &last.message)
+}
+
+/// Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
+/// not known is null.
+///
+/// - `code`, `name`: the code, as a number and as a word (`"rate_limited"`, `"timeout"`)
+/// - `message`: the sentence of commbox_last_error()
+/// - `http_status`: of the server's answer, where a status line came
+/// - `description`, `response_time`: the server's own words, as in the documented reply
+/// - `retry_after_ms`: how long the server asks to wait, in milliseconds
+/// - `attempts`: how often the update was tried
+/// - `elapsed_ms`: how long the call took, in milliseconds
+/// - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
+///   came) or `"answered"`
+/// - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
+///
+/// @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
+#[no_mangle]
+pub extern "C" fn commbox_last_error_json() -> *const c_char {
+    pointer(|last| &last.json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_null_keeps_its_cause_over_calls_that_fail_with_it() {
+        clear();
+        keep(&Error::new(ErrorKind::InvalidOptions, "bad options"));
+        explain_null();
+        for _ in 0..2 {
+            clear();
+            assert_eq!(cause_of_null().as_deref(), Some("bad options"));
+            keep(&Error::new(ErrorKind::InvalidHandle, "NULL"));
+        }
+        clear();
+        clear();
+        assert_eq!(cause_of_null(), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! The C interface: tokens, text and errors cross here, and nothing is decided.
+//!
+//! The header is made from these files (`build.rs`), so what is written on a function here is what C programmers read.
+
+mod client;
+mod codes;
+mod handle;
+mod last_error;
+mod text;
+mod user;
+
+use std::cell::Cell;
+use std::ffi::c_char;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Once;
+
+pub use client::{
+    commbox_client, commbox_client_free, commbox_client_new, commbox_client_set_api_key, commbox_update_user_json,
+};
+pub use codes::*;
+pub use last_error::{commbox_last_error, commbox_last_error_json};
+pub use text::commbox_string_free;
+pub use user::{
+    commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom, commbox_user_to_json,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The one way in: clears this thread's last error, runs `body`, keeps its error, and lets no panic out.
+///
+/// Returns what `body` made, or the error's code after it was kept.
+pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, i32> {
+    silence_own_panics();
+    last_error::clear();
+    INSIDE.set(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
+    INSIDE.set(false);
+    let error = match outcome {
+        Ok(Ok(value)) => return Ok(value),
+        Ok(Err(error)) => error,
+        Err(_) => Error::new(
+            ErrorKind::Internal,
+            "a bug in commbox was caught; the client stays usable. Please report what was called",
+        ),
+    };
+    let code = error.kind().code();
+    last_error::keep(&error);
+    Err(code)
+}
+
+/// The guard for functions that return a code.
+pub(crate) fn code(body: impl FnOnce() -> Result<()>) -> i32 {
+    guard(body).err().unwrap_or(COMMBOX_OK)
+}
+
+/// Keeps a panic inside the boundary from being printed; every other panic of the process is reported as before.
+fn silence_own_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if !INSIDE.try_with(Cell::get).unwrap_or(false) {
+                others(panic);
+            }
+        }));
+    });
+}
+
+/// The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
+/// that was compiled before would break; compare it where the library is loaded at run time. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_abi_version() -> u32 {
+    COMMBOX_ABI_VERSION
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    #[test]
+    fn a_panic_becomes_a_code_and_the_next_call_works() {
+        assert_eq!(code(|| panic!("a bug")), COMMBOX_INTERNAL);
+        let message = commbox_last_error();
+        // SAFETY: never NULL, and this thread makes no other call before the text is read.
+        assert!(unsafe { CStr::from_ptr(message) }.to_str().unwrap().contains("bug"));
+        assert_eq!(code(|| Ok(())), COMMBOX_OK);
+    }
+}

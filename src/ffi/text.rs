@@ -1,0 +1,53 @@
+//! Text across the boundary: NUL-terminated UTF-8 in, strings of our own out.
+
+use std::ffi::{c_char, CStr, CString};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Reads the text of a parameter that may not be NULL.
+///
+/// # Safety
+///
+/// `text` is NULL, or points to a NUL-terminated string that stays unchanged for `'a`.
+pub(crate) unsafe fn required<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
+    // SAFETY: passed on to the caller.
+    let text = unsafe { optional(text, name) }?;
+    text.ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("{name} is NULL; give NUL-terminated UTF-8")))
+}
+
+/// Reads the text of a parameter that may be NULL.
+///
+/// # Safety
+///
+/// As [`required`].
+pub(crate) unsafe fn optional<'a>(text: *const c_char, name: &str) -> Result<Option<&'a str>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, so by this function's contract NUL-terminated and unchanged for 'a.
+    let bytes = unsafe { CStr::from_ptr(text) };
+    bytes.to_str().map(Some).map_err(|error| {
+        let at = error.valid_up_to();
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{name} is not UTF-8: the byte at offset {at} fits no character"),
+        )
+    })
+}
+
+/// A C string of `text`. A NUL within, which C would take for the end, becomes U+FFFD.
+pub(crate) fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_else(|_| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default())
+}
+
+/// Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
+/// commbox_user_to_json(). It leaves the last error as it is.
+///
+/// @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
+#[no_mangle]
+pub unsafe extern "C" fn commbox_string_free(text: *mut c_char) {
+    if !text.is_null() {
+        // SAFETY: by contract a string that the library handed out with CString::into_raw, freed once.
+        drop(unsafe { CString::from_raw(text) });
+    }
+}

@@ -1,0 +1,106 @@
+//! JSON read without being rewritten: an object's members in order, each value as its own text.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The members of a JSON object, as written: order, duplicates and digits kept.
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// Reads `text`. An error says where and what, and never quotes the text.
+    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => format!("must be a JSON object, not {}", kind(text)),
+            _ => {
+                let sentence = error.to_string();
+                let reason = sentence.split(" at line ").next().unwrap_or_default();
+                format!("is not JSON: {reason} at byte {}", offset(text, error.line(), error.column()))
+            }
+        })
+    }
+
+    /// The last member of this name, which is what JSON readers take.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members = Vec::with_capacity(8);
+                while let Some(Name(name)) = map.next_key()? {
+                    members.push((name, map.next_value()?));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A member's name, borrowed unless it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What a JSON value is, for messages: by its first character, so a broken one has a kind too.
+pub(crate) fn kind(text: &str) -> &'static str {
+    match text.trim_start().bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(_) => "a number",
+        None => "nothing",
+    }
+}
+
+/// A JSON string's text; `None` where the value is no string or its escapes make no text.
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Name<'_>>(value.get()).ok().map(|Name(text)| text)
+}
+
+/// The byte offset of a line and column as `serde_json` counts them.
+fn offset(text: &str, line: usize, column: usize) -> usize {
+    let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    (start + column.saturating_sub(1)).min(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_order_duplicates_and_digits() {
+        let members = Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#).unwrap();
+        let seen: Vec<_> = members.0.iter().map(|(name, value)| (name.as_ref(), value.get())).collect();
+        assert_eq!(seen, [("b", "1.50"), ("aA", r#""x""#), ("b", "123456789012345678901234567890")]);
+        assert_eq!(members.get("b").map(RawValue::get), Some("123456789012345678901234567890"));
+    }
+
+    #[test]
+    fn errors_say_where_without_quoting() {
+        let error = |text| Members::read(text).err().unwrap();
+        assert_eq!(error(r#"["canary"]"#), "must be a JSON object, not an array");
+        assert_eq!(error(r#""canary""#), "must be a JSON object, not a string");
+        assert_eq!(error(""), "is not JSON: EOF while parsing a value at byte 0");
+        assert_eq!(error("{\"a\":1,\n \"b\" 2}"), "is not JSON: expected `:` at byte 13");
+        assert!(error(r#"{"a":1} x"#).contains("trailing characters at byte 8"));
+    }
+
+    #[test]
+    fn deep_nesting_needs_no_stack() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(Members::read(&deep).is_ok());
+    }
+}

@@ -1,0 +1,31 @@
+//! The CommBox "Update User" call, done well: `POST /users/{USER_ID}` with a Bearer API key.
+//!
+//! This crate is a C library first (`include/commbox.h`); the same core is usable from Rust:
+//!
+//! ```no_run
+//! let client = commbox::Client::new("my-api-key", &commbox::Options::default())?;
+//! let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+//! # Ok::<(), commbox::Error>(())
+//! ```
+//!
+//! The facts about the API (fields, limits, replies) are those of the vendor's OpenAPI document, version 2.07.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+
+mod client;
+mod error;
+pub mod ffi;
+mod json;
+mod options;
+mod reply;
+mod secret;
+mod transport;
+mod user;
+
+pub use client::Client;
+pub use error::{Delivery, Error, ErrorKind, Result};
+pub use options::Options;
+pub use user::User;

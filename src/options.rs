@@ -1,0 +1,424 @@
+//! What a client can be told, with its defaults and bounds.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use ureq::http::Uri;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::{self, Members};
+
+const KEYS: [&str; 16] = [
+    "base_url",
+    "allow_http",
+    "connect_timeout_ms",
+    "attempt_timeout_ms",
+    "total_timeout_ms",
+    "max_retries",
+    "retry_base_ms",
+    "retry_cap_ms",
+    "max_requests_per_second",
+    "max_idle_connections",
+    "idle_timeout_ms",
+    "dns_ttl_ms",
+    "proxy",
+    "ca_file",
+    "validate",
+    "user_agent",
+];
+
+/// A day, in milliseconds: the longest of all times.
+const DAY: u64 = 86_400_000;
+
+/// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
+///
+/// Retries, the rate limit and the DNS cache are not acted on in this version: `max_retries`, `retry_base`,
+/// `retry_cap`, `max_requests_per_second` and `dns_ttl` are checked and kept, and every call makes one attempt.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where the API is. It may have a path prefix, but no user info, query or fragment; `http` only to loopback
+    /// unless [`allow_http`](Self::allow_http). Default: `https://api.commbox.io`.
+    pub base_url: String,
+    /// Allow `http` to a host that is not loopback. The key and personal data then travel in the clear.
+    pub allow_http: bool,
+    /// Longest time for name lookup, connect and TLS handshake of one attempt: 1 ms to a day, default 5 s.
+    pub connect_timeout: Duration,
+    /// Longest time of one attempt: 1 ms to a day, default 15 s.
+    pub attempt_timeout: Duration,
+    /// Longest time of a call, all included: 1 ms to a day, default 60 s.
+    pub total_timeout: Duration,
+    /// How often a failed attempt may be repeated: 0 to 100, default 3. Not acted on in this version.
+    pub max_retries: u32,
+    /// The first wait between attempts: 1 ms to a day, default 500 ms. Not acted on in this version.
+    pub retry_base: Duration,
+    /// The longest wait between attempts, at least `retry_base`: up to a day, default 8 s. Not acted on in this version.
+    pub retry_cap: Duration,
+    /// Requests a second over all threads, 0 for no limit (the default), fractions allowed, 0.001 to 1,000,000. Not
+    /// acted on in this version.
+    pub max_requests_per_second: f64,
+    /// Connections kept open between calls: 0 to 1024, default 16.
+    pub max_idle_connections: u32,
+    /// How long an unused connection is kept: 0 ms to a day, default 60 s.
+    pub idle_timeout: Duration,
+    /// How long a name lookup is remembered: 0 ms to a day, default 60 s. Not acted on in this version.
+    pub dns_ttl: Duration,
+    /// The proxy's URL; `None` takes it from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
+    /// an empty text means none.
+    pub proxy: Option<String>,
+    /// A PEM file whose certificates are trusted beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Check the user before sending it; on by default.
+    pub validate: bool,
+    /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces.
+    pub user_agent: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.commbox.io".into(),
+            allow_http: false,
+            connect_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(15),
+            total_timeout: Duration::from_secs(60),
+            max_retries: 3,
+            retry_base: Duration::from_millis(500),
+            retry_cap: Duration::from_secs(8),
+            max_requests_per_second: 0.0,
+            max_idle_connections: 16,
+            idle_timeout: Duration::from_secs(60),
+            dns_ttl: Duration::from_secs(60),
+            proxy: None,
+            ca_file: None,
+            validate: true,
+            user_agent: None,
+        }
+    }
+}
+
+impl Options {
+    /// Reads a JSON object of options; what it does not name keeps its default, and so does what is null.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOptions`], naming every unknown key (and the nearest known one) and every value that is
+    /// not of its kind or out of bounds. No value is quoted: a proxy's URL may hold a password.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let mut options = Self::default();
+        let members = Members::read(text).map_err(|why| refuse(&[format!("options_json {why}")]))?;
+        let mut problems = Vec::new();
+        for (name, value) in &members.0 {
+            if !KEYS.contains(&name.as_ref()) {
+                problems.push(unknown(name));
+            } else if value.get() != "null" {
+                if let Err(expected) = options.set(name, value) {
+                    problems.push(format!("{name} must be {expected}, not {}", json::kind(value.get())));
+                }
+            }
+        }
+        problems.extend(options.problems());
+        if problems.is_empty() {
+            Ok(options)
+        } else {
+            Err(refuse(&problems))
+        }
+    }
+
+    /// Checks every bound, for options that were put together in Rust.
+    pub(crate) fn check(&self) -> Result<()> {
+        let problems = self.problems();
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(refuse(&problems))
+        }
+    }
+
+    /// Takes one value; an error tells what it must be.
+    fn set(&mut self, name: &str, value: &RawValue) -> Result<(), &'static str> {
+        match name {
+            "base_url" => self.base_url = text(value)?,
+            "allow_http" => self.allow_http = boolean(value)?,
+            "connect_timeout_ms" => self.connect_timeout = millis(value)?,
+            "attempt_timeout_ms" => self.attempt_timeout = millis(value)?,
+            "total_timeout_ms" => self.total_timeout = millis(value)?,
+            "max_retries" => self.max_retries = count(value)?,
+            "retry_base_ms" => self.retry_base = millis(value)?,
+            "retry_cap_ms" => self.retry_cap = millis(value)?,
+            "max_requests_per_second" => {
+                self.max_requests_per_second = serde_json::from_str(value.get()).map_err(|_| "a number")?;
+            }
+            "max_idle_connections" => self.max_idle_connections = count(value)?,
+            "idle_timeout_ms" => self.idle_timeout = millis(value)?,
+            "dns_ttl_ms" => self.dns_ttl = millis(value)?,
+            "proxy" => self.proxy = Some(text(value)?),
+            "ca_file" => self.ca_file = Some(text(value)?.into()),
+            "validate" => self.validate = boolean(value)?,
+            _ => self.user_agent = Some(text(value)?),
+        }
+        Ok(())
+    }
+
+    /// Everything that is out of bounds.
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (name, value, bounds) in [
+            ("connect_timeout_ms", self.connect_timeout, 1..=DAY),
+            ("attempt_timeout_ms", self.attempt_timeout, 1..=DAY),
+            ("total_timeout_ms", self.total_timeout, 1..=DAY),
+            ("retry_base_ms", self.retry_base, 1..=DAY),
+            ("retry_cap_ms", self.retry_cap, 1..=DAY),
+            ("idle_timeout_ms", self.idle_timeout, 0..=DAY),
+            ("dns_ttl_ms", self.dns_ttl, 0..=DAY),
+        ] {
+            check(&mut problems, name, value.as_millis(), &bounds);
+        }
+        check(&mut problems, "max_retries", self.max_retries.into(), &(0..=100));
+        check(&mut problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
+        if self.retry_cap < self.retry_base {
+            problems.push("retry_cap_ms must be at least retry_base_ms".into());
+        }
+        let rate = self.max_requests_per_second;
+        if rate != 0.0 && !(0.001..=1_000_000.0).contains(&rate) {
+            problems.push("max_requests_per_second must be 0 (no limit) or from 0.001 to 1000000".into());
+        }
+        let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !self.user_agent.as_ref().is_none_or(printable) {
+            problems.push("user_agent must be visible ASCII and spaces".into());
+        }
+        if let Err(why) = base_url(&self.base_url, self.allow_http) {
+            problems.push(format!("base_url {why}"));
+        }
+        if let Some(url) = self.proxy.as_ref().filter(|url| !url.is_empty()) {
+            if let Err(why) = proxy(url) {
+                problems.push(format!("proxy {why}"));
+            }
+        }
+        problems
+    }
+}
+
+impl FromStr for Options {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::from_json(text)
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Leaves out what may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("base_url", &self.base_url)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("total_timeout", &self.total_timeout)
+            .field("max_retries", &self.max_retries)
+            .field("proxy", &self.proxy.as_ref().map(|_| "(hidden)"))
+            .field("ca_file", &self.ca_file)
+            .field("validate", &self.validate)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refuse(problems: &[String]) -> Error {
+    Error::new(ErrorKind::InvalidOptions, problems.join("; "))
+}
+
+fn check(problems: &mut Vec<String>, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
+    let (least, most) = (*bounds.start(), *bounds.end());
+    if value < least.into() || value > most.into() {
+        problems.push(format!("{name} must be from {least} to {most}"));
+    }
+}
+
+fn text(value: &RawValue) -> Result<String, &'static str> {
+    json::text(value).map(Into::into).ok_or("a string")
+}
+
+fn boolean(value: &RawValue) -> Result<bool, &'static str> {
+    serde_json::from_str(value.get()).map_err(|_| "true or false")
+}
+
+fn millis(value: &RawValue) -> Result<Duration, &'static str> {
+    let millis = serde_json::from_str(value.get()).map_err(|_| "a whole number of milliseconds")?;
+    Ok(Duration::from_millis(millis))
+}
+
+fn count(value: &RawValue) -> Result<u32, &'static str> {
+    serde_json::from_str(value.get()).map_err(|_| "a whole number in its bounds")
+}
+
+/// Accepts a base URL, or tells what is wrong with it.
+fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
+    if text.contains('#') {
+        return Err("must have no fragment (#)");
+    }
+    let uri: Uri = text.parse().map_err(|_| "is not a URL such as https://api.commbox.io")?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err("must start with https:// and name a host");
+    };
+    if authority.as_str().contains('@') {
+        return Err("must have no user info (user:password@)");
+    }
+    if authority.host().is_empty() || authority.as_str().ends_with(':') {
+        return Err("must name a host, and a port after a colon");
+    }
+    if uri.query().is_some() {
+        return Err("must have no query (?)");
+    }
+    match scheme {
+        "https" => Ok(()),
+        "http" if allow_http || is_loopback(authority.host()) => Ok(()),
+        "http" => Err("must be https: http would send the key and personal data in the clear (only loopback may use \
+                       it, or set allow_http)"),
+        _ => Err("must start with https://"),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Accepts a proxy's URL, or tells what is wrong with it.
+fn proxy(text: &str) -> Result<(), &'static str> {
+    let expected = "must be a URL such as http://proxy.example:3128 or http://user:password@proxy.example:3128";
+    match ureq::Proxy::new(text).map_err(|_| expected)?.protocol() {
+        ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https => Ok(()),
+        _ => Err("must be an http or https proxy; SOCKS is not supported"),
+    }
+}
+
+/// A message about a key that is no option, with the nearest one where there is one.
+fn unknown(name: &str) -> String {
+    let shown: String = name.chars().take(40).collect();
+    let nearest = KEYS.iter().map(|key| (distance(name, key), *key)).min();
+    match nearest {
+        Some((distance, key)) if distance <= 1 + key.len() / 4 => {
+            format!("\"{shown}\" is no option; did you mean \"{key}\"?")
+        }
+        _ => format!("\"{shown}\" is no option; the options are {}", KEYS.join(", ")),
+    }
+}
+
+/// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.
+fn distance(left: &str, right: &str) -> usize {
+    if left.len() > 40 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = *cell;
+            before = changed.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(json: &str) -> String {
+        let error = Options::from_json(json).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+        error.to_string()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let options = Options::from_json(
+            r#"{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1,"attempt_timeout_ms":2,
+                "total_timeout_ms":3,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,
+                "max_idle_connections":7,"idle_timeout_ms":8,"dns_ttl_ms":9,"proxy":"http://u:p@proxy:3128",
+                "ca_file":"ca.pem","validate":false,"user_agent":"crm-sync/2"}"#,
+        )
+        .unwrap();
+        assert_eq!(options.base_url, "http://10.0.0.1:8080/prefix");
+        assert!(options.allow_http && !options.validate);
+        let times = [
+            options.connect_timeout,
+            options.attempt_timeout,
+            options.total_timeout,
+            options.retry_base,
+            options.retry_cap,
+            options.idle_timeout,
+            options.dns_ttl,
+        ];
+        assert_eq!(times.map(|time| time.as_millis()), [1, 2, 3, 5, 6, 8, 9]);
+        assert_eq!((options.max_retries, options.max_idle_connections), (4, 7));
+        assert!((options.max_requests_per_second - 0.5).abs() < f64::EPSILON);
+        assert_eq!(options.ca_file.as_deref(), Some("ca.pem".as_ref()));
+        assert_eq!(options.user_agent.as_deref(), Some("crm-sync/2"));
+        assert!(!format!("{options:?}").contains("u:p"));
+    }
+
+    #[test]
+    fn null_keeps_the_default() {
+        let nulls: Vec<_> = KEYS.iter().map(|key| format!("\"{key}\":null")).collect();
+        let options = Options::from_json(&format!("{{{}}}", nulls.join(","))).unwrap();
+        assert_eq!(format!("{options:?}"), format!("{:?}", Options::default()));
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_the_nearest() {
+        assert_eq!(problem(r#"{"max_retrys":1}"#), r#""max_retrys" is no option; did you mean "max_retries"?"#);
+        assert!(problem(r#"{"BASE_URL":"x"}"#).contains("did you mean \"base_url\"?"));
+        assert!(problem(r#"{"timeout_ms":1}"#).contains("timeout_ms"));
+        assert!(problem(r#"{"colour":1}"#).contains("the options are base_url, "));
+    }
+
+    #[test]
+    fn all_problems_come_at_once_and_no_value_is_quoted() {
+        let message = problem(
+            r#"{"total_timeout_ms":0,"retry_base_ms":9000,"max_retries":-1,"validate":"canary","proxy":"ftp://canary"}"#,
+        );
+        for part in ["total_timeout_ms must be from 1", "retry_cap_ms", "max_retries", "validate must be", "proxy must"]
+        {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("canary"));
+        assert!(problem("[]").contains("must be a JSON object, not an array"));
+        assert!(problem("{").contains("is not JSON"));
+    }
+
+    #[test]
+    fn base_urls() {
+        for good in ["https://api.commbox.io", "https://crm.example/api/", "http://localhost:1", "http://[::1]:80/x"] {
+            assert_eq!(base_url(good, false), Ok(()), "{good}");
+        }
+        for (bad, part) in [
+            ("", "URL"),
+            ("api.commbox.io", "https://"),
+            ("/users", "https://"),
+            ("ftp://x", "https://"),
+            ("https://user:pw@x", "user info"),
+            ("https://x?y", "query"),
+            ("https://x#y", "fragment"),
+            ("https://x:", "port"),
+            ("https://x y", "URL"),
+            ("http://api.commbox.io", "clear"),
+            ("http://127.0.0.1.example", "clear"),
+        ] {
+            let why = base_url(bad, false).unwrap_err();
+            assert!(why.contains(part), "{bad}: {why}");
+        }
+        assert_eq!(base_url("http://api.commbox.io", true), Ok(()));
+    }
+}

@@ -1,0 +1,147 @@
+//! The reply envelope: `{"status", "description", "response_time", "data": {"Id"}}`.
+
+use serde_json::value::RawValue;
+
+use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
+use crate::json::{self, Members};
+use crate::transport::Reply;
+
+/// What the envelope of a reply says.
+#[derive(Default)]
+struct Envelope {
+    status: Option<u16>,
+    description: Option<String>,
+    response_time: Option<String>,
+}
+
+impl Envelope {
+    /// Reads an envelope, or tells why the text is none. The vendor types `status` as a string and shows a number.
+    fn read(text: &str) -> Result<Self, String> {
+        let members = Members::read(text)?;
+        let words = |name| members.get(name).and_then(json::text).map(Into::into);
+        Ok(Self {
+            status: members.get("status").and_then(status),
+            description: words("description"),
+            response_time: words("response_time"),
+        })
+    }
+}
+
+fn status(value: &RawValue) -> Option<u16> {
+    match json::text(value) {
+        Some(text) => text.trim().parse().ok(),
+        None => value.get().parse().ok(),
+    }
+}
+
+/// The server's text where it says that the update was done; otherwise the error that it stands for.
+pub(crate) fn interpret(reply: Reply) -> Result<String> {
+    let Reply { status: http_status, retry_after, body, complete } = reply;
+    let text = match complete {
+        true => std::str::from_utf8(&body).map_err(|_| "is not UTF-8".to_owned()),
+        false => Err("is larger than 1 MiB".to_owned()),
+    };
+    // Some servers put a byte order mark before JSON; readers of JSON trip over it.
+    let envelope = text.and_then(|text| Envelope::read(text.trim_start_matches('\u{feff}')));
+
+    let (kind, message) = match (http_status, &envelope) {
+        (200..=299, Ok(Envelope { status: Some(200..=299), .. })) => {
+            let text = String::from_utf8(body).unwrap_or_default();
+            return Ok(match text.strip_prefix('\u{feff}') {
+                Some(rest) => rest.to_owned(),
+                None => text,
+            });
+        }
+        (200..=299, Ok(Envelope { status: Some(status @ 100..=599), .. })) => (
+            ErrorKind::Http(*status),
+            format!("the server answered HTTP {http_status}, but its reply says status {status}{}", advice(*status)),
+        ),
+        (200..=299, Ok(_)) => (
+            ErrorKind::BadResponse,
+            format!("the server answered HTTP {http_status}, but its reply has no status that is known"),
+        ),
+        (200..=299, Err(why)) => (
+            ErrorKind::BadResponse,
+            format!("the server answered HTTP {http_status}, but its reply {why}; a proxy may have written it"),
+        ),
+        (status, _) => (ErrorKind::Http(status), format!("the server answered HTTP {status}{}", advice(status))),
+    };
+    let envelope = envelope.unwrap_or_default();
+    Err(Error::new(kind, message).with_delivery(Delivery::Answered).with_answer(Answer {
+        http_status: Some(http_status),
+        description: envelope.description,
+        response_time: envelope.response_time,
+        retry_after,
+        response: excerpt(&body),
+    }))
+}
+
+/// What a status means here, and what to do about it.
+fn advice(status: u16) -> &'static str {
+    match status {
+        300..=399 => {
+            " (a redirect): redirects are not followed, since the key and personal data go to the configured host \
+             only; set base_url to where the API is"
+        }
+        400 => " (bad request): it did not take the fields or their values; its own words are in the description",
+        401 => " (unauthorized): the API key is wrong, expired or not allowed to update users",
+        403 => " (forbidden): the API key may not do this, or a proxy in between refused it",
+        404 => " (not found): no user has this id, or base_url is not where the API is",
+        407 => " (proxy authentication required): put the proxy's user and password into the proxy option",
+        429 => " (rate limited): too many requests in a short time; wait before the next one",
+        500 => " (server error): the server failed; the update may be sent again",
+        501 => " (not implemented): the server does not support this call",
+        502..=504 => {
+            " (unavailable): the server or a proxy before it is overloaded or down; the update may be sent again"
+        }
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16, body: &str) -> Reply {
+        Reply { status, retry_after: None, body: body.into(), complete: true }
+    }
+
+    fn kind(status: u16, body: &str) -> ErrorKind {
+        interpret(reply(status, body)).unwrap_err().kind()
+    }
+
+    #[test]
+    fn success_returns_the_text_as_it_came() {
+        for body in [r#"{"status":200}"#, r#"{ "status" : "200", "data":{"Id":1.0} }"#, r#"{"status":201}"#] {
+            assert_eq!(interpret(reply(200, body)).unwrap(), body);
+        }
+        assert_eq!(interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap(), r#"{"status":200}"#);
+    }
+
+    #[test]
+    fn the_body_may_overrule_a_200() {
+        assert_eq!(kind(200, r#"{"status":401}"#), ErrorKind::Http(401));
+        assert_eq!(kind(200, r#"{"status":"429"}"#), ErrorKind::Http(429));
+        for body in ["", "null", "{}", r#"{"status":0}"#, r#"{"status":"ok"}"#, "<html>", r#"{"status":200"#] {
+            assert_eq!(kind(200, body), ErrorKind::BadResponse, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_error_status_needs_no_json() {
+        for body in ["", "<html>gateway</html>", r#"{"status":200}"#] {
+            assert_eq!(kind(502, body), ErrorKind::Http(502));
+        }
+        let error = interpret(reply(400, r#"{"status":400,"description":"Bad","response_time":"t"}"#)).unwrap_err();
+        assert_eq!((error.description(), error.response_time()), (Some("Bad"), Some("t")));
+        assert_eq!(error.delivery(), Delivery::Answered);
+        assert!(!error.to_string().contains("Bad"));
+    }
+
+    #[test]
+    fn an_oversized_reply_is_none() {
+        let reply = |status| Reply { status, retry_after: None, body: vec![b' '; 100], complete: false };
+        assert_eq!(interpret(reply(200)).unwrap_err().kind(), ErrorKind::BadResponse);
+        assert_eq!(interpret(reply(500)).unwrap_err().kind(), ErrorKind::Http(500));
+    }
+}

@@ -1,0 +1,146 @@
+//! TLS: which certificates are trusted, and the handshake.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Puts TLS on a connection to an `https` address.
+pub(crate) struct TlsConnector {
+    extra: Vec<CertificateDer<'static>>,
+    /// Made by the first call over `https`, for reading the system's store takes milliseconds.
+    config: OnceLock<Arc<ClientConfig>>,
+}
+
+impl TlsConnector {
+    pub(crate) fn new(ca_file: Option<&Path>) -> Result<Self> {
+        let extra = ca_file.map(read_ca_file).transpose()?.unwrap_or_default();
+        Ok(Self { extra, config: OnceLock::new() })
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
+        if let Some(config) = self.config.get() {
+            return Ok(config.clone());
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(self.roots())
+            .with_no_client_auth();
+        Ok(self.config.get_or_init(|| Arc::new(config)).clone())
+    }
+
+    /// The system's store (`SSL_CERT_FILE` and `SSL_CERT_DIR` rule it), the bundled roots where it is empty, and the
+    /// `ca_file`. Certificates of the store that cannot be read are left out, as other clients do.
+    fn roots(&self) -> RootCertStore {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        roots.add_parsable_certificates(self.extra.iter().cloned());
+        roots
+    }
+}
+
+fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let refuse = |why: String| Error::new(ErrorKind::InvalidOptions, format!("ca_file {why}"));
+    let pem = std::fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| refuse("is not PEM: a certificate in it is broken".into()))?;
+    if certificates.is_empty() {
+        return Err(refuse("holds no certificate; it must be PEM (-----BEGIN CERTIFICATE-----)".into()));
+    }
+    let (_, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
+    if unusable > 0 {
+        return Err(refuse(format!("holds {unusable} certificate(s) that cannot be parsed")));
+    }
+    Ok(certificates)
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = Either<In, TlsTransport>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, ureq::Error> {
+        let Some(transport) = chained else {
+            return Ok(None);
+        };
+        if !details.needs_tls() || transport.is_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let host = details.uri.host().unwrap_or_default();
+        let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
+            .map_err(|_| ureq::Error::Tls("the host of base_url is no name that a certificate could be for"))?
+            .to_owned();
+        let mut connection = ClientConnection::new(self.config()?, name).map_err(as_io)?;
+        let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        socket.set_timeout(details.timeout);
+        while connection.is_handshaking() {
+            connection.complete_io(&mut socket)?;
+        }
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(TlsTransport { buffers, stream: StreamOwned::new(connection, socket) })))
+    }
+}
+
+/// As `rustls` itself reports failures in the middle of I/O, so that there is one form to tell apart.
+fn as_io(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// A connection under TLS.
+pub(crate) struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.stream.sock.set_timeout(timeout);
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        self.stream.write_all(output)?;
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.stream.sock.set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.sock.get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for TlsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConnector").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsTransport").finish_non_exhaustive()
+    }
+}
