@@ -24,9 +24,9 @@
  *             exits, or lets a panic out. 1 to 99 are kept for outcomes that are no errors; codes
  *             may be added, so treat one that is not listed here by its sign.
  *
- * Accessors   commbox_last_error(), commbox_last_error_json(), commbox_version(),
- *             commbox_abi_version() and commbox_string_free() leave the last error as it is. Every
- *             other function sets it, or clears it where it succeeds.
+ * Accessors   commbox_last_error(), commbox_last_error_code(), commbox_last_error_json(),
+ *             commbox_version(), commbox_abi_version() and commbox_string_free() leave the last
+ *             error as it is. Every other function sets it, or clears it where it succeeds.
  *
  * Threads     Every function may be called from any thread at any time, also with the same handle.
  *             The last error is each thread's own. The library has no threads of its own, apart
@@ -233,6 +233,13 @@ int32_t commbox_update_user_json(commbox_client *client,
                                  int64_t user_id,
                                  const char *user_json,
                                  char **response_json);
+
+/**
+ * The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
+ *
+ * @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
+ */
+int32_t commbox_last_error_code(void);
 
 /**
  * A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields

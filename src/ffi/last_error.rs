@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::ffi::{c_char, CString};
 
 use crate::error::Error;
-use crate::ffi::text;
+use crate::ffi::{text, COMMBOX_OK};
 
 struct LastError {
+    code: i32,
     message: CString,
     json: CString,
     text: String,
@@ -34,7 +35,8 @@ pub(crate) fn clear() {
 /// Keeps the error of the call that ends.
 pub(crate) fn keep(error: &Error) {
     let text = error.to_string();
-    let last = LastError { message: text::c_string(&text), json: text::c_string(&error.to_json()), text };
+    let code = error.kind().code();
+    let last = LastError { code, message: text::c_string(&text), json: text::c_string(&error.to_json()), text };
     with(|slot| slot.last = Some(last));
 }
 
@@ -57,6 +59,14 @@ fn with<T>(body: impl FnOnce(&mut Slot) -> T) -> Option<T> {
 fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
     let found = with(|slot| slot.last.as_ref().map(|last| of(last).as_ptr())).flatten();
     found.unwrap_or(c"".as_ptr())
+}
+
+/// The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
+///
+/// @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_error_code() -> i32 {
+    with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK)
 }
 
 /// A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields

@@ -1,0 +1,160 @@
+/*
+ * commbox for C++17: the calls of commbox.h with std::string, exceptions and destructors. Header-only.
+ *
+ *     commbox::Client client("my-api-key");
+ *     std::string reply = client.update_user_json(94382332, R"({"FirstName": "John"})");
+ *
+ * Text is UTF-8, in and out. Failures are thrown as commbox::Error. A Client may be used from any number of threads at
+ * once; like every C++ object it must not be destroyed or moved from while another thread uses it. What each call
+ * means, its limits and its errors stand in commbox.h; this file only carries them. Link with -lcommbox.
+ *
+ * Licence: MIT.
+ */
+
+#ifndef COMMBOX_HPP
+#define COMMBOX_HPP
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "commbox.h"
+
+namespace commbox {
+
+/** A failed call: its code, a sentence, and everything known as JSON. Copying it does not throw. */
+class Error : public std::exception {
+public:
+    /** This thread's last failure, as the library keeps it. */
+    Error() : Error(commbox_last_error_code(), commbox_last_error(), commbox_last_error_json()) {}
+
+    Error(std::int32_t code, std::string message, std::string json)
+        : code_(code), text_(std::make_shared<const Text>(Text{std::move(message), std::move(json)})) {}
+
+    /** One of the COMMBOX_ codes: negative for this side, the HTTP status from 100 up. */
+    std::int32_t code() const noexcept { return code_; }
+
+    /** What was wrong and what would be right. Never holds the API key or a value of the user. */
+    const char *what() const noexcept override { return text_->message.c_str(); }
+
+    /** Everything known, as the JSON object that commbox_last_error_json() documents. */
+    const std::string &json() const noexcept { return text_->json; }
+
+private:
+    struct Text {
+        std::string message;
+        std::string json;
+    };
+
+    std::int32_t code_;
+    std::shared_ptr<const Text> text_;
+};
+
+namespace detail {
+
+inline void check(std::int32_t code) {
+    if (code != COMMBOX_OK) {
+        throw Error();
+    }
+}
+
+/** Text on its way into C, where it ends at the first NUL: one that holds a NUL is refused, not cut. */
+inline const char *c_text(const std::string &text, const char *name) {
+    if (const auto at = text.find('\0'); at != std::string::npos) {
+        const std::string message =
+            std::string(name) + " holds a NUL at byte " + std::to_string(at) + "; text must have none";
+        throw Error(COMMBOX_INVALID_ARGUMENT, message,
+                    R"({"code":-1,"name":"invalid_argument","message":")" + message +
+                        R"(","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,)"
+                        R"("attempts":0,"elapsed_ms":0,"delivery":"not_sent","response":null})");
+    }
+    return text.c_str();
+}
+
+struct Free {
+    void operator()(commbox_client *client) const noexcept { commbox_client_free(client); }
+    void operator()(commbox_user *user) const noexcept { commbox_user_free(user); }
+    void operator()(char *text) const noexcept { commbox_string_free(text); }
+};
+
+/** Owns a handle or a string of the library; one that the library failed to make is thrown as its error. */
+template <typename T>
+class Owned {
+public:
+    explicit Owned(T *made) : made_(made) {
+        if (made == nullptr) {
+            throw Error();
+        }
+    }
+
+    T *get() const noexcept { return made_.get(); }
+
+private:
+    std::unique_ptr<T, Free> made_;
+};
+
+}  // namespace detail
+
+/** A user's fields on the way to becoming JSON, escaped as JSON needs. Move-only. */
+class User {
+public:
+    User() : user_(commbox_user_new()) {}
+
+    /** Sets a field such as "FirstName"; std::nullopt is JSON null. */
+    User &set(const std::string &name, const std::optional<std::string> &value) {
+        detail::check(commbox_user_set(user_.get(), detail::c_text(name, "name"), text(value)));
+        return *this;
+    }
+
+    /** Sets a custom field, as "Content" holds it; std::nullopt is JSON null. */
+    User &set_custom(const std::string &name, const std::optional<std::string> &value) {
+        detail::check(commbox_user_set_custom(user_.get(), detail::c_text(name, "name"), text(value)));
+        return *this;
+    }
+
+    /** The body, {"data": {…}}. */
+    std::string to_json() const { return detail::Owned<char>(commbox_user_to_json(user_.get())).get(); }
+
+private:
+    static const char *text(const std::optional<std::string> &value) {
+        return value ? detail::c_text(*value, "value") : nullptr;
+    }
+
+    detail::Owned<commbox_user> user_;
+};
+
+/** One API key, one set of options, connections that stay open between calls. Move-only. */
+class Client {
+public:
+    /** `options_json` as commbox_client_new() documents it; "" for the defaults. */
+    explicit Client(const std::string &api_key, const std::string &options_json = {})
+        : client_(commbox_client_new(detail::c_text(api_key, "api_key"), detail::c_text(options_json, "options_json"))) {}
+
+    /** Updates one user and returns the server's reply as it came. Waits at most `total_timeout_ms`. */
+    std::string update_user_json(std::int64_t user_id, const std::string &user_json) {
+        char *reply = nullptr;
+        detail::check(
+            commbox_update_user_json(client_.get(), user_id, detail::c_text(user_json, "user_json"), &reply));
+        return detail::Owned<char>(reply).get();
+    }
+
+    /** The same with a body that was built field by field. */
+    std::string update_user(std::int64_t user_id, const User &user) {
+        return update_user_json(user_id, user.to_json());
+    }
+
+    /** Puts another API key in the place of the present one, for every attempt from now on. */
+    void set_api_key(const std::string &api_key) {
+        detail::check(commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));
+    }
+
+private:
+    detail::Owned<commbox_client> client_;
+};
+
+}  // namespace commbox
+
+#endif  // COMMBOX_HPP
