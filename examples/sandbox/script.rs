@@ -1,0 +1,113 @@
+//! Scripted answers: what the next calls get in place of the sandbox's own answer.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hyper::body::Bytes;
+use hyper::header::{HeaderValue, CONNECTION, CONTENT_TYPE};
+use hyper::{HeaderMap, Response, StatusCode};
+use serde::Deserialize;
+
+use crate::payload::Payload;
+use crate::rules;
+
+/// One scripted answer, as it is written.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Entry {
+    status: Option<u16>,
+    body: Option<String>,
+    body_repeat: Option<usize>,
+    headers: HashMap<String, String>,
+    delay_ms: u64,
+    chunked: bool,
+    cut: Option<usize>,
+    close: bool,
+    reset: bool,
+    own: bool,
+}
+
+/// One answer, ready to be given.
+#[derive(Default)]
+pub struct Answer {
+    /// Status and body; `None` where the sandbox's own rules make them.
+    canned: Option<(StatusCode, Option<String>)>,
+    headers: HeaderMap,
+    delay: Duration,
+    chunked: bool,
+    cut: Option<usize>,
+    close: bool,
+    reset: bool,
+}
+
+/// Reads a script, a JSON array of answers, or tells what is wrong with it.
+pub fn read(text: &[u8]) -> Result<Vec<Answer>, String> {
+    let entries: Vec<Entry> =
+        serde_json::from_slice(text).map_err(|error| format!("the script is refused: {error}"))?;
+    let numbered = entries.into_iter().enumerate();
+    let answers = numbered.map(|(index, entry)| {
+        Answer::try_from(entry).map_err(|why| format!("the script is refused: answer {} {why}", index + 1))
+    });
+    answers.collect()
+}
+
+impl TryFrom<Entry> for Answer {
+    type Error = String;
+
+    fn try_from(entry: Entry) -> Result<Self, String> {
+        let status = entry.status.unwrap_or(200);
+        let canned = entry.status.is_some() || entry.body.is_some();
+        if canned && entry.own {
+            return Err("has \"own\" beside \"status\" or \"body\"; leave one out".into());
+        }
+        if entry.body_repeat.is_some() && entry.body.is_none() {
+            return Err("has \"body_repeat\" without \"body\"".into());
+        }
+        let status = match StatusCode::from_u16(status) {
+            Ok(code) if (200..600).contains(&status) => code,
+            _ => return Err("has a \"status\" that is not from 200 to 599".into()),
+        };
+        let body = entry.body.map(|body| body.repeat(entry.body_repeat.unwrap_or(1)));
+        Ok(Self {
+            canned: canned.then_some((status, body)),
+            headers: HeaderMap::try_from(&entry.headers).map_err(|error| format!("has bad \"headers\": {error}"))?,
+            delay: Duration::from_millis(entry.delay_ms),
+            chunked: entry.chunked,
+            cut: entry.cut,
+            close: entry.close,
+            reset: entry.reset,
+        })
+    }
+}
+
+impl Answer {
+    /// How long to wait before answering.
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// Whether to reset the connection instead of answering.
+    pub fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// The answer to a call for `user_id`; `own` applies the sandbox's own rules.
+    pub fn respond(self, user_id: Option<i64>, own: impl FnOnce() -> (StatusCode, String)) -> Response<Payload> {
+        let (status, body) = match self.canned {
+            None => own(),
+            Some((status, Some(body))) => (status, body),
+            Some((status, None)) => (status, rules::envelope(status, user_id)),
+        };
+        let has_body = !body.is_empty();
+        let mut response = Response::new(Payload::new(Bytes::from(body), self.chunked, self.cut));
+        *response.status_mut() = status;
+        if has_body {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if self.close {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response.headers_mut().extend(self.headers);
+        response
+    }
+}

@@ -1,0 +1,94 @@
+/*
+ * Makes the calls that it reads from standard input, through commbox.h. tests/cases.rs drives it.
+ *
+ * In:   api_key, options_json, user_id, user_json; each ended by a NUL.
+ * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
+ */
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commbox.h"
+
+/* The next field, to be freed; NULL at the end of the input. */
+static char *read_field(void) {
+    size_t length = 0, capacity = 256;
+    char *field = malloc(capacity);
+    for (int c = getchar(); field != NULL; c = getchar()) {
+        if (c == EOF) {
+            free(field);
+            return NULL;
+        }
+        if (length == capacity) {
+            char *larger = realloc(field, capacity *= 2);
+            if (larger == NULL) {
+                free(field);
+            }
+            field = larger;
+        }
+        if (field != NULL) {
+            field[length++] = (char)c;
+        }
+        if (c == '\0') {
+            return field;
+        }
+    }
+    fputs("out of memory\n", stderr);
+    exit(EXIT_FAILURE);
+}
+
+static void write_field(const char *field) {
+    if (field != NULL) {
+        fputs(field, stdout);
+    }
+    putchar('\0');
+}
+
+static void write_outcome(int32_t code, const char *reply) {
+    printf("%ld%c", (long)code, '\0');
+    write_field(reply);
+    write_field(commbox_last_error_json());
+    fflush(stdout);
+}
+
+static void *make_calls(void *unused) {
+    (void)unused;
+    char *api_key;
+    while ((api_key = read_field()) != NULL) {
+        char *options = read_field();
+        char *user_id = read_field();
+        char *user = read_field();
+        if (user == NULL) {
+            fputs("the input ends inside a call\n", stderr);
+            exit(EXIT_FAILURE);
+        }
+        commbox_client *client = commbox_client_new(api_key, options);
+        if (client == NULL) {
+            write_outcome(commbox_last_error_code(), NULL);
+        } else {
+            char *reply = NULL;
+            int32_t code = commbox_update_user_json(client, strtoll(user_id, NULL, 10), user, &reply);
+            write_outcome(code, reply);
+            commbox_string_free(reply);
+            commbox_client_free(client);
+        }
+        free(user);
+        free(user_id);
+        free(options);
+        free(api_key);
+    }
+    return NULL;
+}
+
+/* The calls run on a thread that ends, so that what is kept for a thread is freed when valgrind looks for leaks; the
+ * main thread's own would not be. */
+int main(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, make_calls, NULL) != 0 || pthread_join(thread, NULL) != 0) {
+        fputs("no thread can be made\n", stderr);
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}

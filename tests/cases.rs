@@ -1,0 +1,133 @@
+//! Plays the conformance cases in Rust, in C, in C++, and in C under valgrind.
+
+mod common;
+
+use std::env;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use commbox::{Client, Error, Options};
+
+use common::build::{compile, Language};
+use common::case::{self, Case, Outcome};
+use common::sandbox::Sandbox;
+
+/// Plays every case with `call`, and tells all mismatches at once.
+fn play(language: &str, timed: bool, mut call: impl FnMut(&Case, &str) -> Outcome) {
+    let sandbox = Sandbox::start();
+    let mut report = String::new();
+    for case in case::all() {
+        sandbox.reset();
+        if let Some(script) = &case.script {
+            sandbox.script(script.get());
+        }
+        let options = case.options(&sandbox.url);
+        let started = Instant::now();
+        let outcome = call(&case, &options);
+        let took = timed.then(|| started.elapsed());
+        for mismatch in case.mismatches(&outcome, took, &sandbox) {
+            report += &format!("\n{} in {language}: {mismatch}", case.file);
+        }
+    }
+    assert!(report.is_empty(), "cases failed:{report}");
+}
+
+#[test]
+fn in_rust() {
+    let call = |case: &Case, options: &str| {
+        let client = Client::new(&case.api_key, &Options::from_json(options)?)?;
+        client.update_user_json(case.user_id, &case.body)
+    };
+    play("Rust", true, |case, options| match call(case, options) {
+        Ok(reply) => Outcome { code: 0, reply, error: String::new() },
+        Err(error) => failure(&error),
+    });
+}
+
+fn failure(error: &Error) -> Outcome {
+    Outcome { code: error.kind().code(), reply: String::new(), error: error.to_json() }
+}
+
+#[test]
+fn in_c() {
+    play_with(compile(Language::C, "c/call.c", "call-c"), "C", true);
+}
+
+#[test]
+fn in_cpp() {
+    play_with(compile(Language::Cpp, "cpp/call.cpp", "call-cpp"), "C++", true);
+}
+
+#[test]
+fn in_c_under_valgrind() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        assert!(env::var_os("CI").is_none(), "valgrind is not installed, and CI needs it");
+        eprintln!("NOT RUN: valgrind is not installed, so memory was not checked");
+        return;
+    }
+    let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join("valgrind.log");
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+        .args(["--errors-for-leak-kinds=definite,indirect,possible", "--show-leak-kinds=definite,indirect,possible"])
+        .arg(format!("--log-file={}", log.display()))
+        .arg(compile(Language::C, "c/call.c", "call-valgrind").get_program());
+    let status = play_with_status(valgrind, "C under valgrind", false);
+    let found = std::fs::read_to_string(&log).expect("valgrind writes its log");
+    assert!(status.success() && found.is_empty(), "valgrind: {status}\n{found}");
+}
+
+fn play_with(program: Command, language: &str, timed: bool) {
+    let status = play_with_status(program, language, timed);
+    assert!(status.success(), "the program in {language} ended with {status}");
+}
+
+fn play_with_status(program: Command, language: &str, timed: bool) -> ExitStatus {
+    let mut driver = Driver::start(program);
+    play(language, timed, |case, options| driver.call(case, options));
+    driver.finish()
+}
+
+/// A program that makes the calls it reads (`tests/c/call.c`, `tests/cpp/call.cpp`).
+struct Driver {
+    child: Child,
+    input: BufWriter<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    fn start(mut program: Command) -> Self {
+        // Cargo points it at the debug library, which would go before the release library that was linked.
+        program.env_remove("LD_LIBRARY_PATH").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = program.spawn().expect("the program starts");
+        let input = BufWriter::new(child.stdin.take().expect("standard input is piped"));
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        Self { child, input, output }
+    }
+
+    fn call(&mut self, case: &Case, options: &str) -> Outcome {
+        for field in [&case.api_key, options, &case.user_id.to_string(), &case.body] {
+            assert!(!field.contains('\0'), "{}: a NUL cannot be passed in C", case.file);
+            write!(self.input, "{field}\0").expect("the program reads");
+        }
+        self.input.flush().expect("the program reads");
+        let [code, reply, error] = [(); 3].map(|()| self.read_field(case));
+        Outcome { code: code.parse().expect("the code is a number"), reply, error }
+    }
+
+    fn read_field(&mut self, case: &Case) -> String {
+        let mut field = Vec::new();
+        self.output.read_until(0, &mut field).expect("the program's output can be read");
+        assert_eq!(field.pop(), Some(0), "{}: the program ended in the middle of a call", case.file);
+        String::from_utf8(field).expect("the library's text is UTF-8")
+    }
+
+    /// Ends the input, upon which the program ends.
+    fn finish(self) -> ExitStatus {
+        let Self { mut child, input, .. } = self;
+        drop(input);
+        child.wait().expect("the program ends")
+    }
+}

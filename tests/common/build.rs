@@ -1,0 +1,84 @@
+//! The library as its users get it, and programs in C and C++ that use it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Cargo's target directory, wherever it is configured to be.
+fn target_dir() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")
+}
+
+/// Runs a build step; its output is shown only where it fails.
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn cargo_build(args: &[&str]) {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--target-dir"]);
+    // What Cargo tells a test about its own package would look to build scripts like a change, and rebuild half the tree.
+    let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        cargo.env_remove(name);
+    }
+    run(cargo.arg(target_dir()).args(args));
+}
+
+/// The sandbox's executable, built as the tests are.
+pub fn sandbox() -> &'static Path {
+    static SANDBOX: OnceLock<PathBuf> = OnceLock::new();
+    SANDBOX.get_or_init(|| {
+        let (profile, directory) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+        cargo_build(&["--example", "sandbox", "--profile", profile]);
+        target_dir().join(directory).join("examples/sandbox").with_extension(env::consts::EXE_EXTENSION)
+    })
+}
+
+/// The shared library, built for release.
+pub fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        cargo_build(&["--lib", "--release"]);
+        let name = format!("{}commbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+        let library = target_dir().join("release").join(&name);
+        if cfg!(target_os = "linux") {
+            // A program looks for the library by its soname.
+            let soname = format!("{}.{}", library.display(), commbox::ffi::commbox_abi_version());
+            run(Command::new("ln").args(["-sf", &name, &soname]));
+        }
+        library
+    })
+}
+
+/// A language that calls the library through its header.
+#[derive(Clone, Copy)]
+pub enum Language {
+    C,
+    Cpp,
+}
+
+/// Compiles `tests/{source}` against the release library and returns a command that runs it.
+pub fn compile(language: Language, source: &str, name: &str) -> Command {
+    let (variable, default, standard) = match language {
+        Language::C => ("CC", "cc", "-std=c11"),
+        Language::Cpp => ("CXX", "c++", "-std=c++17"),
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let library_dir = library().parent().expect("a library lies in a directory").display().to_string();
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    run(Command::new(env::var_os(variable).unwrap_or(default.into()))
+        .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread", "-I"])
+        .arg(root.join("include"))
+        .arg(root.join("tests").join(source))
+        .args([format!("-L{library_dir}"), "-lcommbox".into(), format!("-Wl,-rpath,{library_dir}"), "-o".into()])
+        .arg(&program));
+    Command::new(program)
+}

@@ -1,0 +1,8 @@
+//! What the integration tests share: the sandbox as a child process, the release library, compilers.
+
+// Each test program uses its own part of this.
+#![allow(dead_code)]
+
+pub mod build;
+pub mod case;
+pub mod sandbox;
