@@ -1,0 +1,150 @@
+"""The exceptions, and how an error of the library becomes one."""
+
+from __future__ import annotations
+
+import json
+
+
+class CommBoxError(Exception):
+    """The base of every error that this package raises. ``str(error)`` is :attr:`message`.
+
+    What is not known is None. The message names fields and lengths, never the API key or a value of the user.
+    """
+
+    message: str
+    """What was wrong, and what would be right, in a sentence."""
+    code: int
+    """The HTTP status from 100 up; below 0 for failures of this side. The same in every language."""
+    name: str
+    """The code as a word, such as ``"rate_limited"`` or ``"timeout"``."""
+    http_status: int | None
+    """The status of the server's answer, where one came."""
+    description: str | None
+    """The server's own words. They may repeat what was sent: mind where they are logged."""
+    response_time: str | None
+    """When the server answered, as it wrote it."""
+    retry_after: float | None
+    """How long the server asks to wait, in seconds."""
+    attempts: int
+    """How often the update was tried."""
+    elapsed: float
+    """How long the call took, in seconds."""
+    delivery: str
+    """``"not_sent"``: no byte of the update left; ``"unknown"``: it may have arrived, and no full answer came;
+    ``"answered"``: the server answered."""
+    response: str | None
+    """The server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged."""
+
+    # Every field has a default, so that pickle, which calls the class with the message alone, can restore them after.
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = -10,
+        name: str = "internal",
+        http_status: int | None = None,
+        description: str | None = None,
+        response_time: str | None = None,
+        retry_after: float | None = None,
+        attempts: int = 0,
+        elapsed: float = 0.0,
+        delivery: str = "not_sent",
+        response: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.name = name
+        self.http_status = http_status
+        self.description = description
+        self.response_time = response_time
+        self.retry_after = retry_after
+        self.attempts = attempts
+        self.elapsed = elapsed
+        self.delivery = delivery
+        self.response = response
+
+
+class ValidationError(CommBoxError, ValueError):
+    """The API key, an option, the user id or the user is not what the API takes. Nothing was sent."""
+
+
+class APIConnectionError(CommBoxError):
+    """Name lookup, proxy, TLS, or a connection that broke. :attr:`delivery` tells whether the update may have
+    arrived."""
+
+
+class APITimeoutError(APIConnectionError):
+    """The time allowed has passed. :attr:`delivery` tells whether the update may have arrived."""
+
+
+class APICancelledError(CommBoxError):
+    """The call was cancelled. :attr:`delivery` tells whether the update may have arrived."""
+
+
+class APIResponseError(CommBoxError):
+    """The server's answer is not the documented JSON, or is larger than 1 MiB; a proxy may have written it."""
+
+
+class APIStatusError(CommBoxError):
+    """The server answered with a status that is no success: :attr:`code`. The update was not confirmed."""
+
+
+class BadRequestError(APIStatusError):
+    """400: the server did not take the fields or their values; :attr:`description` has its own words."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the API key is wrong, expired or not allowed to update users."""
+
+
+class NotFoundError(APIStatusError):
+    """404: no user has this id, or ``base_url`` is not where the API is."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests in a short time; wait :attr:`retry_after` seconds where it is known."""
+
+
+class InternalServerError(APIStatusError):
+    """500 and above: the server, or a proxy before it, failed."""
+
+
+_CLASSES: dict[int, type[CommBoxError]] = {
+    -1: ValidationError,
+    -3: ValidationError,
+    -4: ValidationError,
+    -5: APIConnectionError,
+    -6: APIConnectionError,
+    -7: APITimeoutError,
+    -8: APICancelledError,
+    -9: APIResponseError,
+    400: BadRequestError,
+    401: AuthenticationError,
+    404: NotFoundError,
+    429: RateLimitError,
+}
+
+
+_AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "attempts", "delivery", "response")
+
+
+def from_json(text: bytes, code: int, hint: str = "") -> CommBoxError:
+    """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``."""
+    if not text:
+        # The collector freed another client on this thread since the call failed, and that cleared the error.
+        return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
+    known = json.loads(text)
+    retry_after_ms = known["retry_after_ms"]
+    return _class(known["code"])(
+        known["message"] + hint,
+        retry_after=None if retry_after_ms is None else retry_after_ms / 1000,
+        elapsed=known["elapsed_ms"] / 1000,
+        **{field: known[field] for field in _AS_THEY_ARE},
+    )
+
+
+def _class(code: int) -> type[CommBoxError]:
+    if code >= 500:
+        return InternalServerError
+    return _CLASSES.get(code, APIStatusError if code >= 100 else CommBoxError)

@@ -1,0 +1,91 @@
+"""Finds, loads and declares the commbox shared library."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from ctypes import CDLL, POINTER, c_char_p, c_int32, c_int64, c_uint32, c_void_p
+from ctypes.util import find_library
+from pathlib import Path
+from typing import Any
+
+ABI_VERSION = 1
+"""The version of the library's binary interface that this package is written for."""
+
+FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(sys.platform, "libcommbox.so")
+
+# Strings that the caller frees are void pointers, since ctypes makes bytes of a char pointer and forgets its address.
+FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "commbox_version": (c_char_p, ()),
+    "commbox_abi_version": (c_uint32, ()),
+    "commbox_client_new": (c_void_p, (c_char_p, c_char_p)),
+    "commbox_client_free": (None, (c_void_p,)),
+    "commbox_client_set_api_key": (c_int32, (c_void_p, c_char_p)),
+    "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
+    "commbox_last_error": (c_char_p, ()),
+    "commbox_last_error_code": (c_int32, ()),
+    "commbox_last_error_json": (c_char_p, ()),
+    "commbox_string_free": (None, (c_void_p,)),
+    "commbox_user_new": (c_void_p, ()),
+    "commbox_user_set": (c_int32, (c_void_p, c_char_p, c_char_p)),
+    "commbox_user_set_custom": (c_int32, (c_void_p, c_char_p, c_char_p)),
+    "commbox_user_to_json": (c_void_p, (c_void_p,)),
+    "commbox_user_free": (None, (c_void_p,)),
+}
+"""Every function of ``commbox.h``: what it returns and what it takes."""
+
+
+def load() -> CDLL:
+    """Returns the first library that can be used, or raises an ImportError that tells why none could."""
+    failures = []
+    for origin, path in _candidates():
+        try:
+            library = _open(path)
+        except (OSError, AttributeError, ImportError) as error:
+            failures.append(f"  {path} ({origin}): {error}")
+            continue
+        if failures and os.environ.get("COMMBOX_LIBRARY"):
+            warnings.warn(f"commbox uses {path}, since this failed:\n{failures[0]}", RuntimeWarning, stacklevel=2)
+        return library
+    raise ImportError(
+        "the commbox shared library could not be loaded. Tried:\n"
+        + "\n".join(failures)
+        + "\nInstall the package for this platform (pip install ./bindings/python in a checkout builds it), or build "
+        f"the library (cargo build --release) and set COMMBOX_LIBRARY to the path of {FILE_NAME}."
+    )
+
+
+def _candidates() -> Iterator[tuple[str, str]]:
+    chosen = os.environ.get("COMMBOX_LIBRARY")
+    if chosen:
+        yield "COMMBOX_LIBRARY", os.path.abspath(chosen)
+    yield "beside the package", str(Path(__file__).resolve().with_name(FILE_NAME))
+    if sys.platform in ("win32", "darwin"):
+        yield "on the system", find_library("commbox") or FILE_NAME
+    else:
+        # By its soname, as a linked program finds it; find_library would start a compiler to look for it.
+        yield "on the system", f"libcommbox.so.{ABI_VERSION}"
+
+
+def _open(path: str) -> CDLL:
+    # Not PyDLL: other threads run while a call waits.
+    library = CDLL(path)
+    _declare(library, "commbox_abi_version")
+    found = library.commbox_abi_version()
+    if found != ABI_VERSION:
+        raise ImportError(
+            f"its ABI version is {found}, and this package needs {ABI_VERSION}; install matching versions"
+        )
+    for name in FUNCTIONS:
+        _declare(library, name)
+    return library
+
+
+def _declare(library: CDLL, name: str) -> None:
+    function = getattr(library, name)
+    function.restype, function.argtypes = FUNCTIONS[name]
+
+
+lib = load()

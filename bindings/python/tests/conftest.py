@@ -1,0 +1,99 @@
+"""The sandbox, and clients of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commbox import Client
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+class Sandbox:
+    """An offline CommBox, reset before each test."""
+
+    api_key = "sandbox-key"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Whatever proxy the environment names, this is loopback.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def reset(self) -> None:
+        self._ask("POST", "/sandbox/reset")
+
+    def script(self, *answers: dict[str, Any]) -> None:
+        self._ask("POST", "/sandbox/script", json.dumps(answers))
+
+    def requests(self) -> list[dict[str, Any]]:
+        requests: list[dict[str, Any]] = json.loads(self._ask("GET", "/sandbox/requests"))
+        return requests
+
+    def user(self, user_id: int) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))
+        return reply
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
+        request = urllib.request.Request(self.url + path, None if body is None else body.encode(), method=method)
+        with self._opener.open(request, timeout=10) as reply:
+            text: bytes = reply.read()
+            return text
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    program = os.environ.get("COMMBOX_SANDBOX")
+    if not program:
+        subprocess.run(["cargo", "build", "--quiet", "--locked", "--example", "sandbox"], cwd=CHECKOUT, check=True)
+        program = str(Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "debug/examples/sandbox")
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            url = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert url, f"the sandbox's first line tells no address: {line!r}"
+            yield Sandbox(url.group())
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Sandbox:
+    sandbox_process.reset()
+    return sandbox_process
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name in ("COMMBOX_API_KEY", "COMMBOX_BASE_URL") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def make(sandbox: Sandbox) -> Iterator[Callable[..., Client]]:
+    """Makes clients of the sandbox that try once, and closes them."""
+    clients: list[Client] = []
+
+    def new(**options: Any) -> Client:
+        client = Client(sandbox.api_key, **{"base_url": sandbox.url, "max_retries": 0, **options})
+        clients.append(client)
+        return client
+
+    yield new
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(make: Callable[..., Client]) -> Client:
+    return make()

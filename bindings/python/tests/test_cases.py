@@ -1,0 +1,100 @@
+"""Plays the scenarios of tests/cases, which hold every language to the same behaviour."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHECKOUT, Sandbox
+
+import commbox
+from commbox import Client, CommBoxError
+from commbox._client import _new
+
+CASES = sorted((CHECKOUT / "tests/cases").glob("*.json"))
+CASE_FIELDS = {"about", "api_key", "options", "user_id", "body", "script", "expect"}
+EXPECT_FIELDS = {"code", "response", "error", "message_contains", "message_lacks", "requests", "max_ms"}
+KEYWORDS = inspect.signature(Client).parameters
+
+
+def test_there_are_cases() -> None:
+    assert CASES
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path, sandbox: Sandbox) -> None:
+    case = json.loads(path.read_text(encoding="utf-8"))
+    expect = case["expect"]
+    assert set(case) <= CASE_FIELDS
+    assert set(expect) <= EXPECT_FIELDS
+
+    if "script" in case:
+        sandbox.script(*case["script"])
+    api_key = case.get("api_key", sandbox.api_key)
+    began = time.monotonic()
+    outcome = play(case, api_key, sandbox)
+    took_ms = (time.monotonic() - began) * 1000
+
+    if isinstance(outcome, str):
+        assert expect["code"] == 0
+        assert outcome == expect.get("response", outcome)
+    else:
+        assert outcome.code == expect["code"], outcome
+        assert {name: member_of(outcome, name) for name in expect.get("error", ())} == expect.get("error", {})
+        assert [text for text in expect.get("message_contains", ()) if text not in outcome.message] == []
+        held = [*expect.get("message_lacks", ()), *([api_key] if api_key else [])]
+        assert [text for text in held if text in outcome.message] == []
+    requests = sandbox.requests()
+    assert len(requests) == len(expect["requests"])
+    for request, wanted in zip(requests, expect["requests"]):
+        assert seen(request, wanted) == json.loads(json.dumps(wanted).replace("{version}", commbox.__version__))
+    assert took_ms <= expect.get("max_ms", took_ms)
+
+
+def play(case: dict[str, Any], api_key: str, sandbox: Sandbox) -> str | CommBoxError:
+    options = {"base_url": sandbox.url, "proxy": "", **case.get("options", {})}
+    options["base_url"] = options["base_url"].replace("{sandbox}", sandbox.url)
+    try:
+        with client_of(api_key, options) as client:
+            return client.update_user_json(case["user_id"], case["body"])
+    except CommBoxError as error:
+        return error
+
+
+def client_of(api_key: str, options: dict[str, Any]) -> Client:
+    keywords = dict(map(keyword, options.items()))
+    # Python refuses an unknown keyword itself; the library's own refusal is what the case is about.
+    return Client(api_key, **keywords) if keywords.keys() <= KEYWORDS.keys() else ClientOfAnyOptions(api_key, options)
+
+
+class ClientOfAnyOptions(Client):
+    def __init__(self, api_key: str, options: Mapping[str, Any]) -> None:
+        self._handle = _new(api_key, options)
+
+
+def keyword(option: tuple[str, Any]) -> tuple[str, Any]:
+    """An option of the library as the keyword that stands for it."""
+    name, value = option
+    if not name.endswith("_ms"):
+        return name, value
+    seconds = None if value is None else value / 1000
+    return {"total_timeout_ms": "timeout"}.get(name, name[: -len("_ms")]), seconds
+
+
+def member_of(error: CommBoxError, name: str) -> Any:
+    if name == "retry_after_ms":
+        return None if error.retry_after is None else round(error.retry_after * 1000)
+    return getattr(error, name)
+
+
+def seen(request: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """Of what the sandbox saw, the part that the case names."""
+    part = {name: request[name] for name in wanted}
+    if "headers" in wanted:
+        part["headers"] = {name: request["headers"].get(name) for name in wanted["headers"]}
+    return part

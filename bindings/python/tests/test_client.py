@@ -1,0 +1,287 @@
+"""What the client sends, returns and refuses."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Sandbox
+
+import commbox
+from commbox import Client, CommBoxError, UpdateResult, ValidationError
+
+LONE_SURROGATE = "Jo\ud83dhn"
+
+
+def sent(sandbox: Sandbox) -> Any:
+    (request,) = sandbox.requests()
+    return json.loads(request["body"])["data"]
+
+
+def test_keywords_become_the_names_of_the_api(client: Client, sandbox: Sandbox) -> None:
+    result = client.update_user(
+        94382332,
+        unique_id="u-1",
+        first_name="ג'ון",
+        last_name="Smith \U0001f600",
+        email="john@example.com",
+        phone1="+972501234567",
+        phone2=None,
+        remarks='"quoted"\n\0',
+        content={"VIP_Status": "8", "Visits": 3, "Tags": ["a", {"b": None}], "Rate": 0.5},
+    )
+    assert isinstance(result, UpdateResult)
+    assert (result.id, result.status) == (94382332, 200)
+    assert result.description
+    assert result.response_time
+    assert json.loads(result.raw)["data"]["Id"] == 94382332
+    assert sent(sandbox) == {
+        "UniqueId": "u-1",
+        "FirstName": "ג'ון",
+        "LastName": "Smith \U0001f600",
+        "Email": "john@example.com",
+        "Phone1": "+972501234567",
+        "Phone2": None,
+        "Remarks": '"quoted"\n\0',
+        "Content": {"VIP_Status": "8", "Visits": 3, "Tags": ["a", {"b": None}], "Rate": 0.5},
+    }
+    assert "ג'ון" in sandbox.requests()[0]["body"]
+
+
+def test_a_field_that_is_not_named_is_not_sent(client: Client, sandbox: Sandbox) -> None:
+    client.update_user(user_id=7, last_name=None)
+    assert sent(sandbox) == {"LastName": None}
+
+
+def test_a_mapping_goes_as_it_is(client: Client, sandbox: Sandbox) -> None:
+    client.update_user(7, {"FirstName": "John", "Custom": 1})
+    assert sent(sandbox) == {"FirstName": "John", "Custom": 1}
+
+
+def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbox) -> None:
+    with pytest.raises(TypeError, match="not both"):
+        client.update_user(7, {"FirstName": "John"}, last_name="Smith")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="update_user_json"):
+        client.update_user(7, '{"FirstName": "John"}')  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match="firstname"):
+        client.update_user(7, firstname="John")  # type: ignore[call-overload]
+    assert sandbox.requests() == []
+
+
+def test_json_goes_and_comes_as_it_is(client: Client, sandbox: Sandbox) -> None:
+    reply = ' {"status": "200", "x": 1.50, "description": "טוב"}'
+    sandbox.script({"status": 200, "body": reply})
+    assert client.update_user_json(7, '{"data" : {"Rate": 1.50}}') == reply
+    assert sandbox.requests()[0]["body"] == '{"data" : {"Rate": 1.50}}'
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ('{"status": "200", "data": {"Id": "7"}}', (7, 200, None, None)),
+        ('{"status": 201, "data": [], "description": 5}', (None, 201, None, None)),
+        ('{"status": 200, "data": {"Id": 1e999}}', (None, 200, None, None)),
+        ('{"status": 200, "data": {"Id": 7}, "x": ' + "1" * 5000 + "}", None),
+        ('{"status": 200, "x": ' + "[" * 100_000 + "]" * 100_000 + "}", None),
+    ],
+)
+def test_a_confirmed_update_never_fails_over_its_reply(
+    client: Client, sandbox: Sandbox, reply: str, expected: tuple[Any, ...] | None
+) -> None:
+    sandbox.script({"status": 200, "body": reply})
+    result = client.update_user(7, {})
+    assert result.raw == reply
+    if expected is not None:
+        assert (result.id, result.status, result.description, result.response_time) == expected
+
+
+@pytest.mark.parametrize("user_id", [0, -1, 2**63, -(2**63) - 1, 2**64 + 7, 10**30])
+def test_an_id_is_never_wrapped(client: Client, sandbox: Sandbox, user_id: int) -> None:
+    with pytest.raises(ValidationError, match="user_id") as caught:
+        client.update_user_json(user_id, "{}")
+    assert (caught.value.code, caught.value.name, caught.value.delivery) == (-1, "invalid_argument", "not_sent")
+    assert sandbox.requests() == []
+
+
+def test_the_largest_id_arrives(client: Client, sandbox: Sandbox) -> None:
+    client.update_user(2**63 - 1, {})
+    assert sandbox.requests()[0]["path"] == f"/users/{2**63 - 1}"
+
+
+@pytest.mark.parametrize("user_id", [True, "7", 7.0, None])
+def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> None:
+    with pytest.raises(TypeError):
+        client.update_user(user_id, {})
+    assert sandbox.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda client: client.update_user(7, first_name=LONE_SURROGATE), "FirstName has half a surrogate"),
+        (lambda client: client.update_user(7, content={"A": [LONE_SURROGATE]}), "Content has half a surrogate"),
+        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "has half a surrogate"),
+        (lambda client: client.update_user(7, {"FirstName": "x" * 101}), "FirstName is 101 characters"),
+        (lambda client: client.update_user(7, content={"A": float("nan")}), "Content cannot be written as JSON"),
+        (lambda client: client.update_user(7, content={"A": object()}), "Content cannot be written as JSON"),
+        (lambda client: client.update_user(7, {"Content": None}), "Content must be an object"),
+        (lambda client: client.update_user_json(7, LONE_SURROGATE), "user_json has half a surrogate"),
+        (lambda client: client.update_user_json(7, '{"a": 1}\0'), "user_json has a NUL"),
+        (lambda client: client.set_api_key(LONE_SURROGATE), "api_key has half a surrogate"),
+        (lambda client: client.set_api_key("key\0"), "api_key has a NUL"),
+        (lambda client: client.set_api_key(""), "api_key is empty"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_by_name(
+    client: Client, sandbox: Sandbox, call: Callable[[Client], object], named: str
+) -> None:
+    with pytest.raises(ValidationError, match=named) as caught:
+        call(client)
+    assert isinstance(caught.value, ValueError)
+    assert caught.value.code in (-1, -4)
+    assert "John" not in str(caught.value)
+    str(caught.value).encode()
+    assert not isinstance(caught.value.__context__, UnicodeEncodeError)
+    assert sandbox.requests() == []
+
+
+def test_text_is_text(client: Client) -> None:
+    with pytest.raises(TypeError, match="user_json must be a str, not bytes"):
+        client.update_user_json(7, b"{}")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="api_key must be a str, not int"):
+        Client(5)  # type: ignore[arg-type]
+
+
+def test_the_environment_gives_key_and_server_when_a_client_is_made(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    monkeypatch.setenv("COMMBOX_API_KEY", sandbox.api_key)
+    monkeypatch.setenv("COMMBOX_BASE_URL", sandbox.url + "/prefix")
+    with Client() as client:
+        monkeypatch.setenv("COMMBOX_API_KEY", "later")
+        client.update_user(7, {})
+    (request,) = sandbox.requests()
+    assert request["path"] == "/prefix/users/7"
+    assert request["headers"]["authorization"] == f"Bearer {sandbox.api_key}"
+    with Client("given", base_url=sandbox.url, max_retries=0) as client, pytest.raises(commbox.AuthenticationError):
+        client.update_user(7, {})
+
+
+@pytest.mark.parametrize("key", [None, ""])
+def test_a_missing_key_says_what_to_do(key: str | None) -> None:
+    with pytest.raises(ValidationError, match=r"api_key is empty.*COMMBOX_API_KEY") as caught:
+        Client(key)
+    assert caught.value.code == -1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"timeout": 0}, "total_timeout_ms"),
+        ({"timeout": float("nan")}, "total_timeout_ms cannot be written as JSON"),
+        ({"timeout": 1e9}, "total_timeout_ms"),
+        ({"attempt_timeout": 0}, "attempt_timeout_ms"),
+        ({"connect_timeout": -1}, "connect_timeout_ms"),
+        ({"max_retries": 101}, "max_retries"),
+        ({"retry_base": 9}, "retry_cap_ms"),
+        ({"retry_cap": 0}, "retry_cap_ms"),
+        ({"max_requests_per_second": -1}, "max_requests_per_second"),
+        ({"max_idle_connections": 1025}, "max_idle_connections"),
+        ({"idle_timeout": -1}, "idle_timeout_ms"),
+        ({"dns_ttl": -1}, "dns_ttl_ms"),
+        ({"proxy": "ftp://x"}, "proxy"),
+        ({"ca_file": Path("/nonexistent.pem")}, "ca_file"),
+        ({"user_agent": "a\nb"}, "user_agent"),
+        ({"user_agent": LONE_SURROGATE}, "user_agent has half a surrogate"),
+        ({"base_url": "http://api.commbox.io"}, "base_url"),
+    ],
+)
+def test_the_library_judges_the_options(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named) as caught:
+        Client("key", **options)
+    assert (caught.value.code, caught.value.name) == (-3, "invalid_options")
+
+
+def test_every_option_arrives(make: Callable[..., Client], sandbox: Sandbox) -> None:
+    client = make(
+        allow_http=True,
+        timeout=30,
+        attempt_timeout=10.5,
+        connect_timeout=0.25,
+        max_retries=1,
+        retry_base=0.001,
+        retry_cap=0.002,
+        max_requests_per_second=0.5,
+        max_idle_connections=0,
+        idle_timeout=0,
+        dns_ttl=0,
+        proxy="",
+        validate=False,
+        user_agent="tests/1",
+    )
+    client.update_user(7, {"firstname": "only unchecked"})
+    assert sandbox.requests()[0]["headers"]["user-agent"] == f"commbox/{commbox.__version__} tests/1"
+
+
+def test_a_new_key_serves_the_next_call(client: Client, sandbox: Sandbox) -> None:
+    client.set_api_key("another")
+    with pytest.raises(commbox.AuthenticationError):
+        client.update_user(7, {})
+    client.set_api_key(sandbox.api_key)
+    client.update_user(7, {})
+
+
+def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
+    with Client(sandbox.api_key, base_url=sandbox.url) as client:
+        pass
+    client.close()
+    for call in (lambda: client.update_user(7, {}), lambda: client.set_api_key("key")):
+        with pytest.raises(CommBoxError, match="already freed") as caught:
+            call()
+        assert (caught.value.code, caught.value.name) == (-2, "invalid_handle")
+
+
+def test_a_client_is_not_copied(client: Client) -> None:
+    for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="make another one"):
+            duplicate(client)
+
+
+def test_repr_shows_the_server_and_never_the_key(client: Client, sandbox: Sandbox) -> None:
+    assert repr(client) == f"Client(base_url='{sandbox.url}')"
+    with Client("secret-key") as other:
+        assert repr(other) == "Client()"
+        assert "secret-key" not in str(vars(other))
+
+
+def test_threads_share_a_client_and_each_has_its_own_error(client: Client, sandbox: Sandbox) -> None:
+    def work(thread: int) -> None:
+        for call in range(20):
+            user_id = 1000 * (thread + 1) + call
+            assert client.update_user(user_id, first_name=f"{thread}").id == user_id
+            with pytest.raises(ValidationError, match=f"FirstName is {200 + thread} characters"):
+                client.update_user(user_id, first_name="x" * (200 + thread))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert len(sandbox.requests()) == 160
+
+
+def test_other_threads_run_while_a_call_waits(client: Client, sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 1000})
+    thread = threading.Thread(target=client.update_user, args=(7, {}))
+    began = time.monotonic()
+    thread.start()
+    while time.monotonic() - began < 0.1:
+        pass
+    assert thread.is_alive()
+    assert time.monotonic() - began < 0.9
+    thread.join()

@@ -1,0 +1,129 @@
+"""Which error is raised for what, and what it carries."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Sandbox
+
+import commbox
+from commbox import Client, CommBoxError
+from commbox._errors import from_json
+
+CLASSES = [found for found in vars(commbox).values() if isinstance(found, type) and issubclass(found, CommBoxError)]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "name"),
+    [
+        (302, commbox.APIStatusError, "redirect"),
+        (400, commbox.BadRequestError, "bad_request"),
+        (401, commbox.AuthenticationError, "unauthorized"),
+        (403, commbox.APIStatusError, "client_error"),
+        (404, commbox.NotFoundError, "not_found"),
+        (429, commbox.RateLimitError, "rate_limited"),
+        (500, commbox.InternalServerError, "server_error"),
+        (501, commbox.InternalServerError, "not_implemented"),
+        (503, commbox.InternalServerError, "server_error"),
+    ],
+)
+def test_each_status_has_its_class(
+    client: Client, sandbox: Sandbox, status: int, kind: type[CommBoxError], name: str
+) -> None:
+    body = json.dumps({"status": status, "description": "Its words", "response_time": "2024-08-06T07:51:52Z"})
+    sandbox.script({"status": status, "headers": {"Retry-After": "7"}, "body": body})
+    with pytest.raises(commbox.APIStatusError) as caught:
+        client.update_user(7, {})
+    error = caught.value
+    assert type(error) is kind
+    assert str(error) == error.message
+    assert str(status) in error.message
+    assert (error.code, error.http_status, error.name) == (status, status, name)
+    assert (error.description, error.response_time) == ("Its words", "2024-08-06T07:51:52Z")
+    assert (error.attempts, error.delivery, error.response) == (1, "answered", body)
+    assert error.retry_after == 7.0
+    assert 0 <= error.elapsed < 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "code", "name", "delivery"),
+    [
+        ({"delay_ms": 3000}, commbox.APITimeoutError, -7, "timeout", "unknown"),
+        ({"reset": True}, commbox.APIConnectionError, -5, "connection", "unknown"),
+        ({"status": 200, "body": "<html>"}, commbox.APIResponseError, -9, "bad_response", "answered"),
+    ],
+)
+def test_failures_of_the_connection(
+    make: Callable[..., Client],
+    sandbox: Sandbox,
+    answer: dict[str, Any],
+    kind: type[CommBoxError],
+    code: int,
+    name: str,
+    delivery: str,
+) -> None:
+    sandbox.script(answer)
+    with pytest.raises(CommBoxError) as caught:
+        make(timeout=0.5).update_user(7, {})
+    error = caught.value
+    assert type(error) is kind
+    assert (error.code, error.name, error.delivery, error.attempts) == (code, name, delivery, 1)
+
+
+def test_nobody_listens(make: Callable[..., Client]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client = make(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(commbox.APIConnectionError) as caught:
+            client.update_user(7, {})
+    assert (caught.value.code, caught.value.delivery) == (-5, "not_sent")
+    assert (caught.value.http_status, caught.value.response, caught.value.retry_after) == (None, None, None)
+
+
+def test_no_tls_on_the_other_side(make: Callable[..., Client], sandbox: Sandbox) -> None:
+    with pytest.raises(commbox.APIConnectionError) as caught:
+        make(base_url=sandbox.url.replace("http:", "https:")).update_user(7, {})
+    assert (caught.value.code, caught.value.name, caught.value.delivery) == (-6, "tls", "not_sent")
+
+
+def test_the_family() -> None:
+    assert issubclass(commbox.ValidationError, ValueError)
+    assert issubclass(commbox.APITimeoutError, commbox.APIConnectionError)
+    assert not issubclass(commbox.APIConnectionError, commbox.APIStatusError)
+    assert len(CLASSES) == 12
+    assert all(kind.__module__ == "commbox" for kind in CLASSES)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
+    error = kind("message", code=429, name="rate_limited", retry_after=1.5, attempts=2, response="body")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind
+    assert vars(again) == vars(error)
+    assert str(again) == "message"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (-10, CommBoxError),
+        (-8, commbox.APICancelledError),
+        (-2, CommBoxError),
+        (-99, CommBoxError),
+        (101, commbox.APIStatusError),
+        (599, commbox.InternalServerError),
+    ],
+)
+def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
+    """Codes may be added, and so may members of the error; one that was overwritten still has its class."""
+    known: dict[str, Any] = dict.fromkeys(("http_status", "description", "response_time", "retry_after_ms", "response"))
+    known.update(code=code, name="any", message="m", attempts=1, elapsed_ms=1500, delivery="unknown", later="member")
+    error = from_json(json.dumps(known).encode(), code)
+    assert type(error) is kind
+    assert (error.elapsed, error.message) == (1.5, "m")
+    assert type(from_json(b"", code)) is kind

@@ -1,0 +1,120 @@
+"""How the shared library is found, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CHECKOUT
+
+from commbox import _library
+
+SOURCE = Path(_library.__file__).parent
+SYSTEM_NAME = "libcommbox.so.1"
+
+
+class Place:
+    """A copy of the package without a library, and a system whose library is none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.package = folder / "site/commbox"
+        shutil.copytree(SOURCE, self.package, ignore=shutil.ignore_patterns("__pycache__", _library.FILE_NAME))
+        self.beside = self.package / _library.FILE_NAME
+        self.system = folder / "system" / SYSTEM_NAME
+        self.system.parent.mkdir()
+        # The loader stops at the first file of this name, so a library that is really installed is not found.
+        self.system.write_text("This is no library.")
+
+    def load(self, chosen: Path | None) -> subprocess.CompletedProcess[str]:
+        """Imports the package in another process and prints which library it took."""
+        environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
+        environment.update(PYTHONPATH=str(self.package.parent), LD_LIBRARY_PATH=str(self.system.parent))
+        if chosen is not None:
+            environment["COMMBOX_LIBRARY"] = str(chosen)
+        program = "import commbox._library as l; print(l.lib._name)"
+        return subprocess.run(
+            [sys.executable, "-c", program], cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+
+    def compile(self, code: str) -> Path:
+        source = self.folder / "other.c"
+        library = self.folder / "libother.so"
+        source.write_text(code)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+        return library
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def library() -> Path:
+    return Path(_library.lib._name)
+
+
+def test_the_environment_comes_first_then_the_package_then_the_system(place: Place, library: Path) -> None:
+    shutil.copy(library, place.system)
+    assert place.load(None).stdout.strip() == SYSTEM_NAME
+    shutil.copy(library, place.beside)
+    assert place.load(None).stdout.strip() == str(place.beside)
+    chosen = place.folder / "chosen.so"
+    shutil.copy(library, chosen)
+    assert place.load(chosen).stdout.strip() == str(chosen)
+    assert place.load(chosen).stderr == ""
+
+
+def test_a_chosen_library_that_fails_is_not_passed_over_in_silence(place: Place, library: Path) -> None:
+    shutil.copy(library, place.beside)
+    outcome = place.load(place.folder / "missing.so")
+    assert outcome.stdout.strip() == str(place.beside)
+    assert "RuntimeWarning" in outcome.stderr
+    assert str(place.folder / "missing.so") in outcome.stderr
+
+
+def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> None:
+    missing = place.folder / "missing.so"
+    place.beside.write_text("This is no library either.")
+    outcome = place.load(missing)
+    assert outcome.returncode == 1
+    message = outcome.stderr
+    assert "ImportError" in message
+    assert re.search(re.escape(f"{missing} (COMMBOX_LIBRARY): ") + ".*No such file", message)
+    assert re.search(re.escape(f"{place.beside} (beside the package): ") + ".*(invalid ELF header|too short)", message)
+    assert re.search(re.escape(f"{SYSTEM_NAME} (on the system): ") + ".*(invalid ELF header|too short)", message)
+    assert "pip install ./bindings/python" in message
+    assert "cargo build --release" in message
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("unsigned commbox_abi_version(void) { return 7; }", "ABI version is 7, and this package needs 1"),
+        ("unsigned commbox_abi_version(void) { return 1; }", "commbox_version"),
+        ("int nothing;", "commbox_abi_version"),
+    ],
+)
+def test_another_library_is_refused(place: Place, code: str, why: str) -> None:
+    other = place.compile(code)
+    outcome = place.load(other)
+    assert outcome.returncode == 1
+    (line,) = [line for line in outcome.stderr.splitlines() if f"{other} (COMMBOX_LIBRARY): " in line]
+    assert why in line
+
+
+def test_every_function_of_the_header_is_declared() -> None:
+    header = (CHECKOUT / "include/commbox.h").read_text(encoding="utf-8")
+    code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    prototypes = re.findall(r"(\w[\w ]*\*?)\b(commbox_\w+)\(([^)]*)\);", code)
+    declared = {name: len(arguments) for name, (_, arguments) in _library.FUNCTIONS.items()}
+    assert declared == {name: 0 if text == "void" else text.count(",") + 1 for _, name, text in prototypes}
+    version = re.search(r"#define COMMBOX_ABI_VERSION (\d+)", header)
+    assert version
+    assert int(version.group(1)) == _library.ABI_VERSION
