@@ -1,0 +1,136 @@
+using System.Net;
+using System.Net.Sockets;
+
+namespace CommBox.Tests;
+
+/// <summary>Which exception a failure becomes, and what it tells.</summary>
+public sealed class ErrorTests : SandboxFixture
+{
+    private const string Key = "canary-key";
+    private const string Value = "canary-value";
+
+    [Test]
+    public void RateLimit()
+    {
+        Sandbox.Script("""[{"status": 429, "headers": {"Retry-After": "7"}}]""");
+        var error = Fails<CommBoxRateLimitException>(429, "rate_limited", Delivery.Answered);
+        Assert.That(error, Is.InstanceOf<CommBoxApiException>());
+        Assert.That(error.HttpStatus, Is.EqualTo(429));
+        Assert.That(error.Description, Is.EqualTo("Too Many Requests"));
+        Assert.That(error.ResponseTime, Is.Not.Empty);
+        Assert.That(error.RetryAfter, Is.EqualTo(TimeSpan.FromSeconds(7)));
+        Assert.That(error.Attempts, Is.EqualTo(1));
+        Assert.That(error.Elapsed, Is.LessThan(TimeSpan.FromSeconds(5)));
+        Assert.That(error.Response, Does.StartWith("{"));
+    }
+
+    [Test]
+    public void Api()
+    {
+        var error = Fails<CommBoxApiException>(401, "unauthorized", Delivery.Answered);
+        Assert.That(error.RetryAfter, Is.Null);
+        Sandbox.Script("""[{"status": 503, "body": "busy"}]""");
+        error = Fails<CommBoxApiException>(503, "server_error", Delivery.Answered);
+        Assert.That(error.Description, Is.Null);
+        Assert.That(error.Response, Is.EqualTo("busy"));
+    }
+
+    [Test]
+    public void AnswerThatIsNotTheDocumentedOne()
+    {
+        Sandbox.Script("""[{"status": 200, "body": "<html>"}]""");
+        var error = Fails<CommBoxApiException>(-9, "bad_response", Delivery.Answered);
+        Assert.That(error.HttpStatus, Is.EqualTo(200));
+        Assert.That(error.Response, Is.EqualTo("<html>"));
+    }
+
+    [Test]
+    public void Connection()
+    {
+        Sandbox.Script("""[{"reset": true}]""");
+        var error = Fails<CommBoxConnectionException>(-5, "connection", Delivery.Unknown);
+        Assert.That(error.HttpStatus, Is.Null);
+        Assert.That(error.Response, Is.Null);
+
+        var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        string nobody = $"http://{listener.LocalEndpoint}";
+        listener.Stop();
+        using var client = new CommBoxClient(Key, new CommBoxClientOptions { BaseUrl = nobody, MaxRetries = 0, Proxy = "" });
+        Fails<CommBoxConnectionException>(-5, "connection", Delivery.NotSent, client);
+    }
+
+    [Test]
+    public void LateAnswer()
+    {
+        Sandbox.Script("""[{"status": 200, "delay_ms": 3000}]""");
+        using CommBoxClient client = Sandbox.Client(Key, timeout: TimeSpan.FromMilliseconds(200));
+        var error = Fails<CommBoxTimeoutException>(-7, "timeout", Delivery.Unknown, client);
+        Assert.That(error.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(190), TimeSpan.FromSeconds(2)));
+    }
+
+    [Test]
+    public void Validation()
+    {
+        using CommBoxClient client = Sandbox.Client();
+        var user = new UserInfo { FirstName = new string('x', 101), Email = new string('y', 256) };
+        var error = Assert.Throws<CommBoxValidationException>(() => client.UpdateUser(1, user))!;
+        Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
+        Assert.That((error.Delivery, error.Attempts), Is.EqualTo((Delivery.NotSent, 0)));
+        Assert.That(error.Message, Does.Contain("FirstName").And.Contain("Email"));
+        error = Assert.Throws<CommBoxValidationException>(() => client.UpdateUser(0, new UserInfo()))!;
+        Assert.That((error.Code, error.Name), Is.EqualTo((-1, "invalid_argument")));
+        Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("a key"));
+    }
+
+    [Test]
+    public void AsyncFormsRaiseTheSame()
+    {
+        Sandbox.Script("""[{"status": 429, "headers": {"Retry-After": "7"}}]""");
+        using CommBoxClient client = Sandbox.Client();
+        var error = Assert.ThrowsAsync<CommBoxRateLimitException>(() => client.UpdateUserAsync(1, new UserInfo()))!;
+        Assert.That(error.RetryAfter, Is.EqualTo(TimeSpan.FromSeconds(7)));
+    }
+
+    [Test]
+    public void CancellationIsDotNets()
+    {
+        var error = (OperationCanceledException)CommBoxException.FromJson(Json(-8, "\"unknown\""));
+        Assert.That(error.Message, Is.EqualTo("m"));
+        Assert.That(((CommBoxException)error.InnerException!).Delivery, Is.EqualTo(Delivery.Unknown));
+    }
+
+    [TestCase(-2, typeof(CommBoxException))]
+    [TestCase(-10, typeof(CommBoxException))]
+    [TestCase(-99, typeof(CommBoxException))]
+    [TestCase(-6, typeof(CommBoxConnectionException))]
+    [TestCase(302, typeof(CommBoxApiException))]
+    [TestCase(599, typeof(CommBoxApiException))]
+    public void OtherCodesGoByTheirSign(int code, Type type) =>
+        Assert.That(CommBoxException.FromJson(Json(code, "\"not_sent\"")), Is.TypeOf(type));
+
+    [Test]
+    public void EndlessWaitIsTheLongestThereIs()
+    {
+        var error = (CommBoxException)CommBoxException.FromJson(Json(429, "\"answered\"", ulong.MaxValue));
+        Assert.That(error.RetryAfter, Is.EqualTo(TimeSpan.MaxValue));
+    }
+
+    private static string Json(int code, string delivery, ulong? retryAfter = null) =>
+        $$"""
+        {"code":{{code}},"name":"n","message":"m","http_status":null,"description":null,"response_time":null,
+        "retry_after_ms":{{retryAfter?.ToString() ?? "null"}},"attempts":0,"elapsed_ms":0,"delivery":{{delivery}},"response":null}
+        """;
+
+    /// <summary>Makes a call that fails so; the exception must not print the key or a value of the user.</summary>
+    private T Fails<T>(int code, string name, Delivery delivery, CommBoxClient? client = null)
+        where T : CommBoxException
+    {
+        using CommBoxClient own = Sandbox.Client(Key);
+        var user = new UserInfo { FirstName = Value, Content = { [Value] = Value } };
+        T error = Assert.Throws<T>(() => (client ?? own).UpdateUser(94382332, user))!;
+        Assert.That((error.Code, error.Name, error.Delivery), Is.EqualTo((code, name, delivery)), error.Message);
+        Assert.That(error.ToString(), Does.Not.Contain("canary"));
+        return error;
+    }
+}

@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+
+namespace CommBox.Tests;
+
+/// <summary>Finding the native library, and what is said where it cannot be used.</summary>
+public sealed class LibraryTests
+{
+    private static readonly string Header = File.ReadAllText(Repository.PathOf("include", "commbox.h"));
+
+    /// <summary>The library that the other tests use.</summary>
+    private static readonly string Library =
+        Environment.GetEnvironmentVariable(LibraryLoader.Variable)
+        ?? LibraryLoader.Candidates().First(path => NativeLibrary.TryLoad(path, out _));
+
+    [Test]
+    public void MissingFilesAreAllNamed()
+    {
+        string message = Failure("/no/such/libcommbox.so", "libno-such-commbox.so");
+        Assert.That(message, Does.Contain("/no/such/libcommbox.so: no such file"));
+        Assert.That(message, Does.Contain("libno-such-commbox.so: ").And.Contain(LibraryLoader.Variable));
+    }
+
+    [Test]
+    public void FileThatIsNoLibraryIsNamed()
+    {
+        string header = Repository.PathOf("include", "commbox.h");
+        Assert.That(Failure(header), Does.Match(Regex.Escape(header) + ": .+"));
+    }
+
+    [Test]
+    public void LibraryOfSomeoneElseIsNamed()
+    {
+        string other = Path.Combine(
+            RuntimeEnvironment.GetRuntimeDirectory(),
+            OperatingSystem.IsWindows() ? "System.IO.Compression.Native.dll"
+            : OperatingSystem.IsMacOS() ? "libSystem.Native.dylib"
+            : "libSystem.Native.so");
+        Assert.That(Failure(other), Does.Contain($"{other}: not a library of CommBox"));
+    }
+
+    [Test]
+    public void OtherBinaryInterfaceIsNamedWithBothVersions()
+    {
+        var error = Assert.Throws<DllNotFoundException>(() => LibraryLoader.Load([Library], abiVersion: 99))!;
+        Assert.That(error.Message, Does.Contain($"{Library}: its binary interface (ABI) has version 1"));
+        Assert.That(error.Message, Does.Contain("needs version 99"));
+    }
+
+    [Test]
+    public void FirstLibraryThatFitsIsTakenAndTheNamedOneIsNotPassedOverInSilence()
+    {
+        string[] candidates = ["/no/such/libcommbox.so", Library];
+        using var variable = new EnvironmentVariable(LibraryLoader.Variable, candidates[0]);
+        using var words = new StringWriter();
+        using var listener = new TextWriterTraceListener(words);
+        Trace.Listeners.Add(listener);
+        nint library = LibraryLoader.Load(candidates, LibraryLoader.AbiVersion);
+        Trace.Listeners.Remove(listener);
+        Assert.That(library, Is.Not.Zero);
+        Assert.That(words.ToString(), Does.Contain($"uses {Library}, since this failed: {candidates[0]}: no such file"));
+        NativeLibrary.Free(library);
+    }
+
+    [Test]
+    public void PlacesAreTheEnvironmentThenBesideThenTheSystem()
+    {
+        using var variable = new EnvironmentVariable(LibraryLoader.Variable, "chosen/library");
+        string[] places = [.. LibraryLoader.Candidates()];
+        Assert.That(places[0], Is.EqualTo(Path.GetFullPath("chosen/library")));
+        Assert.That(places[1], Does.StartWith(AppContext.BaseDirectory));
+        Assert.That(places, Has.Some.Contains(Path.Combine("runtimes", RuntimeInformation.RuntimeIdentifier, "native")));
+        Assert.That(places, Is.Unique);
+        Assert.That(places[^1], Is.EqualTo(Path.GetFileName(places[^1])));
+    }
+
+    [Test]
+    public void EveryFunctionOfTheHeaderIsDeclaredAndExported()
+    {
+        string code = Regex.Replace(Header, @"/\*.*?\*/", "", RegexOptions.Singleline);
+        string[] declared =
+        [
+            .. typeof(Native).GetMethods(BindingFlags.Static | BindingFlags.NonPublic)
+                .Select(method => method.GetCustomAttribute<DllImportAttribute>()?.EntryPoint)
+                .OfType<string>(),
+        ];
+        Assert.That(declared, Is.EquivalentTo(Regex.Matches(code, @"\bcommbox_\w+(?=\()").Select(match => match.Value)));
+        nint library = NativeLibrary.Load(Library);
+        Assert.That(declared.Where(name => !NativeLibrary.TryGetExport(library, name, out _)), Is.Empty);
+        NativeLibrary.Free(library);
+    }
+
+    [Test]
+    public unsafe void VersionsAreTheLibrarys()
+    {
+        Assert.That(Header, Does.Contain($"#define COMMBOX_ABI_VERSION {LibraryLoader.AbiVersion}\n"));
+        Assert.That(Native.AbiVersion(), Is.EqualTo(LibraryLoader.AbiVersion));
+        Version assembly = typeof(CommBoxClient).Assembly.GetName().Version!;
+        Assert.That(Utf8.Decode(Native.Version()), Is.EqualTo(assembly.ToString(fieldCount: 3)));
+    }
+
+    private static string Failure(params string[] candidates) =>
+        Assert.Throws<DllNotFoundException>(() => LibraryLoader.Load(candidates, LibraryLoader.AbiVersion))!.Message;
+}

@@ -1,0 +1,65 @@
+namespace CommBox.Tests;
+
+/// <summary>The options of a client.</summary>
+public sealed class OptionsTests
+{
+    private static CommBoxClientOptions All => new()
+    {
+        BaseUrl = "http://10.0.0.1:8080/prefix",
+        AllowHttp = true,
+        ConnectTimeout = TimeSpan.FromSeconds(1.5),
+        AttemptTimeout = TimeSpan.FromMilliseconds(2),
+        Timeout = TimeSpan.FromDays(1),
+        MaxRetries = 4,
+        RetryBase = TimeSpan.FromMilliseconds(5),
+        RetryCap = TimeSpan.FromMilliseconds(6),
+        MaxRequestsPerSecond = 0.5,
+        MaxIdleConnections = 7,
+        IdleTimeout = TimeSpan.Zero,
+        DnsTtl = TimeSpan.FromMilliseconds(9),
+        Proxy = "",
+        CaFile = Repository.PathOf("no-such.pem"),
+        Validate = false,
+        UserAgent = "crm-sync/2",
+    };
+
+    [Test]
+    public void EveryOptionIsWrittenByItsNameInTheLibrary()
+    {
+        CommBoxClientOptions options = All;
+        options.CaFile = "ca.pem";
+        Assert.That(options.ToJson(baseUrl: "https://unused.example"), Is.EqualTo(
+            """{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1500,"attempt_timeout_ms":2,"total_timeout_ms":86400000,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,"max_idle_connections":7,"idle_timeout_ms":0,"dns_ttl_ms":9,"proxy":"","ca_file":"ca.pem","validate":false,"user_agent":"crm-sync/2"}"""));
+        Assert.That(new CommBoxClientOptions().ToJson(baseUrl: null), Is.EqualTo("{}"));
+    }
+
+    [Test]
+    public void LibraryKnowsEveryOption()
+    {
+        CommBoxClientOptions options = All;
+        options.CaFile = null;
+        using var client = new CommBoxClient("key", options);
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", All))!;
+        Assert.That(error.Message, Does.Contain("ca_file"));
+    }
+
+    [Test]
+    public void EveryProblemIsNamed()
+    {
+        var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = Timeout.InfiniteTimeSpan, BaseUrl = "ftp://x" };
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
+        Assert.That(error.Code, Is.EqualTo(-3));
+        Assert.That(error.Message, Does.Contain("max_retries").And.Contain("total_timeout_ms").And.Contain("base_url"));
+    }
+
+    [Test]
+    public void WhatJsonLacksIsRefused()
+    {
+        var endless = new CommBoxClientOptions { MaxRequestsPerSecond = double.PositiveInfinity };
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", endless))!;
+        Assert.That(error.Message, Does.StartWith("max_requests_per_second must be"));
+        var broken = new CommBoxClientOptions { UserAgent = "\ud800" };
+        error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", broken))!;
+        Assert.That(error.Message, Does.StartWith("user_agent has half a surrogate pair"));
+    }
+}

@@ -1,0 +1,18 @@
+namespace CommBox.Tests;
+
+/// <summary>Tests that have a sandbox, empty before each.</summary>
+public abstract class SandboxFixture
+{
+    private Sandbox? _sandbox;
+
+    private protected Sandbox Sandbox => _sandbox!;
+
+    [OneTimeSetUp]
+    public void Start() => _sandbox = new Sandbox();
+
+    [SetUp]
+    public void Reset() => Sandbox.Reset();
+
+    [OneTimeTearDown]
+    public void Stop() => _sandbox?.Dispose();
+}

@@ -1,0 +1,38 @@
+namespace CommBox.Tests;
+
+/// <summary>Reading a reply that confirmed an update: never a failure.</summary>
+public sealed class UpdateResultTests
+{
+    [TestCase("""{"data":{"Id":94382332}}""", 94382332)]
+    [TestCase("""{"data":{"Id":"94382332"}}""", 94382332)]
+    [TestCase("""{"data":{"Id":1.0}}""", 1)]
+    [TestCase("""{"data":{"Id":9223372036854775807}}""", long.MaxValue)]
+    [TestCase("""{"data":{"Id":1.5}}""", null)]
+    [TestCase("""{"data":{"Id":1e99}}""", null)]
+    [TestCase("""{"data":{"Id":null}}""", null)]
+    [TestCase("""{"data":{"Id":"\ud800"}}""", null)]
+    [TestCase("""{"data":[]}""", null)]
+    [TestCase("""[]""", null)]
+    [TestCase("{", null)]
+    public void Id(string reply, long? id)
+    {
+        UpdateResult result = UpdateResult.Parse(reply);
+        Assert.That(result.Id, Is.EqualTo(id));
+        Assert.That(result.Raw, Is.EqualTo(reply));
+    }
+
+    [TestCase("200", 200)]
+    [TestCase("\"200\"", 200)]
+    [TestCase("true", null)]
+    [TestCase("9223372036854775807", null)]
+    public void Status(string status, int? expected) =>
+        Assert.That(UpdateResult.Parse($$"""{"status":{{status}}}""").Status, Is.EqualTo(expected));
+
+    [Test]
+    public void Words()
+    {
+        UpdateResult result = UpdateResult.Parse("""{"description":"Done","response_time":"2024-08-06T07:51:52.2581942Z"}""");
+        Assert.That((result.Description, result.ResponseTime), Is.EqualTo(("Done", "2024-08-06T07:51:52.2581942Z")));
+        Assert.That(UpdateResult.Parse("""{"description":1,"response_time":"\ud800"}""").Description, Is.Null);
+    }
+}

@@ -1,0 +1,98 @@
+using System.Text.Json;
+
+namespace CommBox.Tests;
+
+/// <summary>A user as JSON.</summary>
+public sealed class UserInfoTests
+{
+    [Test]
+    public void OnlyWhatIsSetIsWritten()
+    {
+        Assert.That(new UserInfo().ToJson(), Is.EqualTo("{}"));
+        var user = new UserInfo { FirstName = "John", LastName = null, Email = "" };
+        Assert.That(user.ToJson(), Is.EqualTo("""{"FirstName":"John","Email":""}"""));
+    }
+
+    [Test]
+    public void EveryFieldHasTheNameOfTheApi()
+    {
+        var user = new UserInfo
+        {
+            UniqueId = "1", FirstName = "2", LastName = "3", Email = "4", Phone1 = "5", Phone2 = "6", Remarks = "7",
+            Content = { ["VIP_Status"] = "8" },
+        };
+        Assert.That(user.ToJson(), Is.EqualTo(
+            """{"UniqueId":"1","FirstName":"2","LastName":"3","Email":"4","Phone1":"5","Phone2":"6","Remarks":"7","Content":{"VIP_Status":"8"}}"""));
+    }
+
+    [Test]
+    public void NullIsWrittenWhereItIsAskedForUntilTheFieldIsSetAgain()
+    {
+        UserInfo user = new UserInfo { Phone1 = "1" }.SetNull(nameof(UserInfo.Phone1)).SetNull("Remarks");
+        Assert.That(user.Phone1, Is.Null);
+        Assert.That(user.ToJson(), Is.EqualTo("""{"Phone1":null,"Remarks":null}"""));
+        user.Phone1 = "2";
+        user.Remarks = null;
+        Assert.That(user.ToJson(), Is.EqualTo("""{"Phone1":"2"}"""));
+    }
+
+    [Test]
+    public void ContentTakesWhatJsonHas()
+    {
+        using JsonDocument document = JsonDocument.Parse("""{ "a": [1.50, "\ud83d\ude00"] }""");
+        var user = new UserInfo
+        {
+            Content =
+            {
+                ["text"] = "t", ["yes"] = true, ["none"] = null, ["byte"] = (byte)1, ["int"] = -2, ["long"] = long.MinValue,
+                ["ulong"] = ulong.MaxValue, ["float"] = 0.5f, ["double"] = 1e300, ["decimal"] = 1.10m,
+                ["element"] = document.RootElement,
+            },
+        };
+        Assert.That(user.ToJson(), Is.EqualTo(
+            """{"Content":{"text":"t","yes":true,"none":null,"byte":1,"int":-2,"long":-9223372036854775808,"ulong":18446744073709551615,"float":0.5,"double":1E+300,"decimal":1.10,"element":{ "a": [1.50, "\ud83d\ude00"] }}}"""));
+    }
+
+    [TestCase(double.NaN)]
+    [TestCase(float.PositiveInfinity)]
+    [TestCase('c')]
+    [TestCase(DayOfWeek.Friday)]
+    public void ContentRefusesWhatJsonLacks(object value) => Refuses(value, value.GetType().Name);
+
+    [Test]
+    public void ContentRefusesObjects()
+    {
+        Refuses(DateTime.UnixEpoch, "DateTime");
+        Refuses(default(JsonElement), "JsonElement");
+    }
+
+    private static void Refuses(object value, string type)
+    {
+        var user = new UserInfo { Content = { ["Custom"] = value } };
+        var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
+        Assert.That(error.Message, Does.StartWith("Content.Custom must be").And.EndWith(type));
+    }
+
+    [Test]
+    public void TextSurvives()
+    {
+        const string text = "\"\\/\b\0\u001f é שלום 😀 <&'+\u2028";
+        using JsonDocument document = JsonDocument.Parse(new UserInfo { Remarks = text, Content = { [text] = text } }.ToJson());
+        Assert.That(document.RootElement.GetProperty("Remarks").GetString(), Is.EqualTo(text));
+        Assert.That(document.RootElement.GetProperty("Content").GetProperty(text).GetString(), Is.EqualTo(text));
+    }
+
+    [Test]
+    public void HalfASurrogatePairIsRefusedAndNamed()
+    {
+        foreach (string half in new[] { "ab\ud83d", "ab\ude00", "ab\ud83dx" })
+        {
+            var user = new UserInfo { Content = { ["Custom"] = half } };
+            var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
+            Assert.That(error.Message, Does.StartWith("Content.Custom has half a surrogate pair at index 2"));
+            Assert.That(error.Code, Is.EqualTo(-1));
+            Assert.Throws<CommBoxValidationException>(() => new UserInfo { Content = { [half] = 1 } }.ToJson());
+            Assert.Throws<CommBoxValidationException>(() => new UserInfo { FirstName = half }.ToJson());
+        }
+    }
+}

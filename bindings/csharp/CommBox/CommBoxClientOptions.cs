@@ -1,0 +1,94 @@
+namespace CommBox;
+
+/// <summary>
+/// What a <see cref="CommBoxClient"/> can be told. Null keeps the library's default. Values are checked where a client
+/// is made; times count in whole milliseconds.
+/// </summary>
+public sealed class CommBoxClientOptions
+{
+    /// <summary>
+    /// Where the API is, with a path prefix where it has one. Default: the environment's <c>COMMBOX_BASE_URL</c>, else
+    /// <c>https://api.commbox.io</c>. <c>http</c> only to loopback, unless <see cref="AllowHttp"/>.
+    /// </summary>
+    public string? BaseUrl { get; set; }
+
+    /// <summary>Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.</summary>
+    public bool? AllowHttp { get; set; }
+
+    /// <summary>Longest time of name lookup, connect and TLS handshake. Default: 5 s.</summary>
+    public TimeSpan? ConnectTimeout { get; set; }
+
+    /// <summary>Longest time of one attempt. Default: 15 s.</summary>
+    public TimeSpan? AttemptTimeout { get; set; }
+
+    /// <summary>Longest time of a call, all included. Default: 60 s.</summary>
+    public TimeSpan? Timeout { get; set; }
+
+    /// <summary>How often a failed attempt may be repeated. Default: 3.</summary>
+    public int? MaxRetries { get; set; }
+
+    /// <summary>The first wait between attempts. Default: 500 ms.</summary>
+    public TimeSpan? RetryBase { get; set; }
+
+    /// <summary>The longest wait between attempts. Default: 8 s.</summary>
+    public TimeSpan? RetryCap { get; set; }
+
+    /// <summary>Requests a second over all threads, fractions allowed; 0 is no limit, the default.</summary>
+    public double? MaxRequestsPerSecond { get; set; }
+
+    /// <summary>Connections kept open between calls. Default: 16.</summary>
+    public int? MaxIdleConnections { get; set; }
+
+    /// <summary>How long an unused connection is kept. Default: 60 s.</summary>
+    public TimeSpan? IdleTimeout { get; set; }
+
+    /// <summary>How long a name lookup is remembered. Default: 60 s.</summary>
+    public TimeSpan? DnsTtl { get; set; }
+
+    /// <summary>
+    /// The URL of an HTTP proxy; "" for none. Default: what <c>HTTPS_PROXY</c> and its like name in the environment.
+    /// </summary>
+    public string? Proxy { get; set; }
+
+    /// <summary>A PEM file of certificates to trust beside the system's.</summary>
+    public string? CaFile { get; set; }
+
+    /// <summary>Check the user before it is sent. Default: true.</summary>
+    public bool? Validate { get; set; }
+
+    /// <summary>Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.</summary>
+    public string? UserAgent { get; set; }
+
+    /// <summary>The options as the library reads them; <paramref name="baseUrl"/> serves where none is set.</summary>
+    internal string ToJson(string? baseUrl)
+    {
+        (string Name, object? Value)[] members =
+        [
+            ("base_url", BaseUrl ?? baseUrl),
+            ("allow_http", AllowHttp),
+            ("connect_timeout_ms", Milliseconds(ConnectTimeout)),
+            ("attempt_timeout_ms", Milliseconds(AttemptTimeout)),
+            ("total_timeout_ms", Milliseconds(Timeout)),
+            ("max_retries", MaxRetries),
+            ("retry_base_ms", Milliseconds(RetryBase)),
+            ("retry_cap_ms", Milliseconds(RetryCap)),
+            ("max_requests_per_second", MaxRequestsPerSecond),
+            ("max_idle_connections", MaxIdleConnections),
+            ("idle_timeout_ms", Milliseconds(IdleTimeout)),
+            ("dns_ttl_ms", Milliseconds(DnsTtl)),
+            ("proxy", Proxy),
+            ("ca_file", CaFile),
+            ("validate", Validate),
+            ("user_agent", UserAgent),
+        ];
+        return JsonText.Object(json =>
+        {
+            foreach ((string name, object? value) in members.Where(member => member.Value is not null))
+            {
+                json.WriteMember(name, value, path: name);
+            }
+        });
+    }
+
+    private static long? Milliseconds(TimeSpan? time) => time?.Ticks / TimeSpan.TicksPerMillisecond;
+}

@@ -1,0 +1,165 @@
+using System.Text.Json;
+
+namespace CommBox;
+
+/// <summary>
+/// A call failed. The kind of failure is the type, or <see cref="Code"/>; <see cref="Delivery"/> tells whether the
+/// update may have arrived. The message names fields and lengths, never the API key or a value of the user.
+/// </summary>
+public class CommBoxException : Exception
+{
+    /// <summary>Makes an exception with a message alone, as a test double needs it.</summary>
+    /// <param name="message">What was wrong.</param>
+    public CommBoxException(string message) : base(message)
+    {
+    }
+
+    internal CommBoxException(JsonElement error) : base(error.GetProperty("message").GetString())
+    {
+        Code = error.GetProperty("code").GetInt32();
+        Name = error.GetProperty("name").GetString() ?? "";
+        HttpStatus = error.GetProperty("http_status") is { ValueKind: JsonValueKind.Number } status ? status.GetInt32() : null;
+        Description = error.GetProperty("description").GetString();
+        ResponseTime = error.GetProperty("response_time").GetString();
+        RetryAfter = Milliseconds(error.GetProperty("retry_after_ms"));
+        Attempts = error.GetProperty("attempts").GetInt32();
+        Elapsed = Milliseconds(error.GetProperty("elapsed_ms")) ?? TimeSpan.Zero;
+        Delivery = error.GetProperty("delivery").GetString() switch
+        {
+            "not_sent" => Delivery.NotSent,
+            "answered" => Delivery.Answered,
+            _ => Delivery.Unknown,
+        };
+        Response = error.GetProperty("response").GetString();
+    }
+
+    /// <summary>The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of this side.</summary>
+    public int Code { get; init; }
+
+    /// <summary>The code as a word, such as <c>rate_limited</c> or <c>timeout</c>.</summary>
+    public string Name { get; init; } = "";
+
+    /// <summary>The HTTP status of the server's answer; null where none came.</summary>
+    public int? HttpStatus { get; init; }
+
+    /// <summary>The server's own description of the failure.</summary>
+    public string? Description { get; init; }
+
+    /// <summary>The time of the server's answer, as the server wrote it.</summary>
+    public string? ResponseTime { get; init; }
+
+    /// <summary>How long the server asks to wait before the next call.</summary>
+    public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>How often the update was tried.</summary>
+    public int Attempts { get; init; }
+
+    /// <summary>How long the call took.</summary>
+    public TimeSpan Elapsed { get; init; }
+
+    /// <summary>Whether the update reached the server.</summary>
+    public Delivery Delivery { get; init; }
+
+    /// <summary>The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is logged.</summary>
+    public string? Response { get; init; }
+
+    /// <summary>This thread's last error. To be called right after the call that failed, on its thread.</summary>
+    internal static unsafe Exception Last() => FromJson(Utf8.Decode(Native.LastErrorJson()));
+
+    /// <summary>The exception for an error as <c>commbox_last_error_json</c> tells it.</summary>
+    internal static Exception FromJson(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        JsonElement error = document.RootElement;
+        return error.GetProperty("code").GetInt32() switch
+        {
+            429 => new CommBoxRateLimitException(error),
+            // BAD_RESPONSE: the server answered, if not in the documented way.
+            >= 100 or -9 => new CommBoxApiException(error),
+            -1 or -3 or -4 => new CommBoxValidationException(error),
+            -5 or -6 => new CommBoxConnectionException(error),
+            -7 => new CommBoxTimeoutException(error),
+            -8 => Cancelled(new CommBoxException(error)),
+            _ => new CommBoxException(error),
+        };
+    }
+
+    /// <summary>.NET's own exception for this; what is known about the call stands inside.</summary>
+    private static OperationCanceledException Cancelled(CommBoxException error) => new(error.Message, error);
+
+    private static TimeSpan? Milliseconds(JsonElement value) =>
+        value.ValueKind != JsonValueKind.Number ? null
+        : value.TryGetInt64(out long time) && time < TimeSpan.MaxValue.Ticks / TimeSpan.TicksPerMillisecond
+            ? new TimeSpan(time * TimeSpan.TicksPerMillisecond)
+            : TimeSpan.MaxValue;
+}
+
+/// <summary>
+/// The server answered and did not confirm the update: a status other than success, or (code -9) an answer that is
+/// not the documented JSON.
+/// </summary>
+public class CommBoxApiException : CommBoxException
+{
+    /// <inheritdoc/>
+    public CommBoxApiException(string message) : base(message)
+    {
+    }
+
+    internal CommBoxApiException(JsonElement error) : base(error)
+    {
+    }
+}
+
+/// <summary>The server answered 429: too many requests in a short time. See <see cref="CommBoxException.RetryAfter"/>.</summary>
+public sealed class CommBoxRateLimitException : CommBoxApiException
+{
+    /// <inheritdoc/>
+    public CommBoxRateLimitException(string message) : base(message)
+    {
+    }
+
+    internal CommBoxRateLimitException(JsonElement error) : base(error)
+    {
+    }
+}
+
+/// <summary>The server was not reached, or the connection broke: name lookup, connect, proxy, TLS, reset.</summary>
+public sealed class CommBoxConnectionException : CommBoxException
+{
+    /// <inheritdoc/>
+    public CommBoxConnectionException(string message) : base(message)
+    {
+    }
+
+    internal CommBoxConnectionException(JsonElement error) : base(error)
+    {
+    }
+}
+
+/// <summary>The time allowed has passed.</summary>
+public sealed class CommBoxTimeoutException : CommBoxException
+{
+    /// <inheritdoc/>
+    public CommBoxTimeoutException(string message) : base(message)
+    {
+    }
+
+    internal CommBoxTimeoutException(JsonElement error) : base(error)
+    {
+    }
+}
+
+/// <summary>An argument, an option or the user is not what the call takes. Nothing was sent.</summary>
+public sealed class CommBoxValidationException : CommBoxException
+{
+    /// <inheritdoc/>
+    public CommBoxValidationException(string message) : base(message)
+    {
+        Code = -1;
+        Name = "invalid_argument";
+    }
+
+    internal CommBoxValidationException(JsonElement error) : base(error)
+    {
+    }
+}

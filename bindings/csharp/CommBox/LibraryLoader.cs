@@ -1,0 +1,119 @@
+using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
+using System.Reflection;
+using System.Runtime.InteropServices;
+
+namespace CommBox;
+
+/// <summary>Finds the native library and makes sure that it is the one this assembly was written for.</summary>
+internal static unsafe class LibraryLoader
+{
+    /// <summary>What the imports call the library.</summary>
+    internal const string Name = "commbox";
+
+    /// <summary>Names a library file in the environment; it is tried first.</summary>
+    internal const string Variable = "COMMBOX_LIBRARY";
+
+    /// <summary>The binary interface that <see cref="Native"/> declares.</summary>
+    internal const uint AbiVersion = 1;
+
+    internal static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
+        name == Name ? Load(Candidates(), AbiVersion) : 0;
+
+    /// <summary>Loads the first candidate that is a library with this binary interface.</summary>
+    /// <exception cref="DllNotFoundException">None is; the message names each and says why.</exception>
+    internal static nint Load(IEnumerable<string> candidates, uint abiVersion)
+    {
+        var failures = new List<string>();
+        foreach (string path in candidates)
+        {
+            string? why = TryLoad(path, abiVersion, out nint library);
+            if (why is null)
+            {
+                if (failures.Count > 0 && Named() is not null)
+                {
+                    Trace.TraceWarning($"CommBox uses {path}, since this failed: {failures[0]}");
+                }
+                return library;
+            }
+            failures.Add($"{path}: {why}");
+        }
+        throw new DllNotFoundException(
+            $"The native library of CommBox could not be loaded; set {Variable} to its path. Tried, in this order:\n  "
+            + string.Join("\n  ", failures));
+    }
+
+    /// <summary>Where the library may be, most wanted first. A bare file name is left to the system's search.</summary>
+    internal static IEnumerable<string> Candidates()
+    {
+        string[] files =
+            OperatingSystem.IsWindows() ? ["commbox.dll"]
+            : OperatingSystem.IsMacOS() ? ["libcommbox.1.dylib", "libcommbox.dylib"]
+            : ["libcommbox.so.1", "libcommbox.so"];
+        var beside =
+            from folder in new[] { AppContext.BaseDirectory, AssemblyFolder() }.Distinct()
+            where folder.Length > 0
+            from place in PackageFolders().Prepend("")
+            from file in files
+            select Path.Combine(folder, place, file);
+        IEnumerable<string> found = beside.Concat(files);
+        return Named() is { } named ? found.Prepend(named) : found;
+    }
+
+    private static string? Named() =>
+        Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? Path.GetFullPath(path) : null;
+
+    /// <summary>Where a package keeps the library of this platform, also where .NET itself names the distribution.</summary>
+    private static IEnumerable<string> PackageFolders()
+    {
+        string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
+        string portable = $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
+        string[] identifiers = [RuntimeInformation.RuntimeIdentifier, portable];
+        return identifiers.Distinct().Select(identifier => Path.Combine("runtimes", identifier, "native"));
+    }
+
+    [UnconditionalSuppressMessage("SingleFile", "IL3000", Justification = "Empty in a single file, and then left out.")]
+    private static string AssemblyFolder()
+    {
+        string? folder = Path.GetDirectoryName(typeof(LibraryLoader).Assembly.Location);
+        return string.IsNullOrEmpty(folder) ? "" : folder + Path.DirectorySeparatorChar;
+    }
+
+    /// <summary>Null where the library was loaded, else why it was not.</summary>
+    private static string? TryLoad(string path, uint abiVersion, out nint library)
+    {
+        library = 0;
+        if (Path.IsPathRooted(path) && !File.Exists(path))
+        {
+            return "no such file";
+        }
+        try
+        {
+            library = NativeLibrary.Load(path);
+        }
+        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+        {
+            // The system's own words come last, after .NET's general advice.
+            return error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Trim();
+        }
+        string? why = Mismatch(library, abiVersion);
+        if (why is not null)
+        {
+            NativeLibrary.Free(library);
+        }
+        return why;
+    }
+
+    private static string? Mismatch(nint library, uint abiVersion)
+    {
+        if (!NativeLibrary.TryGetExport(library, "commbox_abi_version", out nint function))
+        {
+            return "not a library of CommBox: it has no commbox_abi_version";
+        }
+        uint found = ((delegate* unmanaged[Cdecl]<uint>)function)();
+        return found == abiVersion
+            ? null
+            : $"its binary interface (ABI) has version {found}, this assembly needs version {abiVersion}; "
+                + "take both from the same release";
+    }
+}

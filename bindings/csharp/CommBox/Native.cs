@@ -1,0 +1,61 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+// Every parameter crosses as the bits that it is; what would need converting does not compile into a call.
+[assembly: DisableRuntimeMarshalling]
+
+namespace CommBox;
+
+/// <summary>The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated UTF-8.</summary>
+internal static unsafe class Native
+{
+    private const string Library = LibraryLoader.Name;
+
+    // Runs before the first call into the library, and so before the library is looked for.
+    static Native() => NativeLibrary.SetDllImportResolver(typeof(Native).Assembly, LibraryLoader.Resolve);
+
+    [DllImport(Library, EntryPoint = "commbox_version", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* Version();
+
+    [DllImport(Library, EntryPoint = "commbox_abi_version", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern uint AbiVersion();
+
+    [DllImport(Library, EntryPoint = "commbox_client_new", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint ClientNew(byte* apiKey, byte* optionsJson);
+
+    [DllImport(Library, EntryPoint = "commbox_client_free", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClientFree(nint client);
+
+    [DllImport(Library, EntryPoint = "commbox_client_set_api_key", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientSetApiKey(nint client, byte* apiKey);
+
+    [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
+
+    [DllImport(Library, EntryPoint = "commbox_last_error", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* LastError();
+
+    [DllImport(Library, EntryPoint = "commbox_last_error_code", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int LastErrorCode();
+
+    [DllImport(Library, EntryPoint = "commbox_last_error_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* LastErrorJson();
+
+    [DllImport(Library, EntryPoint = "commbox_string_free", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void StringFree(byte* text);
+
+    [DllImport(Library, EntryPoint = "commbox_user_new", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint UserNew();
+
+    [DllImport(Library, EntryPoint = "commbox_user_set", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int UserSet(nint user, byte* name, byte* value);
+
+    [DllImport(Library, EntryPoint = "commbox_user_set_custom", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int UserSetCustom(nint user, byte* name, byte* value);
+
+    [DllImport(Library, EntryPoint = "commbox_user_to_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* UserToJson(nint user);
+
+    [DllImport(Library, EntryPoint = "commbox_user_free", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void UserFree(nint user);
+}
