@@ -17,7 +17,9 @@ impl<'a> Members<'a> {
             _ => {
                 let sentence = error.to_string();
                 let reason = sentence.split(" at line ").next().unwrap_or_default();
-                format!("is not JSON: {reason} at byte {}", offset(text, error.line(), error.column()))
+                // At the end of the text the column is already past it, elsewhere it counts from 1.
+                let column = error.column() - usize::from(!error.is_eof() && error.column() > 0);
+                format!("is not JSON: {reason} at byte {}", offset(text, error.line(), column))
             }
         })
     }
@@ -70,10 +72,10 @@ pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Name<'_>>(value.get()).ok().map(|Name(text)| text)
 }
 
-/// The byte offset of a line and column as `serde_json` counts them.
+/// The byte offset of a line, counted from 1, and a byte within it, counted from 0.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    (start + column.saturating_sub(1)).min(text.len())
+    (start + column).min(text.len())
 }
 
 #[cfg(test)]
@@ -94,6 +96,7 @@ mod tests {
         assert_eq!(error(r#"["canary"]"#), "must be a JSON object, not an array");
         assert_eq!(error(r#""canary""#), "must be a JSON object, not a string");
         assert_eq!(error(""), "is not JSON: EOF while parsing a value at byte 0");
+        assert_eq!(error("{\n\"a\""), "is not JSON: EOF while parsing an object at byte 5");
         assert_eq!(error("{\"a\":1,\n \"b\" 2}"), "is not JSON: expected `:` at byte 13");
         assert!(error(r#"{"a":1} x"#).contains("trailing characters at byte 8"));
     }
