@@ -25,12 +25,14 @@
  *             may be added, so treat one that is not listed here by its sign.
  *
  * Accessors   commbox_last_error(), commbox_last_error_code(), commbox_last_error_json(),
- *             commbox_version(), commbox_abi_version() and commbox_string_free() leave the last
- *             error as it is. Every other function sets it, or clears it where it succeeds.
+ *             commbox_version(), commbox_abi_version() and the functions that free leave the last
+ *             error as it is (freeing a handle that is none sets it). Every other function sets
+ *             it, or clears it where it succeeds.
  *
  * Threads     Every function may be called from any thread at any time, also with the same handle.
  *             The last error is each thread's own. The library has no threads of its own, apart
- *             from one that lasts as long as a name lookup.
+ *             from one that lasts as long as a name lookup. Handles stay good on both sides of a
+ *             fork(): the child makes connections of its own.
  *
  * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
  *             they go to the configured host only.
@@ -92,7 +94,7 @@
 #define COMMBOX_TIMEOUT -7
 
 /**
- * The call was cancelled. No function of this version returns it.
+ * The call was cancelled, or its interrupt said so.
  */
 #define COMMBOX_CANCELLED -8
 
@@ -176,18 +178,17 @@ uint32_t commbox_abi_version(void);
  * | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
  * | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
  * | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
- * | `max_retries` | 3 | 0 to 100; (*) |
- * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | 1 to 86400000, the cap not below the base; (*) |
- * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; (*) |
+ * | `max_retries` | 3 | how often a failure that may pass is tried again; 0 to 100 |
+ * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
+ *   base to the cap; 1 to 86400000 |
+ * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
  * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
  * | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
- * | `dns_ttl_ms` | 60000 | 0 to 86400000; (*) |
+ * | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
  * | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
  * | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
  * | `validate` | `true` | check the user before it is sent |
  * | `user_agent` | `null` | appended to `commbox/<version>` |
- *
- * (*) Checked and kept, but not acted on in this version: a call makes one attempt.
  *
  * @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
  *         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
@@ -198,7 +199,7 @@ commbox_client *commbox_client_new(const char *api_key,
 /**
  * Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
  *
- * @param client  The client. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ * @param client  The client. NULL is fine, and so is a client in use. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
  *                commbox_last_error_json(), and nothing happens.
  */
 void commbox_client_free(commbox_client *client);
@@ -215,7 +216,37 @@ int32_t commbox_client_set_api_key(commbox_client *client,
                                    const char *api_key);
 
 /**
- * Updates one user: `POST /users/{user_id}`. It waits for the answer, at most `total_timeout_ms`.
+ * Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
+ * #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
+ *
+ * @param client  The client.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_client_cancel(commbox_client *client);
+
+/**
+ * Has calls ask whether to go on. While a call waits, it calls `poll` at least every 100 ms, on the thread that made
+ * the call; not 0 ends that call with #COMMBOX_CANCELLED. It holds for calls that begin from now on.
+ *
+ * @param client   The client.
+ * @param poll     The question; NULL asks no more. It must return, and may call any function of this library.
+ * @param context  Given to `poll` as it is, from any thread that makes a call. It must stay good until the last call
+ *                 that began with it has returned.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_client_set_interrupt(commbox_client *client,
+                                     int32_t (*poll)(void *context),
+                                     void *context);
+
+/**
+ * Updates one user: `POST /users/{user_id}`. It returns within `total_timeout_ms`, which covers waiting for its turn,
+ * every attempt and every pause between.
+ *
+ * Tried again, at most `max_retries` times: HTTP 429, 500, 502, 503 and 504, connections that fail or break, and
+ * attempts that take too long; sending the same values twice does no harm. Never: other statuses, TLS failures,
+ * redirects. A `Retry-After` of the server rules over `retry_base_ms`; where it would pass the time that is left, the
+ * call fails at once and tells it. After a 429 all calls of the client wait until one of them has found the server
+ * willing again, and from then on leave at a rate that the client learns.
  *
  * @param client         The client. Any number of threads may call with the same one.
  * @param user_id        The number that CommBox gave the user: 1 or more.
@@ -320,7 +351,7 @@ char *commbox_user_to_json(commbox_user *user);
 /**
  * Frees a user.
  *
- * @param user  The user. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ * @param user  The user. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
  *              commbox_last_error_json(), and nothing happens.
  */
 void commbox_user_free(commbox_user *user);

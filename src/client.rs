@@ -1,27 +1,44 @@
 //! The client: the life of one call, from the caller's text to the server's answer.
 
 use std::fmt;
+use std::mem;
+use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::delivery::gate::{Gate, Outcome, Passage, Ticket};
+use crate::delivery::retry::Policy;
+use crate::delivery::watch::{Canceller, Interrupt, Stop, Watch};
+use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
+use crate::fork;
 use crate::options::Options;
 use crate::reply;
 use crate::secret::ApiKey;
-use crate::transport::Transport;
+use crate::transport::{cancelled, Attempt, Transport};
 use crate::user;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
 ///
-/// Calls may be made from many threads at once; one client for a whole program is best.
+/// Calls may be made from many threads at once; one client for a whole program is best, for its threads then share
+/// connections and wait together where the server throttles. It stays good on both sides of a `fork()`.
 pub struct Client {
-    api_key: RwLock<Arc<ApiKey>>,
-    transport: Transport,
+    /// What may be replaced while calls run.
+    current: RwLock<Current>,
+    gate: Gate,
+    canceller: Canceller,
     /// The address of the users, to which a user id is appended.
     users_url: String,
     validate: bool,
+    retries: Policy,
+    connect_timeout: Duration,
     attempt_timeout: Duration,
     total_timeout: Duration,
+}
+
+struct Current {
+    api_key: Arc<ApiKey>,
+    transport: Arc<Transport>,
+    interrupt: Option<Interrupt>,
 }
 
 impl Client {
@@ -34,54 +51,201 @@ impl Client {
     pub fn new(api_key: &str, options: &Options) -> Result<Self> {
         options.check()?;
         Ok(Self {
-            api_key: RwLock::new(Arc::new(ApiKey::new(api_key)?)),
-            transport: Transport::new(options)?,
+            current: RwLock::new(Current {
+                api_key: Arc::new(ApiKey::new(api_key)?),
+                transport: Arc::new(Transport::new(options)?),
+                interrupt: None,
+            }),
+            gate: Gate::new(options.max_requests_per_second),
+            canceller: Canceller::default(),
             users_url: format!("{}/users/", options.base_url.trim_end_matches('/')),
             validate: options.validate,
+            retries: Policy::new(options),
+            connect_timeout: options.connect_timeout,
             attempt_timeout: options.attempt_timeout,
             total_timeout: options.total_timeout,
         })
     }
 
-    /// Puts another API key in the place of the present one, for every attempt from now on.
+    /// Puts another API key in the place of the present one, for every attempt from now on. A call that the server
+    /// turns away (401) with the former key tries once more with the new one.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a key that no header may carry; the present key then stays.
     pub fn set_api_key(&self, api_key: &str) -> Result<()> {
         let api_key = Arc::new(ApiKey::new(api_key)?);
-        *self.api_key.write().unwrap_or_else(PoisonError::into_inner) = api_key;
+        let _former = self.write(|current| mem::replace(&mut current.api_key, api_key));
         Ok(())
+    }
+
+    /// Ends every call that is running now with [`ErrorKind::Cancelled`], wherever it waits. Later calls work.
+    pub fn cancel(&self) {
+        self.canceller.cancel();
+    }
+
+    /// Has calls ask `interrupt` at least every 100 ms while they wait, on the calling thread; true ends the call
+    /// that asked with [`ErrorKind::Cancelled`]. It holds for calls that begin from now on.
+    pub fn set_interrupt(&self, interrupt: Option<Arc<dyn Fn() -> bool + Send + Sync>>) {
+        let _former = self.write(|current| mem::replace(&mut current.interrupt, interrupt));
     }
 
     /// Updates one user and returns the server's reply as it came.
     ///
     /// `user_json` is the user's fields, `{"FirstName": …}`, or the whole body, `{"data": {…}}`. It is sent as it is
-    /// written.
+    /// written. Failures that may pass are tried again, as the options say.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
     /// `user_json`; then whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
-        let started = Instant::now();
-        let mut attempts = 0;
-        self.deliver(user_id, user_json, started, &mut attempts)
-            .map_err(|error| error.with_effort(attempts, started.elapsed()))
+        let watch =
+            Watch::new(self.total_timeout, self.canceller.clone(), self.read(|current| current.interrupt.clone()));
+        let mut call = Call { watch: Rc::new(watch), attempts: 0, delivery: Delivery::NotSent };
+        self.deliver(user_id, user_json, &mut call)
+            .map_err(|error| error.with_effort(call.attempts, call.watch.elapsed()).with_delivery(call.delivery))
     }
 
-    fn deliver(&self, user_id: i64, user_json: &str, started: Instant, attempts: &mut u32) -> Result<String> {
+    fn deliver(&self, user_id: i64, user_json: &str, call: &mut Call) -> Result<String> {
         if user_id < 1 {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
         let body = user::body(user_json, self.validate)?;
         let url = format!("{}{user_id}", self.users_url);
-        let authorization = self.api_key.read().unwrap_or_else(PoisonError::into_inner).authorization()?;
-        let left = self.total_timeout.saturating_sub(started.elapsed());
-        *attempts += 1;
-        let answer = self.transport.post(&url, authorization, &body, self.attempt_timeout.min(left))?;
-        reply::interpret(answer)
+        let (mut retries, mut fresh, mut rekeyed) = (0, false, false);
+        let mut last: Option<Error> = None;
+        loop {
+            // An error that an attempt had says more than that there is no time for another.
+            let ticket = match self.pass_gate(call) {
+                Err(error) if error.kind() == ErrorKind::Timeout => return Err(last.unwrap_or(error)),
+                passed => passed?,
+            };
+            let api_key = self.read(|current| current.api_key.clone());
+            let attempt = Attempt::new(&call.watch, self.attempt_timeout, self.connect_timeout, fresh);
+            call.attempts += 1;
+            let reply = self.transport().post(&url, api_key.authorization()?, &body, &attempt);
+            let outcome = reply.and_then(reply::interpret);
+            ticket.report(Instant::now(), &news(&outcome));
+            let error = match outcome {
+                Ok(text) => return Ok(text),
+                Err(error) => error,
+            };
+            if error.delivery() != Delivery::NotSent {
+                call.delivery = error.delivery();
+            }
+
+            if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() && !fresh {
+                // The server closed it while it was idle; that it is not there any more is no failure of this call.
+                fresh = true;
+            } else if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
+                rekeyed = true;
+            } else {
+                let Some(wait) = self.retries.wait(&error, retries) else {
+                    return Err(error);
+                };
+                retries += 1;
+                if !call.sleep(wait)? {
+                    return Err(error);
+                }
+            }
+            last = Some(error);
+        }
     }
+
+    /// Waits until the client may send.
+    fn pass_gate(&self, call: &Call) -> Result<Ticket<'_>> {
+        let mut place = None;
+        loop {
+            match self.gate.pass(Instant::now(), call.watch.deadline(), &mut place) {
+                Passage::Go(ticket) => return Ok(ticket),
+                Passage::Wait(until) => call.watch.sleep(until).map_err(|stop| call.stopped(stop))?,
+                Passage::TooLate { wait, throttled } => return Err(too_late(wait, throttled)),
+            }
+        }
+    }
+
+    fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
+        self.read(|current| Arc::ptr_eq(&current.api_key, api_key))
+    }
+
+    fn transport(&self) -> Arc<Transport> {
+        let transport = self.read(|current| current.transport.clone());
+        if !transport.is_inherited() {
+            return transport;
+        }
+        let own = Arc::new(transport.renewed());
+        let found = self.write(|current| match current.transport.is_inherited() {
+            true => mem::replace(&mut current.transport, own),
+            false => own,
+        });
+        if found.is_inherited() {
+            // Another thread of the parent may have been changing it, so it is not even dropped.
+            mem::forget((found, transport));
+        }
+        self.read(|current| current.transport.clone())
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Current) -> T) -> T {
+        fork::held(|| read(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut Current) -> T) -> T {
+        fork::held(|| write(&mut self.current.write().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// A call on its way.
+struct Call {
+    watch: Rc<Watch>,
+    attempts: u32,
+    /// What became of the last attempt that sent anything.
+    delivery: Delivery,
+}
+
+impl Call {
+    /// Waits before the next attempt; false where the wait would pass the deadline.
+    fn sleep(&self, wait: Duration) -> Result<bool> {
+        let until = Instant::now() + wait;
+        if until >= self.watch.deadline() {
+            return Ok(false);
+        }
+        match self.watch.sleep(until) {
+            Ok(()) => Ok(true),
+            Err(Stop::Late) => Ok(false),
+            Err(stop) => Err(self.stopped(stop)),
+        }
+    }
+
+    fn stopped(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Cancelled => cancelled(self.delivery != Delivery::NotSent),
+            Stop::Late => {
+                Error::new(ErrorKind::Timeout, "the time allowed passed before it was this call's turn to send")
+            }
+        }
+    }
+}
+
+fn news(outcome: &Result<String>) -> Outcome {
+    match outcome {
+        Err(error) if error.kind() == ErrorKind::Http(429) => Outcome::Throttled(error.retry_after()),
+        Err(error) if error.delivery() != Delivery::Answered => Outcome::Failed,
+        _ => Outcome::Passed,
+    }
+}
+
+fn too_late(wait: Duration, throttled: bool) -> Error {
+    let millis = wait.as_millis();
+    if throttled {
+        let why = format!(
+            "the server throttles this client, which may send again in {millis} ms: after this call's time is over"
+        );
+        return Error::new(ErrorKind::Timeout, why)
+            .with_answer(Answer { retry_after: Some(wait), ..Answer::default() });
+    }
+    let why = format!("max_requests_per_second lets this call send in {millis} ms: after its time is over");
+    Error::new(ErrorKind::Timeout, why)
 }
 
 impl fmt::Debug for Client {

@@ -118,6 +118,7 @@ pub struct Error {
     delivery: Delivery,
     attempts: u32,
     elapsed: Duration,
+    permanent: bool,
     answer: Box<Answer>,
 }
 
@@ -130,6 +131,7 @@ impl Error {
             delivery: Delivery::NotSent,
             attempts: 0,
             elapsed: Duration::ZERO,
+            permanent: false,
             answer: Box::default(),
         }
     }
@@ -137,6 +139,16 @@ impl Error {
     pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self
+    }
+
+    /// Says that trying again is of no use, though the kind would allow it.
+    pub(crate) fn permanent(mut self) -> Self {
+        self.permanent = true;
+        self
+    }
+
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.permanent
     }
 
     pub(crate) fn with_answer(mut self, answer: Answer) -> Self {

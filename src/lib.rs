@@ -16,8 +16,10 @@
 )]
 
 mod client;
+mod delivery;
 mod error;
 pub mod ffi;
+mod fork;
 mod json;
 mod options;
 mod reply;

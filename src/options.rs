@@ -36,9 +36,6 @@ const KEYS: [&str; 16] = [
 const DAY: u64 = 86_400_000;
 
 /// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
-///
-/// Retries, the rate limit and the DNS cache are not acted on in this version: `max_retries`, `retry_base`,
-/// `retry_cap`, `max_requests_per_second` and `dns_ttl` are checked and kept, and every call makes one attempt.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -53,20 +50,19 @@ pub struct Options {
     pub attempt_timeout: Duration,
     /// Longest time of a call, all included: 1 ms to a day, default 60 s.
     pub total_timeout: Duration,
-    /// How often a failed attempt may be repeated: 0 to 100, default 3. Not acted on in this version.
+    /// How often a failed attempt may be repeated: 0 to 100, default 3.
     pub max_retries: u32,
-    /// The first wait between attempts: 1 ms to a day, default 500 ms. Not acted on in this version.
+    /// The first wait between attempts: 1 ms to a day, default 500 ms.
     pub retry_base: Duration,
-    /// The longest wait between attempts, at least `retry_base`: up to a day, default 8 s. Not acted on in this version.
+    /// The longest wait between attempts, at least `retry_base`: up to a day, default 8 s.
     pub retry_cap: Duration,
-    /// Requests a second over all threads, 0 for no limit (the default), fractions allowed, 0.001 to 1,000,000. Not
-    /// acted on in this version.
+    /// Requests a second over all threads, 0 for no limit (the default), fractions allowed, 0.001 to 1,000,000.
     pub max_requests_per_second: f64,
     /// Connections kept open between calls: 0 to 1024, default 16.
     pub max_idle_connections: u32,
     /// How long an unused connection is kept: 0 ms to a day, default 60 s.
     pub idle_timeout: Duration,
-    /// How long a name lookup is remembered: 0 ms to a day, default 60 s. Not acted on in this version.
+    /// How long a name lookup is remembered: 0 ms to a day, default 60 s.
     pub dns_ttl: Duration,
     /// The proxy's URL; `None` takes it from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
     /// an empty text means none.
@@ -118,7 +114,9 @@ impl Options {
                 problems.push(unknown(name));
             } else if value.get() != "null" {
                 if let Err(expected) = options.set(name, value) {
-                    problems.push(format!("{name} must be {expected}, not {}", json::kind(value.get())));
+                    let given =
+                        if value.get().starts_with('-') { "a negative number" } else { json::kind(value.get()) };
+                    problems.push(format!("{name} must be {expected}, not {given}"));
                 }
             }
         }
@@ -248,12 +246,12 @@ fn boolean(value: &RawValue) -> Result<bool, &'static str> {
 }
 
 fn millis(value: &RawValue) -> Result<Duration, &'static str> {
-    let millis = serde_json::from_str(value.get()).map_err(|_| "a whole number of milliseconds")?;
+    let millis = serde_json::from_str(value.get()).map_err(|_| "a whole number of milliseconds, 0 or more")?;
     Ok(Duration::from_millis(millis))
 }
 
 fn count(value: &RawValue) -> Result<u32, &'static str> {
-    serde_json::from_str(value.get()).map_err(|_| "a whole number in its bounds")
+    serde_json::from_str(value.get()).map_err(|_| "a whole number, 0 or more")
 }
 
 /// Accepts a base URL, or tells what is wrong with it.

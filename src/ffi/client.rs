@@ -1,10 +1,11 @@
 //! The client in C.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 
 use crate::client::Client;
 use crate::ffi::handle::Table;
-use crate::ffi::{code, guard, last_error, text};
+use crate::ffi::{code, free, guard, last_error, text};
 use crate::options::Options;
 
 /// A client: one API key, one set of options, connections that stay open between calls. A handle.
@@ -29,18 +30,17 @@ static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_client_new");
 /// | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
 /// | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
 /// | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
-/// | `max_retries` | 3 | 0 to 100; (*) |
-/// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | 1 to 86400000, the cap not below the base; (*) |
-/// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; (*) |
+/// | `max_retries` | 3 | how often a failure that may pass is tried again; 0 to 100 |
+/// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
+///   base to the cap; 1 to 86400000 |
+/// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
 /// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
 /// | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
-/// | `dns_ttl_ms` | 60000 | 0 to 86400000; (*) |
+/// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
 /// | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
 /// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
 /// | `validate` | `true` | check the user before it is sent |
 /// | `user_agent` | `null` | appended to `commbox/<version>` |
-///
-/// (*) Checked and kept, but not acted on in this version: a call makes one attempt.
 ///
 /// @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
 ///         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
@@ -65,11 +65,11 @@ pub unsafe extern "C" fn commbox_client_new(
 
 /// Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
 ///
-/// @param client  The client. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+/// @param client  The client. NULL is fine, and so is a client in use. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
 ///                commbox_last_error_json(), and nothing happens.
 #[no_mangle]
 pub extern "C" fn commbox_client_free(client: *mut commbox_client) {
-    code(|| CLIENTS.remove(client));
+    free(|| CLIENTS.remove(client));
 }
 
 /// Puts another API key in the place of the client's present one. It takes effect for every attempt that starts from
@@ -87,7 +87,61 @@ pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client,
     })
 }
 
-/// Updates one user: `POST /users/{user_id}`. It waits for the answer, at most `total_timeout_ms`.
+/// Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
+/// #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
+///
+/// @param client  The client.
+/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+#[no_mangle]
+pub extern "C" fn commbox_client_cancel(client: *mut commbox_client) -> i32 {
+    code(|| {
+        CLIENTS.get(client)?.cancel();
+        Ok(())
+    })
+}
+
+/// Has calls ask whether to go on. While a call waits, it calls `poll` at least every 100 ms, on the thread that made
+/// the call; not 0 ends that call with #COMMBOX_CANCELLED. It holds for calls that begin from now on.
+///
+/// @param client   The client.
+/// @param poll     The question; NULL asks no more. It must return, and may call any function of this library.
+/// @param context  Given to `poll` as it is, from any thread that makes a call. It must stay good until the last call
+///                 that began with it has returned.
+/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+#[no_mangle]
+pub extern "C" fn commbox_client_set_interrupt(
+    client: *mut commbox_client,
+    poll: Option<unsafe extern "C" fn(context: *mut c_void) -> i32>,
+    context: *mut c_void,
+) -> i32 {
+    struct Context(*mut c_void);
+    // SAFETY: never read here; by the contract above it may be given to `poll` on any thread.
+    unsafe impl Send for Context {}
+    // SAFETY: as above.
+    unsafe impl Sync for Context {}
+
+    code(|| {
+        let context = Context(context);
+        let interrupt = poll.map(|poll| -> Arc<dyn Fn() -> bool + Send + Sync> {
+            Arc::new(move || {
+                let Context(context) = &context;
+                // SAFETY: by the contract above, `poll` may be called with this context while calls run.
+                unsafe { poll(*context) != 0 }
+            })
+        });
+        CLIENTS.get(client)?.set_interrupt(interrupt);
+        Ok(())
+    })
+}
+
+/// Updates one user: `POST /users/{user_id}`. It returns within `total_timeout_ms`, which covers waiting for its turn,
+/// every attempt and every pause between.
+///
+/// Tried again, at most `max_retries` times: HTTP 429, 500, 502, 503 and 504, connections that fail or break, and
+/// attempts that take too long; sending the same values twice does no harm. Never: other statuses, TLS failures,
+/// redirects. A `Retry-After` of the server rules over `retry_base_ms`; where it would pass the time that is left, the
+/// call fails at once and tells it. After a 429 all calls of the client wait until one of them has found the server
+/// willing again, and from then on leave at a rate that the client learns.
 ///
 /// @param client         The client. Any number of threads may call with the same one.
 /// @param user_id        The number that CommBox gave the user: 1 or more.

@@ -21,7 +21,7 @@ pub const COMMBOX_CONNECTION: i32 = -5;
 pub const COMMBOX_TLS: i32 = -6;
 /// The time allowed has passed.
 pub const COMMBOX_TIMEOUT: i32 = -7;
-/// The call was cancelled. No function of this version returns it.
+/// The call was cancelled, or its interrupt said so.
 pub const COMMBOX_CANCELLED: i32 = -8;
 /// An answer that is not the documented JSON, or is larger than 1 MiB.
 pub const COMMBOX_BAD_RESPONSE: i32 = -9;

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_char, CString};
+use std::mem;
 
 use crate::error::Error;
 use crate::ffi::{text, COMMBOX_OK};
@@ -31,6 +32,18 @@ thread_local! {
 pub(crate) fn clear() {
     with(|slot| slot.before = slot.last.take());
 }
+
+/// Sets the error aside, to [`restore`] it.
+pub(crate) fn take() -> Aside {
+    Aside(with(mem::take).unwrap_or_default())
+}
+
+pub(crate) fn restore(aside: Aside) {
+    with(|slot| *slot = aside.0);
+}
+
+/// An error that was set aside.
+pub(crate) struct Aside(Slot);
 
 /// Keeps the error of the call that ends.
 pub(crate) fn keep(error: &Error) {

@@ -19,7 +19,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 pub use client::{
-    commbox_client, commbox_client_free, commbox_client_new, commbox_client_set_api_key, commbox_update_user_json,
+    commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_set_api_key,
+    commbox_client_set_interrupt, commbox_update_user_json,
 };
 pub use codes::*;
 pub use last_error::{commbox_last_error, commbox_last_error_code, commbox_last_error_json};
@@ -54,6 +55,15 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
     let code = error.kind().code();
     last_error::keep(&error);
     Err(code)
+}
+
+/// The guard for functions that free: where they succeed they leave the last error, for it is after a failure that
+/// programs clean up.
+pub(crate) fn free(body: impl FnOnce() -> Result<()>) {
+    let last = last_error::take();
+    if guard(body).is_ok() {
+        last_error::restore(last);
+    }
 }
 
 /// The guard for functions that return a code.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::ffi::handle::Table;
-use crate::ffi::{code, guard, last_error, text};
+use crate::ffi::{code, free, guard, last_error, text};
 use crate::user::User;
 
 /// A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
@@ -81,9 +81,9 @@ pub extern "C" fn commbox_user_to_json(user: *mut commbox_user) -> *mut c_char {
 
 /// Frees a user.
 ///
-/// @param user  The user. NULL is fine; a handle that is already freed is #COMMBOX_INVALID_HANDLE in
+/// @param user  The user. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
 ///              commbox_last_error_json(), and nothing happens.
 #[no_mangle]
 pub extern "C" fn commbox_user_free(user: *mut commbox_user) {
-    code(|| USERS.remove(user));
+    free(|| USERS.remove(user));
 }

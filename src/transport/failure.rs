@@ -1,60 +1,72 @@
 //! Why an attempt failed, in words that tell what to do, and whether the request had left.
 
 use std::io;
-use std::time::Duration;
 
 use rustls::CertificateError;
 use ureq::http::Uri;
-use ureq::Timeout;
 
+use crate::delivery::watch::Stop;
 use crate::error::{Answer, Delivery, Error, ErrorKind};
-use crate::transport::witness;
+use crate::transport::attempt::Attempt;
+use crate::transport::tls::TrustError;
 
 /// What an attempt was about, for its error.
 pub(crate) struct Context<'a> {
     pub(crate) url: &'a str,
-    pub(crate) limit: Duration,
-    pub(crate) connect: Duration,
+    pub(crate) attempt: &'a Attempt,
 }
 
 impl Context<'_> {
     /// The error of a failed attempt; `status` is that of the answer where its head had come.
     pub(crate) fn explain(&self, error: ureq::Error, status: Option<u16>) -> Error {
-        let sent = witness::request_began();
-        let (kind, message) = self.reason(error, sent);
-        let delivery = if sent { Delivery::Unknown } else { Delivery::NotSent };
+        let sent = self.attempt.was_sent();
+        let reason = match self.attempt.stopped() {
+            Some(stop) => self.stopped(stop, sent),
+            None => self.failed(error, sent),
+        };
         let answer = Answer { http_status: status, ..Answer::default() };
-        Error::new(kind, message).with_delivery(delivery).with_answer(answer)
+        reason.with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent }).with_answer(answer)
     }
 
-    fn reason(&self, error: ureq::Error, sent: bool) -> (ErrorKind, String) {
+    fn stopped(&self, stop: Stop, sent: bool) -> Error {
+        let peer = self.peer();
+        match stop {
+            Stop::Cancelled => cancelled(sent),
+            Stop::Late if self.attempt.was_connecting() => {
+                Error::new(ErrorKind::Timeout, format!("no connection to {peer} within {} ms", self.attempt.took_ms()))
+            }
+            Stop::Late if sent => Error::new(
+                ErrorKind::Timeout,
+                format!("no full answer from {peer} within {} ms", self.attempt.took_ms()),
+            ),
+            Stop::Late => Error::new(
+                ErrorKind::Timeout,
+                format!("nothing was sent to {peer} within {} ms", self.attempt.took_ms()),
+            ),
+        }
+    }
+
+    fn failed(&self, error: ureq::Error, sent: bool) -> Error {
         let peer = self.peer();
         match error {
-            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) if self.connect < self.limit => {
-                (ErrorKind::Timeout, format!("no connection to {peer} within {} ms", self.connect.as_millis()))
-            }
-            ureq::Error::Timeout(_) if sent => {
-                (ErrorKind::Timeout, format!("no full answer from {peer} within {} ms", self.limit.as_millis()))
-            }
-            ureq::Error::Timeout(_) => {
-                (ErrorKind::Timeout, format!("nothing was sent to {peer} within {} ms", self.limit.as_millis()))
-            }
             ureq::Error::HostNotFound => {
-                (ErrorKind::Connection, format!("the name of {peer} was not found; check base_url and the DNS"))
+                let why = format!("the name of {peer} was not found; check base_url and the DNS");
+                Error::new(ErrorKind::Connection, why)
             }
-            ureq::Error::ConnectProxyFailed(_) => {
-                (ErrorKind::Connection, format!("the proxy did not connect to {peer}; check the proxy option"))
-            }
-            ureq::Error::Tls(why) => (ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
+            ureq::Error::ConnectProxyFailed(reason) => proxy_refused(&peer, &reason),
+            ureq::Error::Tls(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
             ureq::Error::Io(error) => match tls_reason(&error) {
-                Some(why) => (ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
-                None => (ErrorKind::Connection, io_reason(&error, &peer, sent)),
+                Some(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
+                None => Error::new(ErrorKind::Connection, io_reason(&error, &peer, sent)),
             },
             ureq::Error::LargeResponseHeader(..) => {
-                (ErrorKind::BadResponse, format!("the head of the answer from {peer} is larger than 64 KiB"))
+                let why = format!("the head of the answer from {peer} is larger than 64 KiB");
+                Error::new(ErrorKind::BadResponse, why)
             }
-            ureq::Error::Protocol(_) => (ErrorKind::BadResponse, format!("what {peer} answered is not HTTP/1.1")),
-            _ => (ErrorKind::Connection, format!("the connection to {peer} failed")),
+            ureq::Error::Protocol(_) => {
+                Error::new(ErrorKind::BadResponse, format!("what {peer} answered is not HTTP/1.1"))
+            }
+            _ => Error::new(ErrorKind::Connection, format!("the connection to {peer} failed")),
         }
     }
 
@@ -64,22 +76,52 @@ impl Context<'_> {
     }
 }
 
+/// The error of a call that was cancelled.
+pub(crate) fn cancelled(sent: bool) -> Error {
+    let why = if sent { "after its request had left" } else { "before anything of it was sent" };
+    Error::new(ErrorKind::Cancelled, format!("the call was cancelled or interrupted {why}"))
+}
+
+/// A proxy that says no to a `CONNECT`; the agent puts its status into words.
+fn proxy_refused(peer: &str, reason: &str) -> Error {
+    let status = reason.split(' ').find_map(|word| word.split('/').next()?.parse::<u16>().ok());
+    let why = match status {
+        Some(407) => {
+            "it wants a user and a password: put them into the proxy option, http://user:password@host:port".into()
+        }
+        Some(status) => format!("it answered HTTP {status}; does it allow this host?"),
+        None => "it gave no answer that is HTTP".to_owned(),
+    };
+    let error = Error::new(ErrorKind::Connection, format!("the proxy did not connect to {peer}: {why}"));
+    match status {
+        // What it refuses now it will refuse in a second.
+        Some(400..=499) => error.permanent(),
+        _ => error,
+    }
+}
+
 fn io_reason(error: &io::Error, peer: &str, sent: bool) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             format!("{peer} refused the connection; is the server up, is the port right?")
         }
         io::ErrorKind::UnexpectedEof if sent => format!("{peer} closed the connection before its answer was complete"),
+        io::ErrorKind::UnexpectedEof => format!("{peer} closed the connection before anything was sent"),
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
             format!("{peer} reset the connection")
         }
+        io::ErrorKind::TimedOut => format!("no connection to {peer}: none of its addresses answered"),
         kind => format!("the connection to {peer} failed: {kind}"),
     }
 }
 
 /// What went wrong in TLS, where it did.
 fn tls_reason(error: &io::Error) -> Option<String> {
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let source = error.get_ref()?;
+    if let Some(TrustError(why)) = source.downcast_ref() {
+        return Some(why.clone());
+    }
+    let error = source.downcast_ref::<rustls::Error>()?;
     Some(match error {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "its certificate is signed by no authority that is trusted here. If a company proxy or a private authority \

@@ -1,20 +1,30 @@
 //! One HTTP attempt over the `ureq` agent, and what its failure means.
 
+mod attempt;
 mod failure;
+mod resolver;
+mod tcp;
 mod tls;
-mod witness;
 
 use std::io::Read;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::pki_types::CertificateDer;
 use ureq::http::header::RETRY_AFTER;
 use ureq::http::{HeaderMap, HeaderValue};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, TcpConnector};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork;
 use crate::options::Options;
+use crate::transport::attempt::RequestConnector;
+use crate::transport::resolver::Names;
+
+pub(crate) use attempt::Attempt;
+pub(crate) use failure::cancelled;
 
 /// The longest reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
@@ -38,25 +48,48 @@ pub(crate) struct Reply {
 /// The HTTP agent of a client: its connections, its trust, its proxy.
 pub(crate) struct Transport {
     agent: Agent,
-    connect_timeout: Duration,
+    settings: Settings,
+    /// The process that it belongs to.
+    generation: u32,
+}
+
+/// What an agent is made from.
+#[derive(Clone)]
+struct Settings {
+    proxy: Option<Proxy>,
+    user_agent: String,
+    certificates: Arc<[CertificateDer<'static>]>,
+    idle_connections: usize,
+    idle_timeout: Duration,
+    dns_ttl: Duration,
 }
 
 impl Transport {
     pub(crate) fn new(options: &Options) -> Result<Self> {
-        let proxy = proxy(options.proxy.as_deref())?;
-        let user_agent = match options.user_agent.as_deref() {
-            Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
-            None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
-        };
+        let certificates = options.ca_file.as_deref().map(tls::read_ca_file).transpose()?;
+        Ok(Self::with(Settings {
+            proxy: proxy(options.proxy.as_deref())?,
+            user_agent: match options.user_agent.as_deref() {
+                Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
+                None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
+            },
+            certificates: certificates.unwrap_or_else(|| Arc::new([])),
+            idle_connections: usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX),
+            idle_timeout: options.idle_timeout,
+            dns_ttl: options.dns_ttl,
+        }))
+    }
+
+    fn with(settings: Settings) -> Self {
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(TcpConnector::default())
-                .chain(tls::TlsConnector::new(options.ca_file.as_deref())?)
-                .chain(witness::WitnessConnector::new(proxy.is_some()));
-        let idle = usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX);
+                .chain(tcp::TcpConnector::new(Names::new(settings.dns_ttl)))
+                .chain(tls::TlsConnector::new(settings.certificates.clone()))
+                .chain(RequestConnector::new(settings.proxy.is_some()));
+        // No time-outs here: the connections see to them, and to more.
         let config = Agent::config_builder()
-            .proxy(proxy)
-            .user_agent(user_agent)
+            .proxy(settings.proxy.clone())
+            .user_agent(&settings.user_agent)
             .accept("application/json")
             .http_status_as_error(false)
             // Personal data and the key go to the configured host only.
@@ -65,40 +98,50 @@ impl Transport {
             .max_response_header_size(HEAD_LIMIT)
             .input_buffer_size(BUFFER)
             .output_buffer_size(BUFFER)
-            .max_idle_connections(idle)
-            .max_idle_connections_per_host(idle)
-            .max_idle_age(options.idle_timeout)
-            .timeout_connect(Some(options.connect_timeout))
+            .max_idle_connections(settings.idle_connections)
+            .max_idle_connections_per_host(settings.idle_connections)
+            .max_idle_age(settings.idle_timeout)
             .build();
-        Ok(Self {
-            agent: Agent::with_parts(config, connector, DefaultResolver::default()),
-            connect_timeout: options.connect_timeout,
-        })
+        let agent = Agent::with_parts(config, connector, resolver::Later);
+        Self { agent, settings, generation: fork::generation() }
     }
 
-    /// Posts `body` once and reads the answer, all within `limit`.
-    pub(crate) fn post(&self, url: &str, authorization: HeaderValue, body: &str, limit: Duration) -> Result<Reply> {
-        witness::begin();
-        let connect = self.connect_timeout.min(limit);
-        let context = failure::Context { url, limit, connect };
-        let response = self
-            .agent
-            .post(url)
-            .header("authorization", authorization)
-            .header("content-type", "application/json")
-            .config()
-            .timeout_global(Some(limit))
-            .build()
-            .send(body.as_bytes())
-            .map_err(|error| context.explain(error, None))?;
+    /// Whether it was made before a fork that this process came from: its connections are the parent's then.
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
+    }
 
-        let status = response.status().as_u16();
-        let retry_after = retry_after(response.headers(), SystemTime::now());
-        let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
-        let mut body = Vec::new();
-        reader.read_to_end(&mut body).map_err(|error| context.explain(error.into(), Some(status)))?;
-        let complete = body.len() <= REPLY_LIMIT;
-        Ok(Reply { status, retry_after, body, complete })
+    /// The same without connections.
+    pub(crate) fn renewed(&self) -> Self {
+        Self::with(self.settings.clone())
+    }
+
+    /// Posts `body` once and reads the answer.
+    pub(crate) fn post(
+        &self,
+        url: &str,
+        authorization: HeaderValue,
+        body: &str,
+        attempt: &Rc<Attempt>,
+    ) -> Result<Reply> {
+        let context = failure::Context { url, attempt };
+        attempt.run(|| {
+            let response = self
+                .agent
+                .post(url)
+                .header("authorization", authorization)
+                .header("content-type", "application/json")
+                .send(body.as_bytes())
+                .map_err(|error| context.explain(error, None))?;
+
+            let status = response.status().as_u16();
+            let retry_after = retry_after(response.headers(), SystemTime::now());
+            let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
+            let mut body = Vec::new();
+            reader.read_to_end(&mut body).map_err(|error| context.explain(error.into(), Some(status)))?;
+            let complete = body.len() <= REPLY_LIMIT;
+            Ok(Reply { status, retry_after, body, complete })
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! TLS: which certificates are trusted, and the handshake.
 
+use std::env;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -13,18 +14,18 @@ use ureq::unversioned::transport::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork;
 
 /// Puts TLS on a connection to an `https` address.
 pub(crate) struct TlsConnector {
-    extra: Vec<CertificateDer<'static>>,
+    extra: Arc<[CertificateDer<'static>]>,
     /// Made by the first call over `https`, for reading the system's store takes milliseconds.
     config: OnceLock<Arc<ClientConfig>>,
 }
 
 impl TlsConnector {
-    pub(crate) fn new(ca_file: Option<&Path>) -> Result<Self> {
-        let extra = ca_file.map(read_ca_file).transpose()?.unwrap_or_default();
-        Ok(Self { extra, config: OnceLock::new() })
+    pub(crate) fn new(extra: Arc<[CertificateDer<'static>]>) -> Self {
+        Self { extra, config: OnceLock::new() }
     }
 
     fn config(&self) -> Result<Arc<ClientConfig>, ureq::Error> {
@@ -35,25 +36,44 @@ impl TlsConnector {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
-            .with_root_certificates(self.roots())
+            .with_root_certificates(self.roots()?)
             .with_no_client_auth();
         Ok(self.config.get_or_init(|| Arc::new(config)).clone())
     }
 
-    /// The system's store (`SSL_CERT_FILE` and `SSL_CERT_DIR` rule it), the bundled roots where it is empty, and the
-    /// `ca_file`. Certificates of the store that cannot be read are left out, as other clients do.
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+    /// The system's store and the `ca_file`.
+    fn roots(&self) -> Result<RootCertStore, ureq::Error> {
+        // Read once a process: it takes milliseconds. A fork waits for it, or the child would wait for ever.
+        static SYSTEM: OnceLock<Result<RootCertStore, TrustError>> = OnceLock::new();
+        let system = fork::held(|| SYSTEM.get_or_init(system_roots).clone());
+        let mut roots = system.map_err(io::Error::other)?;
         roots.add_parsable_certificates(self.extra.iter().cloned());
-        roots
+        Ok(roots)
     }
 }
 
-fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
+/// Why there is nothing to trust.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct TrustError(pub(crate) String);
+
+/// The system's store, which `SSL_CERT_FILE` and `SSL_CERT_DIR` rule, or the bundled roots where it is empty.
+/// Certificates of it that cannot be parsed are left out, as other clients do.
+fn system_roots() -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        // Who names a store wants no other.
+        if let Some(name) = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| env::var_os(name).is_some()) {
+            return Err(TrustError(format!("{name} is set, but no certificate can be read from what it names")));
+        }
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    Ok(roots)
+}
+
+/// The certificates of a `ca_file`.
+pub(crate) fn read_ca_file(path: &Path) -> Result<Arc<[CertificateDer<'static>]>> {
     let refuse = |why: String| Error::new(ErrorKind::InvalidOptions, format!("ca_file {why}"));
     let pem = std::fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
@@ -66,7 +86,7 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     if unusable > 0 {
         return Err(refuse(format!("holds {unusable} certificate(s) that cannot be parsed")));
     }
-    Ok(certificates)
+    Ok(certificates.into())
 }
 
 impl<In: Transport> Connector<In> for TlsConnector {

@@ -1,0 +1,307 @@
+//! The gate that all calls of a client pass: shut by a 429, reopened by one probe, paced at a rate that it learns.
+//!
+//! The server throttles without saying how much. Its first 429 tells: what it had taken in the second before is about
+//! what it takes. From then on calls leave evenly spaced, at a rate that starts a little below where the last 429 came,
+//! flattens out just under it, and only then creeps beyond (the cubic curve of TCP CUBIC, in place of a straight line:
+//! most of the time is spent close below the limit, and 429s are rare). The rule stays additive increase,
+//! multiplicative decrease: each 429 that comes soon after another one cuts deeper.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::delivery::retry::with_jitter;
+use crate::fork;
+
+/// A 429 that does not say how long shuts the gate this long; each probe that fails doubles it.
+const FIRST_SHUT: Duration = Duration::from_secs(1);
+const LONGEST_BARE_SHUT: Duration = Duration::from_secs(30);
+
+/// However long a server asks for, one probe an hour finds out whether it still means it.
+const LONGEST_SHUT: Duration = Duration::from_secs(3600);
+
+/// How often calls look whether the probe is back.
+const PROBE_LOOK: Duration = Duration::from_millis(10);
+
+/// What is left of the rate after a 429, by how many came in quick succession.
+const CUTS: [f64; 5] = [0.96, 0.92, 0.85, 0.7, 0.5];
+
+/// A 429 within this time after the gate reopened is one in quick succession.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// How long the rate takes back to where the last 429 came: the first one is a rough measure, to be tried soon.
+const FIRST_RECOVERY: Duration = Duration::from_secs(10);
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// The lowest rate, in requests a second; and the least that the server must have taken before a 429 tells a rate.
+const SLOWEST: f64 = 0.1;
+const LEAST_TAKEN: f64 = 2.0;
+
+pub(crate) struct Gate {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `max_requests_per_second`, where there is one.
+    limit: Option<f64>,
+    /// What the server lets through, once it was heard.
+    pace: Option<Pace>,
+    /// When the next call may leave, where there is a rate.
+    next: Option<Instant>,
+    shut: Option<Shut>,
+    /// How often the gate was shut; tells a 429 to a call that left before from a new one.
+    times_shut: u64,
+    accepted: LastSecond,
+}
+
+struct Shut {
+    until: Instant,
+    /// How long for, had the server not said.
+    bare: Duration,
+    probing: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Pace {
+    /// The rate at which the last 429 came.
+    ceiling: f64,
+    /// How much of it was left then.
+    cut: f64,
+    /// How many came in quick succession.
+    strikes: usize,
+    /// When the gate reopened.
+    since: Instant,
+    recovery: Duration,
+}
+
+impl Pace {
+    fn rate(&self, now: Instant) -> f64 {
+        let passed = now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64();
+        (self.ceiling * (1.0 + (1.0 - self.cut) * (passed - 1.0).powi(3))).max(SLOWEST)
+    }
+}
+
+/// What the gate says to a call.
+pub(crate) enum Passage<'a> {
+    Go(Ticket<'a>),
+    /// Ask again then.
+    Wait(Instant),
+    /// Its turn comes so late that the call's deadline passes first.
+    TooLate {
+        wait: Duration,
+        throttled: bool,
+    },
+}
+
+/// A call's place in the line.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    at: Instant,
+    times_shut: u64,
+}
+
+/// What came of a request, for the gate.
+pub(crate) enum Outcome {
+    /// A 429, and how long the server asked to wait.
+    Throttled(Option<Duration>),
+    /// Any other answer.
+    Passed,
+    /// No answer.
+    Failed,
+}
+
+/// Leave to send one request. What came of it is to be reported.
+pub(crate) struct Ticket<'a> {
+    gate: &'a Gate,
+    probe: bool,
+    times_shut: u64,
+}
+
+impl Gate {
+    /// `limit` is in requests a second; 0 is none.
+    pub(crate) fn new(limit: f64) -> Self {
+        let limit = (limit > 0.0).then_some(limit);
+        let state = State { limit, pace: None, next: None, shut: None, times_shut: 0, accepted: LastSecond::default() };
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Asks to pass. `place` is the caller's place in the line, kept from one time it asks to the next.
+    pub(crate) fn pass(&self, now: Instant, deadline: Instant, place: &mut Option<Place>) -> Passage<'_> {
+        fork::held(|| {
+            let mut state = self.lock();
+            let times_shut = state.times_shut;
+            if let Some(shut) = &mut state.shut {
+                *place = None;
+                if now < shut.until {
+                    return match shut.until < deadline {
+                        true => Passage::Wait(shut.until),
+                        false => Passage::TooLate { wait: shut.until - now, throttled: true },
+                    };
+                }
+                if shut.probing {
+                    return Passage::Wait(now + PROBE_LOOK);
+                }
+                shut.probing = true;
+                return Passage::Go(Ticket { gate: self, probe: true, times_shut });
+            }
+            let at = match place {
+                Some(place) if place.times_shut == times_shut => place.at,
+                _ => match state.take_place(now, deadline) {
+                    Ok(at) => at,
+                    Err(passage) => return passage,
+                },
+            };
+            if at > now {
+                *place = Some(Place { at, times_shut });
+                return Passage::Wait(at);
+            }
+            Passage::Go(Ticket { gate: self, probe: false, times_shut })
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// When the call may leave: at once where there is no rate, else at the end of the line.
+    fn take_place(&mut self, now: Instant, deadline: Instant) -> Result<Instant, Passage<'static>> {
+        let pace = self.pace.map(|pace| pace.rate(now));
+        let Some(rate) = self.limit.into_iter().chain(pace).reduce(f64::min) else {
+            return Ok(now);
+        };
+        let at = self.next.map_or(now, |next| next.max(now));
+        if at >= deadline {
+            return Err(Passage::TooLate { wait: at - now, throttled: pace.is_some() });
+        }
+        self.next = Some(at + Duration::from_secs_f64(1.0 / rate));
+        Ok(at)
+    }
+
+    fn throttled(&mut self, now: Instant, ticket: &Ticket<'_>, asked: Option<Duration>) {
+        // Calls that had left before the gate shut come back with a 429 each: the same news.
+        let news = ticket.probe || ticket.times_shut == self.times_shut;
+        let bare = match &self.shut {
+            Some(shut) if ticket.probe => (shut.bare * 2).min(LONGEST_BARE_SHUT),
+            Some(shut) => shut.bare,
+            None => FIRST_SHUT,
+        };
+        if news {
+            self.times_shut += 1;
+            if !ticket.probe {
+                self.slow_down(now);
+            }
+        } else if asked.is_none() || self.shut.is_none() {
+            return;
+        }
+        let until = now + asked.map_or(bare, with_jitter).min(LONGEST_SHUT);
+        let before = self.shut.as_ref().map(|shut| shut.until).filter(|_| !ticket.probe);
+        self.shut = Some(Shut { until: before.map_or(until, |before| before.max(until)), bare, probing: false });
+    }
+
+    fn slow_down(&mut self, now: Instant) {
+        let (ceiling, strikes, recovery) = match self.pace {
+            Some(pace) if now.saturating_duration_since(pace.since) < QUICK => {
+                (pace.rate(now), pace.strikes + 1, pace.recovery)
+            }
+            Some(pace) => (pace.rate(now), 0, RECOVERY),
+            None => match self.accepted.count(now) {
+                taken if taken >= LEAST_TAKEN => (taken, 0, FIRST_RECOVERY),
+                _ => return,
+            },
+        };
+        // Where the caller's own limit was the slower one, that is what the server did not take.
+        let ceiling = self.limit.map_or(ceiling, |limit| limit.min(ceiling)).max(SLOWEST);
+        let cut = CUTS.get(strikes).or(CUTS.last()).copied().unwrap_or(0.5);
+        self.pace = Some(Pace { ceiling, cut, strikes, since: now, recovery });
+    }
+
+    fn passed(&mut self, now: Instant, ticket: &Ticket<'_>) {
+        self.accepted.add(now);
+        if ticket.probe {
+            self.reopen(now);
+        }
+    }
+
+    fn reopen(&mut self, now: Instant) {
+        self.shut = None;
+        if let Some(pace) = &mut self.pace {
+            pace.since = now;
+            // The probe was the first of the line.
+            self.next = Some(now + Duration::from_secs_f64(1.0 / pace.rate(now)));
+        }
+    }
+
+    fn probe_lost(&mut self) {
+        if let Some(shut) = &mut self.shut {
+            shut.probing = false;
+        }
+    }
+}
+
+impl Ticket<'_> {
+    pub(crate) fn report(self, now: Instant, outcome: &Outcome) {
+        fork::held(|| {
+            let mut state = self.gate.lock();
+            match outcome {
+                Outcome::Throttled(asked) => state.throttled(now, &self, *asked),
+                Outcome::Passed => state.passed(now, &self),
+                Outcome::Failed => {}
+            }
+        });
+    }
+}
+
+impl Drop for Ticket<'_> {
+    /// A probe that brought no news, for its call failed or was cancelled, leaves its place to the next.
+    fn drop(&mut self) {
+        if self.probe {
+            fork::held(|| {
+                let mut state = self.gate.lock();
+                if state.times_shut == self.times_shut {
+                    state.probe_lost();
+                }
+            });
+        }
+    }
+}
+
+/// Counts what happened in the last second, in tenths.
+#[derive(Default)]
+struct LastSecond {
+    counts: [u32; 10],
+    /// The tenth that is being counted.
+    tenth: u128,
+    began: Option<Instant>,
+}
+
+impl LastSecond {
+    fn add(&mut self, now: Instant) {
+        self.advance(now);
+        let index = usize::try_from(self.tenth % 10).unwrap_or_default();
+        if let Some(count) = self.counts.get_mut(index) {
+            *count += 1;
+        }
+    }
+
+    fn count(&mut self, now: Instant) -> f64 {
+        self.advance(now);
+        f64::from(self.counts.iter().sum::<u32>())
+    }
+
+    /// Forgets the tenths that are more than a second old.
+    fn advance(&mut self, now: Instant) {
+        let began = *self.began.get_or_insert(now);
+        let tenth = now.saturating_duration_since(began).as_millis() / 100;
+        for passed in (self.tenth + 1..=tenth).take(10) {
+            let index = usize::try_from(passed % 10).unwrap_or_default();
+            if let Some(count) = self.counts.get_mut(index) {
+                *count = 0;
+            }
+        }
+        self.tenth = self.tenth.max(tenth);
+    }
+}
+
+#[cfg(test)]
+mod tests;

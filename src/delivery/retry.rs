@@ -1,0 +1,122 @@
+//! Which failures are tried again, and after how long.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::process;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind};
+use crate::options::Options;
+
+/// How often to try again, and how long to wait: "full jitter", any time from nothing to a bound that doubles.
+#[derive(Clone, Copy)]
+pub(crate) struct Policy {
+    max_retries: u32,
+    base: Duration,
+    cap: Duration,
+}
+
+impl Policy {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { max_retries: options.max_retries, base: options.retry_base, cap: options.retry_cap }
+    }
+
+    /// The wait before the next attempt, `retries` of which there were; none where trying again is of no use.
+    pub(crate) fn wait(&self, error: &Error, retries: u32) -> Option<Duration> {
+        if retries >= self.max_retries || !is_transient(error) {
+            return None;
+        }
+        // A 429 waits at the gate, with all other calls.
+        if error.kind() == ErrorKind::Http(429) {
+            return Some(Duration::ZERO);
+        }
+        // 503 may carry a Retry-After too; it rules over backoff.
+        let wait = match error.retry_after() {
+            Some(asked) => with_jitter(asked),
+            None => self.bound(retries).mul_f64(random()),
+        };
+        Some(wait)
+    }
+
+    fn bound(&self, retries: u32) -> Duration {
+        let doubled = 2_u32.checked_pow(retries).and_then(|factor| self.base.checked_mul(factor));
+        doubled.unwrap_or(self.cap).min(self.cap)
+    }
+}
+
+/// The body sets the same values each time, so sending it again is safe; it helps where the failure may pass.
+fn is_transient(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Http(429 | 500 | 502 | 503 | 504) | ErrorKind::Timeout => true,
+        ErrorKind::Connection => !error.is_permanent(),
+        _ => false,
+    }
+}
+
+/// What a server asks for and up to a tenth more, so that its clients do not all come back at once.
+pub(crate) fn with_jitter(asked: Duration) -> Duration {
+    // Longer than a year is as good as never, and fits every clock.
+    let asked = asked.min(Duration::from_secs(365 * 86_400));
+    asked + asked.mul_f64(0.1 * random())
+}
+
+/// From 0 up to 1. Good enough to spread waits; seeded anew in every process, forked ones too.
+fn random() -> f64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(process::id());
+    hasher.write_u128(Instant::now().elapsed().as_nanos());
+    let bits = u32::try_from(hasher.finish() >> 32).unwrap_or_default();
+    f64::from(bits) / (f64::from(u32::MAX) + 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Answer;
+
+    const POLICY: Policy = Policy { max_retries: 3, base: Duration::from_millis(100), cap: Duration::from_millis(250) };
+
+    fn wait(kind: ErrorKind, retries: u32) -> Option<Duration> {
+        POLICY.wait(&Error::new(kind, ""), retries)
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        for kind in [500, 502, 503, 504, 429]
+            .map(ErrorKind::Http)
+            .into_iter()
+            .chain([ErrorKind::Connection, ErrorKind::Timeout])
+        {
+            assert!(wait(kind, 0).is_some(), "{kind:?}");
+            assert!(wait(kind, 3).is_none(), "{kind:?}");
+        }
+        for status in [302, 400, 401, 403, 404, 407, 408, 409, 501] {
+            assert!(wait(ErrorKind::Http(status), 0).is_none(), "{status}");
+        }
+        for kind in [ErrorKind::Tls, ErrorKind::Cancelled, ErrorKind::BadResponse, ErrorKind::Internal] {
+            assert!(wait(kind, 0).is_none(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn waits_are_spread_over_the_whole_of_a_doubling_bound() {
+        for (retries, bound) in [(0, 100), (1, 200), (2, 250)] {
+            let waits: Vec<_> = (0..400).filter_map(|_| wait(ErrorKind::Http(500), retries)).collect();
+            let millis = |wait: Option<&Duration>| wait.map_or(0, Duration::as_millis);
+            assert_eq!(waits.len(), 400);
+            assert!(millis(waits.iter().max()) <= bound && millis(waits.iter().max()) > bound * 9 / 10);
+            assert!(millis(waits.iter().min()) < bound / 10);
+        }
+    }
+
+    #[test]
+    fn what_the_server_asks_rules_with_up_to_a_tenth_more() {
+        let answer = |seconds| Answer { retry_after: Some(Duration::from_secs(seconds)), ..Answer::default() };
+        let error = |seconds| Error::new(ErrorKind::Http(503), "").with_answer(answer(seconds));
+        for _ in 0..100 {
+            let wait = POLICY.wait(&error(10), 0).unwrap();
+            assert!((10.0..=11.0).contains(&wait.as_secs_f64()));
+        }
+        assert!(POLICY.wait(&error(u64::MAX), 0).is_some());
+    }
+}

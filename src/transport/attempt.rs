@@ -1,0 +1,197 @@
+//! One attempt as the layers under the HTTP agent see it: when to stop, and how far the request came.
+//!
+//! An attempt runs on its caller's thread from beginning to end, whichever connection it gets, so the layers find it
+//! there: the agent has no other way to tell them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+use ureq::Error;
+
+use crate::delivery::watch::{Stop, Watch};
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Attempt>>> = const { RefCell::new(None) };
+}
+
+/// What an attempt may take, and what became of it.
+pub(crate) struct Attempt {
+    watch: Rc<Watch>,
+    began: Instant,
+    deadline: Instant,
+    connect_deadline: Instant,
+    fresh: bool,
+    stop: Cell<Option<Stop>>,
+    progress: Cell<Progress>,
+    reused: Cell<bool>,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    Nothing,
+    /// The request was handed down; what is sent from now on belongs to it.
+    Handed,
+    /// The system took bytes of it.
+    Sent,
+    /// Bytes of the answer came.
+    Answered,
+}
+
+impl Attempt {
+    /// `fresh` asks for a new connection in the place of one that was used before.
+    pub(crate) fn new(watch: &Rc<Watch>, limit: Duration, connect_limit: Duration, fresh: bool) -> Rc<Self> {
+        let now = Instant::now();
+        let deadline = now + limit;
+        Rc::new(Self {
+            watch: watch.clone(),
+            began: now,
+            deadline,
+            connect_deadline: deadline.min(now + connect_limit),
+            fresh,
+            stop: Cell::new(None),
+            progress: Cell::new(Progress::Nothing),
+            reused: Cell::new(false),
+        })
+    }
+
+    /// Runs `body` as this attempt.
+    pub(crate) fn run<T>(self: &Rc<Self>, body: impl FnOnce() -> T) -> T {
+        // An interrupt may make a call of its own, so the one before comes back, whatever happens.
+        struct Restore(Option<Rc<Attempt>>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                CURRENT.set(self.0.take());
+            }
+        }
+        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        body()
+    }
+
+    /// The attempt of this thread.
+    pub(crate) fn current() -> Result<Rc<Self>, Error> {
+        // No I/O happens outside of one.
+        CURRENT.with_borrow(Clone::clone).ok_or(Error::ConnectionFailed)
+    }
+
+    /// How long to wait now before asking again.
+    pub(crate) fn slice(&self) -> Result<Duration, Error> {
+        let until = if self.was_connecting() { self.connect_deadline } else { self.deadline };
+        self.watch.slice(until).map_err(|stop| {
+            self.stop.set(Some(stop));
+            // Only ends the agent's work: the reason is read from here.
+            Error::Timeout(ureq::Timeout::Global)
+        })
+    }
+
+    /// What is left of the time to connect.
+    pub(crate) fn connect_time(&self) -> Duration {
+        self.connect_deadline.saturating_duration_since(Instant::now())
+    }
+
+    pub(crate) fn wants_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    fn reaches(&self, progress: Progress) {
+        if progress > self.progress.get() {
+            self.progress.set(progress);
+        }
+    }
+
+    /// The system took bytes from a connection.
+    pub(crate) fn bytes_left(&self, reused: bool) {
+        if self.progress.get() == Progress::Handed {
+            self.reaches(Progress::Sent);
+            self.reused.set(reused);
+        }
+    }
+
+    /// Bytes came in on a connection.
+    pub(crate) fn bytes_came(&self) {
+        if self.progress.get() == Progress::Sent {
+            self.reaches(Progress::Answered);
+        }
+    }
+
+    /// Why it was stopped, if it was.
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        self.stop.get()
+    }
+
+    /// How long it took, in milliseconds.
+    pub(crate) fn took_ms(&self) -> u128 {
+        self.began.elapsed().as_millis()
+    }
+
+    /// Whether no connection was there to hand the request to.
+    pub(crate) fn was_connecting(&self) -> bool {
+        self.progress.get() == Progress::Nothing
+    }
+
+    /// Whether the system took bytes of the request.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.progress.get() >= Progress::Sent
+    }
+
+    /// Whether a used connection took the request and gave not one byte back: as one that the server had closed does.
+    pub(crate) fn met_a_stale_connection(&self) -> bool {
+        self.reused.get() && self.progress.get() == Progress::Sent && self.stopped().is_none()
+    }
+}
+
+/// The last link of the connector chain: it sees the request, and neither the handshake nor a proxy's `CONNECT`.
+#[derive(Debug)]
+pub(crate) struct RequestConnector {
+    proxied: bool,
+}
+
+impl RequestConnector {
+    pub(crate) fn new(proxied: bool) -> Self {
+        Self { proxied }
+    }
+}
+
+impl<In: Transport> Connector<In> for RequestConnector {
+    type Out = RequestTransport<In>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        // The connection to the proxy itself runs through this chain too, with the proxy taken out of its settings.
+        let to_proxy = self.proxied && details.config.proxy().is_none();
+        Ok(chained.map(|transport| RequestTransport { transport, to_proxy }))
+    }
+}
+
+/// A connection that tells when a request is handed to it.
+#[derive(Debug)]
+pub(crate) struct RequestTransport<T> {
+    transport: T,
+    to_proxy: bool,
+}
+
+impl<T: Transport> Transport for RequestTransport<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.transport.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if !self.to_proxy {
+            Attempt::current()?.reaches(Progress::Handed);
+        }
+        self.transport.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.transport.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.transport.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.transport.is_tls()
+    }
+}

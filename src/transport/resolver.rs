@@ -1,0 +1,104 @@
+//! Name lookups: kept for a while, bounded by the deadline, and made only where a connection is.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::NextTimeout;
+use ureq::Error;
+
+use crate::transport::attempt::Attempt;
+
+/// The agent's resolver, which it asks before every request: it leaves the lookup to the connector, for most requests
+/// find a connection that is open already.
+#[derive(Debug)]
+pub(crate) struct Later;
+
+impl Resolver for Later {
+    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        Ok(self.empty())
+    }
+}
+
+/// The names that were looked up.
+#[derive(Clone)]
+pub(crate) struct Names {
+    ttl: Duration,
+    /// A client talks to one host, through one proxy at most.
+    known: Arc<Mutex<Vec<Known>>>,
+}
+
+struct Known {
+    host: String,
+    port: u16,
+    addresses: Vec<SocketAddr>,
+    until: Instant,
+}
+
+impl Names {
+    pub(crate) fn new(ttl: Duration) -> Self {
+        Self { ttl, known: Arc::default() }
+    }
+
+    /// The addresses of a host, of which there is one at least.
+    pub(crate) fn look_up(&self, host: &str, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
+        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let now = Instant::now();
+        if let Some(known) = self.lock().iter().find(|known| known.is(host, port) && known.until > now) {
+            return Ok(known.addresses.clone());
+        }
+        let addresses = ask_system(host.to_owned(), port, attempt)?;
+        self.forget(host, port);
+        self.lock().push(Known { host: host.to_owned(), port, addresses: addresses.clone(), until: now + self.ttl });
+        Ok(addresses)
+    }
+
+    /// Drops what is known of a host: its addresses may have changed.
+    pub(crate) fn forget(&self, host: &str, port: u16) {
+        self.lock().retain(|known| !known.is(host, port));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn is(&self, host: &str, port: u16) -> bool {
+        self.port == port && self.host.eq_ignore_ascii_case(host)
+    }
+}
+
+/// The system's lookup cannot be given a time, so it runs on a thread that is left to itself where it takes too long.
+fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
+    let (sender, receiver) = mpsc::sync_channel(1);
+    let look_up = move || {
+        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+        // Nobody waits for it any more where the call has ended.
+        let _ = sender.send(found);
+    };
+    thread::Builder::new().name("commbox-lookup".into()).spawn(look_up)?;
+    loop {
+        match receiver.recv_timeout(attempt.slice()?) {
+            Ok(Ok(addresses)) if !addresses.is_empty() => return Ok(addresses),
+            // What the system says differs from one to the next; it always means this.
+            Ok(_) => return Err(Error::HostNotFound),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err(Error::ConnectionFailed),
+        }
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Names").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
