@@ -146,6 +146,17 @@ public:
         return update_user_json(user_id, user.to_json());
     }
 
+    /** Cancels every call in flight on this client, on any thread: each throws COMMBOX_CANCELLED. Later calls work. */
+    void cancel() { detail::check(commbox_client_cancel(client_.get())); }
+
+    /**
+     * Has calls ask `poll` at least every 100 ms while they wait, on the calling thread; not 0 cancels the call that
+     * asked. It must not throw. `context` stays good until the last call that began with it has returned.
+     */
+    void set_interrupt(std::int32_t (*poll)(void *context), void *context = nullptr) {
+        detail::check(commbox_client_set_interrupt(client_.get(), poll, context));
+    }
+
     /** Puts another API key in the place of the present one, for every attempt from now on. */
     void set_api_key(const std::string &api_key) {
         detail::check(commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));

@@ -78,8 +78,7 @@ impl Attempt {
 
     /// How long to wait now before asking again.
     pub(crate) fn slice(&self) -> Result<Duration, Error> {
-        let until = if self.was_connecting() { self.connect_deadline } else { self.deadline };
-        self.watch.slice(until).map_err(|stop| {
+        self.watch.slice(self.until()).map_err(|stop| {
             self.stop.set(Some(stop));
             // Only ends the agent's work: the reason is read from here.
             Error::Timeout(ureq::Timeout::Global)
@@ -121,9 +120,19 @@ impl Attempt {
         self.stop.get()
     }
 
-    /// How long it took, in milliseconds.
-    pub(crate) fn took_ms(&self) -> u128 {
-        self.began.elapsed().as_millis()
+    /// The time that it has now, in milliseconds.
+    pub(crate) fn limit_ms(&self) -> u128 {
+        let limit = self.until().min(self.watch.deadline()).saturating_duration_since(self.began);
+        // The call had begun a little before its first attempt.
+        (limit + Duration::from_micros(500)).as_millis()
+    }
+
+    fn until(&self) -> Instant {
+        if self.was_connecting() {
+            self.connect_deadline
+        } else {
+            self.deadline
+        }
     }
 
     /// Whether no connection was there to hand the request to.

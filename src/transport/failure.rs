@@ -29,21 +29,14 @@ impl Context<'_> {
     }
 
     fn stopped(&self, stop: Stop, sent: bool) -> Error {
-        let peer = self.peer();
-        match stop {
-            Stop::Cancelled => cancelled(sent),
-            Stop::Late if self.attempt.was_connecting() => {
-                Error::new(ErrorKind::Timeout, format!("no connection to {peer} within {} ms", self.attempt.took_ms()))
-            }
-            Stop::Late if sent => Error::new(
-                ErrorKind::Timeout,
-                format!("no full answer from {peer} within {} ms", self.attempt.took_ms()),
-            ),
-            Stop::Late => Error::new(
-                ErrorKind::Timeout,
-                format!("nothing was sent to {peer} within {} ms", self.attempt.took_ms()),
-            ),
-        }
+        let (peer, limit) = (self.peer(), self.attempt.limit_ms());
+        let why = match stop {
+            Stop::Cancelled => return cancelled(sent),
+            Stop::Late if self.attempt.was_connecting() => format!("no connection to {peer} within {limit} ms"),
+            Stop::Late if sent => format!("no full answer from {peer} within {limit} ms"),
+            Stop::Late => format!("nothing was sent to {peer} within {limit} ms"),
+        };
+        Error::new(ErrorKind::Timeout, why)
     }
 
     fn failed(&self, error: ureq::Error, sent: bool) -> Error {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,7 +65,7 @@ impl Names {
         self.lock().retain(|known| !known.is(host, port));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Known>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,21 +78,26 @@ impl Known {
 
 /// The system's lookup cannot be given a time, so it runs on a thread that is left to itself where it takes too long.
 fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
-    let (sender, receiver) = mpsc::sync_channel(1);
+    // Not a channel: waiting on one keeps a few bytes for the main thread that are never freed.
+    let answer = Arc::new((Mutex::new(None), Condvar::new()));
+    let theirs = answer.clone();
     let look_up = move || {
         let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        // Nobody waits for it any more where the call has ended.
-        let _ = sender.send(found);
+        *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        theirs.1.notify_one();
     };
     thread::Builder::new().name("commbox-lookup".into()).spawn(look_up)?;
+    let (found, changed) = &*answer;
+    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        match receiver.recv_timeout(attempt.slice()?) {
-            Ok(Ok(addresses)) if !addresses.is_empty() => return Ok(addresses),
+        match found.take() {
+            Some(Ok(addresses)) if !addresses.is_empty() => return Ok(addresses),
             // What the system says differs from one to the next; it always means this.
-            Ok(_) => return Err(Error::HostNotFound),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Err(Error::ConnectionFailed),
+            Some(_) => return Err(Error::HostNotFound),
+            None => {}
         }
+        let slice = attempt.slice()?;
+        found = changed.wait_timeout(found, slice).unwrap_or_else(PoisonError::into_inner).0;
     }
 }
 

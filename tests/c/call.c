@@ -1,14 +1,16 @@
 /*
  * Makes the calls that it reads from standard input, through commbox.h. tests/cases.rs drives it.
  *
- * In:   api_key, options_json, user_id, user_json; each ended by a NUL.
+ * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never); each ended by a NUL.
  * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
  */
 
+#define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "commbox.h"
 
@@ -53,6 +55,35 @@ static void write_outcome(int32_t code, const char *reply) {
     fflush(stdout);
 }
 
+struct cancel {
+    commbox_client *client;
+    long after_ms;
+};
+
+static void *cancel_later(void *argument) {
+    const struct cancel *cancel = argument;
+    struct timespec wait = {cancel->after_ms / 1000, cancel->after_ms % 1000 * 1000000};
+    nanosleep(&wait, NULL);
+    commbox_client_cancel(cancel->client);
+    return NULL;
+}
+
+/* Makes one call, which another thread cancels where `after` tells when. */
+static int32_t call(commbox_client *client, const char *user_id, const char *user, const char *after, char **reply) {
+    struct cancel cancel = {client, strtol(after, NULL, 10)};
+    pthread_t canceller;
+    int cancels = after[0] != '\0';
+    if (cancels && pthread_create(&canceller, NULL, cancel_later, &cancel) != 0) {
+        fputs("no thread can be made\n", stderr);
+        exit(EXIT_FAILURE);
+    }
+    int32_t code = commbox_update_user_json(client, strtoll(user_id, NULL, 10), user, reply);
+    if (cancels) {
+        pthread_join(canceller, NULL);
+    }
+    return code;
+}
+
 static void *make_calls(void *unused) {
     (void)unused;
     char *api_key;
@@ -60,7 +91,8 @@ static void *make_calls(void *unused) {
         char *options = read_field();
         char *user_id = read_field();
         char *user = read_field();
-        if (user == NULL) {
+        char *cancel_after = read_field();
+        if (cancel_after == NULL) {
             fputs("the input ends inside a call\n", stderr);
             exit(EXIT_FAILURE);
         }
@@ -69,11 +101,12 @@ static void *make_calls(void *unused) {
             write_outcome(commbox_last_error_code(), NULL);
         } else {
             char *reply = NULL;
-            int32_t code = commbox_update_user_json(client, strtoll(user_id, NULL, 10), user, &reply);
+            int32_t code = call(client, user_id, user, cancel_after, &reply);
             write_outcome(code, reply);
             commbox_string_free(reply);
             commbox_client_free(client);
         }
+        free(cancel_after);
         free(user);
         free(user_id);
         free(options);

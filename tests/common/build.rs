@@ -67,6 +67,11 @@ pub enum Language {
 
 /// Compiles `tests/{source}` against the release library and returns a command that runs it.
 pub fn compile(language: Language, source: &str, name: &str) -> Command {
+    compile_file(language, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source), name)
+}
+
+/// The same for any file.
+pub fn compile_file(language: Language, source: &Path, name: &str) -> Command {
     let (variable, default, standard) = match language {
         Language::C => ("CC", "cc", "-std=c11"),
         Language::Cpp => ("CXX", "c++", "-std=c++17"),
@@ -77,7 +82,7 @@ pub fn compile(language: Language, source: &str, name: &str) -> Command {
     run(Command::new(env::var_os(variable).unwrap_or(default.into()))
         .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread", "-I"])
         .arg(root.join("include"))
-        .arg(root.join("tests").join(source))
+        .arg(source)
         .args([format!("-L{library_dir}"), "-lcommbox".into(), format!("-Wl,-rpath,{library_dir}"), "-o".into()])
         .arg(&program));
     Command::new(program)

@@ -24,6 +24,7 @@ pub struct Case {
     options: Map<String, Value>,
     pub user_id: i64,
     pub body: String,
+    pub cancel_after_ms: Option<u64>,
     pub script: Option<Box<RawValue>>,
     pub expect: Expect,
 }

@@ -6,3 +6,4 @@
 pub mod build;
 pub mod case;
 pub mod sandbox;
+pub mod valgrind;

@@ -1,12 +1,14 @@
 /*
  * Makes the calls that it reads from standard input, through commbox.hpp. tests/cases.rs drives it.
  *
- * In:   api_key, options_json, user_id, user_json; each ended by a NUL.
+ * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never); each ended by a NUL.
  * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
  */
 
+#include <chrono>
 #include <iostream>
 #include <string>
+#include <thread>
 
 #include "commbox.hpp"
 
@@ -16,15 +18,37 @@ static void write_outcome(std::int32_t code, const std::string &reply, const std
     std::cout << code << '\0' << reply << '\0' << error << '\0' << std::flush;
 }
 
+/** Cancels the calls of a client after a while, where it is told how long. */
+class Canceller {
+public:
+    Canceller(commbox::Client &client, const std::string &after_ms) {
+        if (!after_ms.empty()) {
+            thread_ = std::thread([&client, after = std::chrono::milliseconds(std::stol(after_ms))] {
+                std::this_thread::sleep_for(after);
+                client.cancel();
+            });
+        }
+    }
+    ~Canceller() {
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+    }
+
+private:
+    std::thread thread_;
+};
+
 int main() {
-    std::string api_key, options, user_id, user;
+    std::string api_key, options, user_id, user, cancel_after;
     while (read_field(api_key)) {
-        if (!read_field(options) || !read_field(user_id) || !read_field(user)) {
+        if (!read_field(options) || !read_field(user_id) || !read_field(user) || !read_field(cancel_after)) {
             std::cerr << "the input ends inside a call\n";
             return 1;
         }
         try {
             commbox::Client client(api_key, options);
+            Canceller canceller(client, cancel_after);
             const std::string reply = client.update_user_json(std::stoll(user_id), user);
             write_outcome(COMMBOX_OK, reply, commbox_last_error_json());
         } catch (const commbox::Error &error) {

@@ -1,0 +1,97 @@
+/* What a program may get wrong with handles and text, and the code that it gets for it. tests/boundary.rs runs it,
+ * under valgrind too. */
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commbox.h"
+
+static int failures = 0;
+
+static void check(int holds, const char *what, int line)
+{
+    if (!holds) {
+        printf("line %d: %s; the last error is %d: %s\n", line, what, (int)commbox_last_error_code(), commbox_last_error());
+        failures++;
+    }
+}
+
+#define CHECK(holds) check(holds, #holds, __LINE__)
+
+static int told(const char *part)
+{
+    return strstr(commbox_last_error(), part) != NULL;
+}
+
+static void clients(void)
+{
+    CHECK(commbox_client_new(NULL, NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
+    CHECK(told("api_key is NULL"));
+    /* A program that checks only its last call learns what was wrong with the first. */
+    CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
+    CHECK(commbox_last_error_code() == COMMBOX_INVALID_OPTIONS);
+    CHECK(commbox_update_user_json(NULL, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE && told("did you mean \"max_retries\""));
+
+    commbox_client *client = commbox_client_new("key", "{\"base_url\": \"http://localhost:1\", \"max_retries\": 0}");
+    CHECK(client != NULL && strcmp(commbox_last_error(), "") == 0 && strcmp(commbox_last_error_json(), "") == 0);
+    char *reply = (char *)"untouched";
+    CHECK(commbox_update_user_json(client, 1, "{\"FirstName\": \"\xff\"}", &reply) == COMMBOX_INVALID_ARGUMENT);
+    CHECK(reply == NULL && told("user_json is not UTF-8"));
+    CHECK(commbox_update_user_json(client, 1, NULL, &reply) == COMMBOX_INVALID_ARGUMENT && told("user_json is NULL"));
+    CHECK(commbox_update_user_json(client, 0, "{}", NULL) == COMMBOX_INVALID_ARGUMENT && told("user_id"));
+    CHECK(commbox_update_user_json(client, 1, "{}", &reply) == COMMBOX_CONNECTION && reply == NULL);
+    CHECK(commbox_client_set_api_key(client, "a b") == COMMBOX_INVALID_ARGUMENT && told("api_key"));
+    CHECK(commbox_client_set_api_key(client, "another") == COMMBOX_OK);
+
+    /* Cleaning up does not clear what is to be reported. */
+    CHECK(commbox_update_user_json(client, -1, "{}", NULL) == COMMBOX_INVALID_ARGUMENT);
+    commbox_client_free(client);
+    CHECK(commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT && told("user_id"));
+
+    commbox_client_free(client);
+    CHECK(commbox_last_error_code() == COMMBOX_INVALID_HANDLE && told("client"));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_client_set_api_key(client, "key") == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_update_user_json((commbox_client *)(uintptr_t)0x1234, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_update_user_json((commbox_client *)UINTPTR_MAX, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
+    commbox_client_free(NULL);
+}
+
+static void users(void)
+{
+    commbox_user *user = commbox_user_new();
+    CHECK(user != NULL);
+    CHECK(commbox_user_set(user, "FirstName", "old") == COMMBOX_OK);
+    CHECK(commbox_user_set(user, "FirstName", "J\"o\\h\n\xc3\xa9") == COMMBOX_OK);
+    CHECK(commbox_user_set(user, "Phone2", NULL) == COMMBOX_OK);
+    CHECK(commbox_user_set_custom(user, "VIP_Status", "8") == COMMBOX_OK);
+    CHECK(commbox_user_set(user, NULL, "x") == COMMBOX_INVALID_ARGUMENT && told("name is NULL"));
+    CHECK(commbox_user_set(user, "", "x") == COMMBOX_INVALID_ARGUMENT && told("name is empty"));
+    CHECK(commbox_user_set(user, "Content", "x") == COMMBOX_INVALID_ARGUMENT);
+    CHECK(commbox_user_set_custom(user, "a", "\xed\xa0\x80") == COMMBOX_INVALID_ARGUMENT && told("value is not UTF-8"));
+    char *json = commbox_user_to_json(user);
+    CHECK(json != NULL && strcmp(json, "{\"data\":{\"FirstName\":\"J\\\"o\\\\h\\n\xc3\xa9\",\"Phone2\":null,"
+                                       "\"Content\":{\"VIP_Status\":\"8\"}}}") == 0);
+    commbox_string_free(json);
+    commbox_string_free(NULL);
+
+    /* A user is no client. */
+    CHECK(commbox_update_user_json((commbox_client *)user, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
+    commbox_user_free(user);
+    CHECK(commbox_user_set(user, "FirstName", "x") == COMMBOX_INVALID_HANDLE && told("user"));
+    CHECK(commbox_user_to_json(user) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    commbox_user_free(user);
+    CHECK(commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    commbox_user_free(NULL);
+}
+
+int main(void)
+{
+    CHECK(commbox_abi_version() == COMMBOX_ABI_VERSION);
+    CHECK(strcmp(commbox_version(), "0.1.0") == 0);
+    clients();
+    users();
+    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,47 @@
+//! Programs under valgrind: no error, no leak.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// A program that is to run under valgrind.
+pub struct Valgrind {
+    program: PathBuf,
+    log: PathBuf,
+}
+
+impl Valgrind {
+    /// Nothing where valgrind is not installed, which CI does not allow.
+    pub fn around(program: &Command) -> Option<Self> {
+        if Command::new("valgrind").arg("--version").output().is_err() {
+            assert!(env::var_os("CI").is_none(), "valgrind is not installed, and CI needs it");
+            eprintln!("NOT RUN: valgrind is not installed, so memory was not checked");
+            return None;
+        }
+        let program = PathBuf::from(program.get_program());
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name + ".valgrind");
+        Some(Self { program, log })
+    }
+
+    pub fn command(&self) -> Command {
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["--quiet", "--error-exitcode=99", "--leak-check=full"])
+            .args([
+                "--errors-for-leak-kinds=definite,indirect,possible",
+                "--show-leak-kinds=definite,indirect,possible",
+            ])
+            .arg(format!("--log-file={}", self.log.display()))
+            .arg(&self.program)
+            .env_remove("LD_LIBRARY_PATH");
+        valgrind
+    }
+
+    /// Holds the run that ended with `status` to what valgrind found.
+    pub fn assert_clean(&self, status: ExitStatus) {
+        let found = fs::read_to_string(&self.log).expect("valgrind writes its log");
+        assert!(status.success() && found.is_empty(), "valgrind: {status}\n{found}");
+    }
+}

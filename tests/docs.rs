@@ -1,0 +1,152 @@
+//! The examples of the documentation, compiled and run as they stand against the sandbox.
+//!
+//! A program takes the API's address from `COMMBOX_BASE_URL` where its language's wrapper reads that; in C and C++ the
+//! options of the example's client are put in its place.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::build::{compile_file, Language};
+use common::sandbox::Sandbox;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const API_KEY: &str = "my-api-key";
+
+/// The fenced blocks of one language in a page of the documentation. In scripting languages they go on from one to the
+/// next.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(ROOT).join(page)).expect("the page is there");
+    let fence = format!("```{language}\n");
+    let found: Vec<_> =
+        text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect();
+    assert!(!found.is_empty(), "{page} has no block of {language}");
+    found
+}
+
+/// The example that opens the header: its indented lines.
+fn header_example() -> String {
+    let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
+    let lines = header.lines().filter_map(|line| line.strip_prefix(" *     ")).take_while(|line| !line.is_empty());
+    let lines: Vec<_> = lines.take_while(|line| !line.starts_with(' ')).collect();
+    lines.join("\n")
+}
+
+/// Runs a program, which is to end well and leave one user with a name.
+fn run(what: &str, program: &mut Command, sandbox: &Sandbox) -> String {
+    sandbox.reset();
+    program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", API_KEY).env_remove("LD_LIBRARY_PATH");
+    let output = program.output().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{what} ended with {}:\n{stdout}{stderr}", output.status);
+    let requests = sandbox.requests();
+    assert!(!requests.is_empty(), "{what} sent nothing");
+    for request in requests {
+        assert_eq!(request.headers.get("authorization").map(String::as_str), Some("Bearer my-api-key"), "{what}");
+    }
+    stdout.into_owned()
+}
+
+fn sandbox() -> Sandbox {
+    Sandbox::start_with(&["--api-key", API_KEY])
+}
+
+fn native(language: Language, ending: &str, name: &str, text: &str, sandbox: &Sandbox) {
+    let options = format!(r#"{{\"base_url\": \"{}\"}}"#, sandbox.url);
+    let text = match language {
+        Language::C => text.replace("\"my-api-key\", NULL", &format!("\"my-api-key\", \"{options}\"")),
+        Language::Cpp => text.replace("(\"my-api-key\")", &format!("(\"my-api-key\", \"{options}\")")),
+    };
+    assert!(text.contains(&options), "{name} makes no client with {API_KEY}:\n{text}");
+    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{ending}"));
+    fs::write(&source, text).expect("the source can be written");
+    run(name, &mut compile_file(language, &source, name), sandbox);
+    let (_, user) = sandbox.get("/users/94382332");
+    assert!(user.contains("\"FirstName\":\"John\""), "{name}: {user}");
+}
+
+#[test]
+fn c() {
+    let sandbox = sandbox();
+    for (index, block) in blocks("README.md", "c").iter().enumerate() {
+        native(Language::C, "c", &format!("readme-c-{index}"), block, &sandbox);
+    }
+    let example = header_example();
+    let program = format!(
+        "#include <commbox.h>\n#include <stdio.h>\nint main(void)\n{{\n{example}\nreturn code != COMMBOX_OK;\n}}\n"
+    );
+    native(Language::C, "c", "header-example", &program, &sandbox);
+}
+
+#[test]
+fn cpp() {
+    let sandbox = sandbox();
+    for (index, block) in blocks("README.md", "cpp").iter().enumerate() {
+        native(Language::Cpp, "cpp", &format!("readme-cpp-{index}"), block, &sandbox);
+    }
+    let hpp = fs::read_to_string(Path::new(ROOT).join("include/commbox.hpp")).expect("the header is there");
+    let example: Vec<_> = hpp.lines().filter_map(|line| line.strip_prefix(" *     ")).collect();
+    let program = format!("#include <commbox.hpp>\nint main()\n{{\n{}\n}}\n", example.join("\n"));
+    native(Language::Cpp, "cpp", "hpp-example", &program, &sandbox);
+}
+
+#[test]
+fn python() {
+    let sandbox = sandbox();
+    let pages = ["README.md", "bindings/python/README.md"];
+    for page in pages {
+        let mut python = Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()));
+        python
+            .args(["-W", "error", "-c", &blocks(page, "python").join("\n")])
+            .env("PYTHONPATH", Path::new(ROOT).join("bindings/python/src"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("COMMBOX_LIBRARY", common::build::library());
+        run(page, &mut python, &sandbox);
+    }
+}
+
+#[test]
+fn csharp() {
+    let dotnet = std::env::var("DOTNET").unwrap_or("dotnet".into());
+    if Command::new(&dotnet).arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "dotnet is not installed, and CI needs it");
+        eprintln!("NOT RUN: dotnet is not installed, so the C# examples were not run");
+        return;
+    }
+    let sandbox = sandbox();
+    let pages = ["README.md", "bindings/csharp/README.md"];
+    for (index, page) in pages.into_iter().enumerate() {
+        let project = project(&format!("docs-csharp-{index}"), &blocks(page, "csharp").join("\n"));
+        let mut run_it = Command::new(&dotnet);
+        run_it.args(["run", "--project"]).arg(project).env("COMMBOX_LIBRARY", common::build::library());
+        run(page, &mut run_it, &sandbox);
+    }
+}
+
+/// A C# program of its own, with one file.
+fn project(name: &str, program: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    let file = format!(
+        r#"<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net8.0</TargetFramework>
+    <RollForward>Major</RollForward>
+    <Nullable>enable</Nullable>
+    <ImplicitUsings>enable</ImplicitUsings>
+    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+  </PropertyGroup>
+  <ItemGroup>
+    <ProjectReference Include="{ROOT}/bindings/csharp/CommBox/CommBox.csproj" />
+  </ItemGroup>
+</Project>
+"#
+    );
+    fs::write(folder.join("Program.cs"), program).expect("the program can be written");
+    let path = folder.join(format!("{name}.csproj"));
+    fs::write(&path, file).expect("the project can be written");
+    path
+}

@@ -1,0 +1,123 @@
+//! The headers: made from the sources, and fit for every C and C++ program.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn header() -> String {
+    fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there")
+}
+
+#[test]
+fn is_what_the_sources_say() {
+    let mut made = Vec::new();
+    cbindgen::generate(ROOT).expect("src/ffi can be read").write(&mut made);
+    assert!(made == header().into_bytes(), "include/commbox.h is stale: build, and commit it");
+    // The build before this test writes it where it differs; so what git has is looked at too.
+    if Path::new(ROOT).join(".git").exists() {
+        let mut git = Command::new("git");
+        git.args(["-C", ROOT, "diff", "--exit-code", "--stat", "--", "include/commbox.h"]);
+        let output = git.output().expect("git runs");
+        assert!(output.status.success(), "git has a stale one: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// Compiles `text` on its own, and returns what the compiler says where it refuses.
+fn compile(name: &str, text: &str, compiler: &[&str]) -> Result<(), String> {
+    let source: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&source, text).expect("the source can be written");
+    let output = Command::new(compiler[0])
+        .args(&compiler[1..])
+        .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wshadow", "-Wundef", "-fsyntax-only"])
+        .args(["-I", &format!("{ROOT}/include")])
+        .arg(&source)
+        .output()
+        .expect("the compiler runs");
+    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn can_be_included_alone_and_twice() {
+    let strict = ["-Wstrict-prototypes", "-Wmissing-prototypes"];
+    let c = "#include <commbox.h>\n#include <commbox.h>\nint main(void) { return COMMBOX_OK; }\n";
+    let cpp = "#include <commbox.hpp>\n#include <commbox.hpp>\nint main() { return COMMBOX_OK; }\n";
+    for standard in ["-std=c11", "-std=c17", "-std=c2x"] {
+        compile("alone.c", c, &[&["cc", standard][..], &strict].concat()).unwrap();
+    }
+    for standard in ["-std=c++11", "-std=c++17", "-std=c++20"] {
+        compile("alone.cpp", c, &["c++", standard]).unwrap();
+    }
+    for standard in ["-std=c++17", "-std=c++20"] {
+        compile("alone_hpp.cpp", cpp, &["c++", standard, "-Wold-style-cast", "-Wnon-virtual-dtor"]).unwrap();
+    }
+    // The check can fail.
+    assert!(compile("broken.c", "#include <commbox.h>\nint main(void) { return COMMBOX_NONE; }\n", &["cc"]).is_err());
+}
+
+/// The functions that the header declares, in order.
+fn declared() -> Vec<String> {
+    let header = header();
+    let names = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']) && line.contains("commbox_"));
+    let names = names.filter_map(|line| Some(line.split_once('(')?.0.rsplit([' ', '*']).next()?.to_owned()));
+    names.collect()
+}
+
+#[test]
+fn every_function_is_documented() {
+    let header = header();
+    let functions = declared();
+    assert!(functions.len() >= 15, "{functions:?}");
+    for function in functions {
+        let call = format!("{function}(");
+        let documented = header.match_indices(&call).any(|(at, _)| {
+            let lines_before = header[..at].rsplit_once('\n').map_or("", |(before, _)| before);
+            lines_before.ends_with("*/")
+        });
+        assert!(documented, "{function} has no comment");
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod library {
+    use super::{common, declared};
+    use std::fs;
+    use std::process::Command;
+
+    fn run(command: &mut Command) -> String {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        assert!(output.status.success(), "{command:?}");
+        String::from_utf8(output.stdout).expect("names are text")
+    }
+
+    #[test]
+    fn exports_what_the_header_declares_and_nothing_else() {
+        let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(common::build::library()));
+        let mut exported: Vec<_> = symbols.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+        let mut declared = declared();
+        exported.sort_unstable();
+        declared.sort_unstable();
+        assert_eq!(exported, declared);
+    }
+
+    #[test]
+    fn has_a_soname_and_needs_only_the_system() {
+        let dynamic = run(Command::new("readelf").arg("-d").arg(common::build::library()));
+        assert!(dynamic.contains("soname: [libcommbox.so.1]"), "{dynamic}");
+        for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
+            let known = ["libc.so.6", "libgcc_s.so.1", "ld-linux", "libm.so", "libpthread.so", "libdl.so"];
+            assert!(known.iter().any(|name| line.contains(name)), "{line}");
+        }
+    }
+
+    #[test]
+    fn is_small() {
+        let stripped = common::build::library().with_extension("stripped");
+        run(Command::new("strip").arg("-o").arg(&stripped).arg(common::build::library()));
+        let size = fs::metadata(&stripped).expect("strip writes it").len();
+        assert!(size <= 2_500_000, "{size} bytes");
+    }
+}
