@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from commbox import Client, CommBoxError
 from commbox._client import _new
 
 CASES = sorted((CHECKOUT / "tests/cases").glob("*.json"))
-CASE_FIELDS = {"about", "api_key", "options", "user_id", "body", "script", "expect"}
+CASE_FIELDS = {"about", "api_key", "options", "user_id", "body", "script", "cancel_after_ms", "expect"}
 EXPECT_FIELDS = {"code", "response", "error", "message_contains", "message_lacks", "requests", "max_ms"}
 KEYWORDS = inspect.signature(Client).parameters
 
@@ -60,10 +62,22 @@ def play(case: dict[str, Any], api_key: str, sandbox: Sandbox) -> str | CommBoxE
     options = {"base_url": sandbox.url, "proxy": "", **case.get("options", {})}
     options["base_url"] = options["base_url"].replace("{sandbox}", sandbox.url)
     try:
-        with client_of(api_key, options) as client:
+        with client_of(api_key, options) as client, cancelling(client, case.get("cancel_after_ms")):
             return client.update_user_json(case["user_id"], case["body"])
     except CommBoxError as error:
         return error
+
+
+@contextmanager
+def cancelling(client: Client, after_ms: float | None) -> Iterator[None]:
+    """Cancels the call that is made meanwhile, where the case says so."""
+    timer = threading.Timer((after_ms or 0) / 1000, client.cancel)
+    if after_ms is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def client_of(api_key: str, options: dict[str, Any]) -> Client:

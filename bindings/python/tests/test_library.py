@@ -112,6 +112,7 @@ def test_another_library_is_refused(place: Place, code: str, why: str) -> None:
 def test_every_function_of_the_header_is_declared() -> None:
     header = (CHECKOUT / "include/commbox.h").read_text(encoding="utf-8")
     code = re.sub(r"/\*.*?\*/", "", header, flags=re.DOTALL)
+    code = re.sub(r"\w+ \(\*(\w+)\)\([^)]*\)", r"\1", code)  # a function among the parameters
     prototypes = re.findall(r"(\w[\w ]*\*?)\b(commbox_\w+)\(([^)]*)\);", code)
     declared = {name: len(arguments) for name, (_, arguments) in _library.FUNCTIONS.items()}
     assert declared == {name: 0 if text == "void" else text.count(",") + 1 for _, name, text in prototypes}

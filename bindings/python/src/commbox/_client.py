@@ -13,6 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Final, NoReturn, overload
 
+from . import _interrupt
 from ._errors import ValidationError, from_json
 from ._library import lib
 
@@ -62,10 +63,11 @@ class Client:
             precision of a millisecond and is at most a day.
         attempt_timeout: Longest time of one attempt, in seconds. Default 15.
         connect_timeout: Longest time of name lookup, connect and TLS handshake, in seconds. Default 5.
-        max_retries: How often a failed attempt may be repeated, 0 to 100. Default 3.
-        retry_base: The first wait between attempts, in seconds. Default 0.5.
-        retry_cap: The longest wait between attempts, in seconds, not below ``retry_base``. Default 8.
-        max_requests_per_second: Over all threads, 0.001 to 1000000; 0 is no limit, the default.
+        max_retries: How often a failure that may pass is tried again, 0 to 100. Default 3.
+        retry_base: The bound of the first wait between attempts, in seconds; it doubles, and each wait is a random part
+            of it. Default 0.5.
+        retry_cap: The highest bound, in seconds, not below ``retry_base``. Default 8.
+        max_requests_per_second: Over all threads, evenly spaced, 0.001 to 1000000; 0 is no limit, the default.
         max_idle_connections: Connections kept open between calls, 0 to 1024. Default 16.
         idle_timeout: How long an unused connection is kept, in seconds. Default 60.
         dns_ttl: How long a name lookup is remembered, in seconds. Default 60.
@@ -74,8 +76,8 @@ class Client:
         validate: Check the user before it is sent. Default True.
         user_agent: Appended to ``commbox/<version>``.
 
-    None keeps an option's default. In this version a call makes one attempt: ``max_retries``, ``retry_base``,
-    ``retry_cap``, ``max_requests_per_second`` and ``dns_ttl`` are checked, but not acted on.
+    None keeps an option's default. A failure that may pass is tried again, and after a 429 all calls of the client wait
+    until the server is willing again; the README's section on delivery has the rules.
 
     Raises:
         ValidationError: The key is missing or malformed, or an option is not what it must be. All options that are
@@ -186,7 +188,10 @@ class Client:
             APIConnectionError: The server could not be reached, or the connection broke.
             APITimeoutError: The time allowed has passed.
             APIResponseError: The server's answer is not the documented JSON.
+            APICancelledError: :meth:`cancel` was called.
             CommBoxError: The base of all these, and raised itself where the client is closed.
+
+        Ctrl-C and other signals are handled while the call waits, within 200 ms; what a handler raises ends the call.
         """
         keywords = {
             "UniqueId": unique_id,
@@ -223,6 +228,13 @@ class Client:
         """
         _check(lib.commbox_client_set_api_key(self._handle, _text("api_key", api_key)))
 
+    def cancel(self) -> None:
+        """Cancels every call that is in flight now, on any thread: it raises :class:`APICancelledError` within 100 ms.
+
+        Later calls work.
+        """
+        _check(lib.commbox_client_cancel(self._handle))
+
     def close(self) -> None:
         """Frees the client and its connections. It never waits; calls in flight on other threads finish as if nothing
         happened, and later ones raise a CommBoxError. Closing again does nothing."""
@@ -251,9 +263,19 @@ class Client:
         return "Client()" if self._base_url is None else f"Client(base_url={self._base_url!r})"
 
     def _update(self, user_id: int, user_json: bytes) -> str:
+        if _interrupt.thread.listener.gi_running:
+            with _interrupt.thread.nested():
+                return self._call(user_id, user_json)
+        return self._call(user_id, user_json)
+
+    def _call(self, user_id: int, user_json: bytes) -> str:
         reply = ctypes.c_void_p()
         try:
-            _check(lib.commbox_update_user_json(self._handle, _id(user_id), user_json, ctypes.byref(reply)))
+            code = lib.commbox_update_user_json(self._handle, _id(user_id), user_json, ctypes.byref(reply))
+            raised = _interrupt.take()
+            if raised is not None:
+                raise raised
+            _check(code)
             return ctypes.string_at(reply).decode()
         finally:
             lib.commbox_string_free(reply)
@@ -264,6 +286,7 @@ def _new(api_key: str, options: Mapping[str, Any]) -> int:
     if handle is None:
         hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
         raise from_json(lib.commbox_last_error_json(), -10, hint)
+    _check(lib.commbox_client_set_interrupt(handle, _interrupt.POLL, _interrupt.CONTEXT))
     return handle
 
 

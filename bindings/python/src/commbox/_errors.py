@@ -132,7 +132,7 @@ _AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "
 def from_json(text: bytes, code: int, hint: str = "") -> CommBoxError:
     """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``."""
     if not text:
-        # The collector freed another client on this thread since the call failed, and that cleared the error.
+        # The collector ran other code of this package on this thread since the call failed, and that cleared the error.
         return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
     known = json.loads(text)
     retry_after_ms = known["retry_after_ms"]

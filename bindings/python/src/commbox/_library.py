@@ -11,6 +11,8 @@ from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
+from ._interrupt import CALLBACK
+
 ABI_VERSION = 1
 """The version of the library's binary interface that this package is written for."""
 
@@ -23,6 +25,8 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_new": (c_void_p, (c_char_p, c_char_p)),
     "commbox_client_free": (None, (c_void_p,)),
     "commbox_client_set_api_key": (c_int32, (c_void_p, c_char_p)),
+    "commbox_client_cancel": (c_int32, (c_void_p,)),
+    "commbox_client_set_interrupt": (c_int32, (c_void_p, CALLBACK, c_void_p)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
     "commbox_last_error": (c_char_p, ()),
     "commbox_last_error_code": (c_int32, ()),

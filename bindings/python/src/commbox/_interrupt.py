@@ -1,0 +1,74 @@
+"""Ctrl-C during a call: lets Python's signal handlers run while the library waits.
+
+The library asks ``POLL`` every so often, on the thread that made the call. Python runs a signal's handler, and raises
+what it raises, as soon as any Python code runs on the main thread: on entering a function too, before a ``try`` in it
+could catch anything, and then ctypes can only print it. So what is asked is a generator that waits inside its ``try``,
+and no Python code lies between: the method caller and ``send`` are C.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from ctypes import CFUNCTYPE, c_int32, py_object
+from types import GeneratorType
+from typing import cast
+
+CALLBACK = CFUNCTYPE(c_int32, py_object)
+
+
+class _Thread(threading.local):
+    """What the calls of one thread ask; ``send`` is looked up here by ``POLL``."""
+
+    error: BaseException | None = None
+    listener: GeneratorType[int, None, None]
+    send: Callable[[None], int]
+
+    def __init__(self) -> None:
+        self.listen(self._new_listener())
+
+    def listen(self, listener: GeneratorType[int, None, None]) -> None:
+        self.listener, self.send = listener, listener.send
+
+    def _new_listener(self) -> GeneratorType[int, None, None]:
+        listener = cast("GeneratorType[int, None, None]", self._listen())
+        next(listener)
+        return listener
+
+    def _listen(self) -> Generator[int, None, None]:
+        """Answers 1 once something was raised while it waited, and keeps that; else 0."""
+        answer = 0
+        while True:
+            try:
+                yield answer
+                answer = 0
+            except GeneratorExit:
+                return
+            except BaseException as error:
+                self.error, answer = error, 1
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """For a call that a signal handler makes while another call waits: its listener is busy."""
+        outer = self.listener
+        self.listen(self._new_listener())
+        try:
+            yield
+        finally:
+            self.listen(outer)
+
+
+thread = _Thread()
+
+POLL = CALLBACK(operator.methodcaller("send", None))
+"""To be given to the library with ``CONTEXT``."""
+
+CONTEXT = id(thread)
+
+
+def take() -> BaseException | None:
+    """What was raised while this thread's call waited."""
+    error, thread.error = thread.error, None
+    return error

@@ -1,0 +1,173 @@
+"""Calls that wait: retries, cancel, Ctrl-C, and processes that fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import Sandbox
+
+import commbox
+from commbox import APICancelledError, APITimeoutError, Client, RateLimitError
+
+
+def test_a_failure_that_may_pass_is_tried_again(sandbox: Sandbox) -> None:
+    sandbox.script({"status": 503}, {"reset": True}, {"own": True})
+    with Client(sandbox.api_key, base_url=sandbox.url, retry_base=0.01) as client:
+        assert client.update_user(1, first_name="John").status == 200
+    assert len(sandbox.requests()) == 3
+
+
+def test_a_retry_after_that_is_too_long_fails_at_once(sandbox: Sandbox) -> None:
+    sandbox.script({"status": 429, "headers": {"Retry-After": "30"}})
+    began = time.monotonic()
+    with Client(sandbox.api_key, base_url=sandbox.url, timeout=5) as client:
+        with pytest.raises(RateLimitError) as raised:
+            client.update_user(1, first_name="John")
+        assert raised.value.retry_after == 30
+        # The gate is shut for all calls of the client: this one is not even sent.
+        with pytest.raises(APITimeoutError) as waiting:
+            client.update_user(2, first_name="John")
+    assert waiting.value.delivery == "not_sent"
+    assert waiting.value.retry_after is not None
+    assert len(sandbox.requests()) == 1
+    assert time.monotonic() - began < 1
+
+
+def test_cancel_ends_the_calls_of_other_threads(sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 8000}, {"delay_ms": 8000})
+    caught: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            client.update_user(1, first_name="John")
+        except commbox.CommBoxError as error:
+            caught.append(error)
+
+    with Client(sandbox.api_key, base_url=sandbox.url) as client:
+        threads = [threading.Thread(target=call) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        client.cancel()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 0.5
+        assert [type(error) for error in caught] == [APICancelledError] * 2
+        assert client.update_user(1, first_name="John").status == 200
+
+
+PROGRAM = """
+import signal, sys, threading, time
+from commbox import Client
+
+client = Client(sys.argv[1], base_url=sys.argv[2])
+{setup}
+print("calling", flush=True)
+try:
+    client.update_user(1, first_name="John")
+except {raised} as error:
+    print("raised", type(error).__name__, time.time(), flush=True)
+else:
+    print("returned", flush=True)
+{after}
+"""
+
+
+def interrupted(
+    sandbox: Sandbox, number: int, *, setup: str = "", raised: str = "KeyboardInterrupt", after: str = ""
+) -> tuple[list[str], float]:
+    """Runs a process that is in the middle of a call, sends it a signal, and returns what it printed and when."""
+    text = PROGRAM.format(setup=setup, raised=raised, after=after)
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, sandbox.api_key, sandbox.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "calling\n"
+        time.sleep(0.4)
+        sent = time.time()
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+    assert errors == ""
+    assert process.returncode == 0
+    return output.split(), sent
+
+
+def test_ctrl_c_ends_a_waiting_call_within_200_ms(sandbox: Sandbox) -> None:
+    sandbox.script(*[{"delay_ms": 10_000}] * 5)
+    for _ in range(5):
+        words, sent = interrupted(sandbox, signal.SIGINT)
+        assert words[:2] == ["raised", "KeyboardInterrupt"]
+        assert float(words[2]) - sent < 0.2
+
+
+def test_ctrl_c_ends_a_wait_between_attempts(sandbox: Sandbox) -> None:
+    sandbox.script({"status": 503, "headers": {"Retry-After": "20"}})
+    words, sent = interrupted(sandbox, signal.SIGINT)
+    assert words[:2] == ["raised", "KeyboardInterrupt"]
+    assert float(words[2]) - sent < 0.2
+
+
+def test_a_handler_that_raises_nothing_lets_the_call_go_on(sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 1500})
+    setup = "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))"
+    words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup)
+    assert words == ["handled", "returned"]
+
+
+def test_a_handler_may_make_calls_of_its_own(sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 1500}, {"delay_ms": 500})
+    setup = "signal.signal(signal.SIGUSR1, lambda *_: print(client.update_user(2, first_name='Jane').id, flush=True))"
+    words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup)
+    assert words == ["2", "returned"]
+
+
+def test_what_a_handler_raises_comes_out_of_the_call(sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 8000})
+    setup = "def stop(*_): raise TimeoutError\nsignal.signal(signal.SIGUSR1, stop)"
+    words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup, raised="TimeoutError")
+    assert words[:2] == ["raised", "TimeoutError"]
+
+
+def test_ctrl_c_leaves_the_calls_of_other_threads(sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 1500}, {"delay_ms": 10_000})
+    setup = (
+        "thread = threading.Thread(target=lambda: print(client.update_user(3, first_name='Jane').status, flush=True))\n"
+        "thread.start()\ntime.sleep(0.2)"
+    )
+    words, _ = interrupted(sandbox, signal.SIGINT, setup=setup, after="thread.join()")
+    assert words[:2] == ["raised", "KeyboardInterrupt"]
+    assert words[3:] == ["200"]
+
+
+def _update(client: Client, user_id: int) -> int | None:
+    return client.update_user(user_id, first_name="John").id
+
+
+def _child(client: Client, first: int, results: multiprocessing.Queue[list[int | None]]) -> None:
+    results.put([_update(client, first + step) for step in range(20)])
+
+
+def test_a_client_works_on_both_sides_of_a_fork(sandbox: Sandbox) -> None:
+    fork = multiprocessing.get_context("fork")
+    results: multiprocessing.Queue[list[int | None]] = fork.Queue()
+    with Client(sandbox.api_key, base_url=sandbox.url) as client:
+        assert _update(client, 1) == 1
+        children = [fork.Process(target=_child, args=(client, 1000 * child, results)) for child in range(1, 5)]
+        for process in children:
+            process.start()
+        parents = [_update(client, 10_000 + step) for step in range(50)]
+        got = [results.get(timeout=20) for _ in children]
+        for process in children:
+            process.join(timeout=20)
+            assert process.exitcode == 0
+    assert parents == [10_000 + step for step in range(50)]
+    assert sorted(got) == [[1000 * child + step for step in range(20)] for child in range(1, 5)]
+    # Every request once, and none mixed up with another.
+    paths = [request["path"] for request in sandbox.requests()]
+    assert len(paths) == len(set(paths)) == 1 + 50 + 80
