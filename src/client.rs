@@ -14,7 +14,7 @@ use crate::fork;
 use crate::options::Options;
 use crate::reply;
 use crate::secret::ApiKey;
-use crate::transport::{cancelled, Attempt, Transport};
+use crate::transport::{cancelled, Attempt, Limits, Transport};
 use crate::user;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
@@ -30,8 +30,7 @@ pub struct Client {
     users_url: String,
     validate: bool,
     retries: Policy,
-    connect_timeout: Duration,
-    attempt_timeout: Duration,
+    limits: Limits,
     total_timeout: Duration,
 }
 
@@ -61,8 +60,7 @@ impl Client {
             users_url: format!("{}/users/", options.base_url.trim_end_matches('/')),
             validate: options.validate,
             retries: Policy::new(options),
-            connect_timeout: options.connect_timeout,
-            attempt_timeout: options.attempt_timeout,
+            limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
             total_timeout: options.total_timeout,
         })
     }
@@ -122,9 +120,9 @@ impl Client {
                 passed => passed?,
             };
             let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, self.attempt_timeout, self.connect_timeout, fresh);
+            let attempt = Attempt::new(&call.watch, api_key.clone(), self.limits, fresh);
             call.attempts += 1;
-            let reply = self.transport().post(&url, api_key.authorization()?, &body, &attempt);
+            let reply = self.transport().post(&url, &body, &attempt);
             let outcome = reply.and_then(reply::interpret);
             ticket.report(Instant::now(), &news(&outcome));
             let error = match outcome {

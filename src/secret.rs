@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use ureq::http::HeaderValue;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
@@ -33,14 +32,17 @@ impl ApiKey {
         }
     }
 
-    /// The value of the `Authorization` header, marked so that nothing below prints it.
-    pub(crate) fn authorization(&self) -> Result<HeaderValue, Error> {
-        let bearer = Zeroizing::new(format!("Bearer {}", *self.0));
-        let mut value = HeaderValue::from_str(&bearer)
-            .map_err(|_| Error::new(ErrorKind::Internal, "a checked API key did not fit a header"))?;
-        value.set_sensitive(true);
-        Ok(value)
+    /// The key's bytes, for the request as it leaves.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
     }
+}
+
+/// Overwrites what held a secret.
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    bytes.fill(0);
+    // Nobody reads the zeros, so without this the compiler may leave them out.
+    std::hint::black_box(bytes);
 }
 
 impl fmt::Debug for ApiKey {
@@ -72,6 +74,6 @@ mod tests {
     #[test]
     fn is_never_printed() {
         let key = ApiKey::new("canary-key").unwrap();
-        assert!(!format!("{key:?} {:?}", key.authorization().unwrap()).contains("canary"));
+        assert!(!format!("{key:?}").contains("canary"));
     }
 }

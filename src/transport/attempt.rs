@@ -5,20 +5,29 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::Error;
 
 use crate::delivery::watch::{Stop, Watch};
+use crate::secret::ApiKey;
 
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Attempt>>> = const { RefCell::new(None) };
 }
 
+/// How long an attempt and its connecting may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) attempt: Duration,
+    pub(crate) connect: Duration,
+}
+
 /// What an attempt may take, and what became of it.
 pub(crate) struct Attempt {
     watch: Rc<Watch>,
+    api_key: Arc<ApiKey>,
     began: Instant,
     deadline: Instant,
     connect_deadline: Instant,
@@ -42,14 +51,15 @@ enum Progress {
 
 impl Attempt {
     /// `fresh` asks for a new connection in the place of one that was used before.
-    pub(crate) fn new(watch: &Rc<Watch>, limit: Duration, connect_limit: Duration, fresh: bool) -> Rc<Self> {
+    pub(crate) fn new(watch: &Rc<Watch>, api_key: Arc<ApiKey>, limits: Limits, fresh: bool) -> Rc<Self> {
         let now = Instant::now();
-        let deadline = now + limit;
+        let deadline = now + limits.attempt;
         Rc::new(Self {
             watch: watch.clone(),
+            api_key,
             began: now,
             deadline,
-            connect_deadline: deadline.min(now + connect_limit),
+            connect_deadline: deadline.min(now + limits.connect),
             fresh,
             stop: Cell::new(None),
             progress: Cell::new(Progress::Nothing),
@@ -92,6 +102,17 @@ impl Attempt {
 
     pub(crate) fn wants_fresh(&self) -> bool {
         self.fresh
+    }
+
+    /// The request is handed down; false where it was before.
+    pub(super) fn begin_request(&self) -> bool {
+        let begins = self.progress.get() == Progress::Nothing;
+        self.reaches(Progress::Handed);
+        begins
+    }
+
+    pub(super) fn api_key(&self) -> &ApiKey {
+        &self.api_key
     }
 
     fn reaches(&self, progress: Progress) {
@@ -148,59 +169,5 @@ impl Attempt {
     /// Whether a used connection took the request and gave not one byte back: as one that the server had closed does.
     pub(crate) fn met_a_stale_connection(&self) -> bool {
         self.reused.get() && self.progress.get() == Progress::Sent && self.stopped().is_none()
-    }
-}
-
-/// The last link of the connector chain: it sees the request, and neither the handshake nor a proxy's `CONNECT`.
-#[derive(Debug)]
-pub(crate) struct RequestConnector {
-    proxied: bool,
-}
-
-impl RequestConnector {
-    pub(crate) fn new(proxied: bool) -> Self {
-        Self { proxied }
-    }
-}
-
-impl<In: Transport> Connector<In> for RequestConnector {
-    type Out = RequestTransport<In>;
-
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        // The connection to the proxy itself runs through this chain too, with the proxy taken out of its settings.
-        let to_proxy = self.proxied && details.config.proxy().is_none();
-        Ok(chained.map(|transport| RequestTransport { transport, to_proxy }))
-    }
-}
-
-/// A connection that tells when a request is handed to it.
-#[derive(Debug)]
-pub(crate) struct RequestTransport<T> {
-    transport: T,
-    to_proxy: bool,
-}
-
-impl<T: Transport> Transport for RequestTransport<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.transport.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if !self.to_proxy {
-            Attempt::current()?.reaches(Progress::Handed);
-        }
-        self.transport.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.transport.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.transport.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.transport.is_tls()
     }
 }

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod failure;
+mod request;
 mod resolver;
 mod tcp;
 mod tls;
@@ -13,17 +14,17 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use ureq::http::header::RETRY_AFTER;
-use ureq::http::{HeaderMap, HeaderValue};
+use ureq::http::HeaderMap;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::Options;
-use crate::transport::attempt::RequestConnector;
+use crate::transport::request::RequestConnector;
 use crate::transport::resolver::Names;
 
-pub(crate) use attempt::Attempt;
+pub(crate) use attempt::{Attempt, Limits};
 pub(crate) use failure::cancelled;
 
 /// The longest reply that is read.
@@ -117,19 +118,13 @@ impl Transport {
     }
 
     /// Posts `body` once and reads the answer.
-    pub(crate) fn post(
-        &self,
-        url: &str,
-        authorization: HeaderValue,
-        body: &str,
-        attempt: &Rc<Attempt>,
-    ) -> Result<Reply> {
+    pub(crate) fn post(&self, url: &str, body: &str, attempt: &Rc<Attempt>) -> Result<Reply> {
         let context = failure::Context { url, attempt };
         attempt.run(|| {
             let response = self
                 .agent
                 .post(url)
-                .header("authorization", authorization)
+                .header("authorization", request::STAND_IN)
                 .header("content-type", "application/json")
                 .send(body.as_bytes())
                 .map_err(|error| context.explain(error, None))?;
@@ -171,6 +166,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ureq::http::HeaderValue;
 
     #[test]
     fn retry_after_in_both_forms() {

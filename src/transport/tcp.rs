@@ -12,6 +12,7 @@ use ureq::Error;
 
 use crate::delivery::watch::SLICE;
 use crate::fork;
+use crate::secret;
 use crate::transport::attempt::Attempt;
 use crate::transport::resolver::Names;
 
@@ -117,8 +118,32 @@ impl TcpTransport {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.held_back.clear();
+        self.forget_held_back();
         Ok(())
+    }
+
+    fn hold_back(&mut self, amount: usize) {
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        let length = self.held_back.len() + output.len();
+        if length > self.held_back.capacity() {
+            // Grown by hand, since a vector that grows leaves behind what it held, the API key among it.
+            let mut larger = Vec::with_capacity(length.next_power_of_two());
+            larger.extend_from_slice(&self.held_back);
+            secret::wipe(&mut self.held_back);
+            self.held_back = larger;
+        }
+        self.held_back.extend_from_slice(output);
+    }
+
+    fn forget_held_back(&mut self) {
+        secret::wipe(&mut self.held_back);
+        self.held_back.clear();
+    }
+}
+
+impl Drop for TcpTransport {
+    fn drop(&mut self) {
+        self.forget_held_back();
     }
 }
 
@@ -134,7 +159,7 @@ impl Transport for TcpTransport {
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
         self.busy = true;
-        self.held_back.extend_from_slice(self.buffers.output().get(..amount).unwrap_or_default());
+        self.hold_back(amount);
         if self.held_back.len() >= HELD_BACK {
             let attempt = Attempt::current()?;
             self.send_held_back(&attempt)?;
