@@ -35,6 +35,10 @@ const KEYS: [&str; 16] = [
 /// A day, in milliseconds: the longest of all times.
 const DAY: u64 = 86_400_000;
 
+/// The head of a request has to fit into a buffer.
+const LONGEST_URL: usize = 2048;
+const LONGEST_USER_AGENT: usize = 256;
+
 /// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -71,7 +75,7 @@ pub struct Options {
     pub ca_file: Option<PathBuf>,
     /// Check the user before sending it; on by default.
     pub validate: bool,
-    /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces.
+    /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces, 256 at most.
     pub user_agent: Option<String>,
 }
 
@@ -187,8 +191,11 @@ impl Options {
             problems.push("max_requests_per_second must be 0 (no limit) or from 0.001 to 1000000".into());
         }
         let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        if !self.user_agent.as_ref().is_none_or(printable) {
-            problems.push("user_agent must be visible ASCII and spaces".into());
+        if !self.user_agent.as_ref().is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT) {
+            problems.push(format!("user_agent must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most"));
+        }
+        if self.base_url.len() > LONGEST_URL {
+            problems.push(format!("base_url must have {LONGEST_URL} characters at most"));
         }
         if let Err(why) = base_url(&self.base_url, self.allow_http) {
             problems.push(format!("base_url {why}"));

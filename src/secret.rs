@@ -6,6 +6,9 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
+/// The longest key, in bytes: far more than any, and far less than the room for the head of a request.
+const LONGEST: usize = 4096;
+
 /// An API key that is fit for an `Authorization` header.
 pub(crate) struct ApiKey(Zeroizing<String>);
 
@@ -18,6 +21,9 @@ impl ApiKey {
         }
         if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
             return refuse("starts with \"Bearer \"; give the key alone, the library adds the word".into());
+        }
+        if text.len() > LONGEST {
+            return refuse(format!("is {} bytes long; a key has {LONGEST} at most", text.len()));
         }
         match text.bytes().position(|byte| !byte.is_ascii_graphic()) {
             None => Ok(Self(Zeroizing::new(text.to_owned()))),
@@ -64,6 +70,7 @@ mod tests {
             ("abc\n", "line break"),
             ("ab\u{7f}", "control"),
             ("clé", "not ASCII"),
+            (&"k".repeat(4097), "4097 bytes long"),
         ] {
             let error = ApiKey::new(key).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

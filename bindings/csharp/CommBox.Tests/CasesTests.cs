@@ -18,7 +18,7 @@ public sealed class CasesTests : SandboxFixture
     public void Case(string file)
     {
         JsonObject test = JsonNode.Parse(File.ReadAllText(Repository.PathOf("tests", "cases", file)))!.AsObject();
-        RefuseOtherMembers(test, "about", "api_key", "options", "user_id", "body", "script", "expect");
+        RefuseOtherMembers(test, "about", "api_key", "options", "user_id", "body", "script", "cancel_after_ms", "expect");
         JsonObject expect = test["expect"]!.AsObject();
         RefuseOtherMembers(
             expect, "code", "response", "error", "message_contains", "message_lacks", "requests", "max_ms");
@@ -58,6 +58,8 @@ public sealed class CasesTests : SandboxFixture
         try
         {
             using var client = new CommBoxClient(new ClientHandle(key, Options(test).ToJsonString()));
+            using var cancel = new CancellationTokenSource((int?)test["cancel_after_ms"] ?? Timeout.Infinite);
+            using var whenever = cancel.Token.Register(client.Cancel);
             string response = client.UpdateUserJson((long)test["user_id"]!, (string)test["body"]!);
             Assert.That(Native.LastErrorCode(), Is.Zero, "a success leaves no error");
             return new(response, null, watch.Elapsed);

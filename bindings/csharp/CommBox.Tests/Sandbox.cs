@@ -30,7 +30,13 @@ internal sealed class Sandbox : IDisposable
 
     /// <summary>A client of this sandbox that makes one attempt a call.</summary>
     internal CommBoxClient Client(string apiKey = ApiKey, TimeSpan? timeout = null) =>
-        new(apiKey, new CommBoxClientOptions { BaseUrl = Url, MaxRetries = 0, Timeout = timeout });
+        Client(new CommBoxClientOptions { MaxRetries = 0, Timeout = timeout }, apiKey);
+
+    internal CommBoxClient Client(CommBoxClientOptions options, string apiKey = ApiKey)
+    {
+        options.BaseUrl = Url;
+        return new(apiKey, options);
+    }
 
     internal void Reset() => Post("/sandbox/reset", "");
 

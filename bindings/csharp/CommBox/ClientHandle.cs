@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace CommBox;
@@ -5,6 +6,10 @@ namespace CommBox;
 /// <summary>Owns a <c>commbox_client</c>: a token, never an address.</summary>
 internal sealed unsafe class ClientHandle : SafeHandle
 {
+    /// <summary>Of the call that runs on this thread.</summary>
+    [ThreadStatic]
+    private static CancellationToken t_cancellationToken;
+
     /// <summary>No client; the library refuses it with a reason.</summary>
     internal ClientHandle() : base(0, ownsHandle: true)
     {
@@ -21,46 +26,43 @@ internal sealed unsafe class ClientHandle : SafeHandle
         {
             throw CommBoxException.Last();
         }
+        Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
     }
 
     public override bool IsInvalid => handle == 0;
 
     internal void SetApiKey(string apiKey)
     {
-        byte[] text = Utf8.Terminate(apiKey, nameof(apiKey));
-        bool held = false;
-        try
+        using Lease lease = Hold();
+        fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
         {
-            DangerousAddRef(ref held);
-            fixed (byte* key = text)
-            {
-                Check(Native.ClientSetApiKey(handle, key));
-            }
-        }
-        finally
-        {
-            Release(held);
+            Check(Native.ClientSetApiKey(handle, key));
         }
     }
 
-    internal string UpdateUserJson(long userId, string userJson)
+    internal void Cancel()
     {
-        byte[] text = Utf8.Terminate(userJson, nameof(userJson));
+        using Lease lease = Hold();
+        Check(Native.ClientCancel(handle));
+    }
+
+    internal string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken)
+    {
+        using Lease lease = Hold();
         byte* response = null;
-        bool held = false;
+        t_cancellationToken = cancellationToken;
         try
         {
-            DangerousAddRef(ref held);
-            fixed (byte* user = text)
+            fixed (byte* user = Utf8.Terminate(userJson, nameof(userJson)))
             {
-                Check(Native.UpdateUserJson(handle, userId, user, &response));
+                Check(Native.UpdateUserJson(handle, userId, user, &response), cancellationToken);
             }
             return Utf8.Decode(response);
         }
         finally
         {
+            t_cancellationToken = default;
             Native.StringFree(response);
-            Release(held);
         }
     }
 
@@ -71,22 +73,33 @@ internal sealed unsafe class ClientHandle : SafeHandle
     }
 
     /// <summary>
-    /// Raises the error of a call, on its thread and before the handle is let go: the last release frees the client,
-    /// and freeing is a call that clears the thread's error.
+    /// Asked by the library while a call waits, on the call's thread, so that each call has a token of its own and
+    /// none needs a context that would have to be freed. A token's state is a field of its source: reading it throws
+    /// nothing, also where the source is disposed.
     /// </summary>
-    private static void Check(int code)
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int IsCancelled(void* context) => t_cancellationToken.IsCancellationRequested ? 1 : 0;
+
+    /// <summary>Raises the error of a call, at once and on its thread, whose next call replaces it.</summary>
+    private static void Check(int code, CancellationToken cancellationToken = default)
     {
         if (code != 0)
         {
-            throw CommBoxException.Last();
+            throw CommBoxException.Last(cancellationToken);
         }
     }
 
-    private void Release(bool held)
+    /// <summary>Keeps the client from being freed while it is in use.</summary>
+    /// <exception cref="ObjectDisposedException">It is closed.</exception>
+    private Lease Hold()
     {
-        if (held)
-        {
-            DangerousRelease();
-        }
+        bool held = false;
+        DangerousAddRef(ref held);
+        return new(this);
+    }
+
+    private readonly ref struct Lease(ClientHandle client)
+    {
+        public void Dispose() => client.DangerousRelease();
     }
 }

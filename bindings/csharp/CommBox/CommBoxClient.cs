@@ -31,43 +31,53 @@ public class CommBoxClient : IDisposable
 
     internal CommBoxClient(ClientHandle handle) => _handle = handle;
 
-    /// <summary>Updates a user and waits for the server's answer.</summary>
+    /// <summary>
+    /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Failures
+    /// that may pass are tried again: see <see cref="CommBoxClientOptions.MaxRetries"/>.
+    /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent.</param>
+    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
     /// <returns>The server's confirmation.</returns>
     /// <exception cref="CommBoxException">
     /// The update was not confirmed. The subclass tells why, <see cref="CommBoxException.Delivery"/> whether it may have
     /// arrived.
     /// </exception>
+    /// <exception cref="OperationCanceledException">
+    /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The inner exception is a
+    /// <see cref="CommBoxException"/>, whose <see cref="CommBoxException.Delivery"/> tells whether the update may have
+    /// arrived. There is none where the token was cancelled before the call began: nothing was sent.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
-    public virtual UpdateResult UpdateUser(long userId, UserInfo user)
+    public virtual UpdateResult UpdateUser(long userId, UserInfo user, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(user);
-        return UpdateResult.Parse(UpdateUserJson(userId, user.ToJson()));
+        return UpdateResult.Parse(UpdateUserJson(userId, user.ToJson(), cancellationToken));
     }
 
-    /// <summary>Updates a user from JSON, which is sent as it is written, and waits for the server's answer.</summary>
+    /// <summary>
+    /// Updates a user from JSON, which is sent as it is written, and waits for the server's answer as
+    /// <see cref="UpdateUser"/> does.
+    /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
+    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
     /// <returns>The server's reply as it came.</returns>
     /// <inheritdoc cref="UpdateUser" path="/exception"/>
-    public virtual string UpdateUserJson(long userId, string userJson)
+    public virtual string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        return _handle.UpdateUserJson(userId, userJson);
+        cancellationToken.ThrowIfCancellationRequested();
+        return _handle.UpdateUserJson(userId, userJson, cancellationToken);
     }
 
     /// <summary>Updates a user without blocking the caller.</summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent. Read before this method returns.</param>
-    /// <param name="cancellationToken">
-    /// Cancels a call that has not begun. One that has begun runs to its end: <see cref="CommBoxClientOptions.Timeout"/>
-    /// bounds it.
-    /// </param>
+    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
     /// <returns>The server's confirmation.</returns>
     /// <remarks>The call occupies a thread of the thread pool while it lasts.</remarks>
-    /// <exception cref="OperationCanceledException">The token was cancelled before the call began: nothing was sent.</exception>
     /// <inheritdoc cref="UpdateUser" path="/exception"/>
     public virtual async Task<UpdateResult> UpdateUserAsync(
         long userId, UserInfo user, CancellationToken cancellationToken = default)
@@ -80,14 +90,25 @@ public class CommBoxClient : IDisposable
     /// <summary>Updates a user from JSON, which is sent as it is written, without blocking the caller.</summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
-    /// <param name="cancellationToken"><inheritdoc cref="UpdateUserAsync" path="/param[@name='cancellationToken']"/></param>
+    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
     /// <returns>The server's reply as it came.</returns>
     /// <inheritdoc cref="UpdateUserAsync" path="/remarks"/>
-    /// <inheritdoc cref="UpdateUserAsync" path="/exception"/>
-    public virtual Task<string> UpdateUserJsonAsync(
+    /// <inheritdoc cref="UpdateUser" path="/exception"/>
+    public virtual async Task<string> UpdateUserJsonAsync(
         long userId, string userJson, CancellationToken cancellationToken = default) =>
         // The call and the reading of its error are one piece of work, and so on one thread.
-        Task.Run(() => UpdateUserJson(userId, userJson), cancellationToken);
+        await Task.Run(() => UpdateUserJson(userId, userJson, cancellationToken), cancellationToken).ConfigureAwait(false);
+
+    /// <summary>
+    /// Ends every call that is in flight on the client, on any thread, within about 100 ms; each throws
+    /// <see cref="OperationCanceledException"/>. Calls that begin later work as before.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual void Cancel()
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        _handle.Cancel();
+    }
 
     /// <summary>Puts another API key in the place of the present one, for every attempt from now on, on all threads.</summary>
     /// <param name="apiKey">The new key.</param>

@@ -15,38 +15,50 @@ public sealed class CommBoxClientOptions
     /// <summary>Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.</summary>
     public bool? AllowHttp { get; set; }
 
-    /// <summary>Longest time of name lookup, connect and TLS handshake. Default: 5 s.</summary>
+    /// <summary>Longest time of name lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.</summary>
     public TimeSpan? ConnectTimeout { get; set; }
 
     /// <summary>Longest time of one attempt. Default: 15 s.</summary>
     public TimeSpan? AttemptTimeout { get; set; }
 
-    /// <summary>Longest time of a call, all included. Default: 60 s.</summary>
+    /// <summary>
+    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait between. Default: 60 s.
+    /// </summary>
     public TimeSpan? Timeout { get; set; }
 
-    /// <summary>How often a failed attempt may be repeated. Default: 3.</summary>
+    /// <summary>
+    /// How often a failure that may pass is tried again: HTTP 429, 500, 502, 503 and 504, a connection that fails or
+    /// breaks, an attempt that takes too long. Sending the same values twice does no harm. Default: 3.
+    /// </summary>
     public int? MaxRetries { get; set; }
 
-    /// <summary>The first wait between attempts. Default: 500 ms.</summary>
+    /// <summary>
+    /// The wait before trying again is random, below a bound that doubles from this one to <see cref="RetryCap"/>. A
+    /// <c>Retry-After</c> of the server rules over it; where that would pass <see cref="Timeout"/>, the call fails at
+    /// once. After a 429 all calls of the client wait, and then leave at a rate that it learns. Default: 500 ms.
+    /// </summary>
     public TimeSpan? RetryBase { get; set; }
 
-    /// <summary>The longest wait between attempts. Default: 8 s.</summary>
+    /// <summary>The largest bound of a wait; at least <see cref="RetryBase"/>. Default: 8 s.</summary>
     public TimeSpan? RetryCap { get; set; }
 
-    /// <summary>Requests a second over all threads, fractions allowed; 0 is no limit, the default.</summary>
+    /// <summary>
+    /// Requests a second over all threads of the client, evenly spaced; fractions allowed. 0 is no limit, the default.
+    /// </summary>
     public double? MaxRequestsPerSecond { get; set; }
 
     /// <summary>Connections kept open between calls. Default: 16.</summary>
     public int? MaxIdleConnections { get; set; }
 
-    /// <summary>How long an unused connection is kept. Default: 60 s.</summary>
+    /// <summary>How long an unused connection is kept open. Default: 60 s.</summary>
     public TimeSpan? IdleTimeout { get; set; }
 
     /// <summary>How long a name lookup is remembered. Default: 60 s.</summary>
     public TimeSpan? DnsTtl { get; set; }
 
     /// <summary>
-    /// The URL of an HTTP proxy; "" for none. Default: what <c>HTTPS_PROXY</c> and its like name in the environment.
+    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: what <c>ALL_PROXY</c>,
+    /// <c>HTTPS_PROXY</c>, <c>HTTP_PROXY</c> and <c>NO_PROXY</c> say in the environment.
     /// </summary>
     public string? Proxy { get; set; }
 

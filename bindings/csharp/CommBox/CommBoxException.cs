@@ -64,10 +64,14 @@ public class CommBoxException : Exception
     public string? Response { get; init; }
 
     /// <summary>This thread's last error. To be called right after the call that failed, on its thread.</summary>
-    internal static unsafe Exception Last() => FromJson(Utf8.Decode(Native.LastErrorJson()));
+    internal static unsafe Exception Last(CancellationToken cancellationToken = default) =>
+        FromJson(Utf8.Decode(Native.LastErrorJson()), cancellationToken);
 
-    /// <summary>The exception for an error as <c>commbox_last_error_json</c> tells it.</summary>
-    internal static Exception FromJson(string json)
+    /// <summary>
+    /// The exception for an error as <c>commbox_last_error_json</c> tells it; <paramref name="cancellationToken"/> is
+    /// the failed call's.
+    /// </summary>
+    internal static Exception FromJson(string json, CancellationToken cancellationToken = default)
     {
         using JsonDocument document = JsonDocument.Parse(json);
         JsonElement error = document.RootElement;
@@ -79,13 +83,17 @@ public class CommBoxException : Exception
             -1 or -3 or -4 => new CommBoxValidationException(error),
             -5 or -6 => new CommBoxConnectionException(error),
             -7 => new CommBoxTimeoutException(error),
-            -8 => Cancelled(new CommBoxException(error)),
+            -8 => Cancelled(new CommBoxException(error), cancellationToken),
             _ => new CommBoxException(error),
         };
     }
 
-    /// <summary>.NET's own exception for this; what is known about the call stands inside.</summary>
-    private static OperationCanceledException Cancelled(CommBoxException error) => new(error.Message, error);
+    /// <summary>
+    /// .NET's own exception for this; what is known about the call stands inside. It names the token that cancelled
+    /// the call, and none where <see cref="CommBoxClient.Cancel"/> did.
+    /// </summary>
+    private static OperationCanceledException Cancelled(CommBoxException error, CancellationToken cancellationToken) =>
+        new(error.Message, error, cancellationToken.IsCancellationRequested ? cancellationToken : default);
 
     private static TimeSpan? Milliseconds(JsonElement value) =>
         value.ValueKind != JsonValueKind.Number ? null

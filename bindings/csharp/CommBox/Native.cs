@@ -29,6 +29,12 @@ internal static unsafe class Native
     [DllImport(Library, EntryPoint = "commbox_client_set_api_key", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientSetApiKey(nint client, byte* apiKey);
 
+    [DllImport(Library, EntryPoint = "commbox_client_cancel", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientCancel(nint client);
+
+    [DllImport(Library, EntryPoint = "commbox_client_set_interrupt", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientSetInterrupt(nint client, delegate* unmanaged[Cdecl]<void*, int> poll, void* context);
+
     [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
 
