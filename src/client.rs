@@ -10,6 +10,7 @@ use crate::delivery::gate::{Gate, Outcome, Passage, Ticket};
 use crate::delivery::retry::Policy;
 use crate::delivery::watch::{Canceller, Interrupt, Stop, Watch};
 use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::fork;
 use crate::options::Options;
 use crate::reply;
@@ -169,22 +170,25 @@ impl Client {
 
     fn transport(&self) -> Arc<Transport> {
         let transport = self.read(|current| current.transport.clone());
-        if !transport.is_inherited() {
+        if transport.is_good() {
             return transport;
         }
         let own = Arc::new(transport.renewed());
-        let found = self.write(|current| match current.transport.is_inherited() {
-            true => mem::replace(&mut current.transport, own),
-            false => own,
+        let replaced = self.write(|current| match current.transport.is_good() {
+            true => own,
+            false => mem::replace(&mut current.transport, own),
         });
-        if found.is_inherited() {
-            // Another thread of the parent may have been changing it, so it is not even dropped.
-            mem::forget((found, transport));
+        for former in [replaced, transport] {
+            if former.is_inherited() {
+                // Another thread of the parent may have been changing it, so it is not even dropped.
+                mem::forget(former);
+            }
         }
         self.read(|current| current.transport.clone())
     }
 
     fn read<T>(&self, read: impl FnOnce(&Current) -> T) -> T {
+        failpoint::reach("current");
         fork::held(|| read(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 

@@ -18,6 +18,7 @@
 mod client;
 mod delivery;
 mod error;
+mod failpoint;
 pub mod ffi;
 mod fork;
 mod json;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use ureq::http::Uri;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::json::{self, Members};
 
 const KEYS: [&str; 16] = [
@@ -110,6 +111,7 @@ impl Options {
     /// [`ErrorKind::InvalidOptions`], naming every unknown key (and the nearest known one) and every value that is
     /// not of its kind or out of bounds. No value is quoted: a proxy's URL may hold a password.
     pub fn from_json(text: &str) -> Result<Self> {
+        failpoint::reach("options");
         let mut options = Self::default();
         let members = Members::read(text).map_err(|why| refuse(&[format!("options_json {why}")]))?;
         let mut problems = Vec::new();

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 
 use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::json::{self, Members};
 use crate::transport::Reply;
 
@@ -36,6 +37,7 @@ fn status(value: &RawValue) -> Option<u16> {
 
 /// The server's text where it says that the update was done; otherwise the error that it stands for.
 pub(crate) fn interpret(reply: Reply) -> Result<String> {
+    failpoint::reach("interpret");
     let Reply { status: http_status, retry_after, body, complete } = reply;
     let text = match complete {
         true => std::str::from_utf8(&body).map_err(|_| "is not UTF-8".to_owned()),

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::json::{self, Members};
 
 /// The vendor's limits for a user's fields, in characters (schema `User_Info`); `None` where it sets none.
@@ -29,6 +30,7 @@ const DATA: &str = "data";
 /// The body to send for `user_json`: itself where it is `{"data": …}`, wrapped so where it is bare. Nothing in it is
 /// rewritten.
 pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
+    failpoint::reach("check");
     let refuse = |why: String| Error::new(ErrorKind::InvalidUser, why);
     let members = match Members::read(user_json) {
         Ok(members) => members,

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::delivery::retry::with_jitter;
+use crate::failpoint;
 use crate::fork;
 
 /// A 429 that does not say how long shuts the gate this long; each probe that fails doubles it.
@@ -129,6 +130,7 @@ impl Gate {
         fork::held(|| {
             let mut state = self.lock();
             let times_shut = state.times_shut;
+            failpoint::reach("pass");
             if let Some(shut) = &mut state.shut {
                 *place = None;
                 if now < shut.until {
@@ -243,6 +245,7 @@ impl Ticket<'_> {
     pub(crate) fn report(self, now: Instant, outcome: &Outcome) {
         fork::held(|| {
             let mut state = self.gate.lock();
+            failpoint::reach("report");
             match outcome {
                 Outcome::Throttled(asked) => state.throttled(now, &self, *asked),
                 Outcome::Passed => state.passed(now, &self),

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::ffi::last_error;
 
 /// From the low end: what the token is for, the slot's index, the slot's generation.
@@ -41,6 +42,7 @@ impl<T> Table<T> {
     /// Keeps `object` and returns its token.
     pub(crate) fn insert<C>(&self, object: T) -> Result<*mut C> {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        failpoint::reach("insert");
         let index = slots.free.pop().unwrap_or(slots.all.len());
         if index == slots.all.len() {
             if index > LAST_INDEX {
@@ -61,6 +63,7 @@ impl<T> Table<T> {
     /// The object of a token. It lives as long as its caller uses it, even when the token is freed meanwhile.
     pub(crate) fn get<C>(&self, token: *const C) -> Result<Arc<T>> {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        failpoint::reach("get");
         let found = self.parts(token).and_then(|(index, generation)| {
             let slot = slots.all.get(index).filter(|slot| slot.generation == generation)?;
             slot.object.clone()
@@ -76,6 +79,7 @@ impl<T> Table<T> {
         }
         let mut guard = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         let slots = &mut *guard;
+        failpoint::reach("remove");
         let object = self.parts(token).and_then(|(index, generation)| {
             let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
             let object = slot.object.take()?;

@@ -5,7 +5,8 @@ use std::ffi::{c_char, CString};
 use std::mem;
 
 use crate::error::Error;
-use crate::ffi::{text, COMMBOX_OK};
+use crate::failpoint;
+use crate::ffi::{accessor, text, COMMBOX_INTERNAL, COMMBOX_OK};
 
 struct LastError {
     code: i32,
@@ -45,8 +46,20 @@ pub(crate) fn restore(aside: Aside) {
 /// An error that was set aside.
 pub(crate) struct Aside(Slot);
 
+/// Keeps that the library failed so badly that the error itself could not be kept.
+pub(crate) fn keep_nothing_but_internal() {
+    let message = c"a bug in commbox was caught; the client stays usable".to_owned();
+    let json =
+        c"{\"code\":-10,\"name\":\"internal\",\"message\":\"a bug in commbox was caught; the client stays usable\",\
+        \"http_status\":null,\"description\":null,\"response_time\":null,\"retry_after_ms\":null,\"attempts\":0,\
+        \"elapsed_ms\":0,\"delivery\":\"unknown\",\"response\":null}"
+            .to_owned();
+    with(|slot| slot.last = Some(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() }));
+}
+
 /// Keeps the error of the call that ends.
 pub(crate) fn keep(error: &Error) {
+    failpoint::reach("keep");
     let text = error.to_string();
     let code = error.kind().code();
     let last = LastError { code, message: text::c_string(&text), json: text::c_string(&error.to_json()), text };
@@ -79,7 +92,7 @@ fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
 /// @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
 #[no_mangle]
 pub extern "C" fn commbox_last_error_code() -> i32 {
-    with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK)
+    accessor(COMMBOX_OK, || with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK))
 }
 
 /// A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
@@ -89,7 +102,7 @@ pub extern "C" fn commbox_last_error_code() -> i32 {
 ///         until this thread's next call that is not an accessor.
 #[no_mangle]
 pub extern "C" fn commbox_last_error() -> *const c_char {
-    pointer(|last| &last.message)
+    accessor(c"".as_ptr(), || pointer(|last| &last.message))
 }
 
 /// Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
@@ -109,7 +122,7 @@ pub extern "C" fn commbox_last_error() -> *const c_char {
 /// @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
 #[no_mangle]
 pub extern "C" fn commbox_last_error_json() -> *const c_char {
-    pointer(|last| &last.json)
+    accessor(c"".as_ptr(), || pointer(|last| &last.json))
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub use user::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -39,22 +40,54 @@ thread_local! {
 ///
 /// Returns what `body` made, or the error's code after it was kept.
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, i32> {
-    silence_own_panics();
-    last_error::clear();
-    INSIDE.set(true);
-    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
-    INSIDE.set(false);
+    let outcome = caught(|| {
+        last_error::clear();
+        reach_function_of(&body);
+        body()
+    });
     let error = match outcome {
-        Ok(Ok(value)) => return Ok(value),
-        Ok(Err(error)) => error,
-        Err(_) => Error::new(
+        Some(Ok(value)) => return Ok(value),
+        Some(Err(error)) => error,
+        None => Error::new(
             ErrorKind::Internal,
             "a bug in commbox was caught; the client stays usable. Please report what was called",
         ),
     };
     let code = error.kind().code();
-    last_error::keep(&error);
-    Err(code)
+    match caught(|| last_error::keep(&error)) {
+        Some(()) => Err(code),
+        None => {
+            last_error::keep_nothing_but_internal();
+            Err(COMMBOX_INTERNAL)
+        }
+    }
+}
+
+/// The guard for accessors, which leave the last error as it is; `otherwise` is returned in the place of a panic.
+pub(crate) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    let found = caught(|| {
+        reach_function_of(&body);
+        body()
+    });
+    found.unwrap_or(otherwise)
+}
+
+/// Runs `body`; nothing where it panics.
+fn caught<T>(body: impl FnOnce() -> T) -> Option<T> {
+    silence_own_panics();
+    let outer = INSIDE.replace(true);
+    let outcome = panic::catch_unwind(AssertUnwindSafe(body));
+    INSIDE.set(outer);
+    outcome.ok()
+}
+
+/// A place to fail at in every exported function, by the function's own name: it holds the closure that is guarded.
+fn reach_function_of<T>(_body: &T) {
+    if cfg!(feature = "failpoints") {
+        let closure = std::any::type_name::<T>();
+        let mut path = closure.split("::").filter(|part| part.starts_with("commbox_"));
+        failpoint::reach(path.next().unwrap_or_default());
+    }
 }
 
 /// The guard for functions that free: where they succeed they leave the last error, for it is after a failure that
@@ -87,14 +120,14 @@ fn silence_own_panics() {
 /// The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
 #[no_mangle]
 pub extern "C" fn commbox_version() -> *const c_char {
-    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+    accessor(c"".as_ptr(), || concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast())
 }
 
 /// The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
 /// that was compiled before would break; compare it where the library is loaded at run time. An accessor.
 #[no_mangle]
 pub extern "C" fn commbox_abi_version() -> u32 {
-    COMMBOX_ABI_VERSION
+    accessor(0, || COMMBOX_ABI_VERSION)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::ffi::{c_char, CStr, CString};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::ffi::accessor;
 
 /// Reads the text of a parameter that may not be NULL.
 ///
@@ -46,8 +47,10 @@ pub(crate) fn c_string(text: &str) -> CString {
 /// @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
 #[no_mangle]
 pub unsafe extern "C" fn commbox_string_free(text: *mut c_char) {
-    if !text.is_null() {
-        // SAFETY: by contract a string that the library handed out with CString::into_raw, freed once.
-        drop(unsafe { CString::from_raw(text) });
-    }
+    accessor((), || {
+        if !text.is_null() {
+            // SAFETY: by contract a string that the library handed out with CString::into_raw, freed once.
+            drop(unsafe { CString::from_raw(text) });
+        }
+    });
 }

@@ -9,7 +9,9 @@ mod tls;
 
 use std::io::Read;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
@@ -52,6 +54,8 @@ pub(crate) struct Transport {
     settings: Settings,
     /// The process that it belongs to.
     generation: u32,
+    /// Whether a panic passed through the agent, whose locks stay poisoned then.
+    broken: AtomicBool,
 }
 
 /// What an agent is made from.
@@ -104,12 +108,17 @@ impl Transport {
             .max_idle_age(settings.idle_timeout)
             .build();
         let agent = Agent::with_parts(config, connector, resolver::Later);
-        Self { agent, settings, generation: fork::generation() }
+        Self { agent, settings, generation: fork::generation(), broken: AtomicBool::new(false) }
     }
 
     /// Whether it was made before a fork that this process came from: its connections are the parent's then.
     pub(crate) fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
+    }
+
+    /// Whether it can be used.
+    pub(crate) fn is_good(&self) -> bool {
+        !self.is_inherited() && !self.broken.load(Ordering::Relaxed)
     }
 
     /// The same without connections.
@@ -119,6 +128,15 @@ impl Transport {
 
     /// Posts `body` once and reads the answer.
     pub(crate) fn post(&self, url: &str, body: &str, attempt: &Rc<Attempt>) -> Result<Reply> {
+        struct Unbroken<'a>(&'a AtomicBool);
+        impl Drop for Unbroken<'_> {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        let _unbroken = Unbroken(&self.broken);
         let context = failure::Context { url, attempt };
         attempt.run(|| {
             let response = self

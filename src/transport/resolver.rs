@@ -12,6 +12,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 use ureq::Error;
 
+use crate::failpoint;
 use crate::transport::attempt::Attempt;
 
 /// The agent's resolver, which it asks before every request: it leaves the lookup to the connector, for most requests
@@ -47,6 +48,7 @@ impl Names {
 
     /// The addresses of a host, of which there is one at least.
     pub(crate) fn look_up(&self, host: &str, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
+        failpoint::reach("look_up");
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
@@ -86,18 +88,22 @@ fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAd
         *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         theirs.1.notify_one();
     };
-    thread::Builder::new().name("commbox-lookup".into()).spawn(look_up)?;
+    let thread = thread::Builder::new().name("commbox-lookup".into()).spawn(look_up)?;
     let (found, changed) = &*answer;
     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        match found.take() {
-            Some(Ok(addresses)) if !addresses.is_empty() => return Ok(addresses),
-            // What the system says differs from one to the next; it always means this.
-            Some(_) => return Err(Error::HostNotFound),
-            None => {}
+    let addresses = loop {
+        if let Some(found) = found.take() {
+            break found;
         }
         let slice = attempt.slice()?;
         found = changed.wait_timeout(found, slice).unwrap_or_else(PoisonError::into_inner).0;
+    };
+    // It has nothing left to do but to end; a program that ends now finds it gone.
+    let _ = thread.join();
+    match addresses {
+        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
+        // What the system says differs from one to the next; it always means this.
+        _ => Err(Error::HostNotFound),
     }
 }
 

@@ -11,6 +11,7 @@ use ureq::unversioned::transport::{
 use ureq::Error;
 
 use crate::delivery::watch::SLICE;
+use crate::failpoint;
 use crate::fork;
 use crate::secret;
 use crate::transport::attempt::Attempt;
@@ -32,6 +33,7 @@ impl TcpConnector {
 
     /// Tries one address after the other, each with its share of the time that is left.
     fn open(&self, host: &str, port: u16, attempt: &Attempt) -> Result<TcpStream, Error> {
+        failpoint::reach("connect");
         let addresses = self.names.look_up(host, port, attempt)?;
         let mut failure = Error::ConnectionFailed;
         for (tried, address) in addresses.iter().enumerate() {
@@ -106,6 +108,7 @@ impl TcpTransport {
     }
 
     fn send_held_back(&mut self, attempt: &Attempt) -> Result<(), Error> {
+        failpoint::reach("send");
         let mut sent = 0;
         while sent < self.held_back.len() {
             self.set_slice(attempt.slice()?)?;
@@ -168,6 +171,7 @@ impl Transport for TcpTransport {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
+        failpoint::reach("receive");
         let attempt = Attempt::current()?;
         self.send_held_back(&attempt)?;
         loop {
@@ -188,6 +192,7 @@ impl Transport for TcpTransport {
 
     /// The agent asks twice: when it puts the connection back, and when it takes it out. The second time tells all.
     fn is_open(&mut self) -> bool {
+        failpoint::reach("probe");
         if self.busy {
             self.busy = false;
             self.requests += 1;

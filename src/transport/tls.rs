@@ -14,6 +14,7 @@ use ureq::unversioned::transport::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::fork;
 
 /// Puts TLS on a connection to an `https` address.
@@ -100,6 +101,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
             return Ok(Some(Either::A(transport)));
         }
         let host = details.uri.host().unwrap_or_default();
+        failpoint::reach("handshake");
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
             .map_err(|_| ureq::Error::Tls("the host of base_url is no name that a certificate could be for"))?
             .to_owned();
