@@ -34,19 +34,25 @@ mod unix {
 
     /// Runs a critical section: short, without I/O, without another one inside.
     pub(crate) fn held<T>(section: impl FnOnce() -> T) -> T {
+        hook();
         let _no_fork = SECTIONS.read().unwrap_or_else(PoisonError::into_inner);
         section()
     }
 
     /// How many forks lie between the first process and this one.
     pub(crate) fn generation() -> u32 {
+        hook();
+        GENERATION.load(Ordering::Relaxed)
+    }
+
+    /// Has forks heed this library from its first use on.
+    fn hook() {
         // Not a Once: a fork in the middle of one would leave it unfinished in the child for ever.
-        if !HOOKED.swap(true, Ordering::Relaxed) {
+        if !HOOKED.load(Ordering::Relaxed) && !HOOKED.swap(true, Ordering::Relaxed) {
             // SAFETY: the handlers are functions of this library, which glibc takes out again where it is unloaded.
             // Where there is no memory for them, forks go on as without this library.
             unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         }
-        GENERATION.load(Ordering::Relaxed)
     }
 
     extern "C" fn before() {

@@ -20,6 +20,8 @@ const LONGEST_BARE_SHUT: Duration = Duration::from_secs(30);
 /// However long a server asks for, one probe an hour finds out whether it still means it.
 const LONGEST_SHUT: Duration = Duration::from_secs(3600);
 
+const ONE_SECOND: Duration = Duration::from_secs(1);
+
 /// How often calls look whether the probe is back.
 const PROBE_LOOK: Duration = Duration::from_millis(10);
 
@@ -29,9 +31,13 @@ const CUTS: [f64; 5] = [0.96, 0.92, 0.85, 0.7, 0.5];
 /// A 429 within this time after the gate reopened is one in quick succession.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// How long the rate takes back to where the last 429 came: the first one is a rough measure, to be tried soon.
-const FIRST_RECOVERY: Duration = Duration::from_secs(10);
+/// How long the rate takes back to where the last 429 came. The first one is a rough measure: a burst is over before
+/// it tells a rate, which may be many times higher; so it is tried soon.
+const FIRST_RECOVERY: Duration = Duration::from_secs(3);
 const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How much the rate has grown beyond where the last 429 came, after twice the time of recovery.
+const GROWTH: f64 = 0.15;
 
 /// The lowest rate, in requests a second; and the least that the server must have taken before a 429 tells a rate.
 const SLOWEST: f64 = 0.1;
@@ -77,7 +83,8 @@ struct Pace {
 impl Pace {
     fn rate(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.since).as_secs_f64() / self.recovery.as_secs_f64();
-        (self.ceiling * (1.0 + (1.0 - self.cut) * (passed - 1.0).powi(3))).max(SLOWEST)
+        let bend = if passed < 1.0 { 1.0 - self.cut } else { GROWTH };
+        (self.ceiling * (1.0 + bend * (passed - 1.0).powi(3))).max(SLOWEST)
     }
 }
 
@@ -202,15 +209,17 @@ impl State {
     }
 
     fn slow_down(&mut self, now: Instant) {
-        let (ceiling, strikes, recovery) = match self.pace {
-            Some(pace) if now.saturating_duration_since(pace.since) < QUICK => {
-                (pace.rate(now), pace.strikes + 1, pace.recovery)
+        let taken = Some(self.accepted.count(now)).filter(|taken| *taken >= LEAST_TAKEN);
+        let (ceiling, strikes, recovery) = match (self.pace, taken) {
+            (Some(pace), taken) => {
+                let open = now.saturating_duration_since(pace.since);
+                // In a quiet time the rate grows far beyond what was ever sent.
+                let tried = if open > ONE_SECOND { taken.unwrap_or(pace.ceiling) } else { pace.ceiling };
+                let strikes = if open < QUICK { pace.strikes + 1 } else { 0 };
+                (pace.rate(now).min(tried), strikes, RECOVERY)
             }
-            Some(pace) => (pace.rate(now), 0, RECOVERY),
-            None => match self.accepted.count(now) {
-                taken if taken >= LEAST_TAKEN => (taken, 0, FIRST_RECOVERY),
-                _ => return,
-            },
+            (None, Some(taken)) => (taken, 0, FIRST_RECOVERY),
+            (None, None) => return,
         };
         // Where the caller's own limit was the slower one, that is what the server did not take.
         let ceiling = self.limit.map_or(ceiling, |limit| limit.min(ceiling)).max(SLOWEST);

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::ffi::last_error;
+use crate::fork;
 
 /// From the low end: what the token is for, the slot's index, the slot's generation.
 const KIND_BITS: u32 = 2;
@@ -41,7 +42,10 @@ impl<T> Table<T> {
 
     /// Keeps `object` and returns its token.
     pub(crate) fn insert<C>(&self, object: T) -> Result<*mut C> {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        self.write(|slots| self.take_slot(slots, object))
+    }
+
+    fn take_slot<C>(&self, slots: &mut Slots<T>, object: T) -> Result<*mut C> {
         failpoint::reach("insert");
         let index = slots.free.pop().unwrap_or(slots.all.len());
         if index == slots.all.len() {
@@ -62,13 +66,13 @@ impl<T> Table<T> {
 
     /// The object of a token. It lives as long as its caller uses it, even when the token is freed meanwhile.
     pub(crate) fn get<C>(&self, token: *const C) -> Result<Arc<T>> {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        failpoint::reach("get");
         let found = self.parts(token).and_then(|(index, generation)| {
-            let slot = slots.all.get(index).filter(|slot| slot.generation == generation)?;
-            slot.object.clone()
+            self.read(|slots| {
+                failpoint::reach("get");
+                let slot = slots.all.get(index).filter(|slot| slot.generation == generation)?;
+                slot.object.clone()
+            })
         });
-        drop(slots);
         found.ok_or_else(|| self.invalid(token.cast()))
     }
 
@@ -77,21 +81,28 @@ impl<T> Table<T> {
         if token.is_null() {
             return Ok(());
         }
-        let mut guard = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let slots = &mut *guard;
-        failpoint::reach("remove");
         let object = self.parts(token).and_then(|(index, generation)| {
-            let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
-            let object = slot.object.take()?;
-            // A slot that has used up its generations is retired, or an old token would be good again.
-            if generation < LAST_GENERATION {
-                slots.free.push(index);
-            }
-            Some(object)
+            self.write(|slots| {
+                failpoint::reach("remove");
+                let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
+                let object = slot.object.take()?;
+                // A slot that has used up its generations is retired, or an old token would be good again.
+                if generation < LAST_GENERATION {
+                    slots.free.push(index);
+                }
+                Some(object)
+            })
         });
         // What the object holds is released after the lock is.
-        drop(guard);
         object.map(drop).ok_or_else(|| self.invalid(token.cast()))
+    }
+
+    fn read<R>(&self, read: impl FnOnce(&Slots<T>) -> R) -> R {
+        fork::held(|| read(&self.slots.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn write<R>(&self, write: impl FnOnce(&mut Slots<T>) -> R) -> R {
+        fork::held(|| write(&mut self.slots.write().unwrap_or_else(PoisonError::into_inner)))
     }
 
     fn parts<C>(&self, token: *const C) -> Option<(usize, usize)> {

@@ -29,8 +29,9 @@ pub use user::{
     commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom, commbox_user_to_json,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
+use crate::fork;
 
 thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
@@ -42,7 +43,7 @@ thread_local! {
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, i32> {
     let outcome = caught(|| {
         last_error::clear();
-        reach_function_of(&body);
+        failpoint::reach(function_of(&body));
         body()
     });
     let error = match outcome {
@@ -51,7 +52,8 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
         None => Error::new(
             ErrorKind::Internal,
             "a bug in commbox was caught; the client stays usable. Please report what was called",
-        ),
+        )
+        .with_delivery(Delivery::Unknown),
     };
     let code = error.kind().code();
     match caught(|| last_error::keep(&error)) {
@@ -66,8 +68,10 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
 /// The guard for accessors, which leave the last error as it is; `otherwise` is returned in the place of a panic.
 pub(crate) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     let found = caught(|| {
-        reach_function_of(&body);
-        body()
+        let place = function_of(&body);
+        let found = body();
+        failpoint::reach(place);
+        found
     });
     found.unwrap_or(otherwise)
 }
@@ -81,13 +85,12 @@ fn caught<T>(body: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
-/// A place to fail at in every exported function, by the function's own name: it holds the closure that is guarded.
-fn reach_function_of<T>(_body: &T) {
-    if cfg!(feature = "failpoints") {
-        let closure = std::any::type_name::<T>();
-        let mut path = closure.split("::").filter(|part| part.starts_with("commbox_"));
-        failpoint::reach(path.next().unwrap_or_default());
+/// The exported function that guards itself with this closure, where tests need its name.
+fn function_of<T>(_body: &T) -> &'static str {
+    if !cfg!(feature = "failpoints") {
+        return "";
     }
+    std::any::type_name::<T>().split("::").find(|part| part.starts_with("commbox_")).unwrap_or_default()
 }
 
 /// The guard for functions that free: where they succeed they leave the last error, for it is after a failure that
@@ -107,14 +110,19 @@ pub(crate) fn code(body: impl FnOnce() -> Result<()>) -> i32 {
 /// Keeps a panic inside the boundary from being printed; every other panic of the process is reported as before.
 fn silence_own_panics() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    if ONCE.is_completed() {
+        return;
+    }
+    let silence = || {
         let others = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if !INSIDE.try_with(Cell::get).unwrap_or(false) {
                 others(panic);
             }
         }));
-    });
+    };
+    // A fork in the middle would leave it unfinished in the child for ever.
+    fork::held(|| ONCE.call_once(silence));
 }
 
 /// The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.

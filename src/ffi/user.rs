@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Result;
 use crate::ffi::handle::Table;
 use crate::ffi::{code, free, guard, last_error, text};
+use crate::fork;
 use crate::user::User;
 
 /// A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
@@ -18,8 +19,7 @@ static USERS: Table<Mutex<User>> = Table::new(2, "user", "commbox_user_new");
 
 fn with<T>(user: *const commbox_user, body: impl FnOnce(&mut User) -> Result<T>) -> Result<T> {
     let user = USERS.get(user)?;
-    let mut user = user.lock().unwrap_or_else(PoisonError::into_inner);
-    body(&mut user)
+    fork::held(|| body(&mut user.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 /// Makes a user without fields.

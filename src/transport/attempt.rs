@@ -35,6 +35,7 @@ pub(crate) struct Attempt {
     stop: Cell<Option<Stop>>,
     progress: Cell<Progress>,
     reused: Cell<bool>,
+    tunnelled: Cell<bool>,
 }
 
 /// How far a request came.
@@ -64,6 +65,7 @@ impl Attempt {
             stop: Cell::new(None),
             progress: Cell::new(Progress::Nothing),
             reused: Cell::new(false),
+            tunnelled: Cell::new(false),
         })
     }
 
@@ -115,22 +117,38 @@ impl Attempt {
         &self.api_key
     }
 
+    /// The proxy made a tunnel: from here on it is the API that is spoken to.
+    pub(crate) fn is_let_through(&self) {
+        self.tunnelled.set(true);
+    }
+
+    /// Whether the proxy, if there is one, is still to make a tunnel.
+    pub(crate) fn was_before_tunnel(&self) -> bool {
+        self.was_connecting() && !self.tunnelled.get()
+    }
+
     fn reaches(&self, progress: Progress) {
         if progress > self.progress.get() {
             self.progress.set(progress);
         }
     }
 
-    /// The system took bytes from a connection.
-    pub(crate) fn bytes_left(&self, reused: bool) {
+    /// A connection is about to send.
+    pub(crate) fn sends_on(&self, reused: bool) {
         if self.progress.get() == Progress::Handed {
-            self.reaches(Progress::Sent);
             self.reused.set(reused);
         }
     }
 
-    /// Bytes came in on a connection.
-    pub(crate) fn bytes_came(&self) {
+    /// The system took bytes from a connection.
+    pub(crate) fn bytes_left(&self) {
+        if self.progress.get() == Progress::Handed {
+            self.reaches(Progress::Sent);
+        }
+    }
+
+    /// Bytes of an answer came in on a connection; what TLS says for itself is none.
+    pub(super) fn bytes_came(&self) {
         if self.progress.get() == Progress::Sent {
             self.reaches(Progress::Answered);
         }
@@ -166,8 +184,9 @@ impl Attempt {
         self.progress.get() >= Progress::Sent
     }
 
-    /// Whether a used connection took the request and gave not one byte back: as one that the server had closed does.
+    /// Whether a used connection refused the request, or took it and gave not one byte back: as one that the server
+    /// had closed does.
     pub(crate) fn met_a_stale_connection(&self) -> bool {
-        self.reused.get() && self.progress.get() == Progress::Sent && self.stopped().is_none()
+        self.reused.get() && self.progress.get() <= Progress::Sent && self.stopped().is_none()
     }
 }

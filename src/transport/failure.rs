@@ -2,8 +2,9 @@
 
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use ureq::http::Uri;
+use ureq::Proxy;
 
 use crate::delivery::watch::Stop;
 use crate::error::{Answer, Delivery, Error, ErrorKind};
@@ -13,6 +14,7 @@ use crate::transport::tls::TrustError;
 /// What an attempt was about, for its error.
 pub(crate) struct Context<'a> {
     pub(crate) url: &'a str,
+    pub(crate) proxy: Option<&'a Proxy>,
     pub(crate) attempt: &'a Attempt,
 }
 
@@ -43,28 +45,46 @@ impl Context<'_> {
         let peer = self.peer();
         match error {
             ureq::Error::HostNotFound => {
-                let why = format!("the name of {peer} was not found; check base_url and the DNS");
+                let option = if self.proxy_in_front().is_some() { "the proxy option" } else { "base_url" };
+                let why = format!("the name of {peer} was not found; check {option} and the DNS");
                 Error::new(ErrorKind::Connection, why)
             }
-            ureq::Error::ConnectProxyFailed(reason) => proxy_refused(&peer, &reason),
+            ureq::Error::ConnectProxyFailed(reason) => proxy_refused(&self.target(), &reason),
             ureq::Error::Tls(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
             ureq::Error::Io(error) => match tls_reason(&error) {
                 Some(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
                 None => Error::new(ErrorKind::Connection, io_reason(&error, &peer, sent)),
             },
             ureq::Error::LargeResponseHeader(..) => {
-                let why = format!("the head of the answer from {peer} is larger than 64 KiB");
+                let why = format!("the head of the answer from {peer} is larger than 16 KiB");
                 Error::new(ErrorKind::BadResponse, why)
             }
-            ureq::Error::Protocol(_) => {
+            _ if self.proxy_in_front().is_some() => proxy_refused(&self.target(), "no HTTP"),
+            // Stalled is a body in chunks that are none.
+            ureq::Error::Protocol(_) | ureq::Error::BodyStalled => {
                 Error::new(ErrorKind::BadResponse, format!("what {peer} answered is not HTTP/1.1"))
             }
             _ => Error::new(ErrorKind::Connection, format!("the connection to {peer} failed")),
         }
     }
 
-    /// The host and port that the options name.
+    /// Who was spoken to.
     fn peer(&self) -> String {
+        match self.proxy_in_front() {
+            Some(proxy) => format!("the proxy {}:{}", proxy.host(), proxy.port()),
+            None => self.target(),
+        }
+    }
+
+    /// The proxy that was to make a tunnel when the attempt failed.
+    fn proxy_in_front(&self) -> Option<&Proxy> {
+        let proxy = self.proxy.filter(|_| self.attempt.was_before_tunnel())?;
+        let uri = self.url.parse().ok()?;
+        (!proxy.is_no_proxy(&uri)).then_some(proxy)
+    }
+
+    /// The host and port that the options name.
+    fn target(&self) -> String {
         self.url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_default()
     }
 }
@@ -130,7 +150,29 @@ fn tls_reason(error: &io::Error) -> Option<String> {
         rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => "its certificate is for another host; check base_url".into(),
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            "its certificate names an authority that is trusted here, but is signed with another key. If that \
+             authority was renewed, name its new PEM file in the ca_file option or in SSL_CERT_FILE"
+                .into()
+        }
+        // The crate that checks certificates has the type of this one, and is not ours to name.
+        rustls::Error::InvalidCertificate(CertificateError::Other(why)) if why.to_string() == "CaUsedAsEndEntity" => {
+            "its certificate is that of an authority (CA:TRUE), as self-signed ones often are. Let that authority sign \
+             one for the server, and name the authority's PEM file in the ca_file option"
+                .into()
+        }
         rustls::Error::InvalidCertificate(why) => format!("its certificate is not accepted: {why}"),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_) => {
+            "it offers nothing that is safe; it must speak TLS 1.2 or newer".into()
+        }
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "it wants a client certificate, which this library has not".into()
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "it ended the handshake: it wants a client certificate, which this library has not, or shares no cipher \
+             with it"
+                .into()
+        }
         rustls::Error::AlertReceived(alert) => format!("it ended the handshake with the alert {alert:?}"),
         rustls::Error::InvalidMessage(_) => {
             "what it sent is not TLS; does base_url say https where the port speaks http?".into()

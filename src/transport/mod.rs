@@ -2,6 +2,7 @@
 
 mod attempt;
 mod failure;
+mod proxy;
 mod request;
 mod resolver;
 mod tcp;
@@ -20,7 +21,7 @@ use ureq::http::HeaderMap;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fork;
 use crate::options::Options;
 use crate::transport::request::RequestConnector;
@@ -32,11 +33,11 @@ pub(crate) use failure::cancelled;
 /// The longest reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
 
-/// The longest head of a reply that is read.
-const HEAD_LIMIT: usize = 64 << 10;
-
 /// Per connection and direction; the usual request and reply fit, longer ones go in pieces.
 const BUFFER: usize = 16 << 10;
+
+/// The longest head of a reply that is read. One that fills the buffer and does not end is longer.
+const HEAD_LIMIT: usize = BUFFER - 1;
 
 /// A server's answer.
 pub(crate) struct Reply {
@@ -73,7 +74,7 @@ impl Transport {
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let certificates = options.ca_file.as_deref().map(tls::read_ca_file).transpose()?;
         Ok(Self::with(Settings {
-            proxy: proxy(options.proxy.as_deref())?,
+            proxy: proxy::choose(options.proxy.as_deref())?,
             user_agent: match options.user_agent.as_deref() {
                 Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
                 None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
@@ -137,7 +138,7 @@ impl Transport {
             }
         }
         let _unbroken = Unbroken(&self.broken);
-        let context = failure::Context { url, attempt };
+        let context = failure::Context { url, proxy: self.settings.proxy.as_ref(), attempt };
         attempt.run(|| {
             let response = self
                 .agent
@@ -155,18 +156,6 @@ impl Transport {
             let complete = body.len() <= REPLY_LIMIT;
             Ok(Reply { status, retry_after, body, complete })
         })
-    }
-}
-
-/// The proxy of the option, or of the environment where the option is absent.
-fn proxy(option: Option<&str>) -> Result<Option<Proxy>> {
-    match option {
-        None => Ok(Proxy::try_from_env()),
-        Some("") => Ok(None),
-        Some(url) => match Proxy::new(url) {
-            Ok(proxy) => Ok(Some(proxy)),
-            Err(_) => Err(Error::new(ErrorKind::InvalidOptions, "proxy must be a URL")),
-        },
     }
 }
 

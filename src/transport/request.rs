@@ -63,7 +63,12 @@ impl<T: Transport> Transport for RequestTransport<T> {
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.transport.await_input(timeout)
+        let came = self.transport.await_input(timeout)?;
+        // What TLS says for itself is no answer.
+        if came && !self.to_proxy {
+            Attempt::current()?.bytes_came();
+        }
+        Ok(came)
     }
 
     fn is_open(&mut self) -> bool {

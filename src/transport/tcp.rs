@@ -20,6 +20,9 @@ use crate::transport::resolver::Names;
 /// Held back until the answer is waited for, a request leaves in one piece; a longer one leaves in pieces of this size.
 const HELD_BACK: usize = 64 << 10;
 
+/// A socket, and before it, so that it goes first, the note of its number.
+type Noted = (fork::Socket, TcpStream);
+
 /// Opens connections.
 #[derive(Debug)]
 pub(crate) struct TcpConnector {
@@ -32,7 +35,7 @@ impl TcpConnector {
     }
 
     /// Tries one address after the other, each with its share of the time that is left.
-    fn open(&self, host: &str, port: u16, attempt: &Attempt) -> Result<TcpStream, Error> {
+    fn open(&self, host: &str, port: u16, attempt: &Attempt) -> Result<Noted, Error> {
         failpoint::reach("connect");
         let addresses = self.names.look_up(host, port, attempt)?;
         let mut failure = Error::ConnectionFailed;
@@ -53,23 +56,22 @@ impl<In: Transport> Connector<In> for TcpConnector {
 
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         if let Some(tunnel) = chained {
+            Attempt::current()?.is_let_through();
             return Ok(Some(Either::A(tunnel)));
         }
         let host = details.uri.host().unwrap_or_default();
         let port = details.uri.port_u16().unwrap_or(if details.needs_tls() { 443 } else { 80 });
         let attempt = Attempt::current()?;
-        let stream = self.open(host, port, &attempt).inspect_err(|_| self.names.forget(host, port))?;
+        let socket = self.open(host, port, &attempt).inspect_err(|_| self.names.forget(host, port))?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(Either::B(TcpTransport::new(stream, buffers)?)))
+        Ok(Some(Either::B(TcpTransport::new(socket, buffers)?)))
     }
 }
 
 /// One connection.
 pub(crate) struct TcpTransport {
-    /// Goes before the stream does, and with it the number that it notes.
-    _noted: fork::Socket,
-    stream: TcpStream,
+    socket: Noted,
     buffers: LazyBuffers,
     held_back: Vec<u8>,
     /// The time-out that the socket has now.
@@ -80,19 +82,12 @@ pub(crate) struct TcpTransport {
 }
 
 impl TcpTransport {
-    fn new(stream: TcpStream, buffers: LazyBuffers) -> io::Result<Self> {
+    fn new(socket: Noted, buffers: LazyBuffers) -> io::Result<Self> {
+        let (_, stream) = &socket;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SLICE))?;
         stream.set_write_timeout(Some(SLICE))?;
-        Ok(Self {
-            _noted: system::note(&stream),
-            stream,
-            buffers,
-            held_back: Vec::new(),
-            slice: SLICE,
-            requests: 0,
-            busy: false,
-        })
+        Ok(Self { socket, buffers, held_back: Vec::new(), slice: SLICE, requests: 0, busy: false })
     }
 
     /// The slice is nearly always the same, so this is nearly never a system call.
@@ -100,8 +95,8 @@ impl TcpTransport {
         // The system's clock for time-outs is coarse, and 0 would mean none.
         let slice = slice.max(Duration::from_millis(1));
         if slice != self.slice {
-            self.stream.set_read_timeout(Some(slice))?;
-            self.stream.set_write_timeout(Some(slice))?;
+            self.socket.1.set_read_timeout(Some(slice))?;
+            self.socket.1.set_write_timeout(Some(slice))?;
             self.slice = slice;
         }
         Ok(())
@@ -109,13 +104,14 @@ impl TcpTransport {
 
     fn send_held_back(&mut self, attempt: &Attempt) -> Result<(), Error> {
         failpoint::reach("send");
+        attempt.sends_on(self.requests > 0);
         let mut sent = 0;
         while sent < self.held_back.len() {
             self.set_slice(attempt.slice()?)?;
-            match self.stream.write(self.held_back.get(sent..).unwrap_or_default()) {
+            match self.socket.1.write(self.held_back.get(sent..).unwrap_or_default()) {
                 Ok(amount) => {
                     sent += amount;
-                    attempt.bytes_left(self.requests > 0);
+                    attempt.bytes_left();
                 }
                 Err(error) if is_a_slice(&error) => {}
                 Err(error) => return Err(error.into()),
@@ -176,12 +172,9 @@ impl Transport for TcpTransport {
         self.send_held_back(&attempt)?;
         loop {
             self.set_slice(attempt.slice()?)?;
-            match self.stream.read(self.buffers.input_append_buf()) {
+            match self.socket.1.read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
-                    if amount > 0 {
-                        attempt.bytes_came();
-                    }
                     return Ok(amount > 0);
                 }
                 Err(error) if is_a_slice(&error) => {}
@@ -199,7 +192,7 @@ impl Transport for TcpTransport {
             return true;
         }
         let wants_fresh = Attempt::current().is_ok_and(|attempt| attempt.wants_fresh());
-        !wants_fresh && system::is_silent(&self.stream)
+        !wants_fresh && system::is_silent(&self.socket.1)
     }
 }
 
@@ -216,30 +209,28 @@ mod system {
     use std::io;
     use std::mem::{size_of, zeroed};
     use std::net::{SocketAddr, TcpStream};
-    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    use std::os::fd::{AsRawFd, FromRawFd};
     use std::time::{Duration, Instant};
 
     use ureq::Error;
 
+    use super::Noted;
     use crate::delivery::watch::SLICE;
     use crate::fork;
     use crate::transport::attempt::Attempt;
 
-    pub(super) fn note(stream: &TcpStream) -> fork::Socket {
-        fork::Socket::note(stream.as_raw_fd())
-    }
-
     /// Connects within `limit`, looking around once a slice.
-    pub(super) fn connect(address: &SocketAddr, limit: Duration, attempt: &Attempt) -> Result<TcpStream, Error> {
+    pub(super) fn connect(address: &SocketAddr, limit: Duration, attempt: &Attempt) -> Result<Noted, Error> {
         let until = Instant::now() + limit;
-        let stream = begin_connect(address)?;
+        let socket = begin_connect(address)?;
+        let (_, stream) = &socket;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let slice = attempt.slice()?.min(left).min(SLICE);
             if left.is_zero() {
                 return Err(io::Error::from(io::ErrorKind::TimedOut).into());
             }
-            if is_writable(&stream, slice)? {
+            if is_writable(stream, slice)? {
                 break;
             }
         }
@@ -247,21 +238,24 @@ mod system {
             Some(error) => Err(error.into()),
             None => {
                 stream.set_nonblocking(false)?;
-                Ok(stream)
+                Ok(socket)
             }
         }
     }
 
-    fn begin_connect(address: &SocketAddr) -> io::Result<TcpStream> {
+    fn begin_connect(address: &SocketAddr) -> io::Result<Noted> {
         let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
         let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: takes numbers only.
-        let fd = unsafe { libc::socket(family, kind, 0) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: a socket that was just made.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        // A fork finds it noted, or not there.
+        let socket: Noted = fork::held(|| {
+            // SAFETY: takes numbers only.
+            let fd = unsafe { libc::socket(family, kind, 0) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // SAFETY: a socket that was just made.
+            Ok((fork::Socket::note(fd), unsafe { TcpStream::from_raw_fd(fd) }))
+        })?;
         let result = match address {
             SocketAddr::V4(address) => {
                 // SAFETY: zeros are a valid sockaddr_in.
@@ -269,7 +263,7 @@ mod system {
                 raw.sin_family = libc::AF_INET as libc::sa_family_t;
                 raw.sin_port = address.port().to_be();
                 raw.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
-                connect_to(&socket, &raw)
+                connect_to(&socket.1, &raw)
             }
             SocketAddr::V6(address) => {
                 // SAFETY: zeros are a valid sockaddr_in6.
@@ -278,16 +272,16 @@ mod system {
                 raw.sin6_port = address.port().to_be();
                 raw.sin6_addr.s6_addr = address.ip().octets();
                 raw.sin6_scope_id = address.scope_id();
-                connect_to(&socket, &raw)
+                connect_to(&socket.1, &raw)
             }
         };
         match result {
             Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
-            _ => Ok(TcpStream::from(socket)),
+            _ => Ok(socket),
         }
     }
 
-    fn connect_to<T>(socket: &OwnedFd, address: &T) -> io::Result<()> {
+    fn connect_to<T>(socket: &TcpStream, address: &T) -> io::Result<()> {
         let length = size_of::<T>() as libc::socklen_t;
         // SAFETY: the address is a sockaddr of that length, and lives during the call.
         match unsafe { libc::connect(socket.as_raw_fd(), std::ptr::from_ref(address).cast(), length) } {
@@ -329,24 +323,26 @@ mod system {
 
     use ureq::Error;
 
+    use super::Noted;
     use crate::fork;
     use crate::transport::attempt::Attempt;
 
     #[cfg(unix)]
-    pub(super) fn note(stream: &TcpStream) -> fork::Socket {
+    fn note(stream: &TcpStream) -> fork::Socket {
         fork::Socket::note(std::os::fd::AsRawFd::as_raw_fd(stream))
     }
 
     #[cfg(not(unix))]
-    pub(super) fn note(_: &TcpStream) -> fork::Socket {
+    fn note(_: &TcpStream) -> fork::Socket {
         fork::Socket
     }
 
-    pub(super) fn connect(address: &SocketAddr, limit: Duration, attempt: &Attempt) -> Result<TcpStream, Error> {
+    pub(super) fn connect(address: &SocketAddr, limit: Duration, attempt: &Attempt) -> Result<Noted, Error> {
         attempt.slice()?;
         let stream = TcpStream::connect_timeout(address, limit.max(Duration::from_millis(1)));
         attempt.slice()?;
-        Ok(stream?)
+        let stream = stream?;
+        Ok((note(&stream), stream))
     }
 
     pub(super) fn is_silent(stream: &TcpStream) -> bool {

@@ -61,11 +61,17 @@ pub(crate) struct TrustError(pub(crate) String);
 /// The system's store, which `SSL_CERT_FILE` and `SSL_CERT_DIR` rule, or the bundled roots where it is empty.
 /// Certificates of it that cannot be parsed are left out, as other clients do.
 fn system_roots() -> Result<RootCertStore, TrustError> {
+    let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| env::var_os(name).is_some());
+    roots_of(rustls_native_certs::load_native_certs().certs, named)
+}
+
+/// These certificates, which a variable of this name may have `named`.
+fn roots_of(certificates: Vec<CertificateDer<'static>>, named: Option<&str>) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(certificates);
     if roots.is_empty() {
         // Who names a store wants no other.
-        if let Some(name) = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| env::var_os(name).is_some()) {
+        if let Some(name) = named {
             return Err(TrustError(format!("{name} is set, but no certificate can be read from what it names")));
         }
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -147,7 +153,13 @@ impl Transport for TlsTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        self.stream.sock.get_mut().is_open()
+        // A farewell that came with the reply is no longer in the socket.
+        let silent = match self.stream.conn.process_new_packets() {
+            Ok(state) => !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0,
+            Err(_) => false,
+        };
+        let socket = self.stream.sock.get_mut();
+        silent && socket.buffers().input().is_empty() && socket.is_open()
     }
 
     fn is_tls(&self) -> bool {
@@ -164,5 +176,22 @@ impl fmt::Debug for TlsConnector {
 impl fmt::Debug for TlsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsTransport").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundled_roots_stand_in_for_an_empty_store_but_for_none_that_was_named() {
+        let broken = || vec![CertificateDer::from_slice(b"no certificate")];
+        for empty in [Vec::new(), broken()] {
+            assert_eq!(roots_of(empty, None).unwrap().len(), webpki_roots::TLS_SERVER_ROOTS.len());
+        }
+        let error = roots_of(broken(), Some("SSL_CERT_DIR")).unwrap_err();
+        assert!(error.to_string().starts_with("SSL_CERT_DIR is set"));
+        let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
+        assert_eq!(roots_of(vec![one.der().clone()], Some("SSL_CERT_FILE")).unwrap().len(), 1);
     }
 }

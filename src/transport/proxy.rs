@@ -1,0 +1,85 @@
+//! The proxy: the option's, or the environment's.
+
+use std::env;
+
+use ureq::{Proxy, ProxyProtocol};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The first of them that is set rules.
+const VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+
+/// The proxy of the option, or of the environment where the option is absent.
+pub(crate) fn choose(option: Option<&str>) -> Result<Option<Proxy>> {
+    match option {
+        None => from_environment(),
+        Some("") => Ok(None),
+        Some(url) => match usable(url) {
+            Some(proxy) => Ok(Some(proxy)),
+            None => Err(Error::new(ErrorKind::InvalidOptions, "proxy must be the URL of an http or https proxy")),
+        },
+    }
+}
+
+fn usable(url: &str) -> Option<Proxy> {
+    let http = |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    Proxy::new(url).ok().filter(http)
+}
+
+/// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
+fn from_environment() -> Result<Option<Proxy>> {
+    let set = |name| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (name, url));
+    let Some((name, url)) = VARIABLES.into_iter().find_map(set) else {
+        return Ok(None);
+    };
+    let refuse = || {
+        let why = format!(
+            "{name} in the environment is not the URL of an http or https proxy; correct it, or set the proxy option \
+             (\"\" for no proxy)"
+        );
+        Error::new(ErrorKind::InvalidOptions, why)
+    };
+    let proxy = usable(&url).ok_or_else(refuse)?;
+    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
+    with_exceptions(&proxy, &excepted).map(Some).map_err(|_| refuse())
+}
+
+/// The same but for the hosts of this list, and the hosts below them.
+fn with_exceptions(proxy: &Proxy, excepted: &str) -> Result<Proxy, ureq::Error> {
+    let mut builder = Proxy::builder(proxy.protocol()).host(proxy.host()).port(proxy.port());
+    if let Some(user) = proxy.username() {
+        builder = builder.username(user);
+    }
+    if let Some(password) = proxy.password() {
+        builder = builder.password(password);
+    }
+    for host in excepted.split(',').map(str::trim).filter(|host| !host.is_empty()) {
+        let bare = host.trim_start_matches("*.").trim_start_matches('.');
+        builder = builder.no_proxy(bare).no_proxy(&format!(".{bare}"));
+    }
+    builder.build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exceptions_take_in_what_is_below_them_and_keep_the_credentials() {
+        let proxy = Proxy::new("http://user:p%40ss@proxy.example:3128").unwrap();
+        let proxy = with_exceptions(&proxy, " one.example, .two.example,*.three.example ,,10.0.0.1").unwrap();
+        let direct = |host: &str| proxy.is_no_proxy(&format!("https://{host}/").parse().unwrap());
+        for host in ["one.example", "a.one.example", "two.example", "a.two.example", "ONE.example", "a.b.three.example"]
+        {
+            assert!(direct(host), "{host}");
+        }
+        assert!(direct("10.0.0.1"));
+        for host in ["example", "none.example", "one.example.org"] {
+            assert!(!direct(host), "{host}");
+        }
+        assert_eq!((proxy.username(), proxy.password()), (Some("user"), Some("p@ss")));
+        assert_eq!((proxy.host(), proxy.port()), ("proxy.example", 3128));
+        let all = with_exceptions(&proxy, "*").unwrap();
+        assert!(all.is_no_proxy(&"https://one.example/".parse().unwrap()));
+    }
+}

@@ -1,0 +1,227 @@
+/* Programs that fork, one a word: what a library must bear that is loaded into Python, PHP or a pre-forking server.
+ *
+ * Every call updates a user of its own, and its reply must be about that user. Exits with 0 where all went well. */
+
+#define _POSIX_C_SOURCE 200809L
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commbox.h"
+
+static commbox_client *client;
+
+static void check(bool good, const char *what) {
+    if (!good) {
+        fprintf(stderr, "%s: %s\n", what, commbox_last_error_json());
+        _exit(1);
+    }
+}
+
+/* A call that succeeds and gets the answer to itself. */
+static void call(int64_t id) {
+    char body[64], about[32], *reply = NULL;
+    snprintf(body, sizeof body, "{\"Remarks\":\"%" PRId64 "\"}", id);
+    snprintf(about, sizeof about, "\"Id\":%" PRId64 "}", id);
+    check(commbox_update_user_json(client, id, body, &reply) == COMMBOX_OK, "call");
+    check(strstr(reply, about) != NULL, "the reply is another call's");
+    commbox_string_free(reply);
+}
+
+static void calls(int64_t first, int count) {
+    for (int i = 0; i < count; i++) {
+        call(first + i);
+    }
+}
+
+/* Forks; a child that hangs is killed, and then not well. */
+static pid_t fork_child(void) {
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child == 0) {
+        alarm(5);
+    }
+    return child;
+}
+
+static void wait_for(pid_t child) {
+    int status = -1;
+    check(waitpid(child, &status, 0) == child && status == 0, "the child did not end well");
+}
+
+/* Both sides call at once. */
+static void both(void) {
+    call(1);
+    pid_t child = fork_child();
+    calls(child == 0 ? 1000 : 2000, 200);
+    if (child == 0) {
+        _exit(0);
+    }
+    wait_for(child);
+}
+
+/* Handles made before a fork serve both sides and the child's child, and are each side's own to free. */
+static void handles(void) {
+    commbox_user *user = commbox_user_new();
+    check(commbox_user_set(user, "Remarks", "2") == COMMBOX_OK, "set");
+    call(1);
+    pid_t child = fork_child();
+    if (child == 0) {
+        char *json = commbox_user_to_json(user);
+        check(json != NULL && commbox_update_user_json(client, 2, json, NULL) == COMMBOX_OK, "the child's call");
+        commbox_string_free(json);
+        pid_t grandchild = fork_child();
+        if (grandchild == 0) {
+            call(3);
+            _exit(0);
+        }
+        wait_for(grandchild);
+        call(4);
+        commbox_user_free(user);
+        commbox_client_free(client);
+        check(commbox_client_cancel(client) == COMMBOX_INVALID_HANDLE, "freed");
+        exit(0);
+    }
+    wait_for(child);
+    call(5);
+    child = fork_child();
+    if (child == 0) {
+        /* Without a call before. */
+        commbox_client_free(client);
+        exit(0);
+    }
+    wait_for(child);
+    call(6);
+    check(commbox_user_set(user, "Remarks", "3") == COMMBOX_OK, "set");
+    commbox_user_free(user);
+}
+
+/* A child that lives on does not keep the parent's connections open. */
+static void left(void) {
+    call(1);
+    int held[2];
+    check(pipe(held) == 0, "pipe");
+    pid_t child = fork_child();
+    if (child == 0) {
+        close(held[1]);
+        _exit(read(held[0], &child, 1) == 0 ? 0 : 1);
+    }
+    close(held[0]);
+    commbox_client_free(client);
+    puts("freed");
+    fflush(stdout);
+    getchar();
+    close(held[1]);
+    wait_for(child);
+}
+
+static atomic_int_least64_t next_id = 1;
+static atomic_bool done;
+
+static void *call_until_done(void *unused) {
+    while (!done) {
+        call(atomic_fetch_add(&next_id, 1));
+    }
+    return unused;
+}
+
+static void *use_handles_until_done(void *unused) {
+    while (!done) {
+        commbox_user *user = commbox_user_new();
+        check(commbox_user_set(user, "Remarks", "x") == COMMBOX_OK, "set");
+        commbox_user_free(user);
+    }
+    return unused;
+}
+
+/* Forks while eight threads do something, and has each child do `in_child`. */
+static void fork_among(void *(*busy)(void *), int forks, void (*in_child)(int)) {
+    pthread_t threads[8];
+    for (int i = 0; i < 8; i++) {
+        check(pthread_create(&threads[i], NULL, busy, NULL) == 0, "thread");
+    }
+    for (int i = 0; i < forks; i++) {
+        pid_t child = fork_child();
+        if (child == 0) {
+            in_child(i);
+            _exit(0);
+        }
+        wait_for(child);
+    }
+    done = true;
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+static void call_and_free(int number) {
+    call(1000000 + number);
+    commbox_client_free(client);
+}
+
+static void use_handles(int number) {
+    (void)number;
+    done = true;
+    commbox_user *user = commbox_user_new();
+    check(commbox_user_set(user, "Remarks", "x") == COMMBOX_OK, "set");
+    commbox_user_free(user);
+}
+
+static void *fail_to_connect(void *unused) {
+    check(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_TIMEOUT, "connected");
+    return unused;
+}
+
+/* Nor a connection that is being made. */
+static void connecting(void) {
+    pthread_t thread;
+    check(pthread_create(&thread, NULL, fail_to_connect, NULL) == 0, "thread");
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    pid_t child = fork_child();
+    if (child == 0) {
+        for (int fd = 0; fd < 256; fd++) {
+            struct sockaddr_storage address;
+            socklen_t length = sizeof address;
+            bool is_socket = getsockname(fd, (struct sockaddr *)&address, &length) == 0;
+            check(!is_socket || address.ss_family != AF_INET, "the child holds the parent's connection");
+        }
+        _exit(0);
+    }
+    wait_for(child);
+    pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv) {
+    check(argc == 3, "usage: fork WHAT OPTIONS_JSON");
+    const char *what = argv[1];
+    alarm(40);
+    if (strcmp(what, "users") == 0) {
+        /* Without a client. */
+        fork_among(use_handles_until_done, 300, use_handles);
+        return 0;
+    }
+    client = commbox_client_new("key", argv[2]);
+    check(client != NULL, "client");
+    if (strcmp(what, "both") == 0) {
+        both();
+    } else if (strcmp(what, "handles") == 0) {
+        handles();
+    } else if (strcmp(what, "left") == 0) {
+        left();
+    } else if (strcmp(what, "connecting") == 0) {
+        connecting();
+    } else {
+        fork_among(call_until_done, 50, call_and_free);
+        call(2000000);
+    }
+    commbox_client_free(client);
+    return 0;
+}

@@ -1,0 +1,139 @@
+//! `fork()`: handles stay good on both sides, and no side is in the other's way.
+
+#![cfg(unix)]
+
+mod common;
+mod loopback;
+mod native;
+
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+
+use loopback::{listen, Http, Record};
+use serde_json::json;
+
+/// What a server saw on a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Event {
+    Update(u64),
+    End,
+}
+
+/// A server that answers each update with the id of its user, after it has made sure that the request is of one piece.
+fn api() -> (u16, Record<(usize, Event)>) {
+    let record = Record::new();
+    let seen = record.clone();
+    let port = listen(move |stream, connection| {
+        let mut http = Http::new(stream);
+        while let Some(request) = http.request() {
+            let id: u64 = request.path().trim_start_matches("/users/").parse().unwrap();
+            assert_eq!(request.body, format!(r#"{{"data":{{"Remarks":"{id}"}}}}"#).as_bytes());
+            seen.add((connection, Event::Update(id)));
+            http.answer("", &format!(r#"{{"status":200,"data":{{"Id":{id}}}}}"#)).unwrap();
+        }
+        seen.add((connection, Event::End));
+    });
+    (port, record)
+}
+
+/// The program `fork`, doing one thing. A call is not tried again, so that nothing that goes wrong is hidden.
+fn fork(what: &str, port: u16) -> Command {
+    let options = json!({"base_url": format!("http://127.0.0.1:{port}"), "max_retries": 0, "total_timeout_ms": 8000});
+    let mut program = native::program("fork");
+    program.args([what, &options.to_string()]);
+    program
+}
+
+fn run(mut program: Command) {
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+}
+
+/// The updates with the number of their connection, of which no user has two.
+fn updates(record: &Record<(usize, Event)>) -> Vec<(usize, u64)> {
+    let events = record.all();
+    let updates: Vec<_> = events
+        .iter()
+        .filter_map(|(connection, event)| match event {
+            Event::Update(id) => Some((*connection, *id)),
+            Event::End => None,
+        })
+        .collect();
+    let users: HashSet<_> = updates.iter().map(|(_, id)| id).collect();
+    assert_eq!(users.len(), updates.len());
+    updates
+}
+
+#[test]
+fn both_sides_call_at_once_on_connections_of_their_own() {
+    let (port, record) = api();
+    run(fork("both", port));
+    let updates = updates(&record);
+    assert_eq!(updates.len(), 401);
+    // The parent goes on with its warm connection; the child has one from its first call to its last.
+    let connections: HashSet<_> =
+        updates.iter().map(|(connection, id)| (*connection, (1000..1200).contains(id))).collect();
+    assert_eq!(connections, HashSet::from([(0, false), (1, true)]));
+}
+
+#[test]
+fn handles_serve_each_side_and_are_freed_by_each() {
+    let (port, record) = api();
+    run(fork("handles", port));
+    assert_eq!(updates(&record), [(0, 1), (1, 2), (2, 3), (1, 4), (0, 5), (0, 6)]);
+}
+
+#[test]
+fn forks_in_the_middle_of_calls_hold_up_and_mix_up_nothing() {
+    let (port, record) = api();
+    run(fork("threads", port));
+    let updates = updates(&record);
+    let of_children: Vec<_> = updates.iter().filter(|(_, id)| (1_000_000..1_000_050).contains(id)).collect();
+    let connections: HashSet<_> = of_children.iter().map(|(connection, _)| connection).collect();
+    assert_eq!((of_children.len(), connections.len()), (50, 50));
+    // What a child's connection carried is the child's one call.
+    assert_eq!(updates.iter().filter(|(connection, _)| connections.contains(connection)).count(), 50);
+    assert!(updates.len() > 50 + 8, "the threads were not calling: {}", updates.len());
+    // They are the parent's connections from the first to the last, one a thread at most.
+    let of_parent: HashSet<_> =
+        updates.iter().map(|(connection, _)| connection).filter(|c| !connections.contains(c)).collect();
+    assert!(of_parent.len() <= 8, "{}", of_parent.len());
+}
+
+#[test]
+fn forks_among_threads_that_use_handles_leave_the_child_free_to_use_its_own() {
+    run(fork("users", 1));
+}
+
+#[test]
+fn a_child_does_not_keep_the_connections_of_its_parent_open() {
+    let (port, record) = api();
+    let mut program = fork("left", port).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "freed\n");
+    // The child still lives.
+    assert_eq!(record.wait_for(2), [(0, Event::Update(1)), (0, Event::End)]);
+    program.stdin.take().unwrap().write_all(b"\n").unwrap();
+    assert!(program.wait().unwrap().success());
+}
+
+#[test]
+fn a_child_does_not_hold_a_connection_that_its_parent_is_making() {
+    // A listener whose queue is full answers nobody.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    // SAFETY: an open listener; this only makes its queue short.
+    assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100)) {
+        queue.push(stream);
+        assert!(queue.len() < 1000, "the queue does not fill");
+    }
+    let options = json!({"base_url": format!("http://{address}"), "max_retries": 0, "connect_timeout_ms": 500});
+    let mut program = native::program("fork");
+    program.args(["connecting", &options.to_string()]);
+    run(program);
+}

@@ -1,0 +1,141 @@
+//! An HTTPS server with certificates of its own.
+
+#![allow(dead_code, reason = "each test program uses a part")]
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{
+    HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, ALL_VERSIONS,
+};
+
+use crate::loopback::{listen, Http, Record, Request};
+
+/// A certificate authority that nobody knows.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub fn new() -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        Self::named(&format!("Test Authority {}", MADE.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    pub fn named(name: &str) -> Self {
+        Self(CertifiedIssuer::self_signed(Self::params(name), KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// One that this one vouches for.
+    pub fn intermediate(&self) -> Self {
+        let params = Self::params("Test Intermediate");
+        Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.0.der().clone()
+    }
+
+    /// A certificate for the loopback address, changed as told.
+    pub fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let certificate = leaf(change).signed_by(&key, &self.0).unwrap();
+        Identity { chain: vec![certificate.der().clone()], key }
+    }
+}
+
+/// A certificate that vouches for itself.
+pub fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let certificate = leaf(change).self_signed(&key).unwrap();
+    Identity { chain: vec![certificate.der().clone()], key }
+}
+
+fn leaf(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    change(&mut params);
+    params
+}
+
+/// What a server shows.
+pub struct Identity {
+    pub chain: Vec<CertificateDer<'static>>,
+    key: KeyPair,
+}
+
+impl Identity {
+    /// A server's settings with this identity, for all versions of TLS.
+    pub fn config(self) -> ServerConfig {
+        self.config_of(ALL_VERSIONS)
+    }
+
+    pub fn config_of(self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(self.chain, key)
+            .unwrap()
+    }
+}
+
+/// The server's end of a connection.
+pub type Tls = StreamOwned<ServerConnection, TcpStream>;
+
+pub fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> Http<Tls> {
+    Http::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream))
+}
+
+/// What a server saw of a request.
+#[derive(Clone)]
+pub struct Seen {
+    pub connection: usize,
+    pub version: ProtocolVersion,
+    pub handshake: HandshakeKind,
+    pub request: Request,
+}
+
+/// A server that hands every request, with its number on its connection, to `answer`, and goes on with the connection
+/// while that says so.
+pub fn serve(
+    config: ServerConfig,
+    answer: impl Fn(&mut Http<Tls>, usize) -> bool + Send + Sync + 'static,
+) -> (u16, Record<Seen>) {
+    let (config, record) = (Arc::new(config), Record::new());
+    let seen = record.clone();
+    let port = listen(move |stream, connection| {
+        let mut http = accept(&config, stream);
+        for number in 0.. {
+            let Some(request) = http.request() else { break };
+            let tls = &http.stream.conn;
+            let (version, handshake) = (tls.protocol_version().unwrap(), tls.handshake_kind().unwrap());
+            seen.add(Seen { connection, version, handshake, request });
+            if !answer(&mut http, number) {
+                break;
+            }
+        }
+    });
+    (port, record)
+}
+
+/// Writes a file for an option or a variable to name.
+pub fn file(name: &str, content: &str) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}

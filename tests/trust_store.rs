@@ -1,0 +1,89 @@
+//! Where trust comes from. The system's store is read once a process, so each call is one of its own.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+mod loopback;
+mod native;
+mod tls_server;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use native::{call_once, program};
+use serde_json::{json, Value};
+use tls_server::{file, serve, Authority};
+
+const TLS: i64 = -6;
+
+/// The port of a server that this authority vouches for.
+fn server(authority: &Authority) -> u16 {
+    serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok()).0
+}
+
+fn call(port: u16, program: &mut Command, ca_file: Option<&Path>) -> (i64, Value) {
+    call_once(program, &json!({"base_url": format!("https://127.0.0.1:{port}"), "ca_file": ca_file}))
+}
+
+/// A call that is to fail in TLS, with these words.
+fn refused(port: u16, program: &mut Command, words: &[&str]) {
+    let (code, error) = call(port, program, None);
+    assert_eq!((code, &error["delivery"], &error["attempts"]), (TLS, &json!("not_sent"), &json!(1)), "{error}");
+    let message = error["message"].as_str().unwrap();
+    for word in words {
+        assert!(message.contains(word), "{word}: {message}");
+    }
+}
+
+#[test]
+fn ssl_cert_file_and_ssl_cert_dir_name_the_store() {
+    let authority = Authority::new();
+    let port = server(&authority);
+    let pem = file("trust.pem", &authority.pem());
+    let (code, reply) = call(port, program("call_once").env("SSL_CERT_FILE", &pem), None);
+    assert_eq!((code, &reply["status"]), (0, &json!("200")), "{reply}");
+
+    let folder = pem.with_file_name("trust");
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(&pem, folder.join("any-name")).unwrap();
+    assert_eq!(call(port, program("call_once").env("SSL_CERT_DIR", &folder), None).0, 0);
+}
+
+#[test]
+fn a_ca_file_is_trusted_beside_the_store() {
+    let (machine, own) = (Authority::new(), Authority::new());
+    let (store, ca_file) = (file("store.pem", &machine.pem()), file("own.pem", &own.pem()));
+    for port in [server(&machine), server(&own)] {
+        assert_eq!(call(port, program("call_once").env("SSL_CERT_FILE", &store), Some(&ca_file)).0, 0);
+    }
+    refused(server(&own), program("call_once").env("SSL_CERT_FILE", &store), &["no authority that is trusted"]);
+}
+
+#[test]
+fn a_store_that_is_named_and_not_there_is_said_so() {
+    let port = server(&Authority::new());
+    refused(port, program("call_once").env("SSL_CERT_FILE", "/no/such/file"), &["SSL_CERT_FILE", "no certificate"]);
+    let empty = file("empty.pem", "");
+    refused(port, program("call_once").env("SSL_CERT_FILE", empty), &["SSL_CERT_FILE", "no certificate"]);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty");
+    fs::create_dir_all(&folder).unwrap();
+    refused(port, program("call_once").env("SSL_CERT_DIR", folder), &["SSL_CERT_DIR", "no certificate"]);
+}
+
+/// On a machine without a store, as small containers are, there is still something to trust: the call fails for the
+/// certificate that it met, not for want of roots.
+#[test]
+fn bundled_roots_serve_a_machine_without_a_store() {
+    let port = server(&Authority::new());
+    let with_store = program("call_once");
+    // In name spaces of its own the program sees nothing of the machine's certificates.
+    let hide = r#"for folder in /etc/ssl /etc/pki; do
+                      if [ -d $folder ]; then mount -t tmpfs none $folder || exit 3; fi
+                  done
+                  exec "$0" "$@""#;
+    let mut without_store = Command::new("unshare");
+    without_store.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    without_store.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(with_store.get_program());
+    refused(port, &mut without_store, &["no authority that is trusted", "ca_file"]);
+}
