@@ -21,15 +21,22 @@ fn run(command: &mut Command) {
     );
 }
 
-fn cargo_build(args: &[&str]) {
+/// `cargo {args}` for this package, with a target directory.
+pub fn cargo(target_dir: &Path, args: &[&str]) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "--target-dir"]);
+    cargo.args(args).args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
     // What Cargo tells a test about its own package would look to build scripts like a change, and rebuild half the tree.
     let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
         cargo.env_remove(name);
     }
-    run(cargo.arg(target_dir()).args(args));
+    cargo.arg("--target-dir").arg(target_dir);
+    cargo
+}
+
+/// Builds into `target_dir`.
+fn cargo_build(target_dir: &Path, args: &[&str]) {
+    run(cargo(target_dir, &["build"]).args(args));
 }
 
 /// The sandbox's executable, built as the tests are.
@@ -37,7 +44,7 @@ pub fn sandbox() -> &'static Path {
     static SANDBOX: OnceLock<PathBuf> = OnceLock::new();
     SANDBOX.get_or_init(|| {
         let (profile, directory) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
-        cargo_build(&["--example", "sandbox", "--profile", profile]);
+        cargo_build(target_dir(), &["--example", "sandbox", "--profile", profile]);
         target_dir().join(directory).join("examples/sandbox").with_extension(env::consts::EXE_EXTENSION)
     })
 }
@@ -46,16 +53,31 @@ pub fn sandbox() -> &'static Path {
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        cargo_build(&["--lib", "--release"]);
-        let name = format!("{}commbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-        let library = target_dir().join("release").join(&name);
-        if cfg!(target_os = "linux") {
-            // A program looks for the library by its soname.
-            let soname = format!("{}.{}", library.display(), commbox::ffi::commbox_abi_version());
-            run(Command::new("ln").args(["-sf", &name, &soname]));
-        }
-        library
+        cargo_build(target_dir(), &["--lib", "--release"]);
+        in_directory(&target_dir().join("release"))
     })
+}
+
+/// The shared library with what is for tests alone: places to fail at, and a count of live handles.
+pub fn library_with_failpoints() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let own = target_dir().join("failpoints");
+        cargo_build(&own, &["--lib", "--features", "failpoints"]);
+        in_directory(&own.join("debug"))
+    })
+}
+
+/// The shared library that was built into `directory`.
+fn in_directory(directory: &Path) -> PathBuf {
+    let name = format!("{}commbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
+    let library = directory.join(&name);
+    if cfg!(target_os = "linux") {
+        // A program looks for the library by its soname.
+        let soname = format!("{}.{}", library.display(), commbox::ffi::commbox_abi_version());
+        run(Command::new("ln").args(["-sfn", &name, &soname]));
+    }
+    library
 }
 
 /// A language that calls the library through its header.
@@ -72,12 +94,17 @@ pub fn compile(language: Language, source: &str, name: &str) -> Command {
 
 /// The same for any file.
 pub fn compile_file(language: Language, source: &Path, name: &str) -> Command {
+    compile_against(library(), language, source, name)
+}
+
+/// The same against any build of the library.
+pub fn compile_against(library: &Path, language: Language, source: &Path, name: &str) -> Command {
     let (variable, default, standard) = match language {
         Language::C => ("CC", "cc", "-std=c11"),
         Language::Cpp => ("CXX", "c++", "-std=c++17"),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library_dir = library().parent().expect("a library lies in a directory").display().to_string();
+    let library_dir = library.parent().expect("a library lies in a directory").display().to_string();
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     run(Command::new(env::var_os(variable).unwrap_or(default.into()))
         .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread", "-I"])

@@ -1,0 +1,88 @@
+/* Calls every function while the library is made to panic at the place that COMMBOX_FAIL_AT names, then works on as if
+ * nothing had been. Its argument is the options of a client whose updates
+ * succeed. tests/panics.rs runs it. */
+
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commbox.h"
+
+static int internal = 0;
+
+/* Counts an outcome that the panic caused; any other but success is no outcome that the panic may have. */
+static void note(const char *function, int failed)
+{
+    if (!failed) {
+        return;
+    }
+    int32_t code = commbox_last_error_code();
+    const char *json = commbox_last_error_json();
+    if (code == COMMBOX_INTERNAL && strstr(commbox_last_error(), "bug in commbox") && strstr(json, "\"code\":-10,")) {
+        internal++;
+    } else if (code != COMMBOX_INVALID_HANDLE) {
+        /* A handle that could not be made is none; what comes of using it is said by the function that makes it. */
+        printf("%s: %d %s %s\n", function, (int)code, commbox_last_error(), json);
+        exit(EXIT_FAILURE);
+    }
+}
+
+static void call_everything(const char *options)
+{
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    note("commbox_client_new", client == NULL);
+    for (int i = 0; i < 3; i++) {
+        char *reply = NULL;
+        int32_t code = commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", &reply);
+        note("commbox_update_user_json", code != COMMBOX_OK);
+        commbox_string_free(reply);
+    }
+    note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
+    note("commbox_client_set_interrupt", commbox_client_set_interrupt(client, NULL, NULL) != COMMBOX_OK);
+    note("commbox_client_cancel", commbox_client_cancel(client) != COMMBOX_OK);
+    commbox_user *user = commbox_user_new();
+    note("commbox_user_new", user == NULL);
+    note("commbox_user_set", commbox_user_set(user, "FirstName", "John") != COMMBOX_OK);
+    note("commbox_user_set_custom", commbox_user_set_custom(user, "VIP", "8") != COMMBOX_OK);
+    char *json = commbox_user_to_json(user);
+    note("commbox_user_to_json", json == NULL);
+    commbox_string_free(json);
+    /* A failure of the caller's own, and the keeping of it. */
+    int32_t code = commbox_update_user_json(client, 0, "{}", NULL);
+    note("commbox_update_user_json", code != COMMBOX_INVALID_ARGUMENT);
+    commbox_version();
+    commbox_abi_version();
+
+    /* The handles that were made before the panics are good after them, and so is everything else. */
+    char *place = strdup(getenv("COMMBOX_FAIL_AT"));
+    unsetenv("COMMBOX_FAIL_AT");
+    if (client != NULL && commbox_update_user_json(client, 1, "{}", NULL) != COMMBOX_OK) {
+        printf("the client is not usable: %s\n", commbox_last_error());
+        exit(EXIT_FAILURE);
+    }
+    if (user != NULL && commbox_user_set(user, "LastName", "Doe") != COMMBOX_OK) {
+        printf("the user is not usable: %s\n", commbox_last_error());
+        exit(EXIT_FAILURE);
+    }
+    setenv("COMMBOX_FAIL_AT", place, 1);
+    free(place);
+    commbox_client_free(client);
+    note("commbox_client_free", commbox_last_error_code() != COMMBOX_OK);
+    commbox_user_free(user);
+    note("commbox_user_free", commbox_last_error_code() != COMMBOX_OK);
+    unsetenv("COMMBOX_FAIL_AT");
+    /* Where freeing panicked, this frees it. */
+    commbox_client_free(client);
+    commbox_user_free(user);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) {
+        return EXIT_FAILURE;
+    }
+    call_everything(argv[1]);
+    printf("%d\n", internal);
+    return EXIT_SUCCESS;
+}

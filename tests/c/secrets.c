@@ -1,0 +1,130 @@
+/* Looks for API keys in the whole memory of this process: while a client lives, and after it is freed. Its arguments are
+ * options of clients, with none of which the keys are valid. It reads two keys from standard input, each 40 bytes, and
+ * keeps them only so that they cannot be taken for a find. Linux only. tests/secrets.rs runs it. */
+
+#define _DEFAULT_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "commbox.h"
+
+enum { KEY = 40, KEYS = 2, CHUNK = 1 << 20 };
+
+static unsigned char hidden[KEYS][KEY];
+static char *chunk;
+
+static void hide(int which, const char *key)
+{
+    for (int i = 0; i < KEY; i++) {
+        hidden[which][i] = (unsigned char)(key[i] ^ 0x55);
+    }
+}
+
+/* A buffer that is wiped by its user: the one place where a key of ours is in the clear. */
+static void show(int which, char *key)
+{
+    for (int i = 0; i < KEY; i++) {
+        key[i] = (char)(hidden[which][i] ^ 0x55);
+    }
+    key[KEY] = '\0';
+}
+
+static void wipe(char *key)
+{
+    volatile char *bytes = key;
+    for (int i = 0; i <= KEY; i++) {
+        bytes[i] = 0;
+    }
+}
+
+/* Whether half of a key stands here: more than chance, and still found where one end was overwritten. */
+static int is_key(const char *text)
+{
+    for (int which = 0; which < KEYS; which++) {
+        int i = 0;
+        while (i < KEY / 2 && (unsigned char)(text[i] ^ 0x55) == hidden[which][i]) {
+            i++;
+        }
+        if (i == KEY / 2) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int count_keys(void)
+{
+    int found = 0;
+    int memory = open("/proc/self/mem", O_RDONLY);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    if (memory < 0 || maps == NULL) {
+        perror("/proc/self");
+        exit(EXIT_FAILURE);
+    }
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long start, end;
+        char mode;
+        if (sscanf(line, "%lx-%lx %c", &start, &end, &mode) != 3 || mode != 'r' || strstr(line, "[vvar") || strstr(line, "[vsyscall]")) {
+            continue;
+        }
+        unsigned long mine = (unsigned long)chunk;
+        for (unsigned long at = start; at < end; at += CHUNK - KEY) {
+            /* What is read for the search is no find. */
+            if (at >= mine && at < mine + CHUNK) {
+                continue;
+            }
+            size_t length = end - at < CHUNK ? end - at : CHUNK;
+            if (at < mine && at + length > mine) {
+                length = mine - at;
+            }
+            ssize_t got = pread(memory, chunk, length, (off_t)at);
+            for (ssize_t i = 0; i + KEY / 2 <= got; i++) {
+                found += is_key(chunk + i);
+            }
+        }
+    }
+    memset(chunk, 0, CHUNK);
+    fclose(maps);
+    close(memory);
+    return found;
+}
+
+int main(int argc, char **argv)
+{
+    char key[KEY + 1];
+    chunk = mmap(NULL, CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int which = 0; which < KEYS; which++) {
+        if (read(STDIN_FILENO, key, KEY) != KEY) {
+            return EXIT_FAILURE;
+        }
+        hide(which, key);
+    }
+    wipe(key);
+    printf("before %d\n", count_keys());
+
+    enum { MOST = 8 };
+    commbox_client *clients[MOST];
+    for (int i = 1; i < argc && i <= MOST; i++) {
+        show(0, key);
+        clients[i - 1] = commbox_client_new(key, argv[i]);
+        wipe(key);
+        for (int call = 0; call < 3; call++) {
+            commbox_update_user_json(clients[i - 1], 1, "{\"FirstName\": \"John\"}", NULL);
+        }
+        show(1, key);
+        commbox_client_set_api_key(clients[i - 1], key);
+        wipe(key);
+        commbox_update_user_json(clients[i - 1], 1, "{\"FirstName\": \"John\"}", NULL);
+    }
+    printf("alive %d\n", count_keys());
+    for (int i = 1; i < argc && i <= MOST; i++) {
+        commbox_client_free(clients[i - 1]);
+    }
+    printf("freed %d\n", count_keys());
+    return EXIT_SUCCESS;
+}

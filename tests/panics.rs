@@ -1,0 +1,136 @@
+//! Bugs of the library itself: whatever panics in it, the caller gets `COMMBOX_INTERNAL`, the handles stay good, nothing
+//! is printed and nothing leaks.
+//!
+//! The places to panic at are every exported function, taken from the header, and the stages that the sources name.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Mutex;
+use std::thread;
+
+use common::build::{self, Language};
+use common::sandbox::Sandbox;
+use common::valgrind::Valgrind;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Functions that only tell or free: a panic there leaves no error, but the value that stands for none.
+const ACCESSORS: [&str; 6] = [
+    "commbox_version",
+    "commbox_abi_version",
+    "commbox_last_error",
+    "commbox_last_error_code",
+    "commbox_last_error_json",
+    "commbox_string_free",
+];
+
+fn functions() -> Vec<String> {
+    let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
+    let lines = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']));
+    let names = lines.filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next().map(str::to_owned));
+    names.filter(|name| name.starts_with("commbox_")).collect()
+}
+
+fn stages(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("the sources are there") {
+        let path = entry.expect("the sources can be listed").path();
+        if path.is_dir() {
+            stages(&path, found);
+        } else {
+            let text = fs::read_to_string(&path).expect("sources are text");
+            let names = text.split("failpoint::reach(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            found.extend(names.map(str::to_owned));
+        }
+    }
+}
+
+fn places() -> Vec<String> {
+    let mut places = functions();
+    stages(&Path::new(ROOT).join("src"), &mut places);
+    places
+}
+
+/// Runs `play` for every place on both processors, and tells all that it has to say.
+fn for_all(play: impl Fn(&str) -> Option<String> + Sync) {
+    let places = places();
+    assert!(places.len() > 30, "{places:?}");
+    let (next, report) = (Mutex::new(places.iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| loop {
+                let Some(place) = next.lock().unwrap().next() else { return };
+                if let Some(why) = play(place) {
+                    report.lock().unwrap().push(format!("{place}: {why}"));
+                }
+            });
+        }
+    });
+    let report = report.into_inner().unwrap();
+    assert!(report.is_empty(), "{}", report.join("\n"));
+}
+
+/// What is wrong with a run in which the library was made to panic at `place`.
+fn judge(place: &str, output: &Output) -> Option<String> {
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if !output.status.success() || !stderr.is_empty() {
+        return Some(format!("{}: {stdout}{stderr}", output.status));
+    }
+    let panics: u32 = stdout.trim().parse().expect("the program prints how many panics were told");
+    let expected = !ACCESSORS.contains(&place);
+    (expected != (panics > 0)).then(|| format!("{panics} calls told of a panic"))
+}
+
+struct Servers {
+    plain: Sandbox,
+    tls: Sandbox,
+    certificate: String,
+}
+
+impl Servers {
+    fn start(name: &str) -> Self {
+        let certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).display().to_string();
+        Self { plain: Sandbox::start(), tls: Sandbox::start_with(&["--tls", &certificate]), certificate }
+    }
+
+    /// Options for calls that pass by every place: the handshake is on the way of https alone.
+    fn options(&self, place: &str) -> String {
+        let url = if place == "handshake" { &self.tls.url } else { &self.plain.url };
+        serde_json::json!({"base_url": url, "ca_file": self.certificate, "proxy": "", "max_retries": 0}).to_string()
+    }
+}
+
+#[test]
+fn become_an_error_and_nothing_worse() {
+    let servers = Servers::start("panics.pem");
+    let library = build::library_with_failpoints();
+    let program = build::compile(Language::C, "c/panics.c", "panics");
+    for_all(|place| {
+        let mut program = std::process::Command::new(program.get_program());
+        program.arg(servers.options(place)).env("COMMBOX_FAIL_AT", place);
+        let output = program.env("LD_LIBRARY_PATH", library.parent()?).output().expect("the program starts");
+        judge(place, &output)
+    });
+}
+
+#[test]
+fn leak_nothing() {
+    let servers = Servers::start("panics-valgrind.pem");
+    let library = build::library_with_failpoints();
+    let program = build::compile(Language::C, "c/panics.c", "panics-valgrind");
+    if Valgrind::around(&program).is_none() {
+        return;
+    }
+    for_all(|place| {
+        let mut checked = Valgrind::around_named(&program, place)?;
+        if place == "handshake" {
+            checked = checked.ignoring_undefined_values();
+        }
+        let mut command = checked.command();
+        command.arg(servers.options(place)).env("COMMBOX_FAIL_AT", place);
+        let output = command.env("LD_LIBRARY_PATH", library.parent()?).output().expect("valgrind starts");
+        judge(place, &output).or_else(|| checked.findings())
+    });
+}
