@@ -1,6 +1,7 @@
 # make          builds the shared and the static library
 # make demo     updates a customer of the offline sandbox from C, C++, Python and C#
 # make test     runs every test of every language
+# make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
 # make lint     holds the sources to their formatters and linters
 # make clean    removes what was built
 
@@ -15,6 +16,10 @@ LIBRARY := $(TARGET)/release/libcommbox.so
 SANDBOX := $(TARGET)/debug/examples/sandbox
 VENV    := $(TARGET)/venv
 DEMO    := $(TARGET)/demo
+TOOLS   := $(TARGET)/tools
+
+FUZZ_SECONDS       ?= 600
+CARGO_FUZZ_VERSION := 0.13.2
 
 CFLAGS   ?= -O2
 CXXFLAGS ?= -O2
@@ -24,7 +29,7 @@ LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
 export CARGO_TARGET_DIR := $(TARGET)
 export COMMBOX_LIBRARY := $(LIBRARY)
 
-.PHONY: build demo test lint clean sandbox
+.PHONY: build demo test fuzz lint clean sandbox
 
 build:
 	$(CARGO) build --release --locked
@@ -53,6 +58,15 @@ demo: build sandbox
 
 test: build sandbox $(VENV)/ready
 	$(VENV)/bin/python tests/run.py
+
+# A tool of its own version, in a place of its own; the target directory is emptied of what it was built from.
+$(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
+	$(CARGO) install --root $(TOOLS) --target-dir $(TOOLS)/build --locked cargo-fuzz@$(CARGO_FUZZ_VERSION)
+	rm -rf $(TOOLS)/build
+	touch $@
+
+fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
+	PATH=$(TOOLS)/bin:$$PATH $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check

@@ -15,12 +15,19 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
+// By this name the checks of the fuzz targets know it, which the tests run too.
+#[cfg(test)]
+extern crate self as commbox;
+
 mod client;
 mod delivery;
 mod error;
 mod failpoint;
 pub mod ffi;
 mod fork;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod options;
 mod reply;

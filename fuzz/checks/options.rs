@@ -1,0 +1,80 @@
+//! Options that are taken make a client, and those that are not are named without what was given for them.
+
+use std::time::Duration;
+
+use commbox::{Client, ErrorKind, Options};
+use serde_json::{Map, Value};
+
+use super::{check_error, marked, CANARY};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn check(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if text.contains(CANARY) {
+        // It may stand in the name of an option, which messages do hold.
+        return;
+    }
+    match Options::from_json(text) {
+        Ok(options) => check_taken(text, options),
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::InvalidOptions);
+            check_error(&error);
+        }
+    }
+    let refusal = Options::from_json(&marked(text)).err();
+    refusal.iter().for_each(check_error);
+}
+
+fn check_taken(text: &str, mut options: Options) {
+    for (time, least) in [
+        (options.connect_timeout, 1),
+        (options.attempt_timeout, 1),
+        (options.total_timeout, 1),
+        (options.retry_base, 1),
+        (options.retry_cap, 1),
+        (options.idle_timeout, 0),
+        (options.dns_ttl, 0),
+    ] {
+        assert!((Duration::from_millis(least)..=DAY).contains(&time), "{time:?}");
+    }
+    assert!(options.retry_base <= options.retry_cap && options.max_retries <= 100);
+    assert!(options.max_requests_per_second >= 0.0 && options.max_requests_per_second <= 1e6);
+    check_values(text, &options);
+
+    // Neither the environment nor any file has a say.
+    options.proxy.get_or_insert_default();
+    options.ca_file = None;
+    Client::new("key", &options).expect("options that are taken make a client");
+}
+
+/// Held against another reader of JSON: what was given is what is set.
+fn check_values(text: &str, options: &Options) {
+    let Ok(given) = serde_json::from_str::<Map<String, Value>>(text) else { return };
+    for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
+        let millis = |time: Duration| Value::from(u64::try_from(time.as_millis()).unwrap());
+        let set = match name.as_str() {
+            "base_url" => Value::from(options.base_url.clone()),
+            "connect_timeout_ms" => millis(options.connect_timeout),
+            "attempt_timeout_ms" => millis(options.attempt_timeout),
+            "total_timeout_ms" => millis(options.total_timeout),
+            "retry_base_ms" => millis(options.retry_base),
+            "retry_cap_ms" => millis(options.retry_cap),
+            "idle_timeout_ms" => millis(options.idle_timeout),
+            "dns_ttl_ms" => millis(options.dns_ttl),
+            "max_retries" => options.max_retries.into(),
+            "max_idle_connections" => options.max_idle_connections.into(),
+            "allow_http" => options.allow_http.into(),
+            "validate" => options.validate.into(),
+            "proxy" => options.proxy.clone().into(),
+            "user_agent" => options.user_agent.clone().into(),
+            "ca_file" => options.ca_file.as_ref().and_then(|path| path.to_str()).into(),
+            "max_requests_per_second" => {
+                assert_eq!(Some(options.max_requests_per_second), value.as_f64());
+                continue;
+            }
+            unknown => panic!("the option {unknown:?} is taken"),
+        };
+        assert_eq!(set, *value, "{name}");
+    }
+}

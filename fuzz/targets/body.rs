@@ -1,0 +1,8 @@
+//! The check of the user, and the body made of it.
+
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::body::check(data));

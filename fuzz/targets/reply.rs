@@ -1,0 +1,8 @@
+//! What the server's reply is taken for.
+
+#![no_main]
+
+#[path = "../checks/mod.rs"]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::reply::check(data));

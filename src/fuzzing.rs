@@ -1,0 +1,67 @@
+//! Ways in for the fuzz targets (`fuzz/`), to what is not public. In no build but theirs and the tests'.
+
+use std::borrow::Cow;
+
+use crate::error::Result;
+use crate::reply;
+use crate::transport::Reply;
+use crate::user;
+
+/// The body to send for `user_json`.
+pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
+    user::body(user_json, validate)
+}
+
+/// What an answer is taken for.
+pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<String> {
+    reply::interpret(Reply { status, retry_after: None, body, complete })
+}
+
+#[cfg(test)]
+#[path = "../fuzz/checks/mod.rs"]
+mod checks;
+
+/// What the fuzzer found worth keeping, and what once made it stop, without the fuzzer.
+#[cfg(test)]
+mod replay {
+    use super::checks;
+    use std::fs;
+    use std::path::Path;
+
+    fn replay(target: &str, check: fn(&[u8])) {
+        let directory = |kind: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(target);
+        let mut inputs: Vec<_> = ["corpus", "regressions"]
+            .iter()
+            .filter_map(|kind| directory(kind).read_dir().ok())
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        inputs.sort();
+        assert!(inputs.len() > 10, "{target} has an empty corpus");
+        for input in inputs {
+            // Where it panics, this tells with what.
+            eprintln!("{}", input.display());
+            check(&fs::read(&input).unwrap());
+        }
+    }
+
+    #[test]
+    fn body() {
+        replay("body", checks::body::check);
+    }
+
+    #[test]
+    fn reply() {
+        replay("reply", checks::reply::check);
+    }
+
+    #[test]
+    fn options() {
+        replay("options", checks::options::check);
+    }
+
+    #[test]
+    fn call() {
+        replay("call", checks::call::check);
+    }
+}

@@ -1,0 +1,93 @@
+#ifndef COMMBOX_H
+#define COMMBOX_H
+
+#include <stdint.h>
+
+#define COMMBOX_ABI_VERSION 1
+
+#define COMMBOX_OK 0
+
+#define COMMBOX_INVALID_ARGUMENT -1
+
+#define COMMBOX_INVALID_HANDLE -2
+
+#define COMMBOX_INVALID_OPTIONS -3
+
+#define COMMBOX_INVALID_USER -4
+
+#define COMMBOX_CONNECTION -5
+
+#define COMMBOX_TLS -6
+
+#define COMMBOX_TIMEOUT -7
+
+#define COMMBOX_CANCELLED -8
+
+#define COMMBOX_BAD_RESPONSE -9
+
+#define COMMBOX_INTERNAL -10
+
+#define COMMBOX_BAD_REQUEST 400
+
+#define COMMBOX_UNAUTHORIZED 401
+
+#define COMMBOX_NOT_FOUND 404
+
+#define COMMBOX_RATE_LIMITED 429
+
+#define COMMBOX_SERVER_ERROR 500
+
+#define COMMBOX_NOT_IMPLEMENTED 501
+
+typedef struct commbox_client commbox_client;
+
+typedef struct commbox_user commbox_user;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+const char *commbox_version(void);
+
+uint32_t commbox_abi_version(void);
+
+commbox_client *commbox_client_new(const char *api_key, const char *options_json);
+
+void commbox_client_free(commbox_client *client);
+
+int32_t commbox_client_set_api_key(commbox_client *client, const char *api_key);
+
+int32_t commbox_client_cancel(commbox_client *client);
+
+int32_t commbox_client_set_interrupt(commbox_client *client,
+                                     int32_t (*poll)(void *context),
+                                     void *context);
+
+int32_t commbox_update_user_json(commbox_client *client,
+                                 int64_t user_id,
+                                 const char *user_json,
+                                 char **response_json);
+
+int32_t commbox_last_error_code(void);
+
+const char *commbox_last_error(void);
+
+const char *commbox_last_error_json(void);
+
+void commbox_string_free(char *text);
+
+commbox_user *commbox_user_new(void);
+
+int32_t commbox_user_set(commbox_user *user, const char *name, const char *value);
+
+int32_t commbox_user_set_custom(commbox_user *user, const char *name, const char *value);
+
+char *commbox_user_to_json(commbox_user *user);
+
+void commbox_user_free(commbox_user *user);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* COMMBOX_H */

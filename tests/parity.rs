@@ -1,0 +1,225 @@
+//! The bindings declare what the header declares: the same functions, with types of the same width, and no other codes.
+
+mod common;
+
+#[path = "abi/declarations.rs"]
+mod declarations;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Functions by name, each with what it returns and then what it takes, as the machine sees them: `i32`, `pointer`,
+/// `void`, and `fn(pointer)->i32` for a function that is called back.
+type Functions = BTreeMap<String, Vec<String>>;
+
+fn callback(returns: &str, takes: &[String]) -> String {
+    format!("fn({})->{returns}", takes.join(","))
+}
+
+/// Everything in which a binding's declarations are not the header's.
+fn differences(header: &Functions, binding: &Functions) -> Vec<String> {
+    let missing = header.keys().filter(|name| !binding.contains_key(*name)).map(|name| format!("{name} is missing"));
+    let different = binding.iter().filter_map(|(name, types)| match header.get(name) {
+        None => Some(format!("{name} is not in the header")),
+        Some(expected) if expected == types => None,
+        Some(expected) => Some(format!("{name} is {types:?}, in the header {expected:?}")),
+    });
+    missing.chain(different).collect()
+}
+
+#[test]
+fn python_declares_what_the_header_does() {
+    let python = Python::read();
+    assert_eq!(differences(&header(), &python.functions), [""; 0]);
+    assert_eq!(python.abi_version, constant("COMMBOX_ABI_VERSION"));
+}
+
+#[test]
+fn csharp_declares_what_the_header_does() {
+    assert_eq!(differences(&header(), &csharp(&csharp_source("Native.cs"))), [""; 0]);
+    let loader = csharp_source("LibraryLoader.cs");
+    let version = after(&loader, "const uint AbiVersion = ").expect("the loader knows the ABI version");
+    assert_eq!(version.split(';').next(), Some(constant("COMMBOX_ABI_VERSION").to_string().as_str()));
+}
+
+#[test]
+fn bindings_know_no_other_codes() {
+    let documented: Vec<_> = declarations::constants(declarations::now())
+        .into_iter()
+        .filter(|(name, _)| *name != "COMMBOX_ABI_VERSION")
+        .map(|(_, value)| value.parse::<i64>().expect("codes are numbers"))
+        .collect();
+    let csharp = csharp_codes(&csharp_source("CommBoxException.cs"));
+    for (binding, codes) in [("Python", Python::read().codes), ("C#", csharp)] {
+        // A binding that lost its table, or whose table is not found any more, would pass without a word.
+        assert!(codes.len() >= 5, "{binding} tells apart {codes:?}");
+        let unknown: Vec<_> = codes.iter().filter(|code| !documented.contains(code)).collect();
+        assert!(unknown.is_empty(), "{binding} knows codes that the header does not: {unknown:?}");
+    }
+}
+
+#[test]
+fn what_differs_is_told() {
+    let header = header();
+    assert!(header.len() >= 15, "{header:?}");
+    let with = |name: &str, types: &[&str]| {
+        let mut binding = header.clone();
+        binding.insert(name.into(), types.iter().map(ToString::to_string).collect());
+        differences(&header, &binding)
+    };
+    let pointer = "pointer";
+    assert_eq!(with("commbox_update_user_json", &["i32", pointer, "i64", pointer, pointer]), [""; 0]);
+    for (name, types) in [
+        ("commbox_update_user_json", &["i32", pointer, "i32", pointer, pointer][..]),
+        ("commbox_update_user_json", &["i64", pointer, "i64", pointer, pointer]),
+        ("commbox_update_user_json", &["i32", pointer, "i64", pointer]),
+        ("commbox_abi_version", &["i32"]),
+        ("commbox_user_free", &["i32", pointer]),
+        ("commbox_client_set_interrupt", &["i32", pointer, "fn(pointer)->i64", pointer]),
+        ("commbox_more", &["void"]),
+    ] {
+        let told = with(name, types);
+        assert!(told.len() == 1 && told[0].starts_with(name), "{name} {types:?}: {told:?}");
+    }
+    let mut fewer = header.clone();
+    fewer.remove("commbox_version");
+    assert_eq!(differences(&header, &fewer), ["commbox_version is missing"]);
+}
+
+#[test]
+fn a_changed_csharp_source_is_seen() {
+    let (native, header) = (csharp_source("Native.cs"), header());
+    for (from, to) in [
+        ("long userId", "int userId"),
+        ("extern uint AbiVersion", "extern ulong AbiVersion"),
+        ("<void*, int>", "<void*, long>"),
+        ("void* context);", "void* context, int more);"),
+        ("EntryPoint = \"commbox_user_free\"", "EntryPoint = \"commbox_free_user\""),
+    ] {
+        assert_eq!(native.matches(from).count(), 1, "{from}");
+        assert_ne!(differences(&header, &csharp(&native.replace(from, to))), [""; 0], "{from} as {to}");
+    }
+    let exceptions = csharp_source("CommBoxException.cs");
+    assert!(csharp_codes(&exceptions.replace("-7 =>", "-17 =>")).contains(&-17));
+}
+
+fn header() -> Functions {
+    let prototypes = declarations::prototypes(declarations::now()).into_iter();
+    prototypes.map(|function| (function.name.to_owned(), c_signature(function.returns, &function.takes))).collect()
+}
+
+fn c_signature(returns: &str, takes: &[&str]) -> Vec<String> {
+    [returns].iter().chain(takes).map(|declared| c_type(declared)).collect()
+}
+
+/// What a type of C is; a parameter's name may follow it.
+fn c_type(declared: &str) -> String {
+    if let Some((returns, rest)) = declared.split_once("(*") {
+        let (_, takes) = rest.split_once(")(").expect("a pointer to a function");
+        let takes: Vec<_> = takes.trim_end_matches(')').split(',').map(c_type).collect();
+        return callback(&c_type(returns), &takes);
+    }
+    if declared.contains('*') {
+        return "pointer".into();
+    }
+    let known = match declared.split(' ').next() {
+        Some("int32_t") => "i32",
+        Some("uint32_t") => "u32",
+        Some("int64_t") => "i64",
+        Some("uint64_t") => "u64",
+        Some("void") => "void",
+        _ => panic!("the width of {declared:?} is not known here"),
+    };
+    known.into()
+}
+
+fn constant(name: &str) -> i64 {
+    declarations::constants(declarations::now())[name].parse().expect("constants are numbers")
+}
+
+/// What the Python package declares, as its own modules tell it.
+struct Python {
+    functions: Functions,
+    abi_version: i64,
+    codes: Vec<i64>,
+}
+
+impl Python {
+    fn read() -> Self {
+        let package = Path::new(ROOT).join("bindings/python/src");
+        let output = Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()))
+            .arg(Path::new(ROOT).join("tests/abi/declared.py"))
+            .env("PYTHONPATH", package)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("COMMBOX_LIBRARY", common::build::library())
+            .output()
+            .expect("Python runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let (functions, abi_version, codes) = serde_json::from_slice(&output.stdout).expect("the script tells JSON");
+        Self { functions, abi_version, codes }
+    }
+}
+
+fn csharp_source(name: &str) -> String {
+    let path: PathBuf = Path::new(ROOT).join("bindings/csharp/CommBox").join(name);
+    fs::read_to_string(path).expect("the source is there")
+}
+
+fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    Some(text.split_once(start)?.1)
+}
+
+/// The functions that a C# source imports.
+fn csharp(source: &str) -> Functions {
+    let imports = source.split("[DllImport(").skip(1).map(|import| {
+        let name = after(import, "EntryPoint = \"").and_then(|rest| rest.split('"').next()).expect("an entry point");
+        let declared = after(import, "static extern ").and_then(|rest| rest.split(");").next()).expect("a function");
+        let (head, takes) = declared.split_once('(').expect("parameters");
+        let types = [head].into_iter().chain(csharp_list(takes)).map(csharp_type).collect();
+        (name.to_owned(), types)
+    });
+    imports.collect()
+}
+
+/// A list of C#, parted at the commas that stand in no other list.
+fn csharp_list(list: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let parted = list.split(move |character| {
+        depth += i32::from(character == '<') - i32::from(character == '>');
+        character == ',' && depth == 0
+    });
+    parted.map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// What a type of C# is; a name may follow it.
+fn csharp_type(declared: &str) -> String {
+    if let Some(types) = after(declared, "delegate* unmanaged[Cdecl]<") {
+        let mut types: Vec<_> =
+            csharp_list(types.split('>').next().unwrap_or("")).into_iter().map(csharp_type).collect();
+        let returns = types.pop().expect("what the function returns");
+        return callback(&returns, &types);
+    }
+    let known = match declared.split(' ').next() {
+        Some("nint" | "nuint") => "pointer",
+        Some(pointer) if pointer.ends_with('*') => "pointer",
+        Some("int") => "i32",
+        Some("uint") => "u32",
+        Some("long") => "i64",
+        Some("ulong") => "u64",
+        Some("void") => "void",
+        _ => panic!("the width of {declared:?} is not known here"),
+    };
+    known.into()
+}
+
+/// The codes that C# makes exceptions of: those of the arms of `FromJson`, but for ranges.
+fn csharp_codes(source: &str) -> Vec<i64> {
+    let body = after(source, " FromJson(string json,").and_then(|rest| rest.split("};").next()).expect("FromJson");
+    let arms = body.lines().filter_map(|line| line.split_once(" => "));
+    let patterns = arms.flat_map(|(pattern, _)| pattern.split(" or "));
+    patterns.filter_map(|pattern| pattern.trim().parse().ok()).collect()
+}
