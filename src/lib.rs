@@ -15,6 +15,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
+mod batch;
 mod client;
 mod delivery;
 mod error;
@@ -28,6 +29,7 @@ mod secret;
 mod transport;
 mod user;
 
+pub use batch::{Batch, BatchOptions, BatchStats, Finished};
 pub use client::Client;
 pub use error::{Delivery, Error, ErrorKind, Result};
 pub use options::Options;
