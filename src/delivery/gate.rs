@@ -2,9 +2,10 @@
 //!
 //! The server throttles without saying how much. Its first 429 tells: what it had taken in the second before is about
 //! what it takes. From then on calls leave evenly spaced, at a rate that starts a little below where the last 429 came,
-//! flattens out just under it, and only then creeps beyond (the cubic curve of TCP CUBIC, in place of a straight line:
-//! most of the time is spent close below the limit, and 429s are rare). The rule stays additive increase,
-//! multiplicative decrease: each 429 that comes soon after another one cuts deeper.
+//! flattens out just under it, and only then grows beyond, slowly first (the cubic curve of TCP CUBIC, in place of a
+//! straight line: most of the time is spent close below the limit, and 429s are rare; and a limit that is many times
+//! higher is found in seconds). The rule stays increase by addition, decrease by multiplication: each 429 that comes
+//! soon after another one cuts deeper.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -33,9 +34,11 @@ const CUTS: [f64; 5] = [0.96, 0.92, 0.85, 0.7, 0.5];
 const QUICK: Duration = Duration::from_secs(10);
 
 /// How long the rate takes back to where the last 429 came. The first one is a rough measure: a burst is over before
-/// it tells a rate, which may be many times higher; so it is tried soon.
-const FIRST_RECOVERY: Duration = Duration::from_secs(3);
+/// it tells a rate, which may be many times higher; so it is tried soon. So is one that came to less than this share
+/// of the rate, for then that was not what calls waited for.
+const QUICK_RECOVERY: Duration = Duration::from_secs(3);
 const RECOVERY: Duration = Duration::from_secs(60);
+const ROUGH: f64 = 0.7;
 
 /// How much the rate has grown beyond where the last 429 came, after twice the time of recovery.
 const GROWTH: f64 = 0.15;
@@ -216,10 +219,14 @@ impl State {
                 let open = now.saturating_duration_since(pace.since);
                 // In a quiet time the rate grows far beyond what was ever sent.
                 let tried = if open > ONE_SECOND { taken.unwrap_or(pace.ceiling) } else { pace.ceiling };
-                let strikes = if open < QUICK { pace.strikes + 1 } else { 0 };
-                (pace.rate(now).min(tried), strikes, RECOVERY)
+                let rate = pace.rate(now);
+                // Where the rate was only being found, this is how it is found.
+                let again = open < QUICK && pace.recovery == RECOVERY;
+                let strikes = if again { pace.strikes + 1 } else { 0 };
+                let recovery = if tried < rate * ROUGH { QUICK_RECOVERY } else { RECOVERY };
+                (rate.min(tried), strikes, recovery)
             }
-            (None, Some(taken)) => (taken, 0, FIRST_RECOVERY),
+            (None, Some(taken)) => (taken, 0, QUICK_RECOVERY),
             (None, None) => return,
         };
         // Where the caller's own limit was the slower one, that is what the server did not take.

@@ -22,7 +22,14 @@ impl LastSecond {
 
     pub(crate) fn count(&mut self, now: Instant) -> f64 {
         self.advance(now);
-        f64::from(self.counts.iter().sum::<u32>())
+        let counted = f64::from(self.counts.iter().sum::<u32>());
+        let millis = self.began.map_or(0, |began| now.saturating_duration_since(began).as_millis());
+        if millis < 1000 {
+            return counted;
+        }
+        // The tenth that is being counted is not over, and the one of a second ago is forgotten.
+        let covered = u32::try_from(900 + millis % 100).unwrap_or(1000);
+        counted * 1000.0 / f64::from(covered)
     }
 
     /// Forgets the tenths that are more than a second old.
@@ -52,8 +59,8 @@ mod tests {
             events.add(at(millis));
         }
         assert!((events.count(at(960)) - 4.0).abs() < 0.1);
-        assert!((events.count(at(1_050)) - 2.0).abs() < 0.1);
-        assert!((events.count(at(1_800)) - 1.0).abs() < 0.1);
+        assert!((events.count(at(1_050)) - 2.0 / 0.95).abs() < 0.1);
+        assert!((events.count(at(1_800)) - 1.0 / 0.9).abs() < 0.1);
         assert!(events.count(at(60_000)) < 0.1);
     }
 }

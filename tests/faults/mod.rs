@@ -1,0 +1,56 @@
+//! A server that does wrong what a server can do wrong, on plain sockets and threads, and notes what it saw.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses its part of it")]
+
+mod fault;
+mod server;
+pub mod table;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use commbox::{Client, Options};
+
+pub use fault::{Fault, Place, Share, Step};
+pub use server::{Seen, Server};
+
+/// A client of the server: no proxy, no waits between retries, and what else the test says.
+pub fn client(server: &Server, change: impl FnOnce(&mut Options)) -> Client {
+    let mut options = Options::default();
+    options.base_url = server.url();
+    options.proxy = Some(String::new());
+    options.retry_base = Duration::from_millis(1);
+    options.retry_cap = Duration::from_millis(1);
+    change(&mut options);
+    Client::new("key-1", &options).expect("options of a test")
+}
+
+/// Whether a server's reply is the one to this user's update.
+pub fn is_for(reply: &str, user_id: i64) -> bool {
+    reply.contains(&format!("\"Id\":{user_id}.0}}"))
+}
+
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// What came of it, and how long it took.
+pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    let began = Instant::now();
+    let result = run();
+    (result, began.elapsed())
+}
+
+/// A user whose body is about this long.
+pub fn user(bytes: usize) -> String {
+    format!(r#"{{"FirstName":"John","Content":{{"Notes":"{}"}}}}"#, "n".repeat(bytes))
+}
+
+/// Waits until it is so; a test that waits in vain has failed.
+pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < until, "never so: {what}");
+        thread::sleep(millis(2));
+    }
+}
