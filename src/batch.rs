@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::delivery::watch::{Canceller, Stop};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
+use crate::transport::Transport;
 
 pub use options::BatchOptions;
 pub use stats::BatchStats;
@@ -270,17 +271,19 @@ impl Shared {
     /// The life of a worker.
     fn work(&self) {
         (self.on_start)();
-        let mut transport = Arc::new(self.client.transport().for_worker());
+        // A connection of its own, which stays open from one update to the next.
+        let mut transport = None;
         while let Some(job) = self.next_job() {
             let call = || {
-                let own = &job.canceller;
-                self.client.update_patiently(job.user_id, &job.user_json, &transport, own, &self.gentle)
+                let good = transport.take().filter(|transport: &Arc<Transport>| transport.is_good());
+                let own = good.unwrap_or_else(|| Arc::new(self.client.transport().for_worker()));
+                let user = (job.user_id, job.user_json.as_str());
+                let outcome = self.client.update_patiently(user, &own, &job.canceller, &self.gentle);
+                transport = Some(own);
+                outcome
             };
             let (outcome, attempts) =
                 panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| (Err(Error::bug()), 1));
-            if !transport.is_good() {
-                transport = Arc::new(self.client.transport().for_worker());
-            }
             self.finish(&job, outcome, attempts);
         }
     }

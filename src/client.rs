@@ -106,8 +106,7 @@ impl Client {
     /// it waits for its turn is the batch's affair. Returns how often it was tried, too.
     pub(crate) fn update_patiently(
         &self,
-        user_id: i64,
-        user_json: &str,
+        (user_id, user_json): (i64, &str),
         transport: &Arc<Transport>,
         own: &Canceller,
         gentle: &Canceller,
