@@ -12,8 +12,8 @@
  *             belongs to the library, or is a char * that the caller frees with
  *             commbox_string_free(), never with free().
  *
- * Handles     commbox_client * and commbox_user * are tokens, not addresses: never dereferenced, by
- *             nobody. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
+ * Handles     commbox_client *, commbox_user * and commbox_batch * are tokens, not addresses: never
+ *             dereferenced, by nobody. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
  *             Each is freed once, with the function of its type; freeing NULL does nothing.
  *
  * Errors      Functions that return int32_t return a code: 0 is COMMBOX_OK; negative codes come from
@@ -31,8 +31,9 @@
  *
  * Threads     Every function may be called from any thread at any time, also with the same handle.
  *             The last error is each thread's own. The library has no threads of its own, apart
- *             from one that lasts as long as a name lookup. Handles stay good on both sides of a
- *             fork(): the child makes connections of its own.
+ *             from one that lasts as long as a name lookup, and those of a batch. Clients and users
+ *             stay good on both sides of a fork(): the child makes connections of its own. A batch
+ *             belongs to the process that made it.
  *
  * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
  *             they go to the configured host only.
@@ -57,6 +58,11 @@
  * The call succeeded.
  */
 #define COMMBOX_OK 0
+
+/**
+ * A batch is closed, and everything was taken back from it.
+ */
+#define COMMBOX_DONE 1
 
 /**
  * NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
@@ -139,6 +145,11 @@
 #define COMMBOX_NOT_IMPLEMENTED 501
 
 /**
+ * Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
+ */
+typedef struct commbox_batch commbox_batch;
+
+/**
  * A client: one API key, one set of options, connections that stay open between calls. A handle.
  */
 typedef struct commbox_client commbox_client;
@@ -162,6 +173,124 @@ const char *commbox_version(void);
  * that was compiled before would break; compare it where the library is loaded at run time. An accessor.
  */
 uint32_t commbox_abi_version(void);
+
+/**
+ * Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
+ * other, each exactly once. The client may be freed before the batch is.
+ *
+ * Updates of the same user are sent in the order in which they were submitted, never two at a time. An update's time
+ * (`total_timeout_ms`) begins when it may be sent: neither the queue nor the server's throttling costs it any.
+ *
+ * @param client        The client.
+ * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
+ *
+ * | key | default | meaning |
+ * | --- | --- | --- |
+ * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
+ * | `queue_limit` | 1024 | how many may wait to be sent, and how many to be taken back; 1 to 1000000 |
+ * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
+ *
+ * `queue_limit` and `concurrency` bound the memory, however many updates there are.
+ *
+ * @return The batch, to be freed with commbox_batch_free(); NULL on failure: #COMMBOX_INVALID_HANDLE for the client,
+ *         #COMMBOX_INVALID_OPTIONS.
+ */
+commbox_batch *commbox_batch_new(commbox_client *client,
+                                 const char *options_json);
+
+/**
+ * Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
+ * that submits and takes back on one thread gives a time here, and takes back when that is over.
+ *
+ * @param batch       The batch.
+ * @param tag         Any number of the caller's; it comes back with the outcome.
+ * @param user_id     As for commbox_update_user_json(). It and the user are checked when their turn comes.
+ * @param user_json   As for commbox_update_user_json(). Copied.
+ * @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
+ * @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
+ *         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
+ *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed).
+ */
+int32_t commbox_batch_submit(commbox_batch *batch,
+                             uint64_t tag,
+                             int64_t user_id,
+                             const char *user_json,
+                             int64_t timeout_ms);
+
+/**
+ * Takes back the next finished update, in the order in which they finish.
+ *
+ * @param batch       The batch.
+ * @param timeout_ms  How long to wait for one; 0 not at all, negative as long as it takes.
+ * @param tag         Receives what it was submitted with; 0 where there is none. May be NULL.
+ * @param code        Receives its outcome, as commbox_update_user_json() would have returned it; 0 where there is none.
+ *                    May be NULL.
+ * @param json        Receives the server's reply, or for another code than #COMMBOX_OK everything known, as
+ *                    commbox_last_error_json() documents it; to be freed with commbox_string_free(). NULL where there
+ *                    is none. May be NULL.
+ * @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
+ *         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
+ *         #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_next(commbox_batch *batch,
+                           int64_t timeout_ms,
+                           uint64_t *tag,
+                           int32_t *code,
+                           char **json);
+
+/**
+ * Closes a batch: it takes no more updates, and what was submitted is still sent.
+ *
+ * @param batch  The batch.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_close(commbox_batch *batch);
+
+/**
+ * Closes a batch and cancels what was not sent: it comes back as #COMMBOX_CANCELLED, also what waits for its turn or
+ * between attempts. What is under way finishes and comes back with its outcome.
+ *
+ * @param batch  The batch.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_cancel(commbox_batch *batch);
+
+/**
+ * Cancels the updates that were submitted with this tag, those under way too, within 100 ms. They come back as
+ * #COMMBOX_CANCELLED, unless they had finished. The batch stays open.
+ *
+ * @param batch  The batch.
+ * @param tag    The tag; where none has it, nothing happens.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_cancel_tag(commbox_batch *batch,
+                                 uint64_t tag);
+
+/**
+ * Where a batch stands, as a JSON object:
+ *
+ * - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
+ * - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
+ * - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
+ * - `retried`: attempts beyond the first of an update
+ * - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
+ * - `elapsed_ms`: since the first update was submitted
+ *
+ * @param batch  The batch.
+ * @return The object, to be freed with commbox_string_free(); NULL on failure.
+ */
+char *commbox_batch_stats_json(commbox_batch *batch);
+
+/**
+ * Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;
+ * its threads end within 100 ms. A program that must know of each update takes everything back first:
+ * commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE. Calls that wait on the batch return
+ * #COMMBOX_INVALID_HANDLE.
+ *
+ * @param batch  The batch. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ *               commbox_last_error_json(), and nothing happens.
+ */
+void commbox_batch_free(commbox_batch *batch);
 
 /**
  * Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is

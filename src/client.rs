@@ -99,10 +99,31 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
     /// `user_json`; then whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
-        let watch =
-            Watch::new(self.total_timeout, self.canceller.clone(), self.read(|current| current.interrupt.clone()));
-        let mut call = Call { watch: Rc::new(watch), attempts: 0, delivery: Delivery::NotSent };
-        self.deliver(user_id, user_json, &mut call)
+        self.run(user_id, user_json, &mut Call::new(self.watch(self.total_timeout), self.transport()))
+    }
+
+    /// Makes a call for a batch, over a transport of its worker's own. Its time begins when it may be sent: how long
+    /// it waits for its turn is the batch's affair. Returns how often it was tried, too.
+    pub(crate) fn update_patiently(
+        &self,
+        (user_id, user_json): (i64, &str),
+        transport: &Arc<Transport>,
+        own: &Canceller,
+        gentle: &Canceller,
+    ) -> (Result<String>, u32) {
+        let watch = Watch::new(self.total_timeout, self.canceller.clone(), None).heeding(own, gentle);
+        let mut call = Call { patient: true, ..Call::new(watch, transport.clone()) };
+        let outcome = self.run(user_id, user_json, &mut call);
+        (outcome, call.attempts)
+    }
+
+    /// A watch for waiting on behalf of a caller of this client.
+    pub(crate) fn watch(&self, limit: Duration) -> Watch {
+        Watch::new(limit, self.canceller.clone(), self.read(|current| current.interrupt.clone()))
+    }
+
+    fn run(&self, user_id: i64, user_json: &str, call: &mut Call) -> Result<String> {
+        self.deliver(user_id, user_json, call)
             .map_err(|error| error.with_effort(call.attempts, call.watch.elapsed()).with_delivery(call.delivery))
     }
 
@@ -123,7 +144,7 @@ impl Client {
             let api_key = self.read(|current| current.api_key.clone());
             let attempt = Attempt::new(&call.watch, api_key.clone(), self.limits, fresh);
             call.attempts += 1;
-            let reply = self.transport().post(&url, &body, &attempt);
+            let reply = call.transport.post(&url, &body, &attempt);
             let outcome = reply.and_then(reply::interpret);
             ticket.report(Instant::now(), &news(&outcome));
             let error = match outcome {
@@ -156,11 +177,17 @@ impl Client {
     fn pass_gate(&self, call: &Call) -> Result<Ticket<'_>> {
         let mut place = None;
         loop {
-            match self.gate.pass(Instant::now(), call.watch.deadline(), &mut place) {
+            let now = Instant::now();
+            let deadline = if call.patient { now + PATIENCE } else { call.watch.deadline() };
+            let until = match self.gate.pass(now, deadline, &mut place) {
                 Passage::Go(ticket) => return Ok(ticket),
-                Passage::Wait(until) => call.watch.sleep(until).map_err(|stop| call.stopped(stop))?,
+                Passage::Wait(until) => until,
                 Passage::TooLate { wait, throttled } => return Err(too_late(wait, throttled)),
+            };
+            if call.patient {
+                call.watch.extend(until.saturating_duration_since(now));
             }
+            call.watch.sleep(until).map_err(|stop| call.stopped(stop))?;
         }
     }
 
@@ -168,7 +195,8 @@ impl Client {
         self.read(|current| Arc::ptr_eq(&current.api_key, api_key))
     }
 
-    fn transport(&self) -> Arc<Transport> {
+    /// The transport to use now.
+    pub(crate) fn transport(&self) -> Arc<Transport> {
         let transport = self.read(|current| current.transport.clone());
         if transport.is_good() {
             return transport;
@@ -197,15 +225,25 @@ impl Client {
     }
 }
 
+/// How long a patient call waits for its turn: a year, as good as for ever.
+const PATIENCE: Duration = Duration::from_secs(365 * 86_400);
+
 /// A call on its way.
 struct Call {
     watch: Rc<Watch>,
+    transport: Arc<Transport>,
+    /// Whether waiting for its turn costs it none of its time.
+    patient: bool,
     attempts: u32,
     /// What became of the last attempt that sent anything.
     delivery: Delivery,
 }
 
 impl Call {
+    fn new(watch: Watch, transport: Arc<Transport>) -> Self {
+        Self { watch: Rc::new(watch), transport, patient: false, attempts: 0, delivery: Delivery::NotSent }
+    }
+
     /// Waits before the next attempt; false where the wait would pass the deadline.
     fn sleep(&self, wait: Duration) -> Result<bool> {
         let until = Instant::now() + wait;

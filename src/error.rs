@@ -136,6 +136,12 @@ impl Error {
         }
     }
 
+    /// The error of a panic that was caught.
+    pub(crate) fn bug() -> Self {
+        let message = "a bug in commbox was caught; the client stays usable. Please report what was called";
+        Self::new(ErrorKind::Internal, message).with_delivery(Delivery::Unknown)
+    }
+
     pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self

@@ -19,6 +19,7 @@
 #[cfg(test)]
 extern crate self as commbox;
 
+mod batch;
 mod client;
 mod delivery;
 mod error;
@@ -35,6 +36,7 @@ mod secret;
 mod transport;
 mod user;
 
+pub use batch::{Batch, BatchOptions, BatchStats, Finished};
 pub use client::Client;
 pub use error::{Delivery, Error, ErrorKind, Result};
 pub use options::Options;

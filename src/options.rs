@@ -117,12 +117,10 @@ impl Options {
         let mut problems = Vec::new();
         for (name, value) in &members.0 {
             if !KEYS.contains(&name.as_ref()) {
-                problems.push(unknown(name));
+                problems.push(unknown(name, &KEYS));
             } else if value.get() != "null" {
                 if let Err(expected) = options.set(name, value) {
-                    let given =
-                        if value.get().starts_with('-') { "a negative number" } else { json::kind(value.get()) };
-                    problems.push(format!("{name} must be {expected}, not {given}"));
+                    problems.push(misfit(name, expected, value));
                 }
             }
         }
@@ -235,11 +233,11 @@ impl fmt::Debug for Options {
     }
 }
 
-fn refuse(problems: &[String]) -> Error {
+pub(crate) fn refuse(problems: &[String]) -> Error {
     Error::new(ErrorKind::InvalidOptions, problems.join("; "))
 }
 
-fn check(problems: &mut Vec<String>, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
+pub(crate) fn check(problems: &mut Vec<String>, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
     let (least, most) = (*bounds.start(), *bounds.end());
     if value < least.into() || value > most.into() {
         problems.push(format!("{name} must be from {least} to {most}"));
@@ -250,7 +248,7 @@ fn text(value: &RawValue) -> Result<String, &'static str> {
     json::text(value).map(Into::into).ok_or("a string")
 }
 
-fn boolean(value: &RawValue) -> Result<bool, &'static str> {
+pub(crate) fn boolean(value: &RawValue) -> Result<bool, &'static str> {
     serde_json::from_str(value.get()).map_err(|_| "true or false")
 }
 
@@ -259,7 +257,7 @@ fn millis(value: &RawValue) -> Result<Duration, &'static str> {
     Ok(Duration::from_millis(millis))
 }
 
-fn count(value: &RawValue) -> Result<u32, &'static str> {
+pub(crate) fn count(value: &RawValue) -> Result<u32, &'static str> {
     serde_json::from_str(value.get()).map_err(|_| "a whole number, 0 or more")
 }
 
@@ -304,15 +302,21 @@ fn proxy(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// A message about a value of the wrong kind.
+pub(crate) fn misfit(name: &str, expected: &str, value: &RawValue) -> String {
+    let given = if value.get().starts_with('-') { "a negative number" } else { json::kind(value.get()) };
+    format!("{name} must be {expected}, not {given}")
+}
+
 /// A message about a key that is no option, with the nearest one where there is one.
-fn unknown(name: &str) -> String {
+pub(crate) fn unknown(name: &str, keys: &[&str]) -> String {
     let shown: String = name.chars().take(40).collect();
-    let nearest = KEYS.iter().map(|key| (distance(name, key), *key)).min();
+    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
     match nearest {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => {
             format!("\"{shown}\" is no option; did you mean \"{key}\"?")
         }
-        _ => format!("\"{shown}\" is no option; the options are {}", KEYS.join(", ")),
+        _ => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
     }
 }
 

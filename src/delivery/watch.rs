@@ -28,17 +28,37 @@ impl Canceller {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn count(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    /// Whether this is the same one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn watched(&self) -> Watched {
+        Watched { canceller: self.clone(), before: self.0.load(Ordering::SeqCst) }
+    }
+}
+
+/// A canceller as a call looks at it.
+struct Watched {
+    canceller: Canceller,
+    before: u64,
+}
+
+impl Watched {
+    fn has_cancelled(&self) -> bool {
+        self.canceller.0.load(Ordering::SeqCst) != self.before
     }
 }
 
 /// One call's watch. It begins when the call does.
 pub(crate) struct Watch {
     began: Instant,
-    deadline: Instant,
-    canceller: Canceller,
-    cancels_before: u64,
+    deadline: Cell<Instant>,
+    canceller: Watched,
+    /// Cancels this call alone.
+    own: Option<Watched>,
+    /// Cancels it only while nothing of it is under way.
+    gentle: Option<Watched>,
     interrupt: Option<Interrupt>,
     asked: Cell<Instant>,
 }
@@ -46,8 +66,22 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(limit: Duration, canceller: Canceller, interrupt: Option<Interrupt>) -> Self {
         let began = Instant::now();
-        let cancels_before = canceller.count();
-        Self { began, deadline: began + limit, canceller, cancels_before, interrupt, asked: Cell::new(began) }
+        Self {
+            began,
+            deadline: Cell::new(began + limit),
+            canceller: canceller.watched(),
+            own: None,
+            gentle: None,
+            interrupt,
+            asked: Cell::new(began),
+        }
+    }
+
+    /// Heeds `own` too, and `gentle` while it waits for its turn or between attempts.
+    pub(crate) fn heeding(mut self, own: &Canceller, gentle: &Canceller) -> Self {
+        self.own = Some(own.watched());
+        self.gentle = Some(gentle.watched());
+        self
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -55,16 +89,22 @@ impl Watch {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+        self.deadline.get()
+    }
+
+    /// Moves the deadline.
+    pub(crate) fn extend(&self, time: Duration) {
+        self.deadline.set(self.deadline.get() + time);
     }
 
     /// How long the call may wait before it looks around again, at most until `until`.
     pub(crate) fn slice(&self, until: Instant) -> Result<Duration, Stop> {
         let now = Instant::now();
-        if self.canceller.count() != self.cancels_before || self.interrupted(now) {
+        let own = self.own.as_ref().is_some_and(Watched::has_cancelled);
+        if own || self.canceller.has_cancelled() || self.interrupted(now) {
             return Err(Stop::Cancelled);
         }
-        let left = until.min(self.deadline).saturating_duration_since(now);
+        let left = until.min(self.deadline.get()).saturating_duration_since(now);
         if left.is_zero() {
             return Err(Stop::Late);
         }
@@ -74,9 +114,12 @@ impl Watch {
     /// Sleeps until `until`, or until the call is to stop.
     pub(crate) fn sleep(&self, until: Instant) -> Result<(), Stop> {
         loop {
+            if self.gentle.as_ref().is_some_and(Watched::has_cancelled) {
+                return Err(Stop::Cancelled);
+            }
             match self.slice(until) {
                 Ok(slice) => thread::sleep(slice),
-                Err(Stop::Late) if until < self.deadline => return Ok(()),
+                Err(Stop::Late) if until < self.deadline.get() => return Ok(()),
                 Err(stop) => return Err(stop),
             }
         }

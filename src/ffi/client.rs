@@ -14,7 +14,7 @@ pub struct commbox_client {
     _opaque: (),
 }
 
-static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_client_new");
+pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_client_new");
 
 /// Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
 /// best: its threads then share its connections.

@@ -7,6 +7,8 @@ pub const COMMBOX_ABI_VERSION: u32 = 1;
 
 /// The call succeeded.
 pub const COMMBOX_OK: i32 = 0;
+/// A batch is closed, and everything was taken back from it.
+pub const COMMBOX_DONE: i32 = 1;
 /// NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
 pub const COMMBOX_INVALID_ARGUMENT: i32 = -1;
 /// A client or user that was never made, or is already freed.

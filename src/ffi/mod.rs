@@ -6,6 +6,7 @@
 // would only stand in C programmers' way.
 #![allow(clippy::missing_safety_doc)]
 
+mod batch;
 mod client;
 mod codes;
 mod handle;
@@ -18,6 +19,10 @@ use std::ffi::c_char;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
+pub use batch::{
+    commbox_batch, commbox_batch_cancel, commbox_batch_cancel_tag, commbox_batch_close, commbox_batch_free,
+    commbox_batch_new, commbox_batch_next, commbox_batch_stats_json, commbox_batch_submit,
+};
 pub use client::{
     commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_set_api_key,
     commbox_client_set_interrupt, commbox_update_user_json,
@@ -29,7 +34,7 @@ pub use user::{
     commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom, commbox_user_to_json,
 };
 
-use crate::error::{Delivery, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::fork;
 
@@ -49,11 +54,7 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
     let error = match outcome {
         Some(Ok(value)) => return Ok(value),
         Some(Err(error)) => error,
-        None => Error::new(
-            ErrorKind::Internal,
-            "a bug in commbox was caught; the client stays usable. Please report what was called",
-        )
-        .with_delivery(Delivery::Unknown),
+        None => Error::bug(),
     };
     let code = error.kind().code();
     match caught(|| last_error::keep(&error)) {
@@ -105,6 +106,11 @@ pub(crate) fn free(body: impl FnOnce() -> Result<()>) {
 /// The guard for functions that return a code.
 pub(crate) fn code(body: impl FnOnce() -> Result<()>) -> i32 {
     guard(body).err().unwrap_or(COMMBOX_OK)
+}
+
+/// Has the panics of a thread of this library's own be silent, as those of guarded calls are.
+pub(crate) fn mark_thread_as_own() {
+    INSIDE.set(true);
 }
 
 /// Keeps a panic inside the boundary from being printed; every other panic of the process is reported as before.

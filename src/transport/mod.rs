@@ -26,6 +26,7 @@ use crate::fork;
 use crate::options::Options;
 use crate::transport::request::RequestConnector;
 use crate::transport::resolver::Names;
+use crate::transport::tls::Trust;
 
 pub(crate) use attempt::{Attempt, Limits};
 pub(crate) use failure::cancelled;
@@ -53,6 +54,7 @@ pub(crate) struct Reply {
 pub(crate) struct Transport {
     agent: Agent,
     settings: Settings,
+    shared: Shared,
     /// The process that it belongs to.
     generation: u32,
     /// Whether a panic passed through the agent, whose locks stay poisoned then.
@@ -70,10 +72,23 @@ struct Settings {
     dns_ttl: Duration,
 }
 
+/// What the agents of one client and one process share.
+#[derive(Clone)]
+struct Shared {
+    names: Names,
+    trust: Arc<Trust>,
+}
+
+impl Shared {
+    fn new(settings: &Settings) -> Self {
+        Self { names: Names::new(settings.dns_ttl), trust: Arc::new(Trust::new(settings.certificates.clone())) }
+    }
+}
+
 impl Transport {
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let certificates = options.ca_file.as_deref().map(tls::read_ca_file).transpose()?;
-        Ok(Self::with(Settings {
+        let settings = Settings {
             proxy: proxy::choose(options.proxy.as_deref())?,
             user_agent: match options.user_agent.as_deref() {
                 Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
@@ -83,14 +98,16 @@ impl Transport {
             idle_connections: usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX),
             idle_timeout: options.idle_timeout,
             dns_ttl: options.dns_ttl,
-        }))
+        };
+        let shared = Shared::new(&settings);
+        Ok(Self::with(settings, shared))
     }
 
-    fn with(settings: Settings) -> Self {
+    fn with(settings: Settings, shared: Shared) -> Self {
         let connector =
             ().chain(ConnectProxyConnector::default())
-                .chain(tcp::TcpConnector::new(Names::new(settings.dns_ttl)))
-                .chain(tls::TlsConnector::new(settings.certificates.clone()))
+                .chain(tcp::TcpConnector::new(shared.names.clone()))
+                .chain(tls::TlsConnector::new(shared.trust.clone()))
                 .chain(RequestConnector::new(settings.proxy.is_some()));
         // No time-outs here: the connections see to them, and to more.
         let config = Agent::config_builder()
@@ -109,7 +126,7 @@ impl Transport {
             .max_idle_age(settings.idle_timeout)
             .build();
         let agent = Agent::with_parts(config, connector, resolver::Later);
-        Self { agent, settings, generation: fork::generation(), broken: AtomicBool::new(false) }
+        Self { agent, settings, shared, generation: fork::generation(), broken: AtomicBool::new(false) }
     }
 
     /// Whether it was made before a fork that this process came from: its connections are the parent's then.
@@ -124,7 +141,12 @@ impl Transport {
 
     /// The same without connections.
     pub(crate) fn renewed(&self) -> Self {
-        Self::with(self.settings.clone())
+        Self::with(self.settings.clone(), Shared::new(&self.settings))
+    }
+
+    /// One for a single thread, with a connection that stays open.
+    pub(crate) fn for_worker(&self) -> Self {
+        Self::with(Settings { idle_connections: 1, ..self.settings.clone() }, self.shared.clone())
     }
 
     /// Posts `body` once and reads the answer.

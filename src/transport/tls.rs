@@ -17,14 +17,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
 
-/// Puts TLS on a connection to an `https` address.
-pub(crate) struct TlsConnector {
+/// Whom to trust, and the sessions that can be resumed; shared by the agents of a client.
+pub(crate) struct Trust {
     extra: Arc<[CertificateDer<'static>]>,
     /// Made by the first call over `https`, for reading the system's store takes milliseconds.
     config: OnceLock<Arc<ClientConfig>>,
 }
 
-impl TlsConnector {
+impl Trust {
     pub(crate) fn new(extra: Arc<[CertificateDer<'static>]>) -> Self {
         Self { extra, config: OnceLock::new() }
     }
@@ -50,6 +50,17 @@ impl TlsConnector {
         let mut roots = system.map_err(io::Error::other)?;
         roots.add_parsable_certificates(self.extra.iter().cloned());
         Ok(roots)
+    }
+}
+
+/// Puts TLS on a connection to an `https` address.
+pub(crate) struct TlsConnector {
+    trust: Arc<Trust>,
+}
+
+impl TlsConnector {
+    pub(crate) fn new(trust: Arc<Trust>) -> Self {
+        Self { trust }
     }
 }
 
@@ -111,7 +122,7 @@ impl<In: Transport> Connector<In> for TlsConnector {
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
             .map_err(|_| ureq::Error::Tls("the host of base_url is no name that a certificate could be for"))?
             .to_owned();
-        let mut connection = ClientConnection::new(self.config()?, name).map_err(as_io)?;
+        let mut connection = ClientConnection::new(self.trust.config()?, name).map_err(as_io)?;
         let mut socket = TransportAdapter::new(transport.boxed(), details.current_time.clone());
         socket.set_timeout(details.timeout);
         while connection.is_handshaking() {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "commbox.h"
 
@@ -48,6 +49,27 @@ static void call_everything(const char *options)
     char *json = commbox_user_to_json(user);
     note("commbox_user_to_json", json == NULL);
     commbox_string_free(json);
+    commbox_batch *batch = commbox_batch_new(client, NULL);
+    note("commbox_batch_new", batch == NULL);
+    for (uint64_t tag = 0; tag < 3; tag++) {
+        if (commbox_batch_submit(batch, tag, 1, "{\"FirstName\": \"John\"}", 0) != COMMBOX_OK) {
+            note("commbox_batch_submit", 1);
+            continue;
+        }
+        int32_t outcome = COMMBOX_OK;
+        char *json = NULL;
+        note("commbox_batch_next", commbox_batch_next(batch, 5000, NULL, &outcome, &json) != COMMBOX_OK);
+        /* A panic on a thread of the batch comes back with the update. */
+        internal += outcome == COMMBOX_INTERNAL;
+        commbox_string_free(json);
+    }
+    note("commbox_batch_cancel_tag", commbox_batch_cancel_tag(batch, 1) != COMMBOX_OK);
+    char *stats = commbox_batch_stats_json(batch);
+    note("commbox_batch_stats_json", stats == NULL);
+    commbox_string_free(stats);
+    note("commbox_batch_close", commbox_batch_close(batch) != COMMBOX_OK);
+    note("commbox_batch_cancel", commbox_batch_cancel(batch) != COMMBOX_OK);
+
     /* A failure of the caller's own, and the keeping of it. */
     int32_t code = commbox_update_user_json(client, 0, "{}", NULL);
     note("commbox_update_user_json", code != COMMBOX_INVALID_ARGUMENT);
@@ -67,12 +89,15 @@ static void call_everything(const char *options)
     }
     setenv("COMMBOX_FAIL_AT", place, 1);
     free(place);
+    commbox_batch_free(batch);
+    note("commbox_batch_free", commbox_last_error_code() != COMMBOX_OK);
     commbox_client_free(client);
     note("commbox_client_free", commbox_last_error_code() != COMMBOX_OK);
     commbox_user_free(user);
     note("commbox_user_free", commbox_last_error_code() != COMMBOX_OK);
     unsetenv("COMMBOX_FAIL_AT");
     /* Where freeing panicked, this frees it. */
+    commbox_batch_free(batch);
     commbox_client_free(client);
     commbox_user_free(user);
 }
@@ -83,6 +108,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     call_everything(argv[1]);
+    /* The threads of the batch end on their own, soon. */
+    struct timespec while_they_end = {0, 300000000};
+    nanosleep(&while_they_end, NULL);
     printf("%d\n", internal);
     return EXIT_SUCCESS;
 }

@@ -1,0 +1,182 @@
+//! A batch at work: as fast as the server allows, in memory that does not grow with the job, and nothing lost where the
+//! server does wrong. `COMMBOX_BATCH_UPDATES` makes the first test larger; the size is 20000.
+
+mod faults;
+
+use std::collections::HashMap;
+use std::env;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use commbox::{Batch, BatchOptions, Client, Delivery, ErrorKind, Finished};
+
+use faults::table::{self, ATTEMPT_TIMEOUT};
+use faults::{client, is_for, millis, user, Fault, Seen, Server};
+
+fn batch(client: &Arc<Client>, concurrency: u32) -> Batch {
+    let mut options = BatchOptions::default();
+    options.concurrency = concurrency;
+    // Among the faults is a 401 that means nothing.
+    options.stop_on_unauthorized = false;
+    Batch::new(client.clone(), &options).unwrap()
+}
+
+/// Submits `updates` from one thread, takes them back on this one, and returns what came of each by its tag.
+fn run(batch: &Batch, updates: u64, body: &str, mut each: impl FnMut(Finished)) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for tag in 0..updates {
+                batch.submit(tag, 100_000_000 + tag as i64, body.into(), None).unwrap();
+            }
+            batch.close().unwrap();
+        });
+        while let Some(finished) = batch.next(Some(Duration::from_secs(60))).unwrap() {
+            each(finished);
+        }
+    });
+}
+
+/// The memory of this process that is in use, in bytes.
+fn memory() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
+}
+
+/// How many times the ideal a run took, and the memory after a third of it and at the end.
+fn measure(updates: u64) -> (f64, f64, f64) {
+    let (delay, concurrency) = (millis(20), 64);
+    let server = Server::start(move || Fault::good().after(delay));
+    let batch = batch(&Arc::new(client(&server, |_| {})), concurrency);
+    let (mut seen, mut early, mut highest) = (0_u64, 0.0_f64, 0.0_f64);
+    let began = Instant::now();
+    run(&batch, updates, &user(10), |finished| {
+        assert!(finished.outcome.is_ok(), "{:?}", finished.outcome);
+        seen += 1;
+        if seen % 500 == 0 {
+            let now = memory();
+            if seen <= updates / 3 {
+                early = early.max(now);
+            }
+            highest = highest.max(now);
+        }
+    });
+    assert_eq!(seen, updates);
+    let ideal = delay.mul_f64(updates as f64 / f64::from(concurrency));
+    (began.elapsed().as_secs_f64() / ideal.as_secs_f64(), early, highest)
+}
+
+#[test]
+fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
+    let updates = env::var("COMMBOX_BATCH_UPDATES").ok().and_then(|text| text.parse().ok()).unwrap_or(6_000);
+    // Others may use the machine too, so the best of a few runs counts.
+    let mut best = f64::INFINITY;
+    for _ in 0..4 {
+        let (ratio, early, highest) = measure(updates);
+        println!("{updates} updates in {ratio:.3} times the ideal; memory {early}, then {highest}");
+        // What the server notes of each request is memory too: at most 200 bytes.
+        let noted = updates as f64 * 200.0;
+        assert!(highest - noted <= early * 1.1, "memory grew from {early} to {highest}");
+        best = best.min(ratio);
+        if best <= 1.1 {
+            return;
+        }
+    }
+    panic!("{best:.3} times the ideal");
+}
+
+#[test]
+fn nearly_all_that_a_throttling_server_allows_is_used() {
+    const RATE: f64 = 200.0;
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let noted = requests.clone();
+    let (mut tokens, mut at) = (RATE, Instant::now());
+    let server = Server::start(move || {
+        let now = Instant::now();
+        tokens = (tokens + (now - at).as_secs_f64() * RATE).min(RATE);
+        at = now;
+        let takes = tokens >= 1.0;
+        tokens -= f64::from(u8::from(takes));
+        noted.lock().unwrap().push(takes);
+        if takes {
+            Fault::good()
+        } else {
+            Fault::status(429)
+        }
+    });
+    let client = Arc::new(client(&server, |options| {
+        options.total_timeout = Duration::from_secs(5);
+        options.max_retries = 10;
+    }));
+    let updates = 4_000;
+    let mut delivered = 0;
+    let began = Instant::now();
+    run(&batch(&client, 64), updates, &user(10), |finished| {
+        assert!(finished.outcome.is_ok(), "{:?}", finished.outcome);
+        delivered += 1;
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    assert_eq!(delivered, updates);
+    let requests = requests.lock().unwrap();
+    let rejected = requests.iter().filter(|takes| !**takes).count() as f64 / requests.len() as f64;
+    // A full bucket at the start, and what came into it since.
+    let used = updates as f64 / (RATE + RATE * seconds);
+    println!("{updates} updates in {seconds:.1} s: {used:.3} of what was allowed, {rejected:.4} rejected");
+    assert!(used >= 0.95, "{used} of what was allowed was used");
+    assert!(rejected <= 0.02, "{rejected} rejected");
+}
+
+#[test]
+fn with_faults_among_them_every_update_is_accounted_for() {
+    // Those that shut the gate, or make every attempt as long as its time, would leave little to see.
+    let faults: Vec<Fault> = table::rows().into_iter().map(|row| row.fault).collect();
+    let mut count = 0_usize;
+    let server = Server::start(move || {
+        count += 1;
+        if count % 10 == 0 {
+            faults[count / 10 % faults.len()].clone()
+        } else {
+            Fault::good()
+        }
+    });
+    let client = Arc::new(client(&server, |options| {
+        options.attempt_timeout = ATTEMPT_TIMEOUT;
+        options.total_timeout = ATTEMPT_TIMEOUT * 3;
+        options.max_retries = 1;
+    }));
+    let updates = 3_000_u64;
+    let mut outcomes = HashMap::new();
+    let batch = batch(&client, 16);
+    run(&batch, updates, &user(10), |Finished { tag, outcome }| {
+        assert!(outcomes.insert(tag, outcome).is_none(), "{tag} came back twice");
+    });
+    assert_eq!(outcomes.len() as u64, updates);
+    thread::sleep(millis(500));
+    let mut seen: HashMap<i64, Vec<Seen>> = HashMap::new();
+    for request in server.seen() {
+        seen.entry(request.user_id).or_default().push(request);
+    }
+    let mut failed = 0;
+    for (tag, outcome) in &outcomes {
+        let user_id = 100_000_000 + *tag as i64;
+        let requests = seen.remove(&user_id).unwrap_or_default();
+        let replied = requests.iter().any(|seen| seen.replied);
+        match outcome {
+            Ok(reply) => assert!(is_for(reply, user_id) && replied, "{user_id} got {reply}"),
+            Err(error) => {
+                failed += 1;
+                assert_ne!(error.kind(), ErrorKind::Cancelled);
+                match error.delivery() {
+                    Delivery::NotSent => assert!(requests.is_empty(), "{user_id} was not sent: {requests:?}"),
+                    Delivery::Answered => assert!(replied, "{user_id} was answered: {requests:?}"),
+                    Delivery::Unknown => {}
+                }
+                assert!(requests.len() <= error.attempts() as usize);
+            }
+        }
+    }
+    assert!(seen.is_empty(), "requests for nobody: {:?}", seen.keys());
+    let stats = batch.stats().unwrap();
+    assert_eq!((stats.succeeded, stats.failed), (updates - failed, failed));
+    assert!(failed > 0 && stats.retried > 0, "{stats:?}");
+}
