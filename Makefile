@@ -71,8 +71,8 @@ fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(VENV)/bin/ruff format --check bindings/python examples tests
-	$(VENV)/bin/ruff check bindings/python examples tests
+	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz
+	$(VENV)/bin/ruff check bindings/python examples tests fuzz
 	cd bindings/python && $(VENV)/bin/mypy
 
 clean:

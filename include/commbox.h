@@ -175,124 +175,6 @@ const char *commbox_version(void);
 uint32_t commbox_abi_version(void);
 
 /**
- * Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
- * other, each exactly once. The client may be freed before the batch is.
- *
- * Updates of the same user are sent in the order in which they were submitted, never two at a time. An update's time
- * (`total_timeout_ms`) begins when it may be sent: neither the queue nor the server's throttling costs it any.
- *
- * @param client        The client.
- * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
- *
- * | key | default | meaning |
- * | --- | --- | --- |
- * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
- * | `queue_limit` | 1024 | how many may wait to be sent, and how many to be taken back; 1 to 1000000 |
- * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
- *
- * `queue_limit` and `concurrency` bound the memory, however many updates there are.
- *
- * @return The batch, to be freed with commbox_batch_free(); NULL on failure: #COMMBOX_INVALID_HANDLE for the client,
- *         #COMMBOX_INVALID_OPTIONS.
- */
-commbox_batch *commbox_batch_new(commbox_client *client,
-                                 const char *options_json);
-
-/**
- * Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
- * that submits and takes back on one thread gives a time here, and takes back when that is over.
- *
- * @param batch       The batch.
- * @param tag         Any number of the caller's; it comes back with the outcome.
- * @param user_id     As for commbox_update_user_json(). It and the user are checked when their turn comes.
- * @param user_json   As for commbox_update_user_json(). Copied.
- * @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
- * @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
- *         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
- *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed).
- */
-int32_t commbox_batch_submit(commbox_batch *batch,
-                             uint64_t tag,
-                             int64_t user_id,
-                             const char *user_json,
-                             int64_t timeout_ms);
-
-/**
- * Takes back the next finished update, in the order in which they finish.
- *
- * @param batch       The batch.
- * @param timeout_ms  How long to wait for one; 0 not at all, negative as long as it takes.
- * @param tag         Receives what it was submitted with; 0 where there is none. May be NULL.
- * @param code        Receives its outcome, as commbox_update_user_json() would have returned it; 0 where there is none.
- *                    May be NULL.
- * @param json        Receives the server's reply, or for another code than #COMMBOX_OK everything known, as
- *                    commbox_last_error_json() documents it; to be freed with commbox_string_free(). NULL where there
- *                    is none. May be NULL.
- * @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
- *         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
- *         #COMMBOX_INVALID_HANDLE.
- */
-int32_t commbox_batch_next(commbox_batch *batch,
-                           int64_t timeout_ms,
-                           uint64_t *tag,
-                           int32_t *code,
-                           char **json);
-
-/**
- * Closes a batch: it takes no more updates, and what was submitted is still sent.
- *
- * @param batch  The batch.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
- */
-int32_t commbox_batch_close(commbox_batch *batch);
-
-/**
- * Closes a batch and cancels what was not sent: it comes back as #COMMBOX_CANCELLED, also what waits for its turn or
- * between attempts. What is under way finishes and comes back with its outcome.
- *
- * @param batch  The batch.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
- */
-int32_t commbox_batch_cancel(commbox_batch *batch);
-
-/**
- * Cancels the updates that were submitted with this tag, those under way too, within 100 ms. They come back as
- * #COMMBOX_CANCELLED, unless they had finished. The batch stays open.
- *
- * @param batch  The batch.
- * @param tag    The tag; where none has it, nothing happens.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
- */
-int32_t commbox_batch_cancel_tag(commbox_batch *batch,
-                                 uint64_t tag);
-
-/**
- * Where a batch stands, as a JSON object:
- *
- * - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
- * - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
- * - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
- * - `retried`: attempts beyond the first of an update
- * - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
- * - `elapsed_ms`: since the first update was submitted
- *
- * @param batch  The batch.
- * @return The object, to be freed with commbox_string_free(); NULL on failure.
- */
-char *commbox_batch_stats_json(commbox_batch *batch);
-
-/**
- * Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;
- * its threads end within 100 ms. A program that must know of each update takes everything back first:
- * commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE. Calls that wait on the batch return
- * #COMMBOX_INVALID_HANDLE.
- *
- * @param batch  The batch. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
- *               commbox_last_error_json(), and nothing happens.
- */
-void commbox_batch_free(commbox_batch *batch);
-
-/**
  * Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
  * best: its threads then share its connections.
  *
@@ -484,6 +366,124 @@ char *commbox_user_to_json(commbox_user *user);
  *              commbox_last_error_json(), and nothing happens.
  */
 void commbox_user_free(commbox_user *user);
+
+/**
+ * Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
+ * other, each exactly once. The client may be freed before the batch is.
+ *
+ * Updates of the same user are sent in the order in which they were submitted, never two at a time. An update's time
+ * (`total_timeout_ms`) begins when it may be sent: neither the queue nor the server's throttling costs it any.
+ *
+ * @param client        The client.
+ * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
+ *
+ * | key | default | meaning |
+ * | --- | --- | --- |
+ * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
+ * | `queue_limit` | 1024 | how many may wait to be sent, and how many to be taken back; 1 to 1000000 |
+ * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
+ *
+ * `queue_limit` and `concurrency` bound the memory, however many updates there are.
+ *
+ * @return The batch, to be freed with commbox_batch_free(); NULL on failure: #COMMBOX_INVALID_HANDLE for the client,
+ *         #COMMBOX_INVALID_OPTIONS.
+ */
+commbox_batch *commbox_batch_new(commbox_client *client,
+                                 const char *options_json);
+
+/**
+ * Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
+ * that submits and takes back on one thread gives a time here, and takes back when that is over.
+ *
+ * @param batch       The batch.
+ * @param tag         Any number of the caller's; it comes back with the outcome.
+ * @param user_id     As for commbox_update_user_json(). It and the user are checked when their turn comes.
+ * @param user_json   As for commbox_update_user_json(). Copied.
+ * @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
+ * @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
+ *         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
+ *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed).
+ */
+int32_t commbox_batch_submit(commbox_batch *batch,
+                             uint64_t tag,
+                             int64_t user_id,
+                             const char *user_json,
+                             int64_t timeout_ms);
+
+/**
+ * Takes back the next finished update, in the order in which they finish.
+ *
+ * @param batch       The batch.
+ * @param timeout_ms  How long to wait for one; 0 not at all, negative as long as it takes.
+ * @param tag         Receives what it was submitted with; 0 where there is none. May be NULL.
+ * @param code        Receives its outcome, as commbox_update_user_json() would have returned it; 0 where there is none.
+ *                    May be NULL.
+ * @param json        Receives the server's reply, or for another code than #COMMBOX_OK everything known, as
+ *                    commbox_last_error_json() documents it; to be freed with commbox_string_free(). NULL where there
+ *                    is none. May be NULL.
+ * @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
+ *         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
+ *         #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_next(commbox_batch *batch,
+                           int64_t timeout_ms,
+                           uint64_t *tag,
+                           int32_t *code,
+                           char **json);
+
+/**
+ * Closes a batch: it takes no more updates, and what was submitted is still sent.
+ *
+ * @param batch  The batch.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_close(commbox_batch *batch);
+
+/**
+ * Closes a batch and cancels what was not sent: it comes back as #COMMBOX_CANCELLED, also what waits for its turn or
+ * between attempts. What is under way finishes and comes back with its outcome.
+ *
+ * @param batch  The batch.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_cancel(commbox_batch *batch);
+
+/**
+ * Cancels the updates that were submitted with this tag, those under way too, within 100 ms. They come back as
+ * #COMMBOX_CANCELLED, unless they had finished. The batch stays open.
+ *
+ * @param batch  The batch.
+ * @param tag    The tag; where none has it, nothing happens.
+ * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ */
+int32_t commbox_batch_cancel_tag(commbox_batch *batch,
+                                 uint64_t tag);
+
+/**
+ * Where a batch stands, as a JSON object:
+ *
+ * - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
+ * - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
+ * - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
+ * - `retried`: attempts beyond the first of an update
+ * - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
+ * - `elapsed_ms`: since the first update was submitted
+ *
+ * @param batch  The batch.
+ * @return The object, to be freed with commbox_string_free(); NULL on failure.
+ */
+char *commbox_batch_stats_json(commbox_batch *batch);
+
+/**
+ * Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;
+ * its threads end within 100 ms. A program that must know of each update takes everything back first:
+ * commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE. Calls that wait on the batch return
+ * #COMMBOX_INVALID_HANDLE.
+ *
+ * @param batch  The batch. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ *               commbox_last_error_json(), and nothing happens.
+ */
+void commbox_batch_free(commbox_batch *batch);
 
 #ifdef __cplusplus
 }  // extern "C"

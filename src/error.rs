@@ -275,6 +275,40 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What is wrong with something, told in one message: the first problems, and how many more there are.
+#[derive(Default)]
+pub(crate) struct Problems {
+    first: Vec<String>,
+    more: usize,
+}
+
+impl Problems {
+    const SHOWN: usize = 20;
+
+    pub(crate) fn add(&mut self, problem: impl Into<String>) {
+        if self.first.len() < Self::SHOWN {
+            self.first.push(problem.into());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    /// An error of these, unless there is none.
+    pub(crate) fn check(mut self, kind: ErrorKind) -> Result<()> {
+        if self.first.is_empty() {
+            return Ok(());
+        }
+        if self.more > 0 {
+            self.first.push(format!("and {} more", self.more));
+        }
+        Err(Error::new(kind, self.first.join("; ")))
+    }
+}
+
 /// A server's body as an error carries it: text, at most 4 KiB, cut between characters; none where it is empty.
 pub(crate) fn excerpt(body: &[u8]) -> Option<String> {
     let mut text = String::from_utf8_lossy(body.get(..RESPONSE_LIMIT + 4).unwrap_or(body)).into_owned();
@@ -309,6 +343,17 @@ mod tests {
         });
         assert!(!format!("{error:?}{error}").contains("canary"));
         assert!(error.to_json().contains("canary"));
+    }
+
+    #[test]
+    fn problems_come_in_one_message_of_bounded_length() {
+        assert!(Problems::default().check(ErrorKind::InvalidUser).is_ok());
+        let mut problems = Problems::default();
+        for number in 0..1000 {
+            problems.add(number.to_string());
+        }
+        let message = problems.check(ErrorKind::InvalidUser).unwrap_err().to_string();
+        assert!(message.starts_with("0; 1; ") && message.ends_with("; 19; and 980 more"), "{message}");
     }
 
     #[test]

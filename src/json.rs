@@ -6,12 +6,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::error::{Error, ErrorKind, Result};
+
 /// The members of a JSON object, as written: order, duplicates and digits kept.
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
     /// Reads `text`. An error says where and what, and never quotes the text.
-    pub(crate) fn read(text: &'a str) -> Result<Self, String> {
+    pub(crate) fn read(text: &'a str) -> std::result::Result<Self, String> {
         serde_json::from_str(text).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => format!("must be a JSON object, not {}", kind(text)),
             _ => {
@@ -22,6 +24,11 @@ impl<'a> Members<'a> {
                 format!("is not JSON: {reason} at byte {}", offset(text, error.line(), column))
             }
         })
+    }
+
+    /// Reads the text of an `options_json`.
+    pub(crate) fn options(text: &'a str) -> Result<Self> {
+        Self::read(text).map_err(|why| Error::new(ErrorKind::InvalidOptions, format!("options_json {why}")))
     }
 
     /// The last member of this name, which is what JSON readers take.

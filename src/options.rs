@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use ureq::http::Uri;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Problems, Result};
 use crate::failpoint;
 use crate::json::{self, Members};
 
@@ -113,33 +113,26 @@ impl Options {
     pub fn from_json(text: &str) -> Result<Self> {
         failpoint::reach("options");
         let mut options = Self::default();
-        let members = Members::read(text).map_err(|why| refuse(&[format!("options_json {why}")]))?;
-        let mut problems = Vec::new();
-        for (name, value) in &members.0 {
+        let mut problems = Problems::default();
+        for (name, value) in &Members::options(text)?.0 {
             if !KEYS.contains(&name.as_ref()) {
-                problems.push(unknown(name, &KEYS));
+                unknown(&mut problems, name, &KEYS);
             } else if value.get() != "null" {
                 if let Err(expected) = options.set(name, value) {
-                    problems.push(misfit(name, expected, value));
+                    misfit(&mut problems, name, expected, value);
                 }
             }
         }
-        problems.extend(options.problems());
-        if problems.is_empty() {
-            Ok(options)
-        } else {
-            Err(refuse(&problems))
-        }
+        options.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)?;
+        Ok(options)
     }
 
     /// Checks every bound, for options that were put together in Rust.
     pub(crate) fn check(&self) -> Result<()> {
-        let problems = self.problems();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(refuse(&problems))
-        }
+        let mut problems = Problems::default();
+        self.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)
     }
 
     /// Takes one value; an error tells what it must be.
@@ -168,8 +161,7 @@ impl Options {
     }
 
     /// Everything that is out of bounds.
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+    fn add_problems(&self, problems: &mut Problems) {
         for (name, value, bounds) in [
             ("connect_timeout_ms", self.connect_timeout, 1..=DAY),
             ("attempt_timeout_ms", self.attempt_timeout, 1..=DAY),
@@ -179,33 +171,32 @@ impl Options {
             ("idle_timeout_ms", self.idle_timeout, 0..=DAY),
             ("dns_ttl_ms", self.dns_ttl, 0..=DAY),
         ] {
-            check(&mut problems, name, value.as_millis(), &bounds);
+            check(problems, name, value.as_millis(), &bounds);
         }
-        check(&mut problems, "max_retries", self.max_retries.into(), &(0..=100));
-        check(&mut problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
+        check(problems, "max_retries", self.max_retries.into(), &(0..=100));
+        check(problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
         if self.retry_cap < self.retry_base {
-            problems.push("retry_cap_ms must be at least retry_base_ms".into());
+            problems.add("retry_cap_ms must be at least retry_base_ms");
         }
         let rate = self.max_requests_per_second;
         if rate != 0.0 && !(0.001..=1_000_000.0).contains(&rate) {
-            problems.push("max_requests_per_second must be 0 (no limit) or from 0.001 to 1000000".into());
+            problems.add("max_requests_per_second must be 0 (no limit) or from 0.001 to 1000000");
         }
         let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if !self.user_agent.as_ref().is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT) {
-            problems.push(format!("user_agent must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most"));
+            problems.add(format!("user_agent must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most"));
         }
         if self.base_url.len() > LONGEST_URL {
-            problems.push(format!("base_url must have {LONGEST_URL} characters at most"));
+            problems.add(format!("base_url must have {LONGEST_URL} characters at most"));
         }
         if let Err(why) = base_url(&self.base_url, self.allow_http) {
-            problems.push(format!("base_url {why}"));
+            problems.add(format!("base_url {why}"));
         }
         if let Some(url) = self.proxy.as_ref().filter(|url| !url.is_empty()) {
             if let Err(why) = proxy(url) {
-                problems.push(format!("proxy {why}"));
+                problems.add(format!("proxy {why}"));
             }
         }
-        problems
     }
 }
 
@@ -233,14 +224,10 @@ impl fmt::Debug for Options {
     }
 }
 
-pub(crate) fn refuse(problems: &[String]) -> Error {
-    Error::new(ErrorKind::InvalidOptions, problems.join("; "))
-}
-
-pub(crate) fn check(problems: &mut Vec<String>, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
+pub(crate) fn check(problems: &mut Problems, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
     let (least, most) = (*bounds.start(), *bounds.end());
     if value < least.into() || value > most.into() {
-        problems.push(format!("{name} must be from {least} to {most}"));
+        problems.add(format!("{name} must be from {least} to {most}"));
     }
 }
 
@@ -302,22 +289,23 @@ fn proxy(text: &str) -> Result<(), &'static str> {
     }
 }
 
-/// A message about a value of the wrong kind.
-pub(crate) fn misfit(name: &str, expected: &str, value: &RawValue) -> String {
+/// Adds that a value is of the wrong kind.
+pub(crate) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &RawValue) {
     let given = if value.get().starts_with('-') { "a negative number" } else { json::kind(value.get()) };
-    format!("{name} must be {expected}, not {given}")
+    problems.add(format!("{name} must be {expected}, not {given}"));
 }
 
-/// A message about a key that is no option, with the nearest one where there is one.
-pub(crate) fn unknown(name: &str, keys: &[&str]) -> String {
-    let shown: String = name.chars().take(40).collect();
+/// Adds that a key is no option, with the nearest one where there is one.
+pub(crate) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
+    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
     let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
-    match nearest {
+    problems.add(match nearest {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => {
             format!("\"{shown}\" is no option; did you mean \"{key}\"?")
         }
-        _ => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
-    }
+        _ if problems.is_empty() => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
+        _ => format!("\"{shown}\" is no option"),
+    });
 }
 
 /// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.

@@ -29,10 +29,11 @@ impl Envelope {
 }
 
 fn status(value: &RawValue) -> Option<u16> {
-    match json::text(value) {
-        Some(text) => text.trim().parse().ok(),
-        None => value.get().parse().ok(),
-    }
+    let text = json::text(value);
+    let digits = text.as_deref().unwrap_or(value.get()).trim();
+    // A number may be written as one with a fraction of nothing.
+    let digits = if text.is_none() { digits.trim_end_matches('0').strip_suffix('.').unwrap_or(digits) } else { digits };
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// The server's text where it says that the update was done; otherwise the error that it stands for.
@@ -114,7 +115,12 @@ mod tests {
 
     #[test]
     fn success_returns_the_text_as_it_came() {
-        for body in [r#"{"status":200}"#, r#"{ "status" : "200", "data":{"Id":1.0} }"#, r#"{"status":201}"#] {
+        for body in [
+            r#"{"status":200}"#,
+            r#"{ "status" : "200", "data":{"Id":1.0} }"#,
+            r#"{"status":200.0}"#,
+            r#"{"status":201}"#,
+        ] {
             assert_eq!(interpret(reply(200, body)).unwrap(), body);
         }
         assert_eq!(interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap(), r#"{"status":200}"#);
@@ -124,7 +130,17 @@ mod tests {
     fn the_body_may_overrule_a_200() {
         assert_eq!(kind(200, r#"{"status":401}"#), ErrorKind::Http(401));
         assert_eq!(kind(200, r#"{"status":"429"}"#), ErrorKind::Http(429));
-        for body in ["", "null", "{}", r#"{"status":0}"#, r#"{"status":"ok"}"#, "<html>", r#"{"status":200"#] {
+        for body in [
+            "",
+            "null",
+            "{}",
+            r#"{"status":0}"#,
+            r#"{"status":"ok"}"#,
+            r#"{"status":"+200"}"#,
+            r#"{"status":2.5}"#,
+            "<html>",
+            r#"{"status":200"#,
+        ] {
             assert_eq!(kind(200, body), ErrorKind::BadResponse, "{body}");
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Problems, Result};
 use crate::failpoint;
 use crate::json::{self, Members};
 
@@ -40,20 +40,18 @@ pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
     };
     let wrapped = members.get(DATA);
     if validate {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         match wrapped {
             Some(data) => {
                 check_wrapper(&members, &mut problems);
                 match Members::read(data.get()) {
                     Ok(user) => check_user(&user, &mut problems),
-                    Err(why) => problems.push(format!("data {why}")),
+                    Err(why) => problems.add(format!("data {why}")),
                 }
             }
             None => check_user(&members, &mut problems),
         }
-        if !problems.is_empty() {
-            return Err(refuse(problems.join("; ")));
-        }
+        problems.check(ErrorKind::InvalidUser)?;
     }
     Ok(if wrapped.is_some() { Cow::Borrowed(user_json) } else { wrap(user_json) })
 }
@@ -63,28 +61,38 @@ fn wrap(user_json: &str) -> Cow<'_, str> {
 }
 
 /// Beside `data` nothing may stand: it would be lost.
-fn check_wrapper(members: &Members<'_>, problems: &mut Vec<String>) {
+fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     if members.0.len() > 1 {
-        problems.push("beside \"data\" stand other members; put every field inside \"data\", once".into());
+        problems.add("beside \"data\" stand other members; put every field inside \"data\", once");
     }
 }
 
-fn check_user(user: &Members<'_>, problems: &mut Vec<String>) {
-    for (index, (name, value)) in user.0.iter().enumerate() {
-        if let Some((field, limit)) = FIELDS.iter().find(|(field, _)| field == name) {
-            check_text(field, *limit, value, problems);
-        } else if name == CONTENT {
-            if !value.get().starts_with('{') {
-                problems.push(format!("{CONTENT} must be an object, not {}", json::kind(value.get())));
+fn check_user(user: &Members<'_>, problems: &mut Problems) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (name, value) in &user.0 {
+        let known_name = match FIELDS.iter().find(|(field, _)| field == name) {
+            Some((field, limit)) => {
+                check_text(field, *limit, value, problems);
+                *field
             }
+            None if name == CONTENT => {
+                if !value.get().starts_with('{') {
+                    problems.add(format!("{CONTENT} must be an object, not {}", json::kind(value.get())));
+                }
+                CONTENT
+            }
+            None => {
+                // Other names are the caller's own; only a slip in a known one is refused.
+                if let Some(known) = known().find(|known| known.eq_ignore_ascii_case(name)) {
+                    problems.add(format!("\"{name}\" must be written \"{known}\""));
+                }
+                continue;
+            }
+        };
+        if seen.contains(&known_name) {
+            problems.add(format!("{known_name} is there more than once"));
         } else {
-            // Other names are the caller's own; only a slip in a known one is refused.
-            let near = known().find(|known| known.eq_ignore_ascii_case(name));
-            problems.extend(near.map(|known| format!("\"{name}\" must be written \"{known}\"")));
-            continue;
-        }
-        if user.0.iter().take(index).any(|(earlier, _)| earlier == name) {
-            problems.push(format!("{name} is there more than once"));
+            seen.push(known_name);
         }
     }
 }
@@ -94,20 +102,20 @@ fn known() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(name, _)| *name).chain([CONTENT, DATA])
 }
 
-fn check_text(field: &str, limit: Option<usize>, value: &RawValue, problems: &mut Vec<String>) {
+fn check_text(field: &str, limit: Option<usize>, value: &RawValue, problems: &mut Problems) {
     let raw = value.get();
     if raw == "null" {
         return;
     }
     if !raw.starts_with('"') {
-        return problems.push(format!("{field} must be a string or null, not {}", json::kind(raw)));
+        return problems.add(format!("{field} must be a string or null, not {}", json::kind(raw)));
     }
     match json::text(value) {
-        None => problems.push(format!("{field} has a \\u escape that is no character (half a surrogate pair)")),
+        None => problems.add(format!("{field} has a \\u escape that is no character (half a surrogate pair)")),
         Some(text) => {
             let length = text.chars().count();
             if let Some(limit) = limit.filter(|limit| length > *limit) {
-                problems.push(format!("{field} is {length} characters long; the limit is {limit}"));
+                problems.add(format!("{field} is {length} characters long; the limit is {limit}"));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! What a batch can be told.
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Problems, Result};
 use crate::json::Members;
-use crate::options::{boolean, check, count, misfit, refuse, unknown};
+use crate::options::{boolean, check, count, misfit, unknown};
 
 const KEYS: [&str; 3] = ["concurrency", "queue_limit", "stop_on_unauthorized"];
 
@@ -32,9 +32,8 @@ impl BatchOptions {
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming everything that is wrong.
     pub fn from_json(text: &str) -> Result<Self> {
         let mut options = Self::default();
-        let members = Members::read(text).map_err(|why| refuse(&[format!("options_json {why}")]))?;
-        let mut problems = Vec::new();
-        for (name, value) in &members.0 {
+        let mut problems = Problems::default();
+        for (name, value) in &Members::options(text)?.0 {
             if value.get() == "null" && KEYS.contains(&name.as_ref()) {
                 continue;
             }
@@ -43,34 +42,28 @@ impl BatchOptions {
                 "queue_limit" => count(value).map(|count| options.queue_limit = count),
                 "stop_on_unauthorized" => boolean(value).map(|stop| options.stop_on_unauthorized = stop),
                 _ => {
-                    problems.push(unknown(name, &KEYS));
+                    unknown(&mut problems, name, &KEYS);
                     continue;
                 }
             };
-            problems.extend(taken.err().map(|expected| misfit(name, expected, value)));
+            if let Err(expected) = taken {
+                misfit(&mut problems, name, expected, value);
+            }
         }
-        problems.extend(options.problems());
-        if problems.is_empty() {
-            Ok(options)
-        } else {
-            Err(refuse(&problems))
-        }
+        options.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)?;
+        Ok(options)
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        let problems = self.problems();
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(refuse(&problems))
-        }
+        let mut problems = Problems::default();
+        self.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)
     }
 
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        check(&mut problems, "concurrency", self.concurrency.into(), &(1..=256));
-        check(&mut problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));
-        problems
+    fn add_problems(&self, problems: &mut Problems) {
+        check(problems, "concurrency", self.concurrency.into(), &(1..=256));
+        check(problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));
     }
 }
 

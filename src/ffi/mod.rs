@@ -6,13 +6,15 @@
 // would only stand in C programmers' way.
 #![allow(clippy::missing_safety_doc)]
 
-mod batch;
 mod client;
 mod codes;
 mod handle;
 mod last_error;
 mod text;
 mod user;
+
+// Last in the header, for it builds on the rest.
+mod batch;
 
 use std::cell::Cell;
 use std::ffi::c_char;

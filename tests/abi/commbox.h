@@ -7,6 +7,8 @@
 
 #define COMMBOX_OK 0
 
+#define COMMBOX_DONE 1
+
 #define COMMBOX_INVALID_ARGUMENT -1
 
 #define COMMBOX_INVALID_HANDLE -2
@@ -38,6 +40,8 @@
 #define COMMBOX_SERVER_ERROR 500
 
 #define COMMBOX_NOT_IMPLEMENTED 501
+
+typedef struct commbox_batch commbox_batch;
 
 typedef struct commbox_client commbox_client;
 
@@ -85,6 +89,30 @@ int32_t commbox_user_set_custom(commbox_user *user, const char *name, const char
 char *commbox_user_to_json(commbox_user *user);
 
 void commbox_user_free(commbox_user *user);
+
+commbox_batch *commbox_batch_new(commbox_client *client, const char *options_json);
+
+int32_t commbox_batch_submit(commbox_batch *batch,
+                             uint64_t tag,
+                             int64_t user_id,
+                             const char *user_json,
+                             int64_t timeout_ms);
+
+int32_t commbox_batch_next(commbox_batch *batch,
+                           int64_t timeout_ms,
+                           uint64_t *tag,
+                           int32_t *code,
+                           char **json);
+
+int32_t commbox_batch_close(commbox_batch *batch);
+
+int32_t commbox_batch_cancel(commbox_batch *batch);
+
+int32_t commbox_batch_cancel_tag(commbox_batch *batch, uint64_t tag);
+
+char *commbox_batch_stats_json(commbox_batch *batch);
+
+void commbox_batch_free(commbox_batch *batch);
 
 #ifdef __cplusplus
 }  // extern "C"
