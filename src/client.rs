@@ -15,7 +15,7 @@ use crate::fork;
 use crate::options::Options;
 use crate::reply;
 use crate::secret::ApiKey;
-use crate::transport::{cancelled, Attempt, Limits, Transport};
+use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
@@ -27,8 +27,7 @@ pub struct Client {
     current: RwLock<Current>,
     gate: Gate,
     canceller: Canceller,
-    /// The address of the users, to which a user id is appended.
-    users_url: String,
+    users: Address,
     validate: bool,
     retries: Policy,
     limits: Limits,
@@ -58,7 +57,7 @@ impl Client {
             }),
             gate: Gate::new(options.max_requests_per_second),
             canceller: Canceller::default(),
-            users_url: format!("{}/users/", options.base_url.trim_end_matches('/')),
+            users: Address::new(&options.base_url)?,
             validate: options.validate,
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
@@ -132,7 +131,7 @@ impl Client {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
         let body = user::body(user_json, self.validate)?;
-        let url = format!("{}{user_id}", self.users_url);
+        let uri = self.users.of_user(user_id)?;
         let (mut retries, mut fresh, mut rekeyed) = (0, false, false);
         let mut last: Option<Error> = None;
         loop {
@@ -144,7 +143,7 @@ impl Client {
             let api_key = self.read(|current| current.api_key.clone());
             let attempt = Attempt::new(&call.watch, api_key.clone(), self.limits, fresh);
             call.attempts += 1;
-            let reply = call.transport.post(&url, &body, &attempt);
+            let reply = call.transport.post(&uri, &body, &attempt);
             let outcome = reply.and_then(reply::interpret);
             ticket.report(Instant::now(), &news(&outcome));
             let error = match outcome {
@@ -290,6 +289,6 @@ fn too_late(wait: Duration, throttled: bool) -> Error {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("users_url", &self.users_url).finish_non_exhaustive()
+        f.debug_struct("Client").field("users", &self.users.to_string()).finish_non_exhaustive()
     }
 }

@@ -76,7 +76,13 @@ pub(crate) fn kind(text: &str) -> &'static str {
 
 /// A JSON string's text; `None` where the value is no string or its escapes make no text.
 pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Name<'_>>(value.get()).ok().map(|Name(text)| text)
+    let raw = value.get();
+    match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
+        // Without escapes it stands there as it is.
+        Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
+        Some(_) => serde_json::from_str::<Name<'_>>(raw).ok().map(|Name(text)| text),
+        None => None,
+    }
 }
 
 /// The byte offset of a line, counted from 1, and a byte within it, counted from 0.

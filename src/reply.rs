@@ -7,24 +7,22 @@ use crate::failpoint;
 use crate::json::{self, Members};
 use crate::transport::Reply;
 
-/// What the envelope of a reply says.
-#[derive(Default)]
-struct Envelope {
-    status: Option<u16>,
-    description: Option<String>,
-    response_time: Option<String>,
-}
+/// What a reply says.
+struct Envelope<'a>(Members<'a>);
 
-impl Envelope {
-    /// Reads an envelope, or tells why the text is none. The vendor types `status` as a string and shows a number.
-    fn read(text: &str) -> Result<Self, String> {
-        let members = Members::read(text)?;
-        let words = |name| members.get(name).and_then(json::text).map(Into::into);
-        Ok(Self {
-            status: members.get("status").and_then(status),
-            description: words("description"),
-            response_time: words("response_time"),
-        })
+impl<'a> Envelope<'a> {
+    /// Reads an envelope, or tells why the text is none.
+    fn read(text: &'a str) -> Result<Self, String> {
+        Members::read(text).map(Self)
+    }
+
+    /// The vendor types `status` as a string and shows a number.
+    fn status(&self) -> Option<u16> {
+        self.0.get("status").and_then(status)
+    }
+
+    fn words(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(json::text).map(Into::into)
     }
 }
 
@@ -47,17 +45,19 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
     // Some servers put a byte order mark before JSON; readers of JSON trip over it.
     let envelope = text.and_then(|text| Envelope::read(text.trim_start_matches('\u{feff}')));
 
-    let (kind, message) = match (http_status, &envelope) {
-        (200..=299, Ok(Envelope { status: Some(200..=299), .. })) => {
+    let its_status = envelope.as_ref().map(Envelope::status);
+
+    let (kind, message) = match (http_status, its_status) {
+        (200..=299, Ok(Some(200..=299))) => {
             let text = String::from_utf8(body).unwrap_or_default();
             return Ok(match text.strip_prefix('\u{feff}') {
                 Some(rest) => rest.to_owned(),
                 None => text,
             });
         }
-        (200..=299, Ok(Envelope { status: Some(status @ 100..=599), .. })) => (
-            ErrorKind::Http(*status),
-            format!("the server answered HTTP {http_status}, but its reply says status {status}{}", advice(*status)),
+        (200..=299, Ok(Some(status @ 100..=599))) => (
+            ErrorKind::Http(status),
+            format!("the server answered HTTP {http_status}, but its reply says status {status}{}", advice(status)),
         ),
         (200..=299, Ok(_)) => (
             ErrorKind::BadResponse,
@@ -69,11 +69,11 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
         ),
         (status, _) => (ErrorKind::Http(status), format!("the server answered HTTP {status}{}", advice(status))),
     };
-    let envelope = envelope.unwrap_or_default();
+    let words = |name| envelope.as_ref().ok().and_then(|envelope| envelope.words(name));
     Err(Error::new(kind, message).with_delivery(Delivery::Answered).with_answer(Answer {
         http_status: Some(http_status),
-        description: envelope.description,
-        response_time: envelope.response_time,
+        description: words("description"),
+        response_time: words("response_time"),
         retry_after,
         response: excerpt(&body),
     }))

@@ -179,7 +179,7 @@ fn are_gone_from_memory_once_the_client_is_freed() {
     let mut program = compile(Language::C, "c/secrets.c", "secrets");
     program.args(options.map(|options| options.to_string())).env_remove("LD_LIBRARY_PATH");
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
-    let keys = ["first-canary-key-", "second-canary-key"].map(|start| format!("{start:0<40}"));
+    let keys = ["first-key-to-find", "second-key-to-find"].map(|start| format!("{start:0<40}"));
     child.stdin.take().unwrap().write_all(keys.concat().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -13,7 +13,7 @@ use crate::transport::tls::TrustError;
 
 /// What an attempt was about, for its error.
 pub(crate) struct Context<'a> {
-    pub(crate) url: &'a str,
+    pub(crate) uri: &'a Uri,
     pub(crate) proxy: Option<&'a Proxy>,
     pub(crate) attempt: &'a Attempt,
 }
@@ -79,13 +79,12 @@ impl Context<'_> {
     /// The proxy that was to make a tunnel when the attempt failed.
     fn proxy_in_front(&self) -> Option<&Proxy> {
         let proxy = self.proxy.filter(|_| self.attempt.was_before_tunnel())?;
-        let uri = self.url.parse().ok()?;
-        (!proxy.is_no_proxy(&uri)).then_some(proxy)
+        (!proxy.is_no_proxy(self.uri)).then_some(proxy)
     }
 
     /// The host and port that the options name.
     fn target(&self) -> String {
-        self.url.parse::<Uri>().ok().and_then(|uri| uri.authority().map(ToString::to_string)).unwrap_or_default()
+        self.uri.authority().map(ToString::to_string).unwrap_or_default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! One HTTP attempt over the `ureq` agent, and what its failure means.
 
+mod address;
 mod attempt;
 mod failure;
 mod proxy;
@@ -16,8 +17,8 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use ureq::http::header::RETRY_AFTER;
-use ureq::http::HeaderMap;
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
 
@@ -28,6 +29,7 @@ use crate::transport::request::RequestConnector;
 use crate::transport::resolver::Names;
 use crate::transport::tls::Trust;
 
+pub(crate) use address::Address;
 pub(crate) use attempt::{Attempt, Limits};
 pub(crate) use failure::cancelled;
 
@@ -39,6 +41,9 @@ const BUFFER: usize = 16 << 10;
 
 /// The longest head of a reply that is read. One that fills the buffer and does not end is longer.
 const HEAD_LIMIT: usize = BUFFER - 1;
+
+/// Room for the usual reply and more, in bytes.
+const USUAL_REPLY: usize = 1 << 10;
 
 /// A server's answer.
 pub(crate) struct Reply {
@@ -55,6 +60,8 @@ pub(crate) struct Transport {
     agent: Agent,
     settings: Settings,
     shared: Shared,
+    /// Of every request.
+    headers: HeaderMap,
     /// The process that it belongs to.
     generation: u32,
     /// Whether a panic passed through the agent, whose locks stay poisoned then.
@@ -113,7 +120,6 @@ impl Transport {
         let config = Agent::config_builder()
             .proxy(settings.proxy.clone())
             .user_agent(&settings.user_agent)
-            .accept("application/json")
             .http_status_as_error(false)
             // Personal data and the key go to the configured host only.
             .max_redirects(0)
@@ -126,7 +132,8 @@ impl Transport {
             .max_idle_age(settings.idle_timeout)
             .build();
         let agent = Agent::with_parts(config, connector, resolver::Later);
-        Self { agent, settings, shared, generation: fork::generation(), broken: AtomicBool::new(false) }
+        let headers = headers(&settings.user_agent);
+        Self { agent, settings, shared, headers, generation: fork::generation(), broken: AtomicBool::new(false) }
     }
 
     /// Whether it was made before a fork that this process came from: its connections are the parent's then.
@@ -150,7 +157,7 @@ impl Transport {
     }
 
     /// Posts `body` once and reads the answer.
-    pub(crate) fn post(&self, url: &str, body: &str, attempt: &Rc<Attempt>) -> Result<Reply> {
+    pub(crate) fn post(&self, uri: &Uri, body: &str, attempt: &Rc<Attempt>) -> Result<Reply> {
         struct Unbroken<'a>(&'a AtomicBool);
         impl Drop for Unbroken<'_> {
             fn drop(&mut self) {
@@ -160,25 +167,36 @@ impl Transport {
             }
         }
         let _unbroken = Unbroken(&self.broken);
-        let context = failure::Context { url, proxy: self.settings.proxy.as_ref(), attempt };
+        let context = failure::Context { uri, proxy: self.settings.proxy.as_ref(), attempt };
         attempt.run(|| {
-            let response = self
-                .agent
-                .post(url)
-                .header("authorization", request::STAND_IN)
-                .header("content-type", "application/json")
-                .send(body.as_bytes())
-                .map_err(|error| context.explain(error, None))?;
+            let mut request = Request::new(body.as_bytes());
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = uri.clone();
+            *request.headers_mut() = self.headers.clone();
+            let response = self.agent.run(request).map_err(|error| context.explain(error, None))?;
 
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers(), SystemTime::now());
             let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
-            let mut body = Vec::new();
+            let mut body = Vec::with_capacity(USUAL_REPLY);
             reader.read_to_end(&mut body).map_err(|error| context.explain(error.into(), Some(status)))?;
             let complete = body.len() <= REPLY_LIMIT;
             Ok(Reply { status, retry_after, body, complete })
         })
     }
+}
+
+/// The headers of every request; made once, since reading them from text takes longer than copying them.
+fn headers(user_agent: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(AUTHORIZATION, HeaderValue::from_static(request::STAND_IN));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    // The options allow nothing that a header does not.
+    if let Ok(user_agent) = HeaderValue::from_str(user_agent) {
+        headers.insert(USER_AGENT, user_agent);
+    }
+    headers
 }
 
 /// `Retry-After`, in seconds or as a date.
@@ -195,7 +213,6 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ureq::http::HeaderValue;
 
     #[test]
     fn retry_after_in_both_forms() {

@@ -1,0 +1,65 @@
+//! Where the users are: the address that a user id is appended to.
+
+use std::fmt;
+
+use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
+use ureq::http::Uri;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The address of the users, taken apart once, so that a request need not be.
+pub(crate) struct Address {
+    scheme: Scheme,
+    authority: Authority,
+    /// Up to and with the slash before the id.
+    path: String,
+}
+
+impl Address {
+    /// Of a `base_url` that was checked.
+    pub(crate) fn new(base_url: &str) -> Result<Self> {
+        let refuse = || Error::new(ErrorKind::InvalidOptions, "base_url is not a URL such as https://api.commbox.io");
+        let parts = base_url.parse::<Uri>().map_err(|_| refuse())?.into_parts();
+        let prefix = parts.path_and_query.as_ref().map_or("", |path| path.path());
+        Ok(Self {
+            path: format!("{}/users/", prefix.trim_end_matches('/')),
+            scheme: parts.scheme.ok_or_else(refuse)?,
+            authority: parts.authority.ok_or_else(refuse)?,
+        })
+    }
+
+    /// Of one user.
+    pub(crate) fn of_user(&self, user_id: i64) -> Result<Uri> {
+        let path = format!("{}{user_id}", self.path);
+        let mut parts = Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = PathAndQuery::from_maybe_shared(path).ok();
+        // Each part was part of a URL before.
+        Uri::from_parts(parts).map_err(|_| Error::new(ErrorKind::Internal, "a checked base_url made no URL"))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_the_prefix_and_the_id() {
+        for (base, users) in [
+            ("https://api.commbox.io", "https://api.commbox.io/users/"),
+            ("https://crm.example:8443/api//", "https://crm.example:8443/api/users/"),
+            ("http://[::1]:80/x", "http://[::1]:80/x/users/"),
+        ] {
+            let address = Address::new(base).unwrap();
+            assert_eq!(address.to_string(), users);
+            assert_eq!(address.of_user(i64::MAX).unwrap().to_string(), format!("{users}{}", i64::MAX));
+        }
+    }
+}
