@@ -14,6 +14,8 @@
 #ifndef COMMBOX_HPP
 #define COMMBOX_HPP
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -61,6 +63,13 @@ inline void check(std::int32_t code) {
     }
 }
 
+/** A time as C has it, where a negative one would be as long as it takes. */
+inline std::int64_t c_timeout(std::chrono::milliseconds timeout) {
+    return std::max(timeout, std::chrono::milliseconds::zero()).count();
+}
+
+constexpr std::int64_t as_long_as_it_takes = -1;
+
 /** Text on its way into C, where it ends at the first NUL: one that holds a NUL is refused, not cut. */
 inline const char *c_text(const std::string &text, const char *name) {
     if (const auto at = text.find('\0'); at != std::string::npos) {
@@ -75,6 +84,7 @@ inline const char *c_text(const std::string &text, const char *name) {
 }
 
 struct Free {
+    void operator()(commbox_batch *batch) const noexcept { commbox_batch_free(batch); }
     void operator()(commbox_client *client) const noexcept { commbox_client_free(client); }
     void operator()(commbox_user *user) const noexcept { commbox_user_free(user); }
     void operator()(char *text) const noexcept { commbox_string_free(text); }
@@ -163,7 +173,103 @@ public:
     }
 
 private:
+    friend class Batch;
+
     detail::Owned<commbox_client> client_;
+};
+
+/** An update that was taken back from a Batch. */
+struct Finished {
+    /** What it was submitted with. */
+    std::uint64_t tag = 0;
+    /** Its outcome: COMMBOX_OK, or why it failed. */
+    std::int32_t code = COMMBOX_OK;
+    /** The server's reply as it came; of one that failed everything known, as Error::json() has it. */
+    std::string json;
+};
+
+/** What came of waiting for an update of a Batch to finish. */
+enum class BatchStatus {
+    /** One was taken back. */
+    finished,
+    /** None finished in time. */
+    timeout,
+    /** The batch is closed, and everything was taken back. */
+    done,
+};
+
+/**
+ * Many updates at once: submitted on one side, taken back finished on the other, each exactly once. Move-only. Any
+ * number of threads may submit and take back. A thread that does both gives submit() a time, and takes back when that
+ * is over: each waits for room, and there is none while `queue_limit` updates wait to be taken back.
+ *
+ * Updates of the same user are sent in the order in which they were submitted. The Client may be destroyed before. To
+ * destroy a Batch waits for nothing: what was not sent is dropped, what is under way is cancelled.
+ */
+class Batch {
+public:
+    /** `options_json` as commbox_batch_new() documents it; "" for the defaults. */
+    explicit Batch(Client &client, const std::string &options_json = {})
+        : batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
+
+    /** Submits an update, as soon as there is room. `tag` is any number; it comes back with the outcome. */
+    void submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json) {
+        detail::check(commbox_batch_submit(batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"),
+                                           detail::as_long_as_it_takes));
+    }
+
+    /** The same, unless there is no room within `timeout`: returns whether the update was accepted. */
+    bool submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json,
+                std::chrono::milliseconds timeout) {
+        const std::int32_t code = commbox_batch_submit(
+            batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"), detail::c_timeout(timeout));
+        if (code != COMMBOX_TIMEOUT) {
+            detail::check(code);
+        }
+        return code == COMMBOX_OK;
+    }
+
+    /** Takes back the next update that finishes. Nothing where the batch is closed and everything was taken back. */
+    std::optional<Finished> next() {
+        Finished finished;
+        const bool is_one = take(detail::as_long_as_it_takes, finished) == BatchStatus::finished;
+        return is_one ? std::optional<Finished>(std::move(finished)) : std::nullopt;
+    }
+
+    /** The same into `finished`, unless none finishes within `timeout`. */
+    BatchStatus next_for(std::chrono::milliseconds timeout, Finished &finished) {
+        return take(detail::c_timeout(timeout), finished);
+    }
+
+    /** Takes no more updates; what was submitted is still sent. */
+    void close() { detail::check(commbox_batch_close(batch_.get())); }
+
+    /** Closes, and cancels what was not sent: it comes back as COMMBOX_CANCELLED. What is under way finishes. */
+    void cancel() { detail::check(commbox_batch_cancel(batch_.get())); }
+
+    /** Cancels the updates with this tag, those under way too: they come back as COMMBOX_CANCELLED. */
+    void cancel_tag(std::uint64_t tag) { detail::check(commbox_batch_cancel_tag(batch_.get(), tag)); }
+
+    /** Where the batch stands, as the JSON object that commbox_batch_stats_json() documents. */
+    std::string stats_json() const { return detail::Owned<char>(commbox_batch_stats_json(batch_.get())).get(); }
+
+private:
+    BatchStatus take(std::int64_t timeout_ms, Finished &finished) {
+        char *json = nullptr;
+        const std::int32_t code =
+            commbox_batch_next(batch_.get(), timeout_ms, &finished.tag, &finished.code, &json);
+        if (code == COMMBOX_DONE) {
+            return BatchStatus::done;
+        }
+        if (code == COMMBOX_TIMEOUT) {
+            return BatchStatus::timeout;
+        }
+        detail::check(code);
+        finished.json = detail::Owned<char>(json).get();
+        return BatchStatus::finished;
+    }
+
+    detail::Owned<commbox_batch> batch_;
 };
 
 }  // namespace commbox

@@ -17,14 +17,6 @@ public sealed class CancellationTests : SandboxFixture
         (client, token) => Task.FromResult(client.UpdateUserJson(Id, "{}", token)),
     ];
 
-    /// <summary>Calls in flight hold threads of the pool, which the test needs too and which grows slowly by itself.</summary>
-    [OneTimeSetUp]
-    public void WidenThreadPool()
-    {
-        ThreadPool.GetMinThreads(out int workers, out int ports);
-        ThreadPool.SetMinThreads(Math.Max(workers, 8), ports);
-    }
-
     [Test]
     public void TokenEndsTheCallThatWaitsForTheServer([Range(0, 3)] int form)
     {
@@ -132,10 +124,6 @@ public sealed class CancellationTests : SandboxFixture
         other.Join();
         Assert.That(((CommBoxException)error.InnerException!).Elapsed, Is.LessThan(TimeSpan.FromSeconds(2)));
     }
-
-    /// <summary>Waits until the sandbox has been asked so often.</summary>
-    private void AwaitRequests(int count) =>
-        Assert.That(() => Sandbox.Requests(), Has.Length.EqualTo(count).After(5000, 10));
 
     /// <summary>The call ends, cancelled by this token; returns what is known about it.</summary>
     private static CommBoxException Cancelled(Func<Task> call, CancellationToken token)

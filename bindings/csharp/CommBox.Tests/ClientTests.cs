@@ -177,11 +177,19 @@ public sealed class ClientTests : SandboxFixture
         Assert.That(client.UpdateUser(Id, new UserInfo()).Id, Is.EqualTo(7));
         Assert.That((await client.UpdateUserAsync(Id, new UserInfo())).Id, Is.EqualTo(7));
         Assert.That(Assert.Throws<CommBoxException>(() => client.SetApiKey("key"))!.Code, Is.EqualTo(-2));
+        using CommBoxClient bare = new Bare();
+        Assert.That(Assert.ThrowsAsync<CommBoxException>(() => bare.UpdateUserJsonAsync(Id, "{}"))!.Code, Is.EqualTo(-2));
     }
+
+    private sealed class Bare : CommBoxClient;
 
     private sealed class Double : CommBoxClient
     {
         public override string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken = default) =>
             """{"data":{"Id":7}}""";
+
+        public override Task<string> UpdateUserJsonAsync(
+            long userId, string userJson, CancellationToken cancellationToken = default) =>
+            Task.FromResult(UpdateUserJson(userId, userJson, cancellationToken));
     }
 }

@@ -15,4 +15,8 @@ public abstract class SandboxFixture
 
     [OneTimeTearDown]
     public void Stop() => _sandbox?.Dispose();
+
+    /// <summary>Waits until the sandbox has been asked so often.</summary>
+    private protected void AwaitRequests(int count) =>
+        Assert.That(() => Sandbox.Requests(), Has.Length.EqualTo(count).After(5000, 10));
 }

@@ -3,19 +3,19 @@ using System.Runtime.InteropServices;
 
 namespace CommBox;
 
-/// <summary>Owns a <c>commbox_client</c>: a token, never an address.</summary>
-internal sealed unsafe class ClientHandle : SafeHandle
+/// <summary>Owns a <c>commbox_client</c>.</summary>
+internal sealed unsafe class ClientHandle : LibraryHandle
 {
     /// <summary>Of the call that runs on this thread.</summary>
     [ThreadStatic]
     private static CancellationToken t_cancellationToken;
 
     /// <summary>No client; the library refuses it with a reason.</summary>
-    internal ClientHandle() : base(0, ownsHandle: true)
+    internal ClientHandle()
     {
     }
 
-    internal ClientHandle(string apiKey, string? optionsJson) : this()
+    internal ClientHandle(string apiKey, string? optionsJson)
     {
         fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
         fixed (byte* options = optionsJson is null ? null : Utf8.Terminate(optionsJson, "options"))
@@ -28,8 +28,6 @@ internal sealed unsafe class ClientHandle : SafeHandle
         }
         Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
     }
-
-    public override bool IsInvalid => handle == 0;
 
     internal void SetApiKey(string apiKey)
     {
@@ -79,27 +77,4 @@ internal sealed unsafe class ClientHandle : SafeHandle
     /// </summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int IsCancelled(void* context) => t_cancellationToken.IsCancellationRequested ? 1 : 0;
-
-    /// <summary>Raises the error of a call, at once and on its thread, whose next call replaces it.</summary>
-    private static void Check(int code, CancellationToken cancellationToken = default)
-    {
-        if (code != 0)
-        {
-            throw CommBoxException.Last(cancellationToken);
-        }
-    }
-
-    /// <summary>Keeps the client from being freed while it is in use.</summary>
-    /// <exception cref="ObjectDisposedException">It is closed.</exception>
-    private Lease Hold()
-    {
-        bool held = false;
-        DangerousAddRef(ref held);
-        return new(this);
-    }
-
-    private readonly ref struct Lease(ClientHandle client)
-    {
-        public void Dispose() => client.DangerousRelease();
-    }
 }

@@ -10,7 +10,12 @@ namespace CommBox;
 /// </code></example>
 public class CommBoxClient : IDisposable
 {
+    private const int DefaultMaxConcurrency = 64;
+
     private readonly ClientHandle _handle;
+
+    /// <summary>The asynchronous calls.</summary>
+    private readonly UpdateQueue _queue;
 
     /// <summary>Makes a client. Nothing is sent before the first call.</summary>
     /// <param name="apiKey">
@@ -23,13 +28,23 @@ public class CommBoxClient : IDisposable
     {
         apiKey ??= Default("COMMBOX_API_KEY")
             ?? throw new CommBoxValidationException("there is no API key: pass apiKey, or set COMMBOX_API_KEY");
-        _handle = new ClientHandle(apiKey, (options ?? new CommBoxClientOptions()).ToJson(Default("COMMBOX_BASE_URL")));
+        options ??= new CommBoxClientOptions();
+        _handle = new ClientHandle(apiKey, options.ToJson(Default("COMMBOX_BASE_URL")));
+        _queue = NewQueue(_handle, options.MaxConcurrency);
     }
 
     /// <summary>Makes a client that cannot send, for test doubles that override the methods.</summary>
-    protected CommBoxClient() => _handle = new ClientHandle();
+    protected CommBoxClient()
+    {
+        _handle = new ClientHandle();
+        _queue = new UpdateQueue(new BatchHandle(), limit: 1);
+    }
 
-    internal CommBoxClient(ClientHandle handle) => _handle = handle;
+    internal CommBoxClient(ClientHandle handle)
+    {
+        _handle = handle;
+        _queue = NewQueue(handle, maxConcurrency: null);
+    }
 
     /// <summary>
     /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Failures
@@ -46,7 +61,7 @@ public class CommBoxClient : IDisposable
     /// <exception cref="OperationCanceledException">
     /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The inner exception is a
     /// <see cref="CommBoxException"/>, whose <see cref="CommBoxException.Delivery"/> tells whether the update may have
-    /// arrived. There is none where the token was cancelled before the call began: nothing was sent.
+    /// arrived. There is none where the call was cancelled before it began: nothing was sent.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual UpdateResult UpdateUser(long userId, UserInfo user, CancellationToken cancellationToken = default)
@@ -72,12 +87,19 @@ public class CommBoxClient : IDisposable
         return _handle.UpdateUserJson(userId, userJson, cancellationToken);
     }
 
-    /// <summary>Updates a user without blocking the caller.</summary>
+    /// <summary>
+    /// Updates a user without blocking a thread while it waits. Updates of the same user are sent in the order of the
+    /// calls, one at a time.
+    /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent. Read before this method returns.</param>
     /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
     /// <returns>The server's confirmation.</returns>
-    /// <remarks>The call occupies a thread of the thread pool while it lasts.</remarks>
+    /// <remarks>
+    /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are under way at a time.
+    /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other calls nor the server's
+    /// throttling cost it any. Bound the whole with the token.
+    /// </remarks>
     /// <inheritdoc cref="UpdateUser" path="/exception"/>
     public virtual async Task<UpdateResult> UpdateUserAsync(
         long userId, UserInfo user, CancellationToken cancellationToken = default)
@@ -87,7 +109,10 @@ public class CommBoxClient : IDisposable
         return UpdateResult.Parse(reply);
     }
 
-    /// <summary>Updates a user from JSON, which is sent as it is written, without blocking the caller.</summary>
+    /// <summary>
+    /// Updates a user from JSON, which is sent as it is written, without blocking a thread, as <see cref="UpdateUserAsync"/>
+    /// does.
+    /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
     /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
@@ -95,18 +120,67 @@ public class CommBoxClient : IDisposable
     /// <inheritdoc cref="UpdateUserAsync" path="/remarks"/>
     /// <inheritdoc cref="UpdateUser" path="/exception"/>
     public virtual async Task<string> UpdateUserJsonAsync(
-        long userId, string userJson, CancellationToken cancellationToken = default) =>
-        // The call and the reading of its error are one piece of work, and so on one thread.
-        await Task.Run(() => UpdateUserJson(userId, userJson, cancellationToken), cancellationToken).ConfigureAwait(false);
+        long userId, string userJson, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(userJson);
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        cancellationToken.ThrowIfCancellationRequested();
+        Outcome outcome = await _queue.SendAsync(userId, userJson, cancellationToken).ConfigureAwait(false);
+        return outcome.Reply(cancellationToken);
+    }
 
     /// <summary>
-    /// Ends every call that is in flight on the client, on any thread, within about 100 ms; each throws
-    /// <see cref="OperationCanceledException"/>. Calls that begin later work as before.
+    /// Makes many updates, and tells what came of each, once, in the order in which they finish. Updates of the same user
+    /// are sent in the order of the source, one at a time. Nothing is sent before the results are enumerated; each
+    /// enumeration sends anew.
+    /// </summary>
+    /// <param name="updates">
+    /// The updates. They are read only as fast as they are sent and their results taken,
+    /// <see cref="BatchOptions.QueueLimit"/> ahead at most, so that the memory is constant however many there are.
+    /// </param>
+    /// <param name="options">How many at a time, progress and the like; null for the defaults.</param>
+    /// <param name="cancellationToken">Ends the enumeration, as leaving it does, with an exception.</param>
+    /// <returns>
+    /// The results. An update that fails, or that is not what the API takes, is a result with its
+    /// <see cref="BatchResult.Error"/>, and the others go on. Where the source fails, what was not sent comes back as
+    /// cancelled, then the source's exception is thrown.
+    /// </returns>
+    /// <remarks>
+    /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is under way is cancelled, its
+    /// outcome unknown. To stop and still know of every update, end the source. The source is read on the thread pool; one
+    /// that is about to give an update is waited for. <see cref="Cancel"/> cancels the updates under way, which come back
+    /// as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
+    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent.
+    /// </remarks>
+    /// <exception cref="CommBoxValidationException">An option is wrong.</exception>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+        IAsyncEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(updates);
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        return BatchRun.Results(_handle, updates, options ?? new BatchOptions(), cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
+    public IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+        IEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(updates);
+        return UpdateUsersAsync(Each(updates), options, cancellationToken);
+    }
+
+    /// <summary>
+    /// Ends every call that was made on the client, on any thread, within about 100 ms; each throws
+    /// <see cref="OperationCanceledException"/>, whose inner exception is null where the call was not begun and nothing was
+    /// sent. Calls that are made later work as before.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void Cancel()
     {
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        _queue.CancelAll();
         _handle.Cancel();
     }
 
@@ -121,7 +195,10 @@ public class CommBoxClient : IDisposable
         _handle.SetApiKey(apiKey);
     }
 
-    /// <summary>Closes the client. It does not wait: calls in flight on other threads finish as if nothing happened.</summary>
+    /// <summary>
+    /// Closes the client. It does not wait: calls that were made before, asynchronous ones too, finish as if nothing
+    /// happened, and can be cancelled by their tokens still.
+    /// </summary>
     public void Dispose()
     {
         Dispose(disposing: true);
@@ -134,8 +211,36 @@ public class CommBoxClient : IDisposable
     {
         if (disposing)
         {
+            _ = EndWhenEmptyAsync();
             _handle.Dispose();
         }
+    }
+
+    private async Task EndWhenEmptyAsync()
+    {
+        await _queue.CloseAsync().ConfigureAwait(false);
+        _queue.End();
+    }
+
+    private static UpdateQueue NewQueue(ClientHandle handle, int? maxConcurrency)
+    {
+        // A key that is refused may be replaced, and the calls after that work.
+        var options = new BatchOptions
+        {
+            Concurrency = maxConcurrency ?? DefaultMaxConcurrency,
+            StopOnUnauthorized = false,
+        };
+        return new UpdateQueue(new BatchHandle(handle, options.ToJson()), options.Limit);
+    }
+
+    private static async IAsyncEnumerable<UserUpdate> Each(IEnumerable<UserUpdate> updates)
+    {
+        foreach (UserUpdate update in updates)
+        {
+            yield return update;
+        }
+        // There is nothing to wait for, but the compiler wants an asynchronous method to.
+        await Task.CompletedTask.ConfigureAwait(false);
     }
 
     private static string? Default(string variable) =>

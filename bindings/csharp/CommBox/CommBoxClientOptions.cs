@@ -22,7 +22,8 @@ public sealed class CommBoxClientOptions
     public TimeSpan? AttemptTimeout { get; set; }
 
     /// <summary>
-    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait between. Default: 60 s.
+    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait between. Of an asynchronous
+    /// call, and of one of many updates, waiting for its turn does not count. Default: 60 s.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
 
@@ -64,6 +65,12 @@ public sealed class CommBoxClientOptions
 
     /// <summary>A PEM file of certificates to trust beside the system's.</summary>
     public string? CaFile { get; set; }
+
+    /// <summary>
+    /// How many asynchronous calls are under way at a time, each on a thread and a connection of the library, which come
+    /// as they are needed; 1 to 256. Further calls wait without a thread. Default: 64.
+    /// </summary>
+    public int? MaxConcurrency { get; set; }
 
     /// <summary>Check the user before it is sent. Default: true.</summary>
     public bool? Validate { get; set; }

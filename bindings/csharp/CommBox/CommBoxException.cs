@@ -69,9 +69,20 @@ public class CommBoxException : Exception
 
     /// <summary>
     /// The exception for an error as <c>commbox_last_error_json</c> tells it; <paramref name="cancellationToken"/> is
-    /// the failed call's.
+    /// the failed call's. For a call that was cancelled it is .NET's own, with what is known about the call inside. It
+    /// names the token that cancelled the call, and none where <see cref="CommBoxClient.Cancel"/> did.
     /// </summary>
     internal static Exception FromJson(string json, CancellationToken cancellationToken = default)
+    {
+        CommBoxException error = Parse(json);
+        return error.Code == Native.Cancelled
+            ? new OperationCanceledException(
+                error.Message, error, cancellationToken.IsCancellationRequested ? cancellationToken : default)
+            : error;
+    }
+
+    /// <summary>The same, and of this type also for a call that was cancelled.</summary>
+    internal static CommBoxException Parse(string json)
     {
         using JsonDocument document = JsonDocument.Parse(json);
         JsonElement error = document.RootElement;
@@ -83,17 +94,9 @@ public class CommBoxException : Exception
             -1 or -3 or -4 => new CommBoxValidationException(error),
             -5 or -6 => new CommBoxConnectionException(error),
             -7 => new CommBoxTimeoutException(error),
-            -8 => Cancelled(new CommBoxException(error), cancellationToken),
             _ => new CommBoxException(error),
         };
     }
-
-    /// <summary>
-    /// .NET's own exception for this; what is known about the call stands inside. It names the token that cancelled
-    /// the call, and none where <see cref="CommBoxClient.Cancel"/> did.
-    /// </summary>
-    private static OperationCanceledException Cancelled(CommBoxException error, CancellationToken cancellationToken) =>
-        new(error.Message, error, cancellationToken.IsCancellationRequested ? cancellationToken : default);
 
     private static TimeSpan? Milliseconds(JsonElement value) =>
         value.ValueKind != JsonValueKind.Number ? null

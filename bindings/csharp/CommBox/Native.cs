@@ -9,6 +9,10 @@ namespace CommBox;
 /// <summary>The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated UTF-8.</summary>
 internal static unsafe class Native
 {
+    internal const int Ok = 0;
+    internal const int Timeout = -7;
+    internal const int Cancelled = -8;
+
     private const string Library = LibraryLoader.Name;
 
     // Runs before the first call into the library, and so before the library is looked for.
@@ -37,6 +41,30 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_new", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint BatchNew(nint client, byte* optionsJson);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_submit", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchSubmit(nint batch, ulong tag, long userId, byte* userJson, long timeoutMs);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_next", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchNext(nint batch, long timeoutMs, ulong* tag, int* code, byte** json);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_close", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchClose(nint batch);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_cancel", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchCancel(nint batch);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_cancel_tag", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchCancelTag(nint batch, ulong tag);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_stats_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* BatchStatsJson(nint batch);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_free", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void BatchFree(nint batch);
 
     [DllImport(Library, EntryPoint = "commbox_last_error", CallingConvention = CallingConvention.Cdecl)]
     internal static extern byte* LastError();

@@ -1,0 +1,85 @@
+namespace CommBox;
+
+/// <summary>Owns a <c>commbox_batch</c>.</summary>
+internal sealed unsafe class BatchHandle : LibraryHandle
+{
+    /// <summary>No batch; the library refuses it with a reason.</summary>
+    internal BatchHandle()
+    {
+    }
+
+    internal BatchHandle(ClientHandle client, string optionsJson)
+    {
+        using Lease lease = client.Hold();
+        fixed (byte* options = Utf8.Terminate(optionsJson, "options"))
+        {
+            SetHandle(Native.BatchNew(lease.Handle, options));
+        }
+        if (IsInvalid)
+        {
+            throw CommBoxException.Last();
+        }
+    }
+
+    /// <summary>Submits an update without waiting for room. Returns null where it is accepted, else why it is not.</summary>
+    internal Outcome? Submit(ulong tag, long userId, byte[] userJson)
+    {
+        using Lease lease = Hold();
+        fixed (byte* user = userJson)
+        {
+            int code = Native.BatchSubmit(handle, tag, userId, user, timeoutMs: 0);
+            return code == Native.Ok ? null : LastError(code);
+        }
+    }
+
+    /// <summary>
+    /// Takes back a finished update: the library's code for that, and where it is 0 the update's own outcome. It needs
+    /// no lease: to free the batch is what ends the wait, and a freed token is never another batch's.
+    /// </summary>
+    internal int Next(TimeSpan timeout, out ulong tag, out Outcome outcome)
+    {
+        ulong itsTag;
+        int itsCode;
+        byte* json;
+        int code = Native.BatchNext(handle, (long)timeout.TotalMilliseconds, &itsTag, &itsCode, &json);
+        tag = itsTag;
+        outcome = code == Native.Ok ? new(itsCode, Utf8.Decode(json)) : LastError(code);
+        Native.StringFree(json);
+        GC.KeepAlive(this);
+        return code;
+    }
+
+    /// <summary>Cancels what was not sent, and takes no more.</summary>
+    internal void Cancel()
+    {
+        using Lease lease = Hold();
+        Check(Native.BatchCancel(handle));
+    }
+
+    internal void Cancel(ulong tag)
+    {
+        using Lease lease = Hold();
+        Check(Native.BatchCancelTag(handle, tag));
+    }
+
+    internal BatchStats Stats()
+    {
+        using Lease lease = Hold();
+        byte* json = Native.BatchStatsJson(handle);
+        if (json is null)
+        {
+            throw CommBoxException.Last();
+        }
+        string text = Utf8.Decode(json);
+        Native.StringFree(json);
+        return BatchStats.Parse(text);
+    }
+
+    protected override bool ReleaseHandle()
+    {
+        Native.BatchFree(handle);
+        return true;
+    }
+
+    private static Outcome LastError(int code) => new(code, Utf8.Decode(Native.LastErrorJson()));
+}

@@ -1,0 +1,40 @@
+namespace CommBox;
+
+/// <summary>
+/// What <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/> can be
+/// told. Null keeps the default. Values are checked where the enumeration starts.
+/// </summary>
+public sealed class BatchOptions
+{
+    private const int DefaultQueueLimit = 1024;
+
+    /// <summary>
+    /// How many updates are under way at a time, each on a thread and a connection of the library; 1 to 256. Default: 8.
+    /// </summary>
+    public int? Concurrency { get; set; }
+
+    /// <summary>
+    /// How many updates are read ahead of the results that were taken, those under way among them, and so how many are in
+    /// memory; 1 to 1,000,000. Default: 1024.
+    /// </summary>
+    public int? QueueLimit { get; set; }
+
+    /// <summary>
+    /// At the first 401, read and send no more: what was read and not sent comes back as cancelled (code -8), and the
+    /// results end. Default: true.
+    /// </summary>
+    public bool? StopOnUnauthorized { get; set; }
+
+    /// <summary>Told where the batch stands, about once a second and at the end.</summary>
+    public IProgress<BatchStats>? Progress { get; set; }
+
+    internal int Limit => QueueLimit ?? DefaultQueueLimit;
+
+    /// <summary>The options as the library takes them.</summary>
+    internal string ToJson() => JsonText.Object(json =>
+    {
+        json.WriteMember("concurrency", Concurrency, path: "concurrency");
+        json.WriteMember("queue_limit", Limit, path: "queue_limit");
+        json.WriteMember("stop_on_unauthorized", StopOnUnauthorized, path: "stop_on_unauthorized");
+    });
+}

@@ -1,0 +1,22 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace CommBox;
+
+/// <summary>What came of one of many updates.</summary>
+/// <param name="Update">The update, as the source gave it.</param>
+/// <param name="Result">The server's confirmation; null where it failed.</param>
+/// <param name="Error">
+/// Why it failed; null where it succeeded. An update that was cancelled is a <see cref="CommBoxException"/> with the code -8.
+/// </param>
+public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBoxException? Error)
+{
+    /// <summary>Whether the server confirmed the update.</summary>
+    [MemberNotNullWhen(true, nameof(Result))]
+    [MemberNotNullWhen(false, nameof(Error))]
+    public bool IsSuccess => Error is null;
+
+    internal static BatchResult From(UserUpdate update, Outcome outcome) =>
+        outcome.Code == Native.Ok
+            ? new(update, UpdateResult.Parse(outcome.Json), Error: null)
+            : new(update, Result: null, CommBoxException.Parse(outcome.Json));
+}

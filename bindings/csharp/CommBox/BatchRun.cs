@@ -1,0 +1,142 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+
+namespace CommBox;
+
+/// <summary>One enumeration of many updates: a batch that one task feeds, and whose results the caller takes.</summary>
+internal sealed class BatchRun : IDisposable
+{
+    private readonly UpdateQueue _queue;
+    private readonly IProgress<BatchStats>? _progress;
+
+    /// <summary>What the feeding task may read ahead; it begins with one update that it waits for nothing to read.</summary>
+    private readonly SemaphoreSlim _room;
+
+    /// <summary>What has finished; read where it is taken. Bounded by the room.</summary>
+    private readonly Channel<Func<BatchResult>> _results = Channel.CreateUnbounded<Func<BatchResult>>();
+
+    /// <summary>How many were refused with each code: the batch never had them, and does not count them.</summary>
+    private readonly ConcurrentDictionary<int, long> _refused = new();
+
+    private BatchRun(ClientHandle client, BatchOptions options)
+    {
+        _queue = new UpdateQueue(new BatchHandle(client, options.ToJson()), options.Limit);
+        _progress = options.Progress;
+        _room = new SemaphoreSlim(options.Limit - 1);
+    }
+
+    public void Dispose() => _room.Dispose();
+
+    internal static async IAsyncEnumerable<BatchResult> Results(
+        ClientHandle client,
+        IAsyncEnumerable<UserUpdate> updates,
+        BatchOptions options,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        using var run = new BatchRun(client, options);
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        // The source may block, and belongs into no context of the caller's.
+        Task feeding = Task.Run(() => run.FeedAsync(updates, ending.Token), CancellationToken.None);
+        Task reporting = run.ReportAsync(ending.Token);
+        try
+        {
+            while (await run._results.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
+            {
+                if (run._results.Reader.TryRead(out Func<BatchResult>? read))
+                {
+                    yield return read();
+                    run._room.Release();
+                }
+            }
+        }
+        finally
+        {
+            BatchStats? last = run._queue.Stats();
+            run._queue.End();
+            await ending.CancelAsync().ConfigureAwait(false);
+            await feeding.ConfigureAwait(false);
+            await reporting.ConfigureAwait(false);
+            run.Report(last);
+        }
+    }
+
+    /// <summary>Reads the source as fast as there is room, and ends the results when all are there.</summary>
+    private async Task FeedAsync(IAsyncEnumerable<UserUpdate> updates, CancellationToken ending)
+    {
+        Exception? failure = null;
+        try
+        {
+            await foreach (UserUpdate update in updates.WithCancellation(ending).ConfigureAwait(false))
+            {
+                if (!Add(update))
+                {
+                    break;
+                }
+                await _room.WaitAsync(ending).ConfigureAwait(false);
+            }
+        }
+        catch (Exception error)
+        {
+            failure = error;
+            _queue.Stop();
+        }
+        await _queue.CloseAsync().ConfigureAwait(false);
+        _results.Writer.Complete(failure);
+    }
+
+    /// <summary>Returns false where the batch takes no more.</summary>
+    private bool Add(UserUpdate update)
+    {
+        ArgumentNullException.ThrowIfNull(update);
+        byte[] userJson;
+        try
+        {
+            userJson = Utf8.Terminate(update.ToJson(), nameof(userJson));
+        }
+        catch (CommBoxValidationException error)
+        {
+            CountRefused(error.Code);
+            _results.Writer.TryWrite(() => new(update, Result: null, error));
+            return true;
+        }
+        bool accepted = _queue.Add(new(
+            update.UserId, userJson, outcome => _results.Writer.TryWrite(() => BatchResult.From(update, outcome))));
+        if (!accepted)
+        {
+            CountRefused(Native.Cancelled);
+        }
+        return accepted;
+    }
+
+    private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);
+
+    private async Task ReportAsync(CancellationToken ending)
+    {
+        if (_progress is null)
+        {
+            return;
+        }
+        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
+        try
+        {
+            while (await timer.WaitForNextTickAsync(ending).ConfigureAwait(false))
+            {
+                Report(_queue.Stats());
+            }
+        }
+        catch (OperationCanceledException) when (ending.IsCancellationRequested)
+        {
+            // Its normal end.
+        }
+    }
+
+    private void Report(BatchStats? stats)
+    {
+        if (stats is not null)
+        {
+            _progress?.Report(stats.Plus(_refused));
+        }
+    }
+}

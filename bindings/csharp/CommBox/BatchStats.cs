@@ -1,0 +1,63 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace CommBox;
+
+/// <summary>Where a batch stands: see <see cref="BatchOptions.Progress"/>.</summary>
+public sealed record BatchStats
+{
+    /// <summary>How many updates wait to be sent.</summary>
+    public long Queued { get; init; }
+
+    /// <summary>How many are under way.</summary>
+    public long InFlight { get; init; }
+
+    /// <summary>How many the server confirmed.</summary>
+    public long Succeeded { get; init; }
+
+    /// <summary>How many came to nothing.</summary>
+    public long Failed { get; init; }
+
+    /// <summary>How many failed with each <see cref="CommBoxException.Code"/>.</summary>
+    public IReadOnlyDictionary<int, long> FailedByCode { get; init; } = new Dictionary<int, long>();
+
+    /// <summary>Attempts beyond the first of an update.</summary>
+    public long Retried { get; init; }
+
+    /// <summary>Requests over the last second.</summary>
+    public double RequestsPerSecond { get; init; }
+
+    /// <summary>Requests a second since the first update.</summary>
+    public double AverageRequestsPerSecond { get; init; }
+
+    /// <summary>The time since the first update.</summary>
+    public TimeSpan Elapsed { get; init; }
+
+    /// <summary>The same with more that failed.</summary>
+    internal BatchStats Plus(IEnumerable<KeyValuePair<int, long>> failed)
+    {
+        Dictionary<int, long> byCode = FailedByCode.Concat(failed)
+            .GroupBy(code => code.Key, code => code.Value)
+            .ToDictionary(code => code.Key, counts => counts.Sum());
+        return this with { Failed = byCode.Values.Sum(), FailedByCode = byCode };
+    }
+
+    internal static BatchStats Parse(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        JsonElement stats = document.RootElement;
+        return new BatchStats
+        {
+            Queued = stats.GetProperty("queued").GetInt64(),
+            InFlight = stats.GetProperty("in_flight").GetInt64(),
+            Succeeded = stats.GetProperty("succeeded").GetInt64(),
+            Failed = stats.GetProperty("failed").GetInt64(),
+            FailedByCode = stats.GetProperty("failed_by_code").EnumerateObject().ToDictionary(
+                member => int.Parse(member.Name, CultureInfo.InvariantCulture), member => member.Value.GetInt64()),
+            Retried = stats.GetProperty("retried").GetInt64(),
+            RequestsPerSecond = stats.GetProperty("requests_per_second").GetDouble(),
+            AverageRequestsPerSecond = stats.GetProperty("average_requests_per_second").GetDouble(),
+            Elapsed = new TimeSpan(stats.GetProperty("elapsed_ms").GetInt64() * TimeSpan.TicksPerMillisecond),
+        };
+    }
+}

@@ -1,0 +1,24 @@
+namespace CommBox;
+
+/// <summary>
+/// What came of an update that was made in a batch: the server's reply, or for another code than 0 the error as
+/// <c>commbox_last_error_json</c> tells it.
+/// </summary>
+internal readonly record struct Outcome(int Code, string Json)
+{
+    /// <summary>It was cancelled before the library had it.</summary>
+    internal static readonly Outcome NotBegun = new(Native.Cancelled, "");
+
+    /// <summary>The server's reply.</summary>
+    /// <exception cref="CommBoxException">There is none.</exception>
+    /// <exception cref="OperationCanceledException">The update was cancelled.</exception>
+    internal string Reply(CancellationToken cancellationToken)
+    {
+        if (this == NotBegun)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            throw new OperationCanceledException("the client's calls were cancelled before this one was sent");
+        }
+        return Code == Native.Ok ? Json : throw CommBoxException.FromJson(Json, cancellationToken);
+    }
+}

@@ -1,0 +1,193 @@
+/*
+ * Many updates through commbox.hpp. tests/batch_cpp.rs drives it: batch URL PART [COUNT], after it scripted the sandbox.
+ * Ends with 1 and a line for each check that fails.
+ */
+
+#include <chrono>
+#include <iostream>
+#include <map>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include "commbox.hpp"
+
+using commbox::Batch;
+using commbox::BatchStatus;
+using commbox::Client;
+using commbox::Finished;
+using namespace std::chrono_literals;
+
+static_assert(std::is_nothrow_move_constructible_v<Batch> && std::is_nothrow_move_assignable_v<Batch>);
+static_assert(!std::is_copy_constructible_v<Batch> && !std::is_copy_assignable_v<Batch>);
+
+static const std::string user = R"({"FirstName":"John"})";
+static bool all_hold = true;
+
+static void check(bool holds, const std::string &what) {
+    if (!holds) {
+        std::cerr << "does not hold: " << what << '\n';
+        all_hold = false;
+    }
+}
+
+/** The call throws an Error with this code. */
+template <typename Call>
+static void fails(std::int32_t code, const std::string &what, Call call) {
+    try {
+        call();
+        check(false, what + " fails");
+    } catch (const commbox::Error &error) {
+        check(error.code() == code, what + ": " + std::to_string(error.code()) + ", " + error.what());
+    }
+}
+
+/** How often each code came. */
+using Codes = std::map<std::int32_t, std::uint64_t>;
+
+/** Outcomes by tag, each of which may come once. */
+class Outcomes {
+public:
+    void add(const Finished &finished) {
+        check(codes_.emplace(finished.tag, finished.code).second, "tag " + std::to_string(finished.tag) + " comes once");
+        check(finished.json.rfind('{', 0) == 0, "the outcome is a JSON object: " + finished.json);
+    }
+
+    Codes codes() const {
+        Codes counted;
+        for (const auto &[tag, code] : codes_) {
+            ++counted[code];
+        }
+        return counted;
+    }
+
+private:
+    std::map<std::uint64_t, std::int32_t> codes_;
+};
+
+static void on_one_thread(Client &client, std::uint64_t count) {
+    Batch batch(client, R"({"concurrency": 4, "queue_limit": 8})");
+    Outcomes outcomes;
+    Finished finished;
+    for (std::uint64_t tag = 0; tag < count; ++tag) {
+        while (!batch.submit(tag, static_cast<std::int64_t>(tag % 50 + 1), user, 1ms)) {
+            if (batch.next_for(1s, finished) == BatchStatus::finished) {
+                outcomes.add(finished);
+            }
+        }
+    }
+    batch.close();
+    while (const auto next = batch.next()) {
+        outcomes.add(*next);
+    }
+    check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
+    check(batch.next_for(0ms, finished) == BatchStatus::done, "a batch that is done stays so");
+    const std::string stats = batch.stats_json();
+    check(stats.find("\"succeeded\":" + std::to_string(count)) != std::string::npos, "the stats count them: " + stats);
+}
+
+static void on_two_threads(Client &client, std::uint64_t count) {
+    Batch batch(client, R"({"queue_limit": 8})");
+    std::thread submitter([&] {
+        for (std::uint64_t tag = 0; tag < count; ++tag) {
+            batch.submit(tag, static_cast<std::int64_t>(tag + 1), user);
+        }
+        batch.close();
+    });
+    Outcomes outcomes;
+    while (const auto next = batch.next()) {
+        outcomes.add(*next);
+    }
+    submitter.join();
+    check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
+}
+
+/** The server takes half a second for the first two. */
+static void cancel(Client &client) {
+    Batch batch(client, R"({"concurrency": 2})");
+    for (std::uint64_t tag = 0; tag < 50; ++tag) {
+        batch.submit(tag, static_cast<std::int64_t>(tag + 1), user);
+    }
+    Finished finished;
+    check(batch.next_for(200ms, finished) == BatchStatus::timeout, "none is finished yet");
+    check(batch.next_for(-1ms, finished) == BatchStatus::timeout, "a negative time is none");
+    batch.cancel();
+    fails(COMMBOX_CANCELLED, "to submit to a cancelled batch", [&] { batch.submit(50, 1, user); });
+    Outcomes outcomes;
+    while (batch.next_for(10s, finished) == BatchStatus::finished) {
+        outcomes.add(finished);
+    }
+    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_CANCELLED, 48}}, "what is under way finishes");
+    check(!batch.next(), "the batch is done");
+}
+
+/** The server takes five seconds for the first one. */
+static void cancel_tag(Client &client) {
+    Batch batch(client, R"({"concurrency": 1, "queue_limit": 1})");
+    batch.submit(7, 1, user);
+    batch.submit(8, 2, user);
+    check(!batch.submit(9, 3, user, 0ms), "there is no room for a third");
+    check(!batch.submit(9, 3, user, 200ms), "there is none in time");
+    batch.cancel_tag(7);
+    auto next = batch.next();
+    check(next && next->tag == 7 && next->code == COMMBOX_CANCELLED, "the first one is cancelled");
+    next = batch.next();
+    check(next && next->tag == 8 && next->code == COMMBOX_OK, "the second one is not");
+    batch.submit(9, 0, user);
+    next = batch.next();
+    check(next && next->tag == 9 && next->code == COMMBOX_INVALID_ARGUMENT, "the third one has no user");
+}
+
+static void failures(Client client) {
+    fails(COMMBOX_INVALID_OPTIONS, "an unknown option", [&] { Batch(client, R"({"speed": 1})"); });
+    Batch batch(client);
+    fails(COMMBOX_INVALID_ARGUMENT, "a NUL", [&] { batch.submit(1, 1, std::string("{}\0", 3)); });
+    fails(COMMBOX_INVALID_ARGUMENT, "a NUL", [&] { batch.submit(1, 1, std::string("{}\0", 3), 0ms); });
+
+    Batch other = std::move(batch);
+    Finished finished;
+    fails(COMMBOX_INVALID_HANDLE, "submit after a move", [&] { batch.submit(1, 1, user, 0ms); });
+    fails(COMMBOX_INVALID_HANDLE, "next after a move", [&] { batch.next(); });
+    fails(COMMBOX_INVALID_HANDLE, "next_for after a move", [&] { batch.next_for(0ms, finished); });
+    fails(COMMBOX_INVALID_HANDLE, "stats_json after a move", [&] { batch.stats_json(); });
+
+    {
+        const Client gone = std::move(client);
+    }
+    other.submit(1, 1, user);
+    const auto next = other.next();
+    check(next && next->code == COMMBOX_OK, "the batch outlives its client");
+    other.close();
+    fails(COMMBOX_INVALID_ARGUMENT, "to submit to a closed batch", [&] { other.submit(2, 1, user); });
+    check(other.next_for(0ms, finished) == BatchStatus::done, "a closed batch without updates is done");
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) {
+        std::cerr << "usage: batch URL PART [COUNT]\n";
+        return 2;
+    }
+    const std::string part = argv[2];
+    const std::uint64_t count = argc > 3 ? std::stoull(argv[3]) : 0;
+    try {
+        Client client("sandbox-key", R"({"proxy": "", "base_url": ")" + std::string(argv[1]) + "\"}");
+        if (part == "updates") {
+            on_one_thread(client, count);
+            on_two_threads(client, count);
+        } else if (part == "cancel") {
+            cancel(client);
+        } else if (part == "cancel_tag") {
+            cancel_tag(client);
+        } else if (part == "failures") {
+            failures(std::move(client));
+        } else {
+            check(false, part + " is a part");
+        }
+    } catch (const commbox::Error &error) {
+        check(false, std::string("nothing else fails: ") + error.what());
+    }
+    // The threads of a batch that was destroyed end within 100 ms, and count as a leak before.
+    std::this_thread::sleep_for(300ms);
+    return all_hold ? 0 : 1;
+}
