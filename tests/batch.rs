@@ -205,6 +205,25 @@ fn one_update_can_be_cancelled() {
 }
 
 #[test]
+fn no_cancel_is_lost_however_early_it_comes() {
+    let sandbox = Sandbox::start();
+    let script: Vec<_> = (0..300).map(|_| json!({"delay_ms": 3000})).collect();
+    sandbox.script(&json!(script).to_string());
+    let batch = batch(&client(&sandbox, &json!({})), 4, 1000);
+    let began = Instant::now();
+    for tag in 0..300 {
+        submit(&batch, tag, i64::try_from(tag).unwrap() + 1).unwrap();
+        batch.cancel_tag(tag).unwrap();
+    }
+    batch.close().unwrap();
+    let results = drain(&batch);
+    let cancelled =
+        |outcome: &commbox::Result<String>| outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled);
+    assert!(results.len() == 300 && results.values().all(cancelled), "{results:?}");
+    assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_dropped_batch_leaves_no_thread() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"delay_ms": 5000}, {"delay_ms": 5000}]).to_string());

@@ -79,7 +79,8 @@ impl Watch {
 
     /// Heeds `own` too, and `gentle` while it waits for its turn or between attempts.
     pub(crate) fn heeding(mut self, own: &Canceller, gentle: &Canceller) -> Self {
-        self.own = Some(own.watched());
+        // It serves this call alone, which may have been cancelled before it came to look.
+        self.own = Some(Watched { canceller: own.clone(), before: 0 });
         self.gentle = Some(gentle.watched());
         self
     }
@@ -169,6 +170,20 @@ mod tests {
         assert_eq!(running.sleep(soon(500)), Err(Stop::Cancelled));
         let later = Watch::new(Duration::from_secs(1), canceller, None);
         assert_eq!(later.sleep(soon(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_call_heeds_a_cancel_of_its_own_that_came_before_it_began() {
+        let (own, gentle) = (Canceller::default(), Canceller::default());
+        own.cancel();
+        gentle.cancel();
+        let heeding = |own| watch(1000, None).0.heeding(own, &gentle);
+        assert_eq!(heeding(&own).sleep(soon(1)), Err(Stop::Cancelled));
+        let other = heeding(&Canceller::default());
+        assert_eq!(other.sleep(soon(1)), Ok(()));
+        gentle.cancel();
+        assert!(other.slice(soon(100)).is_ok());
+        assert_eq!(other.sleep(soon(100)), Err(Stop::Cancelled));
     }
 
     #[test]
