@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import subprocess
+import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from commbox import Client
+from commbox import AsyncClient, Client
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -97,3 +100,46 @@ def make(sandbox: Sandbox) -> Iterator[Callable[..., Client]]:
 @pytest.fixture
 def client(make: Callable[..., Client]) -> Client:
     return make()
+
+
+@pytest.fixture
+def make_async(sandbox: Sandbox) -> Callable[..., AsyncClient]:
+    """Makes clients of the sandbox for asyncio, that try once."""
+
+    def new(**options: Any) -> AsyncClient:
+        return AsyncClient(sandbox.api_key, **{"base_url": sandbox.url, "max_retries": 0, **options})
+
+    return new
+
+
+def users(count: int) -> list[tuple[int, dict[str, str]]]:
+    return [(number, {"FirstName": f"John {number}"}) for number in range(1, count + 1)]
+
+
+def order(sandbox: Sandbox) -> dict[str, list[int]]:
+    """For each user, the numbers in ``Remarks`` as they arrived."""
+    arrived: dict[str, list[int]] = {}
+    for request in sandbox.requests():
+        arrived.setdefault(request["path"], []).append(int(json.loads(request["body"])["data"]["Remarks"]))
+    return arrived
+
+
+def threads() -> list[str]:
+    """The threads of this process but the main one: Python's by their own names, the library's by the system's."""
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    for file in Path("/proc/self/task").glob("*/comm"):
+        try:
+            name = file.read_text().strip()
+        except OSError:  # it has just ended
+            continue
+        if name == "commbox-batch":
+            names.append(name)
+    return names
+
+
+def assert_no_threads() -> None:
+    gc.collect()
+    until = time.monotonic() + 2
+    while threads() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert threads() == []

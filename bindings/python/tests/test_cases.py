@@ -16,7 +16,7 @@ from conftest import CHECKOUT, Sandbox
 
 import commbox
 from commbox import Client, CommBoxError
-from commbox._client import _new
+from commbox._base import new_handle
 
 CASES = sorted((CHECKOUT / "tests/cases").glob("*.json"))
 CASE_FIELDS = {"about", "api_key", "options", "user_id", "body", "script", "cancel_after_ms", "expect"}
@@ -88,7 +88,7 @@ def client_of(api_key: str, options: dict[str, Any]) -> Client:
 
 class ClientOfAnyOptions(Client):
     def __init__(self, api_key: str, options: Mapping[str, Any]) -> None:
-        self._handle = _new(api_key, options)
+        self._handle = new_handle(api_key, options)
 
 
 def keyword(option: tuple[str, Any]) -> tuple[str, Any]:

@@ -71,7 +71,7 @@ client = Client(sys.argv[1], base_url=sys.argv[2])
 {setup}
 print("calling", flush=True)
 try:
-    client.update_user(1, first_name="John")
+    {call}
 except {raised} as error:
     print("raised", type(error).__name__, time.time(), flush=True)
 else:
@@ -81,10 +81,16 @@ else:
 
 
 def interrupted(
-    sandbox: Sandbox, number: int, *, setup: str = "", raised: str = "KeyboardInterrupt", after: str = ""
+    sandbox: Sandbox,
+    number: int,
+    *,
+    setup: str = "",
+    call: str = "client.update_user(1, first_name='John')",
+    raised: str = "KeyboardInterrupt",
+    after: str = "",
 ) -> tuple[list[str], float]:
     """Runs a process that is in the middle of a call, sends it a signal, and returns what it printed and when."""
-    text = PROGRAM.format(setup=setup, raised=raised, after=after)
+    text = PROGRAM.format(setup=setup, call=call, raised=raised, after=after)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, sandbox.api_key, sandbox.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -143,6 +149,69 @@ def test_ctrl_c_leaves_the_calls_of_other_threads(sandbox: Sandbox) -> None:
     words, _ = interrupted(sandbox, signal.SIGINT, setup=setup, after="thread.join()")
     assert words[:2] == ["raised", "KeyboardInterrupt"]
     assert words[3:] == ["200"]
+
+
+ALL = "[*client.update_users((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))]"
+
+
+def test_ctrl_c_ends_the_wait_for_results_within_200_ms(sandbox: Sandbox) -> None:
+    for _ in range(3):
+        sandbox.script(*[{"delay_ms": 10_000}] * 8)
+        words, sent = interrupted(sandbox, signal.SIGINT, call=ALL)
+        assert words[:2] == ["raised", "KeyboardInterrupt"]
+        assert float(words[2]) - sent < 0.2
+
+
+def test_ctrl_c_ends_a_batch_at_full_speed(sandbox: Sandbox) -> None:
+    words, sent = interrupted(sandbox, signal.SIGINT, call=ALL)
+    assert words[:2] == ["raised", "KeyboardInterrupt"]
+    assert float(words[2]) - sent < 0.2
+
+
+def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
+    setup = (
+        "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\nseen = []"
+    )
+    after = (
+        "updates.cancel()\nseen += [result.index for result in updates]\n"
+        "print(sorted(seen) == list(range(len(seen))), updates.stats.succeeded)"
+    )
+    sandbox.script({}, *[{"delay_ms": 700, "own": True}] * 8)
+    call = "for result in updates: seen.append(result.index)"
+    words, _ = interrupted(sandbox, signal.SIGINT, setup=setup, call=call, after=after)
+    assert words[:2] == ["raised", "KeyboardInterrupt"]
+    assert words[3] == "True"
+    assert int(words[4]) == len(sandbox.requests())
+
+
+def test_a_handler_may_update_while_the_batch_waits(sandbox: Sandbox) -> None:
+    sandbox.script(*[{"delay_ms": 1500, "own": True}] * 8)
+    setup = (
+        "signal.signal(signal.SIGUSR1, lambda *_: print(client.update_user(2, first_name='Jane').id, flush=True))\n"
+        "rows = [(number, {}) for number in range(11, 19)]"
+    )
+    call = "print(sum(result.ok for result in client.update_users(rows)))"
+    words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup, call=call)
+    assert words == ["2", "8", "returned"]
+
+
+DAEMONS = """
+import sys, threading, time
+from commbox import Client
+
+client = Client(sys.argv[1], base_url=sys.argv[2])
+for number in range(20):
+    threading.Thread(target=client.update_user, args=(number + 1, {}), daemon=True).start()
+time.sleep(0.3)
+junk = [[{} for _ in range(100)] for _ in range(5000)]  # so that the end takes a while
+"""
+
+
+def test_daemon_threads_in_calls_do_not_keep_a_process_from_ending_well(sandbox: Sandbox) -> None:
+    sandbox.script(*[{"delay_ms": 5000}] * 20)
+    command = [sys.executable, "-W", "error", "-c", DAEMONS, sandbox.api_key, sandbox.url]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def _update(client: Client, user_id: int) -> int | None:

@@ -7,7 +7,9 @@
 Every error is a :class:`CommBoxError`.
 """
 
-from ._client import Client, UpdateResult
+from ._async import AsyncClient
+from ._batch import BatchResult, BatchStats, Updates, UserUpdate
+from ._client import Client
 from ._errors import (
     APICancelledError,
     APIConnectionError,
@@ -23,6 +25,7 @@ from ._errors import (
     ValidationError,
 )
 from ._library import lib as _lib
+from ._reply import UpdateResult
 
 __version__: str = _lib.commbox_version().decode()
 """The version of the library that was loaded."""
@@ -33,14 +36,19 @@ __all__ = [
     "APIResponseError",
     "APIStatusError",
     "APITimeoutError",
+    "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BatchResult",
+    "BatchStats",
     "Client",
     "CommBoxError",
     "InternalServerError",
     "NotFoundError",
     "RateLimitError",
     "UpdateResult",
+    "Updates",
+    "UserUpdate",
     "ValidationError",
     "__version__",
 ]

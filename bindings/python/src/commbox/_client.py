@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import json
-import math
-import operator
-import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, NoReturn, overload
+from typing import Any, Final, overload
 
 from . import _interrupt
-from ._errors import ValidationError, from_json
-from ._library import lib
+from ._base import BaseClient
+from ._batch import AnyUpdate, Updates
+from ._fields import c_text, id_number, user_json
+from ._library import check, lib
+from ._reply import UpdateResult, read
 
 
 class _Omitted(Enum):
@@ -30,23 +28,7 @@ class _Omitted(Enum):
 _OMITTED: Final = _Omitted.OMITTED
 
 
-@dataclass(frozen=True)
-class UpdateResult:
-    """The server's reply to an update that it confirmed. What the reply does not have is None."""
-
-    id: int | None
-    """The id of the user that was updated."""
-    status: int | None
-    """The status in the reply, 200 in general."""
-    description: str | None
-    """The server's own words, such as ``"Operation successful"``."""
-    response_time: str | None
-    """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
-    raw: str = field(repr=False)
-    """The whole reply as it came, JSON."""
-
-
-class Client:
+class Client(BaseClient):
     """A CommBox API key, options, and connections that stay open between calls.
 
     Making a client sends nothing. One for a whole program is best, shared by its threads: every method may be called
@@ -84,52 +66,7 @@ class Client:
             wrong are named at once, as the library calls them (``timeout`` is ``total_timeout_ms``).
     """
 
-    _handle: int | None = None
-    _base_url: str | None = None
-
-    def __init__(
-        self,
-        api_key: str | None = None,
-        *,
-        base_url: str | None = None,
-        allow_http: bool | None = None,
-        timeout: float | None = None,
-        attempt_timeout: float | None = None,
-        connect_timeout: float | None = None,
-        max_retries: int | None = None,
-        retry_base: float | None = None,
-        retry_cap: float | None = None,
-        max_requests_per_second: float | None = None,
-        max_idle_connections: int | None = None,
-        idle_timeout: float | None = None,
-        dns_ttl: float | None = None,
-        proxy: str | None = None,
-        ca_file: str | os.PathLike[str] | None = None,
-        validate: bool | None = None,
-        user_agent: str | None = None,
-    ) -> None:
-        if api_key is None:
-            api_key = os.environ.get("COMMBOX_API_KEY", "")
-        self._base_url = base_url if base_url is not None else os.environ.get("COMMBOX_BASE_URL") or None
-        options = {
-            "base_url": self._base_url,
-            "allow_http": allow_http,
-            "total_timeout_ms": _milliseconds(timeout),
-            "attempt_timeout_ms": _milliseconds(attempt_timeout),
-            "connect_timeout_ms": _milliseconds(connect_timeout),
-            "max_retries": max_retries,
-            "retry_base_ms": _milliseconds(retry_base),
-            "retry_cap_ms": _milliseconds(retry_cap),
-            "max_requests_per_second": max_requests_per_second,
-            "max_idle_connections": max_idle_connections,
-            "idle_timeout_ms": _milliseconds(idle_timeout),
-            "dns_ttl_ms": _milliseconds(dns_ttl),
-            "proxy": proxy,
-            "ca_file": None if ca_file is None else os.fspath(ca_file),
-            "validate": validate,
-            "user_agent": user_agent,
-        }
-        self._handle = _new(api_key, options)
+    _poll = _interrupt.POLL
 
     @overload
     def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
@@ -194,23 +131,17 @@ class Client:
         Ctrl-C and other signals are handled while the call waits, within 200 ms; what a handler raises ends the call.
         """
         keywords = {
-            "UniqueId": unique_id,
-            "FirstName": first_name,
-            "LastName": last_name,
-            "Email": email,
-            "Phone1": phone1,
-            "Phone2": phone2,
-            "Remarks": remarks,
-            "Content": dict(content) if isinstance(content, Mapping) else content,
+            "unique_id": unique_id,
+            "first_name": first_name,
+            "last_name": last_name,
+            "email": email,
+            "phone1": phone1,
+            "phone2": phone2,
+            "remarks": remarks,
+            "content": content,
         }
-        fields: Mapping[str, Any] = {name: value for name, value in keywords.items() if value is not _OMITTED}
-        if user is not None:
-            if fields:
-                raise TypeError("give the fields in a mapping or as keywords, not both")
-            if not isinstance(user, Mapping):
-                raise TypeError("user must be a mapping; update_user_json takes JSON text")
-            fields = user
-        return _result(self._update(user_id, _json_object(-4, fields)))
+        given = {name: value for name, value in keywords.items() if value is not _OMITTED}
+        return read(self._update(user_id, user_json(user, given)))
 
     def update_user_json(self, user_id: int, user_json: str) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came.
@@ -218,28 +149,70 @@ class Client:
         The text is the fields, ``{"FirstName": "John"}``, or the whole body, ``{"data": {…}}``, and is sent as it is
         written. Otherwise it is as :meth:`update_user`.
         """
-        return self._update(user_id, _text("user_json", user_json))
+        return self._update(user_id, c_text("user_json", user_json))
 
-    def set_api_key(self, api_key: str) -> None:
-        """Puts another API key in the place of the present one, for every attempt that starts from now on.
+    def update_users(
+        self,
+        updates: Iterable[AnyUpdate],
+        *,
+        concurrency: int = 8,
+        queue_limit: int = 1024,
+        stop_on_unauthorized: bool = True,
+        progress: bool = False,
+    ) -> Updates:
+        """Updates many users, several at a time, and hands back what came of each as they finish.
+
+        The updates are read only as fast as they are sent and taken back, so that a generator of millions needs no
+        more memory than one of thousands. Those of the same user are sent in their order, never two at a time. An
+        update that fails, or is not what it must be, is a result with its error and stops nothing; what the iterable
+        itself raises ends it all. An update's ``timeout`` begins when its turn to be sent has come.
+
+            for result in client.update_users([(94382332, {"FirstName": "John"}), (94382333, {"Remarks": None})]):
+                if not result.ok:
+                    print(result.user_id, result.error)
+
+        Args:
+            updates: Pairs of the user's id and the fields by the API's names, or JSON text as :meth:`update_user_json`
+                takes it; or :class:`UserUpdate` objects.
+            concurrency: How many are sent at a time, 1 to 256, each on a connection of its own. Default 8.
+            queue_limit: How many more may be read and not yet taken back. Default 1024; with ``concurrency`` at most
+                1000000.
+            stop_on_unauthorized: At the first 401 read no more updates, and hand back those that were not sent as
+                cancelled. Default True.
+            progress: Show on standard error how far it has come, with rate, failures and the time left: a bar where
+                ``tqdm`` is installed and this is a terminal, else a line every 5 seconds, every 30 where it is no
+                terminal, and at the end.
+
+        Returns:
+            An iterator of :class:`BatchResult`, which sends while it is iterated. It can be closed and cancelled, and
+            has statistics.
 
         Raises:
-            ValidationError: The key is malformed; the present one stays.
+            ValidationError: An option is out of bounds.
+            CommBoxError: The client is closed.
+
+        Ctrl-C is handled as in :meth:`update_user`. Where the iterator is kept, it may go on afterwards.
         """
-        _check(lib.commbox_client_set_api_key(self._handle, _text("api_key", api_key)))
+        return Updates(
+            self._handle,
+            updates,
+            concurrency=concurrency,
+            queue_limit=queue_limit,
+            stop_on_unauthorized=stop_on_unauthorized,
+            progress=progress,
+        )
 
     def cancel(self) -> None:
         """Cancels every call that is in flight now, on any thread: it raises :class:`APICancelledError` within 100 ms.
 
         Later calls work.
         """
-        _check(lib.commbox_client_cancel(self._handle))
+        check(lib.commbox_client_cancel(self._handle))
 
     def close(self) -> None:
         """Frees the client and its connections. It never waits; calls in flight on other threads finish as if nothing
         happened, and later ones raise a CommBoxError. Closing again does nothing."""
-        # The library knows a handle that is already freed.
-        lib.commbox_client_free(self._handle)
+        self._close()
 
     def __enter__(self) -> Client:
         return self
@@ -252,125 +225,11 @@ class Client:
     ) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        self.close()
-
-    def __reduce__(self) -> NoReturn:
-        # A copy would hold the same handle and free it, and in another process it is none.
-        raise TypeError("a Client cannot be copied or pickled; make another one")
-
-    def __repr__(self) -> str:
-        return "Client()" if self._base_url is None else f"Client(base_url={self._base_url!r})"
-
     def _update(self, user_id: int, user_json: bytes) -> str:
-        if _interrupt.thread.listener.gi_running:
-            with _interrupt.thread.nested():
-                return self._call(user_id, user_json)
-        return self._call(user_id, user_json)
-
-    def _call(self, user_id: int, user_json: bytes) -> str:
         reply = ctypes.c_void_p()
         try:
-            code = lib.commbox_update_user_json(self._handle, _id(user_id), user_json, ctypes.byref(reply))
-            raised = _interrupt.take()
-            if raised is not None:
-                raise raised
-            _check(code)
+            update = lib.commbox_update_user_json
+            check(_interrupt.call(update, self._handle, id_number(user_id), user_json, ctypes.byref(reply)))
             return ctypes.string_at(reply).decode()
         finally:
             lib.commbox_string_free(reply)
-
-
-def _new(api_key: str, options: Mapping[str, Any]) -> int:
-    handle: int | None = lib.commbox_client_new(_text("api_key", api_key), _json_object(-3, options))
-    if handle is None:
-        hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
-        raise from_json(lib.commbox_last_error_json(), -10, hint)
-    _check(lib.commbox_client_set_interrupt(handle, _interrupt.POLL, _interrupt.CONTEXT))
-    return handle
-
-
-def _check(code: int) -> None:
-    if code:
-        # The error is this thread's own, and stands until its next call.
-        raise from_json(lib.commbox_last_error_json(), code)
-
-
-def _id(user_id: int) -> int:
-    if isinstance(user_id, bool):
-        raise TypeError("user_id must be an int, not a bool")
-    user_id = operator.index(user_id)
-    # ctypes would cut off the higher bits, and another user would be updated.
-    if not -(2**63) <= user_id < 2**63:
-        raise _invalid(-1, "user_id is no integer of 64 bits")
-    return user_id
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    if seconds is None or not math.isfinite(seconds):
-        return seconds
-    return round(seconds * 1000)
-
-
-def _text(name: str, text: str) -> bytes:
-    """The text as C takes it, or a refusal where C would not take it whole."""
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
-    if "\0" in text:
-        raise _invalid(-1, f"{name} has a NUL character, which ends text in C")
-    return _utf8(-1, name, text)
-
-
-def _json_object(code: int, members: Mapping[str, Any]) -> bytes:
-    """A JSON object, written member by member, so that an error can name the one that cannot be."""
-    return b"{" + b", ".join(_json_member(code, name, value) for name, value in members.items()) + b"}"
-
-
-def _json_member(code: int, name: str, value: Any) -> bytes:
-    try:
-        text = json.dumps({name: value}, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _invalid(code, f"{name} cannot be written as JSON: {error}") from None
-    return _utf8(code, name, text[1:-1])
-
-
-def _utf8(code: int, name: str, text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        pass
-    # Raised out here, since a UnicodeEncodeError holds the text, and would go along as the context.
-    raise _invalid(code, f"{name} has half a surrogate pair, which is no character")
-
-
-def _invalid(code: int, message: str) -> ValidationError:
-    name = {-1: "invalid_argument", -3: "invalid_options", -4: "invalid_user"}[code]
-    return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name)
-
-
-def _result(raw: str) -> UpdateResult:
-    try:
-        reply = json.loads(raw)
-    except (ValueError, RecursionError):
-        # The library has read it and the update is confirmed; only Python's limits of digits or depth are passed.
-        reply = {}
-    data = reply.get("data")
-    return UpdateResult(
-        id=_integer(data.get("Id") if isinstance(data, dict) else None),
-        status=_integer(reply.get("status")),
-        description=_string(reply.get("description")),
-        response_time=_string(reply.get("response_time")),
-        raw=raw,
-    )
-
-
-def _integer(value: object) -> int | None:
-    """The vendor types the status as a string and shows a number."""
-    try:
-        return int(value) if isinstance(value, (int, float, str)) else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -129,7 +129,7 @@ _CLASSES: dict[int, type[CommBoxError]] = {
 _AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "attempts", "delivery", "response")
 
 
-def from_json(text: bytes, code: int, hint: str = "") -> CommBoxError:
+def from_json(text: bytes | str, code: int, hint: str = "") -> CommBoxError:
     """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``."""
     if not text:
         # The collector ran other code of this package on this thread since the call failed, and that cleared the error.

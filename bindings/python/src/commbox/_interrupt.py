@@ -9,6 +9,7 @@ and no Python code lies between: the method caller and ``send`` are C.
 from __future__ import annotations
 
 import operator
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -68,7 +69,44 @@ POLL = CALLBACK(operator.methodcaller("send", None))
 CONTEXT = id(thread)
 
 
-def take() -> BaseException | None:
-    """What was raised while this thread's call waited."""
+elsewhere: set[int] = set()
+"""The threads, other than the main one, that are in a call now."""
+
+ending = False
+"""Whether the interpreter ends: a thread that asks for Python then is killed where it stands."""
+
+
+def call(function: Callable[..., int], *arguments: object) -> int:
+    """Calls a function of the library that may wait, and returns its code, or raises what was raised meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        return _call_elsewhere(function, *arguments)
+    if thread.listener.gi_running:
+        with thread.nested():
+            return _call(function, *arguments)
+    return _call(function, *arguments)
+
+
+def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
+    number = threading.get_ident()
+    elsewhere.add(number)
+    try:
+        code = None if ending else _call(function, *arguments)
+        if code is None or ending:
+            # Ends the thread without a word.
+            raise SystemExit
+        return code
+    finally:
+        elsewhere.discard(number)
+
+
+if hasattr(os, "register_at_fork"):
+    # The child has the thread that forked, and no other.
+    os.register_at_fork(after_in_child=elsewhere.clear)
+
+
+def _call(function: Callable[..., int], *arguments: object) -> int:
+    code = function(*arguments)
     error, thread.error = thread.error, None
-    return error
+    if error is not None:
+        raise error
+    return code

@@ -6,11 +6,12 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, POINTER, c_char_p, c_int32, c_int64, c_uint32, c_void_p
+from ctypes import CDLL, POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
 from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
+from ._errors import from_json
 from ._interrupt import CALLBACK
 
 ABI_VERSION = 1
@@ -37,6 +38,14 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_user_set_custom": (c_int32, (c_void_p, c_char_p, c_char_p)),
     "commbox_user_to_json": (c_void_p, (c_void_p,)),
     "commbox_user_free": (None, (c_void_p,)),
+    "commbox_batch_new": (c_void_p, (c_void_p, c_char_p)),
+    "commbox_batch_submit": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_int64)),
+    "commbox_batch_next": (c_int32, (c_void_p, c_int64, POINTER(c_uint64), POINTER(c_int32), POINTER(c_void_p))),
+    "commbox_batch_close": (c_int32, (c_void_p,)),
+    "commbox_batch_cancel": (c_int32, (c_void_p,)),
+    "commbox_batch_cancel_tag": (c_int32, (c_void_p, c_uint64)),
+    "commbox_batch_stats_json": (c_void_p, (c_void_p,)),
+    "commbox_batch_free": (None, (c_void_p,)),
 }
 """Every function of ``commbox.h``: what it returns and what it takes."""
 
@@ -93,3 +102,25 @@ def _declare(library: CDLL, name: str) -> None:
 
 
 lib = load()
+
+
+def check(code: int) -> None:
+    """Raises the error of the call that returned this code, unless it succeeded."""
+    if code:
+        # The error is this thread's own, and stands until its next call.
+        raise from_json(lib.commbox_last_error_json(), code)
+
+
+def handle(made: int | None, hint: str = "") -> int:
+    """The handle that was made, or the error for which none was."""
+    if made is None:
+        raise from_json(lib.commbox_last_error_json(), -10, hint)
+    return made
+
+
+def take_text(text: int) -> str:
+    """Copies a string, at this address, that the library handed out, and frees it."""
+    try:
+        return string_at(text).decode()
+    finally:
+        lib.commbox_string_free(text)

@@ -1,0 +1,302 @@
+"""The client for asyncio: one batch of the library carries all calls, and one thread brings their outcomes back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakKeyDictionary
+
+from ._base import BaseClient, ClientOptions
+from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
+from ._errors import APICancelledError, AuthenticationError, ValidationError, from_json
+from ._fields import UserFields, c_text, id_number, invalid, user_json
+from ._progress import start_progress
+from ._reply import UpdateResult, read
+
+_QUEUE_LIMIT = 1_000_000
+"""As much as the library allows: what is submitted is bounded by slots."""
+
+if TYPE_CHECKING:
+    # Type checkers know Unpack without its being installed.
+    from typing_extensions import Unpack
+
+    _Waiting = dict[int, tuple[asyncio.Future[Finished], asyncio.Semaphore]]
+
+
+class _Courier:
+    """A batch, and the thread that takes back from it and wakes who waits.
+
+    The thread knows nothing of the client, so that a client that is let go of ends it.
+    """
+
+    def __init__(self, client: int | None, concurrency: int) -> None:
+        self._process = os.getpid()
+        self._batch = Batch(client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False)
+        # An update's tag is the address of its future, which stays alive in here until it is taken back.
+        self._waiting: _Waiting = {}
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is that of a process from which this one forked, and of no use here."""
+        return self._process != os.getpid()
+
+    def start(self) -> None:
+        if self._thread is None:
+            # A daemon, for a program may end without closing its client.
+            work = self._batch, self._waiting
+            self._thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
+            self._thread.start()
+
+    def submit(self, user_id: int, text: bytes, slots: asyncio.Semaphore) -> asyncio.Future[Finished]:
+        """Submits an update, whose slot is released when it is taken back. Cancelling the future cancels it."""
+        future: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        self._waiting[id(future)] = future, slots
+        try:
+            self._batch.submit(id(future), user_id, text)
+        except BaseException:
+            del self._waiting[id(future)]
+            raise
+        future.add_done_callback(self._cancel)
+        return future
+
+    def _cancel(self, future: asyncio.Future[Finished]) -> None:
+        if future.cancelled() and id(future) in self._waiting:
+            self._batch.cancel_tag(id(future))
+
+    def close(self) -> None:
+        """Ends it as soon as everything was taken back."""
+        self._batch.close()
+        if self._thread is None:
+            self._batch.free()
+
+
+def _bring_back(batch: Batch, waiting: _Waiting) -> None:
+    while not batch.done:
+        finished = batch.next(-1)
+        if finished is not None:
+            future, slots = waiting.pop(finished.tag)
+            # The loop may be closed; then nobody waits any more.
+            with suppress(RuntimeError):
+                future.get_loop().call_soon_threadsafe(_wake, future, slots, finished)
+    batch.free()
+
+
+def _wake(future: asyncio.Future[Finished], slots: asyncio.Semaphore, finished: Finished) -> None:
+    slots.release()
+    if not future.done():
+        future.set_result(finished)
+
+
+class AsyncClient(BaseClient):
+    """A :class:`Client` for asyncio: its calls are awaited, and no thread waits for one.
+
+    One for a whole program is best; it may be used from several event loops. Use it in an ``async with`` statement,
+    or call :meth:`aclose`. Cancelling the task that awaits a call cancels the call, within 100 ms.
+
+    Args:
+        api_key: As for :class:`Client`.
+        max_concurrency: How many updates are sent at a time, 1 to 256; the others wait for their turn. Default 64.
+        **options: As for :class:`Client`. ``timeout`` begins when an update's turn has come.
+    """
+
+    _courier: _Courier | None = None
+
+    def __init__(
+        self, api_key: str | None = None, *, max_concurrency: int = 64, **options: Unpack[ClientOptions]
+    ) -> None:
+        self._max_concurrency = max_concurrency
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        super().__init__(api_key, **options)
+        self._courier = _Courier(self._handle, max_concurrency)
+
+    @overload
+    async def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
+
+    @overload
+    async def update_user(self, user_id: int, **fields: Unpack[UserFields]) -> UpdateResult: ...
+
+    async def update_user(self, user_id: int, user: Mapping[str, Any] | None = None, **fields: Any) -> UpdateResult:
+        """Updates one user, and waits for the server to confirm it.
+
+        It takes what :meth:`Client.update_user` takes, ``await client.update_user(94382332, first_name="John")`` or
+        ``await client.update_user(94382332, {"FirstName": "John"})``, and raises what that raises.
+        """
+        return read(await self._update(user_id, user_json(user, fields)))
+
+    async def update_user_json(self, user_id: int, user_json: str) -> str:
+        """Updates one user with JSON text, and returns the server's reply as it came, as
+        :meth:`Client.update_user_json` does."""
+        return await self._update(user_id, c_text("user_json", user_json))
+
+    async def update_users(
+        self,
+        updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate],
+        *,
+        queue_limit: int = 1024,
+        stop_on_unauthorized: bool = True,
+        progress: bool = False,
+    ) -> AsyncGenerator[BatchResult, None]:
+        """Updates many users, and yields what came of each as they finish.
+
+        It is as :meth:`Client.update_users`, for async iterables too; an ordinary one is read on the event loop, which
+        waits for each of its items. Leaving the loop early cancels what is under way as soon as Python finalizes the
+        generator; ``contextlib.aclosing`` does so at once.
+
+        Args:
+            updates: As for :meth:`Client.update_users`.
+            queue_limit: How many updates may be read and not yet taken back. Default 1024.
+            stop_on_unauthorized: Read no more updates once the server has refused the key (401). Default True.
+            progress: As for :meth:`Client.update_users`.
+        """
+        if queue_limit < 1:
+            raise invalid(-3, "queue_limit must be 1 or more")
+        feed = _Feed(self, updates, queue_limit)
+        shown = start_progress(len(updates) if isinstance(updates, Sized) else None) if progress else None
+        try:
+            while True:
+                result = await feed.next()
+                if result is None:
+                    break
+                if shown is not None:
+                    shown.count(result.ok)
+                if stop_on_unauthorized and isinstance(result.error, AuthenticationError):
+                    feed.stop()
+                yield result
+        finally:
+            await feed.close()
+            if shown is not None:
+                shown.close()
+
+    async def aclose(self) -> None:
+        """Frees the client and its connections. It never waits; calls in flight finish as if nothing happened, and
+        later ones raise a CommBoxError. Closing again does nothing."""
+        self._close()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _close(self) -> None:
+        courier, self._courier = self._courier, None
+        if courier is not None and not courier.is_inherited:
+            courier.close()
+        super()._close()
+
+    async def _update(self, user_id: int, text: bytes) -> str:
+        finished = await (await self._submit(id_number(user_id), text))
+        if finished.code:
+            raise from_json(finished.text, finished.code)
+        return finished.text
+
+    async def _submit(self, user_id: int, text: bytes) -> asyncio.Future[Finished]:
+        slots = self._slots_of(asyncio.get_running_loop())
+        await slots.acquire()
+        try:
+            return self._running_courier().submit(user_id, text, slots)
+        except BaseException:
+            slots.release()
+            raise
+
+    def _slots_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        """Twice as many as are sent at a time, so that the next one is there when one has finished."""
+        with self._lock:
+            slots = self._slots.get(loop)
+            if slots is None:
+                slots = self._slots[loop] = asyncio.Semaphore(2 * self._max_concurrency)
+            return slots
+
+    def _running_courier(self) -> _Courier:
+        with self._lock:
+            if self._courier is None or self._courier.is_inherited:
+                # Of a closed client there is none, and the library says so.
+                self._courier = _Courier(self._handle, self._max_concurrency)
+            self._courier.start()
+            return self._courier
+
+
+class _Feed:
+    """Reads updates and submits them, in a task of its own, and collects what comes of them."""
+
+    def __init__(
+        self, client: AsyncClient, updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate], limit: int
+    ) -> None:
+        self._client, self._updates = client, updates
+        self._room = asyncio.Semaphore(limit)
+        self._results: asyncio.Queue[BatchResult | None] = asyncio.Queue()
+        self._under_way: set[asyncio.Future[Finished]] = set()
+        self._read = self._taken = 0
+        self._ended = False
+        self._task = asyncio.create_task(self._run())
+        # None tells that nothing more is read.
+        self._task.add_done_callback(lambda _: self._results.put_nowait(None))
+
+    async def next(self) -> BatchResult | None:
+        """The next result, or None where there is none more, or what the iterable raised."""
+        while not self._ended or self._taken < self._read:
+            result = await self._results.get()
+            if result is not None:
+                self._taken += 1
+                self._room.release()
+                return result
+            self._ended = True
+            if not self._task.cancelled():
+                self._task.result()
+        return None
+
+    def stop(self) -> None:
+        """Reads no more."""
+        self._task.cancel()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        for future in self._under_way:
+            future.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        await self._room.acquire()
+        async for update in _each(self._updates):
+            await self._submit(self._read, update)
+            await self._room.acquire()
+
+    async def _submit(self, index: int, update: AnyUpdate) -> None:
+        self._read += 1
+        try:
+            future = await self._client._submit(*prepare(update))
+        except ValidationError as error:
+            self._results.put_nowait(failure(index, update, error))
+            return
+        except asyncio.CancelledError:
+            why = "this update was not sent: no more are read"
+            self._results.put_nowait(failure(index, update, APICancelledError(why, code=-8, name="cancelled")))
+            raise
+        self._under_way.add(future)
+        future.add_done_callback(lambda _: self._finish(index, update, future))
+
+    def _finish(self, index: int, update: AnyUpdate, future: asyncio.Future[Finished]) -> None:
+        self._under_way.discard(future)
+        if not future.cancelled():
+            finished = future.result()
+            self._results.put_nowait(outcome(index, update, finished.code, finished.text))
+
+
+async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> AsyncIterator[AnyUpdate]:
+    if isinstance(updates, AsyncIterable):
+        async for update in updates:
+            yield update
+    else:
+        for update in updates:
+            yield update
+            # Others have their turn.
+            await asyncio.sleep(0)

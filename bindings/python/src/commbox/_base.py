@@ -1,0 +1,140 @@
+"""What the clients have in common: a handle of the library, made from a key and options."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import os
+import time
+import weakref
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypedDict
+
+from . import _interrupt
+from ._fields import c_text, json_object
+from ._library import check, handle, lib
+
+
+class ClientOptions(TypedDict, total=False):
+    """The options of a client as keywords; :class:`Client` has what each means."""
+
+    base_url: str | None
+    allow_http: bool | None
+    timeout: float | None
+    attempt_timeout: float | None
+    connect_timeout: float | None
+    max_retries: int | None
+    retry_base: float | None
+    retry_cap: float | None
+    max_requests_per_second: float | None
+    max_idle_connections: int | None
+    idle_timeout: float | None
+    dns_ttl: float | None
+    proxy: str | None
+    ca_file: str | os.PathLike[str] | None
+    validate: bool | None
+    user_agent: str | None
+
+
+_clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
+
+
+@atexit.register
+def _end() -> None:
+    """Gets daemon threads out of the library, which Python would kill there: that may not be done to Rust's frames."""
+    _interrupt.ending = True
+    until = time.monotonic() + 1
+    while _interrupt.elsewhere and time.monotonic() < until:
+        for client in list(_clients):
+            lib.commbox_client_cancel(client._handle)
+        time.sleep(0.01)
+
+
+class BaseClient:
+    """A client's handle, from its making to its end."""
+
+    _handle: int | None = None
+    _base_url: str | None = None
+    _poll = _interrupt.CALLBACK()
+    """What calls ask while they wait; this asks nothing."""
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        allow_http: bool | None = None,
+        timeout: float | None = None,
+        attempt_timeout: float | None = None,
+        connect_timeout: float | None = None,
+        max_retries: int | None = None,
+        retry_base: float | None = None,
+        retry_cap: float | None = None,
+        max_requests_per_second: float | None = None,
+        max_idle_connections: int | None = None,
+        idle_timeout: float | None = None,
+        dns_ttl: float | None = None,
+        proxy: str | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        validate: bool | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        if api_key is None:
+            api_key = os.environ.get("COMMBOX_API_KEY", "")
+        self._base_url = base_url if base_url is not None else os.environ.get("COMMBOX_BASE_URL") or None
+        options = {
+            "base_url": self._base_url,
+            "allow_http": allow_http,
+            "total_timeout_ms": _milliseconds(timeout),
+            "attempt_timeout_ms": _milliseconds(attempt_timeout),
+            "connect_timeout_ms": _milliseconds(connect_timeout),
+            "max_retries": max_retries,
+            "retry_base_ms": _milliseconds(retry_base),
+            "retry_cap_ms": _milliseconds(retry_cap),
+            "max_requests_per_second": max_requests_per_second,
+            "max_idle_connections": max_idle_connections,
+            "idle_timeout_ms": _milliseconds(idle_timeout),
+            "dns_ttl_ms": _milliseconds(dns_ttl),
+            "proxy": proxy,
+            "ca_file": None if ca_file is None else os.fspath(ca_file),
+            "validate": validate,
+            "user_agent": user_agent,
+        }
+        self._handle = new_handle(api_key, options)
+        _clients.add(self)
+        check(lib.commbox_client_set_interrupt(self._handle, self._poll, _interrupt.CONTEXT))
+
+    def set_api_key(self, api_key: str) -> None:
+        """Puts another API key in the place of the present one, for every attempt that starts from now on.
+
+        Raises:
+            ValidationError: The key is malformed; the present one stays.
+        """
+        check(lib.commbox_client_set_api_key(self._handle, c_text("api_key", api_key)))
+
+    def _close(self) -> None:
+        # The library knows a handle that is already freed.
+        lib.commbox_client_free(self._handle)
+
+    def __del__(self) -> None:
+        self._close()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would hold the same handle and free it, and in another process it is none.
+        raise TypeError(f"{type(self).__name__} objects cannot be copied or pickled; make another one")
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}()" if self._base_url is None else f"{name}(base_url={self._base_url!r})"
+
+
+def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
+    """A client of the library, with options as the library calls them."""
+    hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
+    return handle(lib.commbox_client_new(c_text("api_key", api_key), json_object(-3, options)), hint)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    if seconds is None or not math.isfinite(seconds):
+        return seconds
+    return round(seconds * 1000)

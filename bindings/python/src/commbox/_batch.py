@@ -1,0 +1,317 @@
+"""Many updates at once: sent as they are read from an iterable, and handed back as they finish."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Union
+
+from . import _interrupt
+from ._errors import APICancelledError, CommBoxError, ValidationError, from_json
+from ._fields import c_text, id_number, invalid, json_object, user_json
+from ._library import check, handle, lib, take_text
+from ._progress import Progress, start_progress
+from ._reply import UpdateResult, read
+
+DONE, TIMEOUT, CANCELLED = 1, -7, -8
+
+
+@dataclass(frozen=True)
+class UserUpdate:
+    """An update among many."""
+
+    user_id: int
+    """The number that CommBox gave the user, 1 or more."""
+    user: Mapping[str, Any] | str
+    """The fields by the API's names, or JSON text, as ``update_user_json`` takes it."""
+    tag: Any = None
+    """Anything of your own, such as the row that the update was made from: it comes back with the result."""
+
+
+AnyUpdate = Union[tuple[int, Union[Mapping[str, Any], str]], UserUpdate]
+"""What ``update_users`` takes: a pair of id and user, or a :class:`UserUpdate`."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What came of one update among many: ``result`` or ``error``, never both."""
+
+    index: int
+    """The update's place in the iterable, from 0."""
+    user_id: int | None
+    """The user's id; None where the update had none."""
+    update: AnyUpdate
+    """The update as it was given, to be tried again or logged."""
+    result: UpdateResult | None
+    """The server's reply, where it confirmed the update."""
+    error: CommBoxError | None
+    """What ``update_user`` would have raised."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server confirmed the update."""
+        return self.error is None
+
+    @property
+    def tag(self) -> Any:
+        """The tag of the :class:`UserUpdate`; None for a pair."""
+        return self.update.tag if isinstance(self.update, UserUpdate) else None
+
+
+@dataclass(frozen=True)
+class BatchStats:
+    """Where a batch stands."""
+
+    queued: int
+    """Updates that wait to be sent."""
+    in_flight: int
+    """Updates that are being sent."""
+    finished: int
+    """Finished updates that were not taken back yet."""
+    succeeded: int
+    """How many the server confirmed."""
+    failed: int
+    """How many failed, those that were refused or cancelled among them."""
+    failed_by_code: Mapping[int, int]
+    """How many failed with each code, such as ``{-8: 3, 404: 1}``."""
+    retried: int
+    """Attempts beyond the first of an update."""
+    requests_per_second: float
+    """Over the last second."""
+    average_requests_per_second: float
+    """Since the first update was read."""
+    elapsed: float
+    """Since the first update was read, in seconds."""
+
+
+class Finished(NamedTuple):
+    """An update that was taken back, as the library has it."""
+
+    tag: int
+    code: int
+    text: str
+
+
+class Batch:
+    """A batch of the library."""
+
+    def __init__(self, client: int | None, **options: object) -> None:
+        self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
+        self.done = False
+        """Whether it is closed, and everything was taken back."""
+
+    def submit(self, tag: int, user_id: int, user_json: bytes) -> None:
+        # Its queues are never full: callers count what they have submitted and not taken back.
+        check(lib.commbox_batch_submit(self._handle, tag, user_id, user_json, 0))
+
+    def next(self, timeout_ms: int) -> Finished | None:
+        """The next finished update; None where there is none in time, or none more, or the wait was cancelled."""
+        tag, code, text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        places = ctypes.byref(tag), ctypes.byref(code), ctypes.byref(text)
+        try:
+            outcome = _interrupt.call(lib.commbox_batch_next, self._handle, timeout_ms, *places)
+            if outcome == DONE:
+                self.done = True
+            if outcome in (DONE, TIMEOUT, CANCELLED):
+                return None
+            check(outcome)
+            return Finished(tag.value, code.value, ctypes.string_at(text).decode())
+        finally:
+            lib.commbox_string_free(text)
+
+    def close(self) -> None:
+        check(lib.commbox_batch_close(self._handle))
+
+    def cancel(self) -> None:
+        check(lib.commbox_batch_cancel(self._handle))
+
+    def cancel_tag(self, tag: int) -> None:
+        check(lib.commbox_batch_cancel_tag(self._handle, tag))
+
+    def stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = json.loads(take_text(handle(lib.commbox_batch_stats_json(self._handle))))
+        return stats
+
+    def free(self) -> None:
+        lib.commbox_batch_free(self._handle)
+
+
+class Updates(Iterator[BatchResult]):
+    """The results of :meth:`Client.update_users`, in the order in which the updates finish.
+
+    It is an iterator for one thread, which sends only while it is iterated: leaving the loop leaves what was not sent.
+    Close it, use it in a ``with`` statement, or let go of it.
+    """
+
+    _closed = True
+    _progress: Progress | None = None
+
+    def __init__(
+        self,
+        client: int | None,
+        updates: Iterable[AnyUpdate],
+        *,
+        concurrency: int,
+        queue_limit: int,
+        stop_on_unauthorized: bool,
+        progress: bool,
+    ) -> None:
+        self._source: Iterator[AnyUpdate] | None = iter(updates)
+        self._index = 0
+        self._pending: dict[int, AnyUpdate] = {}
+        self._refused: Counter[int] = Counter()
+        # What is under way stands beside what waits. A limit that is none is left for the library to name.
+        self._room = queue_limit + concurrency if queue_limit > 0 else queue_limit
+        self._batch = Batch(
+            client, concurrency=concurrency, queue_limit=self._room, stop_on_unauthorized=stop_on_unauthorized
+        )
+        self._stats = self._batch.stats()
+        self._closed = False
+        if progress:
+            self._progress = start_progress(len(updates) if isinstance(updates, Sized) else None)
+
+    @property
+    def stats(self) -> BatchStats:
+        """Where it stands; once it is closed, where it stood then."""
+        if not self._closed:
+            self._stats = self._batch.stats()
+        stats = dict(self._stats)
+        failed = Counter({int(code): count for code, count in stats["failed_by_code"].items()}) + self._refused
+        stats.update(failed=sum(failed.values()), failed_by_code=dict(failed), elapsed=stats.pop("elapsed_ms") / 1000)
+        return BatchStats(**stats)
+
+    def cancel(self) -> None:
+        """Reads no more updates and sends no more: what was read and not sent comes back with an
+        :class:`APICancelledError`, what is under way with what comes of it. It may be called from any thread."""
+        if not self._closed:
+            self._source = None
+            self._batch.cancel()
+
+    def close(self) -> None:
+        """Ends it without waiting: what was not sent is dropped, what is under way is cancelled, and nothing comes
+        back. Closing again does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._source = None
+        # In a forked child the batch is the parent's.
+        with suppress(CommBoxError):
+            self._stats = self._batch.stats()
+        self._batch.free()
+        if self._progress is not None:
+            self._progress.close()
+
+    def __iter__(self) -> Updates:
+        return self
+
+    def __next__(self) -> BatchResult:
+        while not self._closed:
+            # As long as there is room, one more is read rather than waited for one to finish.
+            source = self._source if len(self._pending) < self._room else None
+            result = None if source is None else self._read(source)
+            if result is None:
+                result = self._take(-1 if source is None else 0)
+            if result is not None:
+                if self._progress is not None:
+                    self._progress.count(result.ok)
+                return result
+            if self._batch.done:
+                self.close()
+        raise StopIteration
+
+    def _read(self, source: Iterator[AnyUpdate]) -> BatchResult | None:
+        """Reads an update and submits it; what cannot be submitted is a result at once."""
+        try:
+            update = next(source)
+        except StopIteration:
+            # In this order, so that what a signal handler raises between leaves no batch that waits for more.
+            self._batch.close()
+            self._source = None
+            return None
+        except Exception:
+            self.close()
+            raise
+        index = self._index
+        self._index += 1
+        self._pending[index] = update
+        try:
+            self._batch.submit(index, *prepare(update))
+        except (ValidationError, APICancelledError) as error:
+            del self._pending[index]
+            if isinstance(error, APICancelledError):
+                # The batch takes no more: the server refused the key, or another thread cancelled.
+                self._source = None
+            self._refused[error.code] += 1
+            return failure(index, update, error)
+        return None
+
+    def _take(self, timeout_ms: int) -> BatchResult | None:
+        finished = self._batch.next(timeout_ms)
+        if finished is None:
+            if self._batch.done and self._pending:
+                # What a signal handler raised came between this and its outcome.
+                return failure(*self._pending.popitem(), from_json("", CANCELLED))
+            return None
+        return outcome(finished.tag, self._pending.pop(finished.tag), finished.code, finished.text)
+
+    def __enter__(self) -> Updates:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def prepare(update: AnyUpdate) -> tuple[int, bytes]:
+    """The id and the JSON of an update, or a ValidationError."""
+    parts = _parts(update)
+    if parts is None:
+        raise invalid(-1, f"an update is a pair of user_id and user or a UserUpdate, not {_kind(update)}")
+    user_id, user = parts
+    try:
+        number = id_number(user_id)
+    except TypeError:
+        raise invalid(-1, f"user_id must be an int, not {_kind(user_id)}") from None
+    if isinstance(user, str):
+        return number, c_text("user", user)
+    if isinstance(user, Mapping):
+        return number, user_json(user, {})
+    raise invalid(-4, f"user must be a mapping or JSON text, not {_kind(user)}")
+
+
+def _parts(update: Any) -> tuple[Any, Any] | None:
+    if isinstance(update, UserUpdate):
+        return update.user_id, update.user
+    if isinstance(update, (tuple, list)) and len(update) == 2:
+        return update[0], update[1]
+    return None
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
+def outcome(index: int, update: AnyUpdate, code: int, text: str) -> BatchResult:
+    """The result of an update that was taken back."""
+    if code:
+        return failure(index, update, from_json(text, code))
+    return BatchResult(index, _user_id(update), update, read(text), None)
+
+
+def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
+    """The result of an update that came to nothing."""
+    return BatchResult(index, _user_id(update), update, None, error)
+
+
+def _user_id(update: object) -> int | None:
+    parts = _parts(update)
+    return parts[0] if parts is not None and isinstance(parts[0], int) else None

@@ -1,0 +1,104 @@
+"""From what a caller gives to the JSON and the numbers that the library takes."""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from ._errors import ValidationError
+
+
+class UserFields(TypedDict, total=False):
+    """The fields of a user as keywords; :meth:`Client.update_user` has what each may be."""
+
+    unique_id: str | None
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone1: str | None
+    phone2: str | None
+    remarks: str | None
+    content: Mapping[str, Any]
+
+
+_NAMES = {
+    "unique_id": "UniqueId",
+    "first_name": "FirstName",
+    "last_name": "LastName",
+    "email": "Email",
+    "phone1": "Phone1",
+    "phone2": "Phone2",
+    "remarks": "Remarks",
+    "content": "Content",
+}
+"""The API's name for each keyword."""
+
+
+def user_json(user: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> bytes:
+    """The fields as JSON, which came in a mapping or as keywords."""
+    if user is None:
+        named = {_name(keyword): value for keyword, value in keywords.items()}
+        if isinstance(named.get("Content"), Mapping):
+            named["Content"] = dict(named["Content"])
+        return json_object(-4, named)
+    if keywords:
+        raise TypeError("give the fields in a mapping or as keywords, not both")
+    if not isinstance(user, Mapping):
+        raise TypeError("user must be a mapping; update_user_json takes JSON text")
+    return json_object(-4, user)
+
+
+def _name(keyword: str) -> str:
+    if keyword not in _NAMES:
+        raise TypeError(f"update_user() got an unexpected keyword argument {keyword!r}")
+    return _NAMES[keyword]
+
+
+def id_number(user_id: int) -> int:
+    """The user's id as C takes it."""
+    if isinstance(user_id, bool):
+        raise TypeError("user_id must be an int, not a bool")
+    user_id = operator.index(user_id)
+    # ctypes would cut off the higher bits, and another user would be updated.
+    if not -(2**63) <= user_id < 2**63:
+        raise invalid(-1, "user_id is no integer of 64 bits")
+    return user_id
+
+
+def c_text(name: str, text: str) -> bytes:
+    """The text as C takes it, or a refusal where C would not take it whole."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+    if "\0" in text:
+        raise invalid(-1, f"{name} has a NUL character, which ends text in C")
+    return _utf8(-1, name, text)
+
+
+def json_object(code: int, members: Mapping[str, Any]) -> bytes:
+    """A JSON object, written member by member, so that an error can name the one that cannot be."""
+    return b"{" + b", ".join(_json_member(code, name, value) for name, value in members.items()) + b"}"
+
+
+def _json_member(code: int, name: str, value: Any) -> bytes:
+    try:
+        text = json.dumps({name: value}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(code, f"{name} cannot be written as JSON: {error}") from None
+    return _utf8(code, name, text[1:-1])
+
+
+def _utf8(code: int, name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        pass
+    # Raised out here, since a UnicodeEncodeError holds the text, and would go along as the context.
+    raise invalid(code, f"{name} has half a surrogate pair, which is no character")
+
+
+def invalid(code: int, message: str) -> ValidationError:
+    """A refusal of this side, before the library was asked."""
+    name = {-1: "invalid_argument", -3: "invalid_options", -4: "invalid_user"}[code]
+    return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name)

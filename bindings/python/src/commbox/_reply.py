@@ -1,0 +1,51 @@
+"""The server's reply to an update."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class UpdateResult:
+    """The server's reply to an update that it confirmed. What the reply does not have is None."""
+
+    id: int | None
+    """The id of the user that was updated."""
+    status: int | None
+    """The status in the reply, 200 in general."""
+    description: str | None
+    """The server's own words, such as ``"Operation successful"``."""
+    response_time: str | None
+    """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
+    raw: str = field(repr=False)
+    """The whole reply as it came, JSON."""
+
+
+def read(raw: str) -> UpdateResult:
+    """What a reply says."""
+    try:
+        reply = json.loads(raw)
+    except (ValueError, RecursionError):
+        # The library has read it and the update is confirmed; only Python's limits of digits or depth are passed.
+        reply = {}
+    data = reply.get("data")
+    return UpdateResult(
+        id=_integer(data.get("Id") if isinstance(data, dict) else None),
+        status=_integer(reply.get("status")),
+        description=_string(reply.get("description")),
+        response_time=_string(reply.get("response_time")),
+        raw=raw,
+    )
+
+
+def _integer(value: object) -> int | None:
+    """The vendor types the status as a string and shows a number."""
+    try:
+        return int(value) if isinstance(value, (int, float, str)) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,259 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Sandbox, assert_no_threads, threads
+
+import commbox
+from commbox import (
+    AsyncClient,
+    AuthenticationError,
+    Client,
+    CommBoxError,
+    ValidationError,
+)
+from commbox._base import ClientOptions
+from commbox._fields import UserFields
+
+Make = Callable[..., AsyncClient]
+
+
+def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
+    async def main() -> None:
+        async with make_async() as client:
+            result = await client.update_user(7, first_name="ג'ון", remarks=None, content={"VIP_Status": "8"})
+            assert (result.id, result.status) == (7, 200)
+            assert (await client.update_user(8, {"LastName": "Smith"})).id == 8
+            reply = await client.update_user_json(9, '{"data" : {"Rate": 1.50}}')
+            assert json.loads(reply)["data"]["Id"] == 9
+
+    asyncio.run(main())
+    bodies = [request["body"] for request in sandbox.requests()]
+    assert json.loads(bodies[0]) == {"data": {"FirstName": "ג'ון", "Remarks": None, "Content": {"VIP_Status": "8"}}}
+    assert json.loads(bodies[1]) == {"data": {"LastName": "Smith"}}
+    assert bodies[2] == '{"data" : {"Rate": 1.50}}'
+    assert_no_threads()
+
+
+def test_keywords_and_options_are_those_of_the_client() -> None:
+    """Type checkers know them from these classes, and users from the signatures of Client."""
+    options = dict(inspect.signature(Client).parameters)
+    del options["api_key"]
+    assert {name: option.annotation for name, option in options.items()} == members(ClientOptions)
+    fields = dict(inspect.signature(Client.update_user).parameters)
+    for name in ("self", "user_id", "user"):
+        del fields[name]
+    known = {
+        name: field.annotation.replace("| _Omitted", "").replace("  ", " ").strip() for name, field in fields.items()
+    }
+    assert known == members(UserFields)
+
+
+def members(kind: Any) -> dict[str, str]:
+    return {name: reference.__forward_arg__ for name, reference in kind.__annotations__.items()}
+
+
+def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox: Sandbox) -> None:
+    sandbox.script(*[{"delay_ms": 50, "own": True}] * 500)
+    assert_no_threads()
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            most = max(most, len(threads()))
+            await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        async with make_async(max_concurrency=32) as client:
+            watcher = asyncio.create_task(watch())
+            began = time.monotonic()
+            results = await asyncio.gather(*(client.update_user(number, first_name="x") for number in range(1, 501)))
+            assert time.monotonic() - began < 5
+            assert [result.id for result in results] == list(range(1, 501))
+            watcher.cancel()
+
+    asyncio.run(main())
+    assert most == 32 + 1
+    assert len(sandbox.requests()) == 500
+    assert_no_threads()
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (404, commbox.NotFoundError)])
+def test_errors_are_those_of_the_client(
+    make_async: Make, sandbox: Sandbox, status: int, kind: type[CommBoxError]
+) -> None:
+    sandbox.script({"status": status, "headers": {"Retry-After": "7"}})
+
+    async def main() -> None:
+        async with make_async() as client:
+            with pytest.raises(kind) as caught:
+                await client.update_user(7, {})
+            assert (caught.value.code, caught.value.retry_after, caught.value.delivery) == (status, 7, "answered")
+            with pytest.raises(ValidationError, match="FirstName is 101 characters"):
+                await client.update_user(7, first_name="x" * 101)
+            with pytest.raises(ValidationError, match="user_id must be 1 or more"):
+                await client.update_user(0, {})
+            with pytest.raises(ValidationError, match="user_id is no integer of 64 bits"):
+                await client.update_user(2**64, {})
+            with pytest.raises(TypeError, match="firstname"):
+                await client.update_user(7, firstname="John")  # type: ignore[call-overload]
+            with pytest.raises(TypeError, match="not both"):
+                await client.update_user(7, {}, first_name="John")  # type: ignore[call-overload]
+            with pytest.raises(TypeError, match="user_json must be a str, not bytes"):
+                await client.update_user_json(7, b"{}")  # type: ignore[arg-type]
+            assert (await client.update_user(7, {})).status == 200
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_task_cancels_its_update(make_async: Make, sandbox: Sandbox) -> None:
+    sandbox.script(*[{"delay_ms": 10_000}] * 2)
+
+    async def main() -> None:
+        async with make_async(max_concurrency=2) as client:
+            tasks = [asyncio.create_task(client.update_user(number, {})) for number in range(1, 11)]
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+            for task in tasks:
+                task.cancel()
+            assert [type(outcome) for outcome in await asyncio.gather(*tasks, return_exceptions=True)] == [
+                asyncio.CancelledError
+            ] * 10
+            # The workers are free again, though the server has not answered.
+            assert (await client.update_user(20, {})).id == 20
+            assert time.monotonic() - began < 0.3
+            sandbox.script({"delay_ms": 10_000})
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(client.update_user(21, {}), 0.2)
+            assert (await client.update_user(22, {})).id == 22
+
+    asyncio.run(main())
+    assert [request["path"] for request in sandbox.requests()][2:] == ["/users/20", "/users/21", "/users/22"]
+    assert_no_threads()
+
+
+def test_a_closed_client_says_so_and_lets_calls_finish(make_async: Make, sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 500, "own": True})
+
+    async def main() -> None:
+        client = make_async()
+        task = asyncio.create_task(client.update_user(7, {}))
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        await client.aclose()
+        await client.aclose()
+        assert time.monotonic() - began < 0.1
+        assert (await task).id == 7
+        with pytest.raises(CommBoxError, match="already freed"):
+            await client.update_user(7, {})
+        with pytest.raises(CommBoxError, match="already freed"):
+            client.set_api_key("key")
+
+    asyncio.run(main())
+    assert_no_threads()
+
+
+def test_a_client_that_is_let_go_of_ends_its_thread(make_async: Make) -> None:
+    async def main() -> None:
+        client = make_async()
+        await client.update_user(7, {})
+        assert sorted(threads()) == ["commbox-async", "commbox-batch"]
+
+    asyncio.run(main())
+    make_async()
+    assert_no_threads()
+
+
+def test_a_client_serves_one_loop_after_another_and_two_at_a_time(make_async: Make, sandbox: Sandbox) -> None:
+    client = make_async(max_concurrency=4)
+
+    async def main(first: int) -> list[int | None]:
+        results = await asyncio.gather(*(client.update_user(first + step, {}) for step in range(50)))
+        return [result.id for result in results]
+
+    assert asyncio.run(main(1)) == list(range(1, 51))
+    assert asyncio.run(main(101)) == list(range(101, 151))
+    outcomes: dict[int, list[int | None]] = {}
+    loops = [
+        threading.Thread(target=lambda first=first: outcomes.update({first: asyncio.run(main(first))}))
+        for first in (1001, 2001, 3001)
+    ]
+    for thread in loops:
+        thread.start()
+    for thread in loops:
+        thread.join()
+    assert outcomes == {first: list(range(first, first + 50)) for first in (1001, 2001, 3001)}
+    # A loop that ends while an update is under way takes nothing with it.
+    sandbox.script({"delay_ms": 500})
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(asyncio.wait_for(client.update_user(7, {}), 0.1))
+    assert asyncio.run(main(1)) == list(range(1, 51))
+    asyncio.run(client.aclose())
+    assert_no_threads()
+
+
+@pytest.mark.parametrize("max_concurrency", [0, -1, 257, 1.5])
+def test_the_library_judges_the_options(max_concurrency: Any) -> None:
+    with pytest.raises(ValidationError, match="concurrency"):
+        AsyncClient("key", max_concurrency=max_concurrency)
+    with pytest.raises(ValidationError, match="max_retries"):
+        AsyncClient("key", max_retries=101)
+    with pytest.raises(TypeError, match="retries"):
+        AsyncClient("key", retries=1)  # type: ignore[call-arg]
+
+
+def test_a_client_is_not_copied_and_shows_no_key(make_async: Make, sandbox: Sandbox) -> None:
+    client = make_async()
+    with pytest.raises(TypeError, match="make another one"):
+        copy.copy(client)
+    assert repr(client) == f"AsyncClient(base_url='{sandbox.url}')"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_child_has_a_batch_of_its_own(make_async: Make) -> None:
+    client = make_async()
+    assert asyncio.run(client.update_user(7, {})).id == 7
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if asyncio.run(client.update_user(8, {})).id == 8 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert asyncio.run(client.update_user(9, {})).id == 9
+
+
+UNCLOSED = """
+import asyncio, sys
+from commbox import AsyncClient
+
+client = AsyncClient(sys.argv[1], base_url=sys.argv[2])
+
+async def main():
+    await client.update_user(1, {})
+    task = asyncio.create_task(client.update_user(2, {}))
+    await asyncio.sleep(0.2)
+
+asyncio.run(main())
+print("done")
+"""
+
+
+def test_a_program_may_end_without_closing(sandbox: Sandbox) -> None:
+    sandbox.script({}, {"delay_ms": 5000})
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", UNCLOSED, sandbox.api_key, sandbox.url]
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+    assert time.monotonic() - began < 2

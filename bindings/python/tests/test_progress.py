@@ -1,0 +1,177 @@
+"""What is shown while many updates are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Sandbox, users
+
+from commbox import AsyncClient, Client, _progress
+
+FINAL = r"commbox: (\d+)( of \d+)? updates, (\d+) failed, [\d,]+ a second, in \d+:\d\d"
+
+
+class Stream(io.StringIO):
+    def __init__(self, terminal: bool) -> None:
+        super().__init__()
+        self.isatty = lambda: terminal  # type: ignore[method-assign]
+
+
+class Tqdm:
+    """What is used of tqdm."""
+
+    made: list[Tqdm] = []  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        self.options, self.updates, self.closed = options, 0, False
+        self.postfix: dict[str, Any] = {}
+        Tqdm.made.append(self)
+
+    def update(self, count: int) -> None:
+        self.updates += count
+
+    def set_postfix(self, refresh: bool, **postfix: Any) -> None:
+        assert not refresh
+        self.postfix = postfix
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def tqdm(monkeypatch: pytest.MonkeyPatch) -> list[Tqdm]:
+    module = types.ModuleType("tqdm")
+    module.tqdm = Tqdm  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "tqdm", module)
+    Tqdm.made.clear()
+    return Tqdm.made
+
+
+@pytest.fixture
+def no_tqdm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+
+
+def send(client: Client, updates: Iterable[Any]) -> None:
+    for _ in client.update_users(updates, progress=True):
+        pass
+
+
+def test_tqdm_draws_on_a_terminal(monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
+    send(client, [*users(20), (0, {})])
+    (bar,) = tqdm
+    assert (bar.options["total"], bar.options["file"]) == (21, stream)
+    assert (bar.updates, bar.postfix, bar.closed) == (21, {"failed": 1}, True)
+    send(client, iter(users(5)))
+    assert tqdm[1].options["total"] is None
+    assert stream.getvalue() == ""
+
+
+def test_a_log_has_lines_even_with_tqdm(monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=False))
+    send(client, users(20))
+    assert tqdm == []
+    assert re.fullmatch(FINAL + "\n", stream.getvalue())
+
+
+@pytest.mark.usefixtures("no_tqdm")
+def test_a_batch_that_is_left_tells_where(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
+    with client.update_users([(0, "\0"), *users(20)], progress=True) as updates:
+        assert not next(updates).ok
+        assert next(updates).ok
+    found = re.fullmatch(FINAL + "\n", stream.getvalue())
+    assert found
+    assert found.groups() == ("2", " of 21", "1")
+
+
+def test_nothing_is_shown_unasked_or_without_standard_error(
+    monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
+    assert len(list(client.update_users(users(3)))) == 3
+    assert (tqdm, stream.getvalue()) == ([], "")
+    monkeypatch.setattr(sys, "stderr", None)
+    send(client, users(3))
+    assert tqdm == []
+
+
+@pytest.mark.usefixtures("no_tqdm")
+def test_asyncio_shows_it_too(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
+
+    async def main() -> None:
+        async with AsyncClient(sandbox.api_key, base_url=sandbox.url) as client:
+            assert [result.ok async for result in client.update_users(users(9), progress=True)] == [True] * 9
+
+    asyncio.run(main())
+    assert re.fullmatch(FINAL + "\n", stream.getvalue())
+
+
+@pytest.mark.usefixtures("no_tqdm")
+@pytest.mark.parametrize(("terminal", "every"), [(True, 5), (False, 30)])
+@pytest.mark.parametrize("total", [4000, None])
+def test_lines_come_every_so_often(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, every: int, total: int | None
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal))
+    progress = _progress.start_progress(total)
+    assert progress is not None
+    for number in range(2 * every * 8):
+        now += 0.125
+        progress.count(number != 7)
+    now += 3600
+    progress.close()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    done, left = 8 * every, {5: "8:15", 30: "7:50"}[every]
+    wanted = f"commbox: {done}" + (" of 4,000" if total else "") + " updates, 1 failed, 8 a second, "
+    assert lines[0] == wanted + (f"{left} left" if total else f"0:{every:02} so far")
+    assert lines[2].endswith({5: "in 1:00:10", 30: "in 1:01:00"}[every])
+
+
+PROGRAM = """
+import sys
+from commbox import Client
+with Client(sys.argv[1], base_url=sys.argv[2]) as client:
+    assert sum(result.ok for result in client.update_users([(n, {}) for n in range(1, 51)], progress=True)) == 50
+"""
+
+BAR = """
+class tqdm:
+    def __init__(self, total, file, **options):
+        self.total, self.file, self.done = total, file, 0
+    def update(self, count):
+        self.done += count
+    def set_postfix(self, refresh, failed):
+        self.failed = failed
+    def close(self):
+        print(f"bar {self.done}/{self.total} failed={self.failed}", file=self.file)
+"""
+
+
+@pytest.mark.parametrize("with_tqdm", [False, True])
+def test_on_a_real_terminal(sandbox: Sandbox, tmp_path: Path, with_tqdm: bool) -> None:
+    (tmp_path / "tqdm.py").write_text(BAR if with_tqdm else "raise ImportError")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-c", PROGRAM, sandbox.api_key, sandbox.url]
+    subprocess.run(command, stderr=theirs, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=20)
+    shown = os.read(ours, 10_000).decode().strip()
+    os.close(ours)
+    os.close(theirs)
+    assert re.fullmatch("bar 50/50 failed=0" if with_tqdm else FINAL, shown)
