@@ -2,7 +2,13 @@
 //! freed, freed twice or made up is an error and nothing worse.
 
 use std::ffi::c_void;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::PoisonError;
+
+// tests/loom tries every order in which threads may come by.
+#[cfg(loom)]
+use loom::sync::{Arc, RwLock};
+#[cfg(not(loom))]
+use std::sync::{Arc, RwLock};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
@@ -11,7 +17,11 @@ use crate::fork;
 
 /// From the low end: what the token is for, the slot's index, the slot's generation.
 const KIND_BITS: u32 = 2;
+#[cfg(not(loom))]
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 24 } else { 14 };
+/// So many that slots run out of generations while loom looks on.
+#[cfg(loom)]
+const INDEX_BITS: u32 = usize::BITS - KIND_BITS - 2;
 const GENERATION_BITS: u32 = usize::BITS - KIND_BITS - INDEX_BITS;
 const LAST_INDEX: usize = (1 << INDEX_BITS) - 1;
 const LAST_GENERATION: usize = (1 << GENERATION_BITS) - 1;
@@ -36,7 +46,14 @@ struct Slot<T> {
 
 impl<T> Table<T> {
     /// `kind` is 1 to 3 and each table's own, so that a token for one is never one for another, nor NULL.
+    #[cfg(not(loom))]
     pub(crate) const fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
+        Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
+    }
+
+    /// The same, for loom's lock is not made at compile time.
+    #[cfg(loom)]
+    pub(crate) fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
     }
 
@@ -60,6 +77,7 @@ impl<T> Table<T> {
         };
         slot.generation += 1;
         slot.object = Some(Arc::new(object));
+        count::made();
         let token = (((slot.generation << INDEX_BITS) | index) << KIND_BITS) | self.kind;
         Ok(token as *mut C)
     }
@@ -86,6 +104,7 @@ impl<T> Table<T> {
                 failpoint::reach("remove");
                 let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
                 let object = slot.object.take()?;
+                count::freed();
                 // A slot that has used up its generations is retired, or an old token would be good again.
                 if generation < LAST_GENERATION {
                     slots.free.push(index);
@@ -124,7 +143,41 @@ impl<T> Table<T> {
     }
 }
 
-#[cfg(test)]
+/// How many handles are live. Their objects stay reachable from the tables, so no leak checker sees one that a program
+/// forgot to free; a build for tests counts them.
+#[cfg(feature = "failpoints")]
+mod count {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+    pub(super) fn made() {
+        LIVE.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn freed() {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The handles of all types that are live. In no header, for no release has it.
+    ///
+    /// cbindgen:ignore
+    #[no_mangle]
+    pub extern "C" fn commbox_live_handles() -> usize {
+        LIVE.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(not(feature = "failpoints"))]
+mod count {
+    #[inline(always)]
+    pub(super) fn made() {}
+
+    #[inline(always)]
+    pub(super) fn freed() {}
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

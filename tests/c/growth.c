@@ -1,0 +1,238 @@
+/* Makes calls of one outcome many times, and prints what the process then holds more than before: bytes of memory and
+ * open files. Without arguments it names the outcomes; else they are an outcome, the URL of a sandbox, and how often.
+ * tests/growth.rs runs it. */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commbox.h"
+
+static commbox_client *client;
+static commbox_batch *batch;
+static const char *sandbox;
+static const char *user_json = "{\"FirstName\": \"John\"}";
+
+static commbox_client *make(const char *base_url, const char *more)
+{
+    char options[300];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"max_retries\": 0, \"proxy\": \"\"%s}", base_url, more);
+    return commbox_client_new("sandbox-key", options);
+}
+
+static int32_t update(void)
+{
+    char *reply;
+    int32_t code = commbox_update_user_json(client, 1, user_json, &reply);
+    commbox_string_free(reply);
+    return code;
+}
+
+static int32_t make_client(void)
+{
+    commbox_client *made = make(sandbox, "");
+    int32_t code = commbox_last_error_code();
+    commbox_client_free(made);
+    return code;
+}
+
+static int32_t make_client_badly(void)
+{
+    commbox_client *none = make(sandbox, ", \"max_retrys\": 1");
+    int32_t code = commbox_last_error_code();
+    commbox_client_free(none);
+    return code;
+}
+
+static int32_t replace_key(void)
+{
+    return commbox_client_set_api_key(client, "sandbox-key");
+}
+
+static int32_t build_user(void)
+{
+    commbox_user *user = commbox_user_new();
+    commbox_user_set(user, "FirstName", "John");
+    commbox_user_set_custom(user, "VIP", "8");
+    char *json = commbox_user_to_json(user);
+    int32_t code = commbox_last_error_code();
+    commbox_string_free(json);
+    commbox_user_free(user);
+    return code;
+}
+
+static int32_t make_batch(void)
+{
+    commbox_batch *made = commbox_batch_new(client, NULL);
+    int32_t code = commbox_last_error_code();
+    commbox_batch_free(made);
+    return code;
+}
+
+static int32_t update_by_batch(void)
+{
+    int32_t code = COMMBOX_INTERNAL;
+    char *reply = NULL;
+    commbox_batch_submit(batch, 1, 1, user_json, -1);
+    commbox_batch_next(batch, -1, NULL, &code, &reply);
+    commbox_string_free(reply);
+    return code;
+}
+
+/* A call that the other thread caught. */
+static int32_t update_until_cancelled(void)
+{
+    int32_t code;
+    do {
+        code = update();
+    } while (code == COMMBOX_OK);
+    return code;
+}
+
+static atomic_int cancelling;
+
+static void *cancel(void *unused)
+{
+    while (atomic_load(&cancelling)) {
+        commbox_client_cancel(client);
+    }
+    return unused;
+}
+
+static long open_files(void)
+{
+    long count = 0;
+    DIR *files = opendir("/proc/self/fd");
+    while (files != NULL && readdir(files) != NULL) {
+        count++;
+    }
+    if (files != NULL) {
+        closedir(files);
+    }
+    return count;
+}
+
+static long memory(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (long)(info.uordblks + info.hblkhd);
+}
+
+static int32_t repeat(int32_t (*call)(void), int32_t expected, long times)
+{
+    int32_t code = expected;
+    for (long i = 0; i < times && code == expected; i++) {
+        code = call();
+    }
+    if (code != expected) {
+        printf("%ld in place of %ld: %s\n", (long)code, (long)expected, commbox_last_error());
+        exit(EXIT_FAILURE);
+    }
+    return code;
+}
+
+/* Some calls warm up first. */
+static void measure(int32_t (*call)(void), int32_t expected, long times)
+{
+    repeat(call, expected, times / 50);
+    long files = open_files(), before = memory();
+    repeat(call, expected, times);
+    long grown = memory() - before;
+    printf("%ld %ld", grown, open_files() - files);
+}
+
+static void made(long times) { measure(make_client, COMMBOX_OK, times); }
+static void built(long times) { measure(build_user, COMMBOX_OK, times); }
+static void replaced(long times) { measure(replace_key, COMMBOX_OK, times); }
+static void updated(long times) { measure(update, COMMBOX_OK, times); }
+static void bad_options(long times) { measure(make_client_badly, COMMBOX_INVALID_OPTIONS, times); }
+static void bad_response(long times) { measure(update, COMMBOX_BAD_RESPONSE, times); }
+
+static void batch_made(long times) { measure(make_batch, COMMBOX_OK, times); }
+
+static void updated_by_batch(long times)
+{
+    batch = commbox_batch_new(client, "{\"concurrency\": 1}");
+    measure(update_by_batch, COMMBOX_OK, times);
+    commbox_batch_free(batch);
+}
+
+static void bad_text(long times)
+{
+    user_json = "\xff";
+    measure(update, COMMBOX_INVALID_ARGUMENT, times);
+}
+
+static void bad_user(long times)
+{
+    user_json = "{\"FirstName\": 1}";
+    measure(update, COMMBOX_INVALID_USER, times);
+}
+
+static void bad_handle(long times)
+{
+    commbox_client_free(client);
+    measure(update, COMMBOX_INVALID_HANDLE, times);
+}
+
+static void refused_connection(long times)
+{
+    commbox_client_free(client);
+    client = make("http://127.0.0.1:1", "");
+    measure(update, COMMBOX_CONNECTION, times);
+}
+
+static void refused_user(long times)
+{
+    commbox_client_free(client);
+    client = make(sandbox, ", \"validate\": false");
+    user_json = "{\"FirstName\": 1}";
+    measure(update, COMMBOX_BAD_REQUEST, times);
+}
+
+static void cancelled(long times)
+{
+    pthread_t canceller;
+    atomic_store(&cancelling, 1);
+    if (pthread_create(&canceller, NULL, cancel, NULL) != 0) {
+        exit(EXIT_FAILURE);
+    }
+    measure(update_until_cancelled, COMMBOX_CANCELLED, times);
+    atomic_store(&cancelling, 0);
+    pthread_join(canceller, NULL);
+}
+
+static const struct {
+    const char *name;
+    void (*measure)(long times);
+} outcomes[] = {
+    {"client made and freed", made}, {"user built", built},
+    {"key replaced", replaced}, {"updated", updated},
+    {"batch made and freed", batch_made}, {"updated by a batch", updated_by_batch},
+    {"bad options", bad_options}, {"bad text", bad_text},
+    {"bad user", bad_user}, {"bad handle", bad_handle},
+    {"bad response", bad_response}, {"refused connection", refused_connection},
+    {"refused user", refused_user}, {"cancelled", cancelled},
+};
+
+int main(int argc, char **argv)
+{
+    int found = argc == 1;
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        if (argc == 1) {
+            puts(outcomes[i].name);
+        } else if (argc == 4 && strcmp(argv[1], outcomes[i].name) == 0) {
+            sandbox = argv[2];
+            client = make(sandbox, "");
+            outcomes[i].measure(atol(argv[3]));
+            commbox_client_free(client);
+            found = 1;
+        }
+    }
+    return found ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,55 @@
+//! Calls leave nothing behind, whatever comes of them: no memory, no open file, no live handle that is not counted.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use common::build::{compile, compile_against, library_with_failpoints, Language};
+use common::sandbox::Sandbox;
+
+const CALLS: usize = 10_000;
+
+/// Less than seven bytes a call.
+const BOUND: i64 = 64 << 10;
+
+#[test]
+fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
+    let program = compile(Language::C, "c/growth.c", "growth");
+    let run = |args: &[&str]| {
+        let mut program = Command::new(program.get_program());
+        // What malloc keeps at hand would be measured as held.
+        program.env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0").env_remove("LD_LIBRARY_PATH");
+        let output = program.args(args).output().expect("the program starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("the program prints text")
+    };
+    let measure = |outcome: &str| {
+        let sandbox = Sandbox::start();
+        if outcome == "bad response" {
+            // As many as there are calls, with those that warm up.
+            sandbox.script(&format!("[{}]", [r#"{"body": "no JSON"}"#; CALLS + CALLS / 50].join(",")));
+        }
+        let report = run(&[outcome, &sandbox.url, &CALLS.to_string()]);
+        let numbers = report.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
+        let Ok([memory, files]) = numbers.as_deref() else { panic!("{outcome}: {report:?} is no measurement") };
+        let held = *memory >= BOUND || *files > 0;
+        held.then(|| format!("{outcome}: {memory} bytes, {files} files"))
+    };
+    let outcomes = run(&[]);
+    let grown: Vec<_> = thread::scope(|scope| {
+        let runs: Vec<_> = outcomes.lines().map(|outcome| scope.spawn(move || measure(outcome))).collect();
+        runs.into_iter().filter_map(|run| run.join().expect("the outcome can be measured")).collect()
+    });
+    assert!(outcomes.lines().count() >= 14 && grown.is_empty(), "after {CALLS} calls more is held: {grown:?}");
+}
+
+#[test]
+fn handles_that_were_not_freed_are_counted() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/forgetful.c");
+    let mut program = compile_against(library_with_failpoints(), Language::C, &source, "forgetful");
+    let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 4 3");
+}

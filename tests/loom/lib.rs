@@ -1,0 +1,44 @@
+//! The library's table of handles with loom's locks, and models of what threads do with it.
+#![cfg(all(test, loom))]
+
+#[path = "../../src/failpoint.rs"]
+mod failpoint;
+#[path = "../../src/ffi/handle.rs"]
+mod handle;
+mod models;
+
+/// As much of the library's errors as the table needs.
+mod error {
+    pub type Result<T> = std::result::Result<T, Error>;
+
+    #[derive(Debug)]
+    pub struct Error;
+
+    #[derive(Debug, PartialEq)]
+    pub enum ErrorKind {
+        InvalidHandle,
+        Internal,
+    }
+
+    impl Error {
+        pub fn new(kind: ErrorKind, message: impl std::fmt::Display) -> Self {
+            assert_eq!(kind, ErrorKind::InvalidHandle, "{message}");
+            Self
+        }
+    }
+}
+
+/// No model forks.
+mod fork {
+    pub fn held<T>(section: impl FnOnce() -> T) -> T {
+        section()
+    }
+}
+
+mod ffi {
+    pub mod last_error {
+        pub fn cause_of_null() -> Option<String> {
+            None
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What may be given for a parameter: one good value, and the hostile ones of its type.
+
+use super::header::{Header, Parameter};
+
+/// What has to come of a call in which all else is good.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Expect {
+    /// As with the good value.
+    Accepted,
+    /// This code, and a message that names the parameter.
+    Refused(&'static str),
+    /// Either: what the function wants of good text is its own.
+    Either,
+    /// As with the good value, or `COMMBOX_TIMEOUT`: it was told not to wait.
+    MayBeLate,
+}
+
+#[derive(Clone)]
+pub struct Value {
+    pub what: String,
+    /// Statements in C that make a variable with the parameter's name.
+    pub declare: String,
+    /// What is passed.
+    pub pass: String,
+    /// Statements that clean up.
+    pub finish: String,
+    pub expect: Expect,
+}
+
+/// What good text is, by the parameter's name, and where that is not enough by the function's and its own. Other text is `{}` for a name that ends in `_json`, else `text`: a
+/// function may refuse that even where nothing else is wrong.
+const GOOD_TEXT: [(&str, &str); 6] = [
+    ("api_key", "\"sandbox-key\""),
+    ("commbox_client_new options_json", "good_options"),
+    ("options_json", "\"{}\""),
+    ("user_json", r#""{\"FirstName\": \"John\"}""#),
+    ("name", "\"FirstName\""),
+    ("value", "\"John\""),
+];
+
+/// Types of parameters that the callee writes to.
+pub const OUTPUTS: [&str; 3] = ["char **", "uint64_t *", "int32_t *"];
+
+/// What is done with a handle before it is good for every call: a batch has something to give back.
+pub const PREPARE: [(&str, &str); 1] =
+    [("commbox_batch", r#"commbox_batch_submit(made, 1, 1, "{\"FirstName\": \"John\"}", 0);"#)];
+
+const BROKEN_UTF8: [(&str, &str); 5] = [
+    ("a lone continuation", r"\x80"),
+    ("an overlong form", r"a\xc0\xaf"),
+    ("a surrogate", r"\xed\xa0\x80"),
+    ("a truncated form", r"a\xe2\x82"),
+    ("a code point that is too large", r"\xf4\x90\x80\x80"),
+];
+
+/// Whether what good text would be is a guess.
+pub fn is_guess(parameter: &Parameter) -> bool {
+    parameter.of_type == "const char *" && !GOOD_TEXT.iter().any(|(name, _)| *name == parameter.name)
+}
+
+/// The good value, then the hostile ones. An unknown type is for a person to add here.
+pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec<Value>) {
+    let name = &parameter.name;
+    let value = |what: &str, expression: &str, expect: Expect| {
+        let (before, after) = parameter.of_type.split_once("(*)").unwrap_or((&parameter.of_type, ""));
+        let declare = match after {
+            "" => format!("{before} {name} = {expression};"),
+            after => format!("{before}(*{name}){after} = {expression};"),
+        };
+        Value { what: what.into(), declare, pass: name.clone(), finish: String::new(), expect }
+    };
+    let null = |refused: &'static str| {
+        let expect = if parameter.doc.contains("NULL") { Expect::Accepted } else { Expect::Refused(refused) };
+        value("NULL", "NULL", expect)
+    };
+    match parameter.of_type.as_str() {
+        "const char *" => {
+            let full_name = format!("{function} {name}");
+            let by_name =
+                GOOD_TEXT.iter().find(|(known, _)| known == name || *known == full_name).map(|(_, text)| *text);
+            let guess = if name.ends_with("_json") { "\"{}\"" } else { "\"text\"" };
+            let mut hostile = vec![null("COMMBOX_INVALID_ARGUMENT")];
+            hostile.extend(BROKEN_UTF8.map(|(what, bytes)| {
+                value(what, &format!("\"{bytes}\""), Expect::Refused("COMMBOX_INVALID_ARGUMENT"))
+            }));
+            hostile.push(value(
+                "huge and broken at the end",
+                "huge_broken",
+                Expect::Refused("COMMBOX_INVALID_ARGUMENT"),
+            ));
+            hostile.extend([value("empty", "\"\"", Expect::Either), value("huge", "huge", Expect::Either)]);
+            (value("good", by_name.unwrap_or(guess), Expect::Accepted), hostile)
+        }
+        "int64_t" => {
+            let good = if name.starts_with("timeout") { "10000" } else { "1" };
+            // Below a least that is documented, numbers are refused; and below 0, times may have no end.
+            let (negative, zero) = if parameter.doc.contains("1 or more") {
+                let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
+                (refused.clone(), refused)
+            } else if parameter.doc.contains("0 not at all, negative as long as it takes") {
+                (Expect::Accepted, Expect::MayBeLate)
+            } else {
+                (Expect::Either, Expect::Either)
+            };
+            let hostile = [("INT64_MIN", negative.clone()), ("-1", negative), ("0", zero)];
+            (
+                value("good", good, Expect::Accepted),
+                hostile.map(|(number, expect)| value(number, number, expect)).into(),
+            )
+        }
+        "uint64_t" => {
+            let hostile = ["0", "UINT64_MAX"].map(|number| value(number, number, Expect::Accepted));
+            (value("good", "1", Expect::Accepted), hostile.into())
+        }
+        output if OUTPUTS.contains(&output) => {
+            let of_type = output.strip_suffix('*').unwrap_or(output);
+            let slot = |what: &str, offset: usize| Value {
+                declare: format!(
+                    "{of_type}{name}_room[2]; {output}{name} = (void *)((char *){name}_room + {offset}); \
+                     prefill({name}, sizeof *{name});"
+                ),
+                finish: if output == "char **" { format!("free_written({name});") } else { String::new() },
+                ..value(what, "", Expect::Accepted)
+            };
+            let expect = match parameter.doc.to_lowercase().contains("may be null") {
+                true => Expect::Accepted,
+                false => Expect::Refused("COMMBOX_INVALID_ARGUMENT"),
+            };
+            (slot("good", 0), vec![value("NULL", "NULL", expect), slot("unaligned", 1)])
+        }
+        "char *" => {
+            let owned = "owned_text()";
+            (value("good", owned, Expect::Accepted), vec![null("COMMBOX_INVALID_ARGUMENT")])
+        }
+        "void *" => {
+            // The caller's own: nobody but its function looks at it.
+            let hostile = [("NULL", "NULL"), ("no address", "(void *)UINTPTR_MAX")];
+            (
+                value("good", "&anything", Expect::Accepted),
+                hostile.map(|(what, it)| value(what, it, Expect::Accepted)).into(),
+            )
+        }
+        "int32_t (*)(void *context)" => {
+            (value("good", "go_on", Expect::Accepted), vec![null("COMMBOX_INVALID_ARGUMENT")])
+        }
+        pointer => match pointer.strip_suffix(" *").filter(|name| header.handles.iter().any(|handle| handle == name)) {
+            Some(handle) => handles(header, handle, parameter, &value, null("COMMBOX_INVALID_HANDLE")),
+            None => panic!(
+                "the parameter {name} of {function} is of the type {pointer}, and the matrix does not know what is \
+                 hostile there: add it to tests/matrix/values.rs"
+            ),
+        },
+    }
+}
+
+fn handles(
+    header: &Header,
+    handle: &str,
+    parameter: &Parameter,
+    value: &dyn Fn(&str, &str, Expect) -> Value,
+    null: Value,
+) -> (Value, Vec<Value>) {
+    let (name, free) = (&parameter.name, &header.freer(handle).name);
+    let live = format!("live_{handle}()");
+    let good = Value { finish: format!("{free}({name});"), ..value("good", &live, Expect::Accepted) };
+    let refused = |what: &str, declare: String, finish: String| Value {
+        declare,
+        finish,
+        ..value(what, "", Expect::Refused("COMMBOX_INVALID_HANDLE"))
+    };
+    let made_up = |what: &str, bits: &str| {
+        refused(what, format!("{handle} *{name} = ({handle} *)(uintptr_t){bits};"), String::new())
+    };
+    let mut hostile = vec![
+        null,
+        refused("freed", format!("{handle} *{name} = {live}; {free}({name});"), String::new()),
+        refused("freed twice", format!("{handle} *{name} = {live}; {free}({name}); {free}({name});"), String::new()),
+        made_up("all bits", "UINTPTR_MAX"),
+        made_up("0x1", "1"),
+        // One handle after another takes the same place, so their difference leads to the token of the next one.
+        refused(
+            "the next generation's",
+            format!(
+                "{handle} *{name}_former = {live}; {free}({name}_former); {handle} *{name}_live = {live}; \
+                 {handle} *{name} = ({handle} *)next((uintptr_t){name}_former, (uintptr_t){name}_live);"
+            ),
+            format!("{free}({name}_live);"),
+        ),
+    ];
+    hostile.extend(header.handles.iter().filter(|other| *other != handle).map(|other| {
+        let declare = format!("{other} *{name}_other = live_{other}(); {handle} *{name} = ({handle} *){name}_other;");
+        refused(&format!("a live {other}"), declare, format!("{}({name}_other);", header.freer(other).name))
+    }));
+    (good, hostile)
+}
