@@ -107,6 +107,49 @@ fn python() {
     }
 }
 
+/// Runs a line of a shell in a folder, with pip from where the project keeps its tools, told to stay out of the system
+/// and off the network.
+fn shell(line: &str, folder: &Path, environment: &[(&str, &Path)]) {
+    let tools = common::build::target_dir().join("venv/bin");
+    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
+    let mut shell = Command::new("sh");
+    common::build::forget_test(&mut shell);
+    shell.args(["-ec", line]).current_dir(folder).env("PATH", path);
+    shell.env("CARGO_TARGET_DIR", common::build::target_dir()).envs(environment.iter().copied());
+    // In the environment this one says what it is not: 0 is without.
+    shell.env("PIP_NO_BUILD_ISOLATION", "0").env("PIP_NO_DEPS", "1").env("PIP_UPGRADE", "1");
+    shell.env("PIP_TARGET", Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-pip"));
+    for inherited in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LD_LIBRARY_PATH"] {
+        shell.env_remove(inherited);
+    }
+    let output = shell.output().expect("there is a shell");
+    let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{line}: {}\n{words}", output.status);
+}
+
+#[test]
+fn shell_lines() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-shell");
+    fs::create_dir_all(&folder).expect("the folder can be made");
+    fs::write(folder.join("update.c"), &blocks("README.md", "c")[0]).expect("the source can be written");
+    for block in blocks("README.md", "sh") {
+        match block.as_str() {
+            // This is part of it.
+            "make test" => {}
+            // tests/install.rs runs these.
+            install if install.contains("make install") => {}
+            // With the headers and the library where a compiler looks.
+            compile if compile.starts_with("cc ") => {
+                let include = Path::new(ROOT).join("include");
+                let library = common::build::library().parent().expect("a library lies in a folder");
+                shell(compile, &folder, &[("CPATH", &include), ("LIBRARY_PATH", library)]);
+            }
+            other => shell(other, Path::new(ROOT), &[]),
+        }
+    }
+    assert!(folder.join("a.out").exists());
+}
+
 #[test]
 fn csharp() {
     let dotnet = std::env::var("DOTNET").unwrap_or("dotnet".into());

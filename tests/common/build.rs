@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// Cargo's target directory, wherever it is configured to be.
-fn target_dir() -> &'static Path {
+pub fn target_dir() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")
 }
 
@@ -21,15 +21,20 @@ fn run(command: &mut Command) {
     );
 }
 
+/// Takes from a command's environment what Cargo tells a test about its own package: to build scripts it would look like
+/// a change, and rebuild half the tree.
+pub fn forget_test(command: &mut Command) {
+    let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
+        command.env_remove(name);
+    }
+}
+
 /// `cargo {args}` for this package, with a target directory.
 pub fn cargo(target_dir: &Path, args: &[&str]) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(args).args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
-    // What Cargo tells a test about its own package would look to build scripts like a change, and rebuild half the tree.
-    let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
-    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
-        cargo.env_remove(name);
-    }
+    forget_test(&mut cargo);
     cargo.arg("--target-dir").arg(target_dir);
     cargo
 }
