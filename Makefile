@@ -2,6 +2,7 @@
 # make demo     updates a customer of the offline sandbox from C, C++, Python and C#
 # make test     runs every test of every language
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
+# make bench    measures the batch at its full size
 # make lint     holds the sources to their formatters and linters
 # make clean    removes what was built
 
@@ -29,7 +30,7 @@ LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
 export CARGO_TARGET_DIR := $(TARGET)
 export COMMBOX_LIBRARY := $(LIBRARY)
 
-.PHONY: build demo test fuzz lint clean sandbox
+.PHONY: build demo test fuzz bench lint clean sandbox
 
 build:
 	$(CARGO) build --release --locked
@@ -68,8 +69,14 @@ $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
 fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 	PATH=$(TOOLS)/bin:$$PATH $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
+# The batch at its full size: how near to the ideal, and how flat in memory.
+bench: build
+	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --release --test batch_load -- --nocapture --test-threads 1
+
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tests/loom/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz

@@ -1,0 +1,44 @@
+//! The ends of a batch, seen from C: freed while it is full, cancelled, closed early. Nothing hangs, nothing leaks, no
+//! thread is left, and every update that was accepted comes back, unless its batch was freed.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::process::Command;
+
+use common::build::{compile, Language};
+use common::sandbox::Sandbox;
+use common::valgrind::Valgrind;
+
+/// A server that takes half a second for each answer, and the options of its client.
+fn slow() -> (Sandbox, String) {
+    let sandbox = Sandbox::start();
+    let answers: Vec<_> = (0..100).map(|_| serde_json::json!({"delay_ms": 500})).collect();
+    sandbox.script(&serde_json::Value::from(answers).to_string());
+    let options = serde_json::json!({"base_url": sandbox.url, "proxy": ""}).to_string();
+    (sandbox, options)
+}
+
+fn assert_silent(program: &mut Command) -> std::process::ExitStatus {
+    let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.status
+}
+
+#[test]
+fn leave_nothing_behind() {
+    let (_sandbox, options) = slow();
+    let status = assert_silent(compile(Language::C, "c/batch_end.c", "batch-end").arg(options));
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn leave_nothing_behind_under_valgrind() {
+    let (_sandbox, options) = slow();
+    let program = compile(Language::C, "c/batch_end.c", "batch-end-valgrind");
+    let Some(checked) = Valgrind::around(&program) else { return };
+    let status = assert_silent(checked.command().arg(options));
+    checked.assert_clean(status);
+}
