@@ -7,19 +7,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "check.h"
 #include "commbox.h"
-
-static int failures = 0;
-
-static void check(int holds, const char *what, int line)
-{
-    if (!holds) {
-        printf("line %d: %s; the last error is %d: %s\n", line, what, (int)commbox_last_error_code(), commbox_last_error());
-        failures++;
-    }
-}
-
-#define CHECK(holds) check(holds, #holds, __LINE__)
 
 static void wait_ms(long ms)
 {
