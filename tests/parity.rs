@@ -100,8 +100,8 @@ fn a_changed_csharp_source_is_seen() {
         ("void* context);", "void* context, int more);"),
         ("EntryPoint = \"commbox_user_free\"", "EntryPoint = \"commbox_free_user\""),
     ] {
-        assert_eq!(native.matches(from).count(), 1, "{from}");
-        assert_ne!(differences(&header, &csharp(&native.replace(from, to))), [""; 0], "{from} as {to}");
+        assert!(native.contains(from), "{from}");
+        assert_ne!(differences(&header, &csharp(&native.replacen(from, to, 1))), [""; 0], "{from} as {to}");
     }
     let exceptions = csharp_source("CommBoxException.cs");
     assert!(csharp_codes(&exceptions.replace("-7 =>", "-17 =>")).contains(&-17));
