@@ -1,4 +1,7 @@
 # make          builds the shared and the static library
+# make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
+#               make uninstall with the same prefix takes it away again
+# make dist     packs what a release consists of into target/dist, the same bytes each time
 # make demo     updates a customer of the offline sandbox from C, C++, Python and C#
 # make test     runs every test of every language
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
@@ -14,10 +17,36 @@ DOTNET  ?= dotnet
 
 TARGET  := $(CURDIR)/target
 LIBRARY := $(TARGET)/release/libcommbox.so
+STATIC  := $(TARGET)/release/libcommbox.a
 SANDBOX := $(TARGET)/debug/examples/sandbox
 VENV    := $(TARGET)/venv
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
+DIST    := $(TARGET)/dist
+NUGET   := $(TARGET)/nuget
+
+# The names and the order are those of the GNU standards; DESTDIR is put before each of them.
+prefix       = /usr/local
+exec_prefix  = $(prefix)
+libdir       = $(exec_prefix)/lib
+includedir   = $(prefix)/include
+datarootdir  = $(prefix)/share
+mandir       = $(datarootdir)/man
+docdir       = $(datarootdir)/doc/commbox
+pkgconfigdir = $(libdir)/pkgconfig
+cmakedir     = $(libdir)/cmake/commbox
+INSTALL      = install
+
+# The library's own version, for its file, begins with the ABI's: several releases of one ABI may take turns.
+cargo_version   = $(shell sed -n '/^\[$(1)\]$$/,/^$$/ s/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+VERSION         := $(call cargo_version,package)
+LIBRARY_VERSION := $(call cargo_version,package.metadata.capi.library)
+REAL_NAME       := libcommbox.so.$(LIBRARY_VERSION)
+SONAME          := libcommbox.so.$(firstword $(subst ., ,$(LIBRARY_VERSION)))
+
+# What programs that take the static library link too: `cargo rustc -- --print native-static-libs`, without what the
+# compiler adds by itself.
+PRIVATE := util rt pthread m dl
 
 FUZZ_SECONDS       ?= 600
 CARGO_FUZZ_VERSION := 0.13.2
@@ -30,11 +59,50 @@ LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
 export CARGO_TARGET_DIR := $(TARGET)
 export COMMBOX_LIBRARY := $(LIBRARY)
 
-.PHONY: build demo test fuzz bench lint clean sandbox
+.PHONY: build install uninstall nuget dist demo test fuzz bench lint clean sandbox
 
 build:
 	$(CARGO) build --release --locked
-	ln -sf libcommbox.so $(LIBRARY).1
+	ln -sf libcommbox.so $(TARGET)/release/$(SONAME)
+
+# Only where nothing is built: `sudo make install` takes what `make` has made, and needs no Rust.
+$(LIBRARY) $(STATIC):
+	$(MAKE) build
+
+# What lies below the prefix is named relative to it, so that pkg-config can move it.
+below_prefix = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
+from_cmake   = $(shell realpath --canonicalize-missing --no-symlinks --relative-to=$(cmakedir) $(1))
+
+install: | $(LIBRARY) $(STATIC)
+	$(INSTALL) -d "$(DESTDIR)$(libdir)" "$(DESTDIR)$(includedir)" "$(DESTDIR)$(pkgconfigdir)" \
+	    "$(DESTDIR)$(cmakedir)" "$(DESTDIR)$(mandir)/man3" "$(DESTDIR)$(docdir)"
+	$(INSTALL) -m 755 $(LIBRARY) "$(DESTDIR)$(libdir)/$(REAL_NAME)"
+	ln -sf $(REAL_NAME) "$(DESTDIR)$(libdir)/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTDIR)$(libdir)/libcommbox.so"
+	$(INSTALL) -m 644 $(STATIC) "$(DESTDIR)$(libdir)/libcommbox.a"
+	$(INSTALL) -m 644 include/commbox.h include/commbox.hpp "$(DESTDIR)$(includedir)"
+	$(INSTALL) -m 644 packaging/commbox.3 "$(DESTDIR)$(mandir)/man3/commbox.3"
+	$(INSTALL) -m 644 LICENSE packaging/THIRD-PARTY.txt "$(DESTDIR)$(docdir)"
+	sed -e 's|@prefix@|$(prefix)|' -e 's|@version@|$(VERSION)|' -e 's|@private@|$(PRIVATE:%=-l%)|' \
+	    -e 's|@libdir@|$(call below_prefix,$(libdir))|' -e 's|@includedir@|$(call below_prefix,$(includedir))|' \
+	    packaging/commbox.pc.in >"$(DESTDIR)$(pkgconfigdir)/commbox.pc"
+	sed -e 's|@library@|$(REAL_NAME)|' -e 's|@soname@|$(SONAME)|' -e 's|@private@|$(subst $() ,;,$(PRIVATE))|' \
+	    -e 's|@libdir@|$(call from_cmake,$(libdir))|' -e 's|@includedir@|$(call from_cmake,$(includedir))|' \
+	    packaging/commbox-config.cmake.in >"$(DESTDIR)$(cmakedir)/commbox-config.cmake"
+	sed -e 's|@version@|$(VERSION)|' \
+	    packaging/commbox-config-version.cmake.in >"$(DESTDIR)$(cmakedir)/commbox-config-version.cmake"
+	chmod 644 "$(DESTDIR)$(pkgconfigdir)/commbox.pc" "$(DESTDIR)$(cmakedir)"/commbox-config*.cmake
+
+# Folders that others use too stay.
+uninstall:
+	rm -f "$(DESTDIR)$(libdir)/$(REAL_NAME)" "$(DESTDIR)$(libdir)/$(SONAME)" "$(DESTDIR)$(libdir)/libcommbox.so" \
+	    "$(DESTDIR)$(libdir)/libcommbox.a" "$(DESTDIR)$(includedir)/commbox.h" "$(DESTDIR)$(includedir)/commbox.hpp" \
+	    "$(DESTDIR)$(pkgconfigdir)/commbox.pc" "$(DESTDIR)$(cmakedir)/commbox-config.cmake" \
+	    "$(DESTDIR)$(cmakedir)/commbox-config-version.cmake" "$(DESTDIR)$(mandir)/man3/commbox.3" \
+	    "$(DESTDIR)$(docdir)/LICENSE" "$(DESTDIR)$(docdir)/THIRD-PARTY.txt"
+	for folder in "$(DESTDIR)$(cmakedir)" "$(DESTDIR)$(docdir)"; do \
+	    if [ -d "$$folder" ]; then rmdir --ignore-fail-on-non-empty "$$folder"; fi; \
+	done
 
 sandbox:
 	$(CARGO) build --locked --example sandbox
@@ -43,6 +111,36 @@ $(VENV)/ready: bindings/python/requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+# The native library as `dotnet pack -p:CommBoxRuntimes=target/nuget/runtimes` takes it, by .NET's name of the platform.
+RID := linux-$(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(shell uname -m)))
+
+nuget: build
+	$(INSTALL) -d "$(NUGET)/runtimes/$(RID)/native"
+	$(INSTALL) -m 644 $(LIBRARY) "$(NUGET)/runtimes/$(RID)/native"
+
+# Two runs give the same bytes: times are the commit's, order and owners are fixed, and gzip keeps no name. The time is
+# not for cargo, which would build anew what knows of it.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+PACKED := commbox-$(VERSION)
+STAGE  := $(DIST)/stage
+pack    = tar --create --sort=name --owner=0 --group=0 --numeric-owner --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
+              --directory="$(1)" --transform='s,^\.,$(PACKED),' . | gzip -9n >"$(DIST)/$(PACKED)-$(2).tar.gz"
+timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python
+
+dist: build $(VENV)/ready
+	rm -rf "$(DIST)"
+	mkdir -p "$(DIST)"
+	git archive --prefix=$(PACKED)/ HEAD | gzip -9n >"$(DIST)/$(PACKED)-source.tar.gz"
+	$(MAKE) install DESTDIR="$(STAGE)" prefix=/usr/local
+	$(call pack,$(STAGE)/usr/local,$(RID))
+	$(MAKE) nuget NUGET="$(STAGE)/nuget"
+	$(call pack,$(STAGE)/nuget,$(RID)-nuget)
+	rm -rf "$(STAGE)"
+	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(DIST)"
+	$(timed) packaging/components.py sbom >"$(DIST)/$(PACKED)-$(RID).cdx.json"
+	cp packaging/THIRD-PARTY.txt "$(DIST)"
+	cd "$(DIST)" && sha256sum -- * >SHA256SUMS
 
 demo: build sandbox
 	mkdir -p $(DEMO)
@@ -78,9 +176,10 @@ lint: build $(VENV)/ready
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) fmt --check --manifest-path tests/loom/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz
-	$(VENV)/bin/ruff check bindings/python examples tests fuzz
+	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging
+	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging
 	cd bindings/python && $(VENV)/bin/mypy
+	$(VENV)/bin/python packaging/components.py check
 
 clean:
 	$(CARGO) clean

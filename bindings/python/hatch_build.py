@@ -1,8 +1,10 @@
-"""Builds the shared library from the checkout around this package, and puts it into the wheel."""
+"""Puts the shared library into the wheel, and the crate that it is built from into the source distribution."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -17,31 +19,59 @@ SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 
 class BuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
-        checkout = Path(self.root).parent.parent
-        if self.target_name != "wheel" or not (checkout / "Cargo.toml").is_file():
-            raise RuntimeError(
-                "the library is built from the checkout: run pip install or pip wheel on bindings/python"
-            )
-        library = build_library(checkout)
-        build_data["force_include"][str(library)] = f"commbox/{library.name}"
-        build_data["force_include"][str(checkout / "LICENSE")] = "commbox/LICENSE"
+        files = build_data["force_include"]
+        crate = find_crate(Path(self.root))
+        if self.target_name == "sdist":
+            files.update({str(crate / name): f"crate/{name}" for name in crate_files(crate)})
+            return
+        library = build_library(crate)
+        files[str(library)] = f"commbox/{library.name}"
+        for name in ("LICENSE", "packaging/THIRD-PARTY.txt"):
+            files[str(crate / name)] = f"commbox/{Path(name).name}"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform()}"
+        build_data["tag"] = f"py3-none-{platform(library)}"
 
 
-def build_library(checkout: Path) -> Path:
-    """Asks cargo where the library is, since its target directory can be set anywhere."""
-    command = ["cargo", "build", "--release", "--locked", "--lib", "--message-format=json-render-diagnostics"]
+def find_crate(root: Path) -> Path:
+    """In a source distribution it lies inside the package, in a checkout around it."""
+    for crate in (root / "crate", root.parent.parent):
+        if (crate / "Cargo.toml").is_file():
+            return crate
+    raise RuntimeError(
+        "the library's sources are missing: run pip install or pip wheel on bindings/python of a checkout, or on a "
+        "source distribution"
+    )
+
+
+def cargo(crate: Path, *arguments: str) -> str:
+    # The time of reproducible archives, which would have cargo build anew what knows of it.
+    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    command = ["cargo", *arguments]
     try:
-        output = subprocess.run(command, cwd=checkout, check=True, stdout=subprocess.PIPE).stdout
+        done = subprocess.run(command, cwd=crate, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     except FileNotFoundError:
         raise RuntimeError("cargo is needed to build the library, and was not found on the PATH") from None
+    return done.stdout
+
+
+def crate_files(crate: Path) -> list[str]:
+    """What the crate itself says that it is made of; cargo names two files more that it would make."""
+    listed = cargo(crate, "package", "--list", "--locked", "--allow-dirty").splitlines()
+    return [name for name in listed if name not in ("Cargo.toml.orig", ".cargo_vcs_info.json")]
+
+
+def build_library(crate: Path) -> Path:
+    """Asks cargo where the library is, since its target directory can be set anywhere."""
+    output = cargo(crate, "build", "--release", "--locked", "--lib", "--message-format=json-render-diagnostics")
     artifacts = [json.loads(line) for line in output.splitlines()]
     files = [Path(file) for artifact in artifacts for file in artifact.get("filenames", ())]
     return next(file for file in files if file.suffix == SUFFIX and file.stem.endswith("commbox"))
 
 
-def platform() -> str:
+def platform(library: Path) -> str:
     # On macOS the interpreter's own platform may be of two architectures, and the library is of one.
     name: str = next(iter(platform_tags())) if sys.platform == "darwin" else sysconfig.get_platform()
-    return name.replace("-", "_").replace(".", "_")
+    name = name.replace("-", "_").replace(".", "_")
+    # The newest symbol of the C library that is asked for tells how old a Linux may be.
+    glibc = [int(minor) for minor in re.findall(rb"\0GLIBC_2\.(\d+)", library.read_bytes())]
+    return name.replace("linux", f"manylinux_2_{max(17, *glibc)}", 1) if glibc else name

@@ -1,8 +1,10 @@
-"""``pip install ./bindings/python`` from a checkout, into an environment that has nothing else."""
+"""Wheel and source distribution of a checkout, each in an environment that has nothing else."""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -25,30 +27,69 @@ def git_status() -> str:
     )
 
 
-def test_pip_install_from_a_checkout(tmp_path: Path, sandbox: Sandbox) -> None:
-    before = git_status()
-    run(sys.executable, "-m", "venv", "venv", cwd=tmp_path)
-    python = tmp_path / "venv/bin/python"
-    # Without a network: the build backend is the one that these tests are run with.
-    options = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
-    package = CHECKOUT / "bindings/python"
-    run(python, "-m", "pip", "install", *options, package, cwd=tmp_path, PYTHONPATH=sysconfig.get_path("purelib"))
-    assert git_status() == before
+# Without a network: the build backend is the one that these tests are run with.
+OFFLINE = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
+BACKEND = {"PYTHONPATH": sysconfig.get_path("purelib")}
 
-    program = "import commbox; print(commbox._library.lib._name); print(commbox.__version__)"
-    path, version = run(python, "-c", program, cwd=tmp_path).split()
-    installed = Path(path)
-    assert installed.is_relative_to(tmp_path / "venv")
-    assert {"py.typed", "LICENSE"} <= {file.name for file in installed.parent.iterdir()}
-    (info,) = installed.parent.parent.glob("commbox-*.dist-info")
-    assert info.name == f"commbox-{version}.dist-info"
-    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
-    assert f"\nTag: py3-none-{platform}\n" in (info / "WHEEL").read_text()
 
-    example = CHECKOUT / "examples/update_user.py"
+def install(source: Path, folder: Path, **environment: str) -> Path:
+    """A fresh environment's interpreter that has the package and nothing else."""
+    run(sys.executable, "-m", "venv", "venv", cwd=folder)
+    python = folder / "venv/bin/python"
+    run(python, "-m", "pip", "install", *OFFLINE, source, cwd=folder, **BACKEND, **environment)
+    return python
+
+
+def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
+    """Runs the example; returns the package's folder."""
+    path, version = run(
+        python, "-c", "import commbox; print(commbox._library.lib._name); print(commbox.__version__)", cwd=folder
+    ).split()
+    package = Path(path).parent
+    assert package.is_relative_to(folder / "venv")
+    assert {"py.typed", "LICENSE", "THIRD-PARTY.txt"} <= {file.name for file in package.iterdir()}
+    assert (package.parent / f"commbox-{version}.dist-info").is_dir()
+
+    sandbox.reset()
+    example = folder / "update_user.py"
+    example.write_bytes((CHECKOUT / "examples/update_user.py").read_bytes())
     environment = {"COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": sandbox.api_key}
-    assert run(python, example, cwd=tmp_path, **environment).startswith("user 94382332: ")
+    assert run(python, example, cwd=folder, **environment).startswith("user 94382332: ")
     assert sandbox.user(94382332)["data"]["FirstName"] == "John"
+    return package
+
+
+def test_a_wheel_of_a_checkout(tmp_path: Path, sandbox: Sandbox) -> None:
+    before = git_status()
+    package = CHECKOUT / "bindings/python"
+    run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", tmp_path, package, cwd=tmp_path, **BACKEND)
+    assert git_status() == before
+    (wheel,) = tmp_path.glob("*.whl")
+
+    # Its name says how old a Linux may be, and another judges the same.
+    tag = wheel.stem.split("-", 2)[2]
+    assert re.fullmatch(rf"py3-none-manylinux_2_\d+_{platform.machine()}", tag)
+    verdict = run(sys.executable, "-m", "auditwheel", "show", wheel, cwd=tmp_path)
+    assert f'the following platform tag: "{tag.rsplit("-")[-1]}"' in " ".join(verdict.split())
+
+    installed = check(install(wheel, tmp_path), tmp_path, sandbox)
+    notices = (installed / "THIRD-PARTY.txt").read_text()
+    assert all(name in notices for name in ("ring ", "rustls ", "The Rust standard library"))
+
+
+def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
+    before = git_status()
+    command = (sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path)
+    run(*command, cwd=CHECKOUT / "bindings/python")
+    assert git_status() == before
+    (source,) = tmp_path.glob("*.tar.gz")
+    # Faster to build than what users get, and beside what other tests use.
+    quick = {
+        "CARGO_TARGET_DIR": str(Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "sdist"),
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
+    }
+    check(install(source, tmp_path, **quick), tmp_path, sandbox)
 
 
 def test_the_example_tells_what_went_wrong(sandbox: Sandbox) -> None:

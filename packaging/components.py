@@ -1,0 +1,177 @@
+"""What this library is made of, by `cargo metadata`: notices, a bill of materials, and whether the policy is kept.
+
+components.py notices   writes THIRD-PARTY.txt: the licence texts that must go with the binary
+components.py sbom      prints a CycloneDX bill of materials of the Linux library
+components.py check     holds dependencies to deny.toml, and THIRD-PARTY.txt to the dependencies
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTICES = ROOT / "packaging/THIRD-PARTY.txt"
+LINUX = "x86_64-unknown-linux-gnu"
+RULE = "-" * 80
+
+# Where a crate may be had under several licences, this one's text alone is needed.
+PREFERRED = "LICENSE-MIT"
+LICENCE_FILE = re.compile(r"(licen[cs]e|copying|notice|copyright)([-._].*)?", re.IGNORECASE)
+
+Package = dict[str, Any]
+
+
+def cargo(*arguments: str) -> str:
+    command = [os.environ.get("CARGO", "cargo"), *arguments, "--locked"]
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def metadata() -> dict[str, Any]:
+    return json.loads(cargo("metadata", "--format-version=1"))
+
+
+def linked(packages: list[Package], target: str) -> list[Package]:
+    """What becomes part of the library; metadata would count in what only tests and build scripts use."""
+    tree = cargo("tree", "--edges=normal,no-proc-macro", f"--target={target}", "--prefix=none", "--format={p}")
+    names = {tuple(line.split(" ")[:2]) for line in tree.splitlines()}
+    found = [package for package in packages if (package["name"], f"v{package['version']}") in names]
+    assert len(found) == len(names), "cargo tree and cargo metadata name the same packages"
+    return sorted(found, key=lambda package: (package["name"], package["version"]))
+
+
+def licence_texts(package: Package) -> list[str]:
+    folder = Path(package["manifest_path"]).parent
+    preferred = folder / PREFERRED
+    files = [preferred] if preferred.is_file() else sorted(folder.rglob("*"))
+    texts = [file.read_text() for file in files if LICENCE_FILE.fullmatch(file.name) and file.is_file()]
+    if not texts:
+        raise SystemExit(f"{package['name']} {package['version']} brings no licence text")
+    return ["\n".join(line.rstrip() for line in text.strip("\n").splitlines()) for text in texts]
+
+
+def notices(packages: list[Package]) -> str:
+    """Each text once, with all that it is for; for every platform, since it goes with each of them."""
+    crates: dict[str, list[str]] = {}
+    for package in linked(packages, "all"):
+        if package["source"]:
+            for text in dict.fromkeys(licence_texts(package)):
+                crates.setdefault(text, []).append(f"{package['name']} {package['version']}")
+    parts = [f"{', '.join(names)}\n\n{text}\n" for text, names in crates.items()]
+    parts.append((ROOT / "packaging/rust-std.txt").read_text())
+    head = "The commbox library contains the following software of others, under the licences given.\n"
+    return "".join(f"{part}\n{RULE}\n" for part in [head, *parts])
+
+
+def sbom(data: dict[str, Any]) -> str:
+    """CycloneDX 1.5. The same sources give the same text: no serial number, and the time of SOURCE_DATE_EPOCH."""
+    packages = linked(data["packages"], LINUX)
+    references = {package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages}
+    lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in lock}
+
+    def component(package: Package) -> dict[str, Any]:
+        reference = references[package["id"]]
+        described = {
+            "type": "library",
+            "bom-ref": reference,
+            "name": package["name"],
+            "version": package["version"],
+            "description": package["description"].strip(),
+            "licenses": [{"expression": package["license"].replace("/", " OR ")}],
+            "purl": reference,
+        }
+        if checksum := checksums[package["name"], package["version"]]:
+            described["hashes"] = [{"alg": "SHA-256", "content": checksum}]
+        return described
+
+    def dependencies(node: dict[str, Any]) -> dict[str, Any]:
+        normal = [dep["pkg"] for dep in node["deps"] if any(kind["kind"] is None for kind in dep["dep_kinds"])]
+        return {
+            "ref": references[node["id"]],
+            "dependsOn": sorted(references[name] for name in set(normal) if name in references),
+        }
+
+    epoch = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
+    rust = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+    std = {
+        "type": "library",
+        "bom-ref": "rust-std",
+        "name": "rust-std",
+        "version": rust,
+        "licenses": [{"expression": "MIT OR Apache-2.0"}],
+    }
+    (root,) = (package for package in packages if not package["source"])
+    nodes = sorted((node for node in data["resolve"]["nodes"] if node["id"] in references), key=lambda node: node["id"])
+    graph = [dependencies(node) for node in nodes]
+    for node in graph:
+        node["dependsOn"].append("rust-std")
+    bill = {
+        "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {
+            "timestamp": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "component": component(root),
+        },
+        "components": [*(component(package) for package in packages if package is not root), std],
+        "dependencies": [*graph, {"ref": "rust-std", "dependsOn": []}],
+    }
+    return json.dumps(bill, indent=2) + "\n"
+
+
+def allows(expression: str, allowed: set[str]) -> bool:
+    """Whether a licence expression can be met: AND before OR, as SPDX has it; "/" is an OR of old."""
+    known = {"AND": "and", "OR": "or", "(": "(", ")": ")"}
+    tokens = re.findall(r"[()]|[^\s()]+(?: WITH [^\s()]+)?", expression.replace("/", " OR "))
+    return bool(eval(" ".join(known.get(token, str(token in allowed)) for token in tokens)))
+
+
+def check(packages: list[Package]) -> list[str]:
+    """What is against deny.toml, as `cargo deny check licenses bans sources` would find it."""
+    policy = tomllib.loads((ROOT / "deny.toml").read_text())
+    allowed = set(policy["licenses"]["allow"])
+    exceptions = {entry["crate"]: set(entry["allow"]) for entry in policy["licenses"]["exceptions"]}
+    banned = {entry["crate"]: entry["reason"] for entry in policy["bans"]["deny"]}
+    found = []
+    for package in packages:
+        name, expression, source = package["name"], package["license"] or "none", package["source"]
+        if not allows(expression, allowed | exceptions.get(name, set())):
+            found.append(f"{name}: the licence {expression} is not allowed")
+        if name in banned:
+            found.append(f"{name}: {banned[name]}")
+        if source and not source.startswith("registry+"):
+            found.append(f"{name}: it comes from {source}")
+    names = {package["name"] for package in packages}
+    found += [f"{name}: an exception that nothing needs" for name in sorted(set(exceptions) - names)]
+    if not NOTICES.is_file() or NOTICES.read_text() != notices(packages):
+        found.append(f"{NOTICES.relative_to(ROOT)}: the dependencies have changed; run packaging/components.py notices")
+    return found
+
+
+def main() -> int:
+    command = sys.argv[1] if len(sys.argv) == 2 else None
+    if command == "notices":
+        NOTICES.write_text(notices(metadata()["packages"]))
+    elif command == "sbom":
+        print(sbom(metadata()), end="")
+    elif command == "check":
+        found = check(metadata()["packages"])
+        print("".join(f"{line}\n" for line in found), end="", file=sys.stderr)
+        return int(bool(found))
+    else:
+        print(__doc__, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
