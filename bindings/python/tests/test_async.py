@@ -223,7 +223,6 @@ def test_a_client_is_not_copied_and_shows_no_key(make_async: Make, sandbox: Sand
     assert repr(client) == f"AsyncClient(base_url='{sandbox.url}')"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_forked_child_has_a_batch_of_its_own(make_async: Make) -> None:
     client = make_async()
     assert asyncio.run(client.update_user(7, {})).id == 7
