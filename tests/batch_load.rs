@@ -108,7 +108,7 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
         options.total_timeout = Duration::from_secs(5);
         options.max_retries = 10;
     }));
-    let updates = 4_000;
+    let updates = 5_000;
     let mut delivered = 0;
     let began = Instant::now();
     run(&batch(&client, 64), updates, &user(10), |finished| {
