@@ -6,17 +6,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use common::header;
 
-fn header() -> String {
-    fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there")
-}
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
 fn is_what_the_sources_say() {
     let mut made = Vec::new();
     cbindgen::generate(ROOT).expect("src/ffi can be read").write(&mut made);
-    assert!(made == header().into_bytes(), "include/commbox.h is stale: build, and commit it");
+    assert!(made == header::text().into_bytes(), "include/commbox.h is stale: build, and commit it");
     // The build before this test writes it where it differs; so what git has is looked at too.
     if Path::new(ROOT).join(".git").exists() {
         let mut git = Command::new("git");
@@ -58,18 +56,10 @@ fn can_be_included_alone_and_twice() {
     assert!(compile("broken.c", "#include <commbox.h>\nint main(void) { return COMMBOX_NONE; }\n", &["cc"]).is_err());
 }
 
-/// The functions that the header declares, in order.
-fn declared() -> Vec<String> {
-    let header = header();
-    let names = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']) && line.contains("commbox_"));
-    let names = names.filter_map(|line| Some(line.split_once('(')?.0.rsplit([' ', '*']).next()?.to_owned()));
-    names.collect()
-}
-
 #[test]
 fn every_function_is_documented() {
-    let header = header();
-    let functions = declared();
+    let header = header::text();
+    let functions = header::functions();
     assert!(functions.len() >= 15, "{functions:?}");
     for function in functions {
         let call = format!("{function}(");
@@ -83,7 +73,8 @@ fn every_function_is_documented() {
 
 #[cfg(target_os = "linux")]
 mod library {
-    use super::{common, declared};
+    use super::common;
+    use super::common::header;
     use std::fs;
     use std::process::Command;
 
@@ -97,7 +88,7 @@ mod library {
     fn exports_what_the_header_declares_and_nothing_else() {
         let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(common::build::library()));
         let mut exported: Vec<_> = symbols.lines().filter_map(|line| line.split(' ').nth(2)).collect();
-        let mut declared = declared();
+        let mut declared = header::functions();
         exported.sort_unstable();
         declared.sort_unstable();
         assert_eq!(exported, declared);

@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use common::build::{self, Language};
+use common::header;
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
@@ -27,13 +28,6 @@ const ACCESSORS: [&str; 6] = [
     "commbox_string_free",
 ];
 
-fn functions() -> Vec<String> {
-    let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
-    let lines = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']));
-    let names = lines.filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next().map(str::to_owned));
-    names.filter(|name| name.starts_with("commbox_")).collect()
-}
-
 fn stages(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the sources are there") {
         let path = entry.expect("the sources can be listed").path();
@@ -48,7 +42,7 @@ fn stages(folder: &Path, found: &mut Vec<String>) {
 }
 
 fn places() -> Vec<String> {
-    let mut places = functions();
+    let mut places = header::functions();
     stages(&Path::new(ROOT).join("src"), &mut places);
     places
 }

@@ -5,5 +5,6 @@
 
 pub mod build;
 pub mod case;
+pub mod header;
 pub mod sandbox;
 pub mod valgrind;

@@ -1,0 +1,16 @@
+//! The C header, as text and as the functions that it declares.
+
+use std::fs;
+use std::path::Path;
+
+pub fn text() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/commbox.h")).expect("the header is there")
+}
+
+/// The functions that the header declares, in order.
+pub fn functions() -> Vec<String> {
+    let header = text();
+    let lines = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']));
+    let names = lines.filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next());
+    names.filter(|name| name.starts_with("commbox_")).map(str::to_owned).collect()
+}
