@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use ureq::http::Uri;
+use ureq::{Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Problems, Result};
 use crate::failpoint;
@@ -280,11 +281,12 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// Accepts a proxy's URL, or tells what is wrong with it.
-fn proxy(text: &str) -> Result<(), &'static str> {
+/// The proxy of a URL, or what is wrong with it.
+pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     let expected = "must be a URL such as http://proxy.example:3128 or http://user:password@proxy.example:3128";
-    match ureq::Proxy::new(text).map_err(|_| expected)?.protocol() {
-        ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https => Ok(()),
+    let proxy = Proxy::new(text).map_err(|_| expected)?;
+    match proxy.protocol() {
+        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
         _ => Err("must be an http or https proxy; SOCKS is not supported"),
     }
 }

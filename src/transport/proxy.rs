@@ -2,9 +2,10 @@
 
 use std::env;
 
-use ureq::{Proxy, ProxyProtocol};
+use ureq::Proxy;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::options;
 
 /// The first of them that is set rules.
 const VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
@@ -14,16 +15,11 @@ pub(crate) fn choose(option: Option<&str>) -> Result<Option<Proxy>> {
     match option {
         None => from_environment(),
         Some("") => Ok(None),
-        Some(url) => match usable(url) {
-            Some(proxy) => Ok(Some(proxy)),
-            None => Err(Error::new(ErrorKind::InvalidOptions, "proxy must be the URL of an http or https proxy")),
+        Some(url) => match options::proxy(url) {
+            Ok(proxy) => Ok(Some(proxy)),
+            Err(why) => Err(Error::new(ErrorKind::InvalidOptions, format!("proxy {why}"))),
         },
     }
-}
-
-fn usable(url: &str) -> Option<Proxy> {
-    let http = |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
-    Proxy::new(url).ok().filter(http)
 }
 
 /// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
@@ -39,7 +35,7 @@ fn from_environment() -> Result<Option<Proxy>> {
         );
         Error::new(ErrorKind::InvalidOptions, why)
     };
-    let proxy = usable(&url).ok_or_else(refuse)?;
+    let proxy = options::proxy(&url).map_err(|_| refuse())?;
     let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
     with_exceptions(&proxy, &excepted).map(Some).map_err(|_| refuse())
 }
