@@ -62,7 +62,9 @@ def crate_files(crate: Path) -> list[str]:
 
 def build_library(crate: Path) -> Path:
     """Asks cargo where the library is, since its target directory can be set anywhere."""
-    output = cargo(crate, "build", "--release", "--locked", "--lib", "--message-format=json-render-diagnostics")
+    # As the Makefile builds it.
+    kinds = ("--lib", "--crate-type", "cdylib,staticlib")
+    output = cargo(crate, "rustc", "--release", "--locked", *kinds, "--message-format=json-render-diagnostics")
     artifacts = [json.loads(line) for line in output.splitlines()]
     files = [Path(file) for artifact in artifacts for file in artifact.get("filenames", ())]
     return next(file for file in files if file.suffix == SUFFIX and file.stem.endswith("commbox"))

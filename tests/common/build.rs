@@ -41,7 +41,7 @@ pub fn cargo(target_dir: &Path, args: &[&str]) -> Command {
 
 /// Builds into `target_dir`.
 fn cargo_build(target_dir: &Path, args: &[&str]) {
-    run(cargo(target_dir, &["build"]).args(args));
+    run(&mut cargo(target_dir, &[&["build"], args].concat()));
 }
 
 /// The sandbox's executable, built as the tests are.
@@ -54,11 +54,11 @@ pub fn sandbox() -> &'static Path {
     })
 }
 
-/// The shared library, built for release.
+/// The shared library, built for release as `make` builds it.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        cargo_build(target_dir(), &["--lib", "--release"]);
+        run(&mut cargo(target_dir(), &["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"]));
         in_directory(&target_dir().join("release"))
     })
 }
