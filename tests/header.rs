@@ -109,6 +109,6 @@ mod library {
         let stripped = common::build::library().with_extension("stripped");
         run(Command::new("strip").arg("-o").arg(&stripped).arg(common::build::library()));
         let size = fs::metadata(&stripped).expect("strip writes it").len();
-        assert!(size <= 2_250_000, "{size} bytes");
+        assert!(size <= 2_200_000, "{size} bytes");
     }
 }
