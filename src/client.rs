@@ -49,15 +49,16 @@ impl Client {
     /// out of bounds and for a `ca_file` that cannot be used.
     pub fn new(api_key: &str, options: &Options) -> Result<Self> {
         options.check()?;
+        let users = Address::new(&options.base_url)?;
         Ok(Self {
             current: RwLock::new(Current {
                 api_key: Arc::new(ApiKey::new(api_key)?),
-                transport: Arc::new(Transport::new(options)?),
+                transport: Arc::new(Transport::new(options, users.host().clone())?),
                 interrupt: None,
             }),
             gate: Gate::new(options.max_requests_per_second),
             canceller: Canceller::default(),
-            users: Address::new(&options.base_url)?,
+            users,
             validate: options.validate,
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },

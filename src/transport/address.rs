@@ -3,14 +3,18 @@
 use std::fmt;
 
 use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use ureq::http::Uri;
+use ureq::http::{HeaderValue, Uri};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// Room for any user id, in digits.
+const LONGEST_ID: usize = 19;
 
 /// The address of the users, taken apart once, so that a request need not be.
 pub(crate) struct Address {
     scheme: Scheme,
     authority: Authority,
+    host: HeaderValue,
     /// Up to and with the slash before the id.
     path: String,
 }
@@ -21,20 +25,32 @@ impl Address {
         let refuse = || Error::new(ErrorKind::InvalidOptions, "base_url is not a URL such as https://api.commbox.io");
         let parts = base_url.parse::<Uri>().map_err(|_| refuse())?.into_parts();
         let prefix = parts.path_and_query.as_ref().map_or("", |path| path.path());
-        Ok(Self {
-            path: format!("{}/users/", prefix.trim_end_matches('/')),
-            scheme: parts.scheme.ok_or_else(refuse)?,
-            authority: parts.authority.ok_or_else(refuse)?,
-        })
+        let path = format!("{}/users/", prefix.trim_end_matches('/'));
+        let scheme = parts.scheme.ok_or_else(refuse)?;
+        let authority = parts.authority.ok_or_else(refuse)?;
+        let usual_port = if scheme == Scheme::HTTPS { 443 } else { 80 };
+        let host = match authority.port_u16() {
+            Some(port) if port != usual_port => authority.as_str(),
+            _ => authority.host(),
+        };
+        let host = HeaderValue::from_str(host).map_err(|_| refuse())?;
+        Ok(Self { scheme, authority, host, path })
+    }
+
+    /// As the `Host` header names it.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// Of one user.
     pub(crate) fn of_user(&self, user_id: i64) -> Result<Uri> {
-        let path = format!("{}{user_id}", self.path);
+        let mut path = String::with_capacity(self.path.len() + LONGEST_ID);
+        path.push_str(&self.path);
+        path.push_str(&user_id.to_string());
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
         parts.authority = Some(self.authority.clone());
-        parts.path_and_query = PathAndQuery::from_maybe_shared(path).ok();
+        parts.path_and_query = PathAndQuery::try_from(path).ok();
         // Each part was part of a URL before.
         Uri::from_parts(parts).map_err(|_| Error::new(ErrorKind::Internal, "a checked base_url made no URL"))
     }
@@ -52,13 +68,16 @@ mod tests {
 
     #[test]
     fn has_the_prefix_and_the_id() {
-        for (base, users) in [
-            ("https://api.commbox.io", "https://api.commbox.io/users/"),
-            ("https://crm.example:8443/api//", "https://crm.example:8443/api/users/"),
-            ("http://[::1]:80/x", "http://[::1]:80/x/users/"),
+        for (base, users, host) in [
+            ("https://api.commbox.io", "https://api.commbox.io/users/", "api.commbox.io"),
+            ("https://crm.example:8443/api//", "https://crm.example:8443/api/users/", "crm.example:8443"),
+            ("http://[::1]:80/x", "http://[::1]:80/x/users/", "[::1]"),
+            ("http://[::1]:443", "http://[::1]:443/users/", "[::1]:443"),
+            ("https://crm.example:443", "https://crm.example:443/users/", "crm.example"),
         ] {
             let address = Address::new(base).unwrap();
             assert_eq!(address.to_string(), users);
+            assert_eq!(address.host(), host);
             assert_eq!(address.of_user(i64::MAX).unwrap().to_string(), format!("{users}{}", i64::MAX));
         }
     }

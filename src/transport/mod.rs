@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
@@ -72,6 +72,7 @@ pub(crate) struct Transport {
 #[derive(Clone)]
 struct Settings {
     proxy: Option<Proxy>,
+    host: HeaderValue,
     user_agent: String,
     certificates: Arc<[CertificateDer<'static>]>,
     idle_connections: usize,
@@ -93,10 +94,12 @@ impl Shared {
 }
 
 impl Transport {
-    pub(crate) fn new(options: &Options) -> Result<Self> {
+    /// `host` is the server's name for the `Host` header.
+    pub(crate) fn new(options: &Options, host: HeaderValue) -> Result<Self> {
         let certificates = options.ca_file.as_deref().map(tls::read_ca_file).transpose()?;
         let settings = Settings {
             proxy: proxy::choose(options.proxy.as_deref())?,
+            host,
             user_agent: match options.user_agent.as_deref() {
                 Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
                 None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
@@ -120,6 +123,8 @@ impl Transport {
         let config = Agent::config_builder()
             .proxy(settings.proxy.clone())
             .user_agent(&settings.user_agent)
+            // request::FOLLOWS has it.
+            .accept("")
             .http_status_as_error(false)
             // Personal data and the key go to the configured host only.
             .max_redirects(0)
@@ -132,7 +137,7 @@ impl Transport {
             .max_idle_age(settings.idle_timeout)
             .build();
         let agent = Agent::with_parts(config, connector, resolver::Later);
-        let headers = headers(&settings.user_agent);
+        let headers = headers(&settings);
         Self { agent, settings, shared, headers, generation: fork::generation(), broken: AtomicBool::new(false) }
     }
 
@@ -173,6 +178,7 @@ impl Transport {
             *request.method_mut() = Method::POST;
             *request.uri_mut() = uri.clone();
             *request.headers_mut() = self.headers.clone();
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
             let response = self.agent.run(request).map_err(|error| context.explain(error, None))?;
 
             let status = response.status().as_u16();
@@ -186,16 +192,17 @@ impl Transport {
     }
 }
 
-/// The headers of every request; made once, since reading them from text takes longer than copying them.
-fn headers(user_agent: &str) -> HeaderMap {
+/// The headers of every request that the agent must see; made once, since reading them from text takes longer than
+/// copying them. The length of the body overrides the one here.
+fn headers(Settings { host, user_agent, .. }: &Settings) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(HOST, host.clone());
     headers.insert(AUTHORIZATION, HeaderValue::from_static(request::STAND_IN));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     // The options allow nothing that a header does not.
     if let Ok(user_agent) = HeaderValue::from_str(user_agent) {
         headers.insert(USER_AGENT, user_agent);
     }
+    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers
 }
 
