@@ -1,5 +1,7 @@
 //! JSON read without being rewritten: an object's members in order, each value as its own text.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,12 +10,30 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The members of a JSON object, as written: order, duplicates and digits kept.
-pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+/// The members of a JSON object, each value as written: order, duplicates and digits kept.
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a str)>);
+
+/// What a member's value is as an object, or why it is none.
+type Nested<'a> = std::result::Result<Members<'a>, String>;
 
 impl<'a> Members<'a> {
     /// Reads `text`. An error says where and what, and never quotes the text.
     pub(crate) fn read(text: &'a str) -> std::result::Result<Self, String> {
+        Self::read_nested(text, "").map(|(members, _)| members)
+    }
+
+    /// Reads `text`, and the value of its last member of this name.
+    pub(crate) fn read_nested(text: &'a str, name: &str) -> std::result::Result<(Self, Option<Nested<'a>>), String> {
+        let (members, inner) = match scan::members(text, name) {
+            Some(scanned) => scanned,
+            None => (Self::convert(text)?, None),
+        };
+        let inner = inner.map(Ok).or_else(|| members.get(name).map(Self::convert));
+        Ok((members, inner))
+    }
+
+    fn convert(text: &'a str) -> std::result::Result<Self, String> {
         serde_json::from_str(text).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => format!("must be a JSON object, not {}", kind(text)),
             _ => {
@@ -32,7 +52,7 @@ impl<'a> Members<'a> {
     }
 
     /// The last member of this name, which is what JSON readers take.
-    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 }
@@ -48,7 +68,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
                 let mut members = Vec::with_capacity(8);
                 while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value()?));
+                    members.push((name, map.next_value::<&RawValue>()?.get()));
                 }
                 Ok(Members(members))
             }
@@ -75,8 +95,7 @@ pub(crate) fn kind(text: &str) -> &'static str {
 }
 
 /// A JSON string's text; `None` where the value is no string or its escapes make no text.
-pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
-    let raw = value.get();
+pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
         // Without escapes it stands there as it is.
         Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
@@ -98,9 +117,9 @@ mod tests {
     #[test]
     fn keeps_order_duplicates_and_digits() {
         let members = Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#).unwrap();
-        let seen: Vec<_> = members.0.iter().map(|(name, value)| (name.as_ref(), value.get())).collect();
+        let seen: Vec<_> = members.0.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
         assert_eq!(seen, [("b", "1.50"), ("aA", r#""x""#), ("b", "123456789012345678901234567890")]);
-        assert_eq!(members.get("b").map(RawValue::get), Some("123456789012345678901234567890"));
+        assert_eq!(members.get("b"), Some("123456789012345678901234567890"));
     }
 
     #[test]

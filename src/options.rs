@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
@@ -118,7 +117,7 @@ impl Options {
         for (name, value) in &Members::options(text)?.0 {
             if !KEYS.contains(&name.as_ref()) {
                 unknown(&mut problems, name, &KEYS);
-            } else if value.get() != "null" {
+            } else if *value != "null" {
                 if let Err(expected) = options.set(name, value) {
                     misfit(&mut problems, name, expected, value);
                 }
@@ -137,7 +136,7 @@ impl Options {
     }
 
     /// Takes one value; an error tells what it must be.
-    fn set(&mut self, name: &str, value: &RawValue) -> Result<(), &'static str> {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
             "base_url" => self.base_url = text(value)?,
             "allow_http" => self.allow_http = boolean(value)?,
@@ -148,7 +147,7 @@ impl Options {
             "retry_base_ms" => self.retry_base = millis(value)?,
             "retry_cap_ms" => self.retry_cap = millis(value)?,
             "max_requests_per_second" => {
-                self.max_requests_per_second = serde_json::from_str(value.get()).map_err(|_| "a number")?;
+                self.max_requests_per_second = serde_json::from_str(value).map_err(|_| "a number")?;
             }
             "max_idle_connections" => self.max_idle_connections = count(value)?,
             "idle_timeout_ms" => self.idle_timeout = millis(value)?,
@@ -232,21 +231,21 @@ pub(crate) fn check(problems: &mut Problems, name: &str, value: u128, bounds: &R
     }
 }
 
-fn text(value: &RawValue) -> Result<String, &'static str> {
+fn text(value: &str) -> Result<String, &'static str> {
     json::text(value).map(Into::into).ok_or("a string")
 }
 
-pub(crate) fn boolean(value: &RawValue) -> Result<bool, &'static str> {
-    serde_json::from_str(value.get()).map_err(|_| "true or false")
+pub(crate) fn boolean(value: &str) -> Result<bool, &'static str> {
+    serde_json::from_str(value).map_err(|_| "true or false")
 }
 
-fn millis(value: &RawValue) -> Result<Duration, &'static str> {
-    let millis = serde_json::from_str(value.get()).map_err(|_| "a whole number of milliseconds, 0 or more")?;
+fn millis(value: &str) -> Result<Duration, &'static str> {
+    let millis = serde_json::from_str(value).map_err(|_| "a whole number of milliseconds, 0 or more")?;
     Ok(Duration::from_millis(millis))
 }
 
-pub(crate) fn count(value: &RawValue) -> Result<u32, &'static str> {
-    serde_json::from_str(value.get()).map_err(|_| "a whole number, 0 or more")
+pub(crate) fn count(value: &str) -> Result<u32, &'static str> {
+    serde_json::from_str(value).map_err(|_| "a whole number, 0 or more")
 }
 
 /// Accepts a base URL, or tells what is wrong with it.
@@ -292,8 +291,8 @@ pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
 }
 
 /// Adds that a value is of the wrong kind.
-pub(crate) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &RawValue) {
-    let given = if value.get().starts_with('-') { "a negative number" } else { json::kind(value.get()) };
+pub(crate) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
+    let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
     problems.add(format!("{name} must be {expected}, not {given}"));
 }
 

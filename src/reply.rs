@@ -1,7 +1,5 @@
 //! The reply envelope: `{"status", "description", "response_time", "data": {"Id"}}`.
 
-use serde_json::value::RawValue;
-
 use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::json::{self, Members};
@@ -26,9 +24,9 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn status(value: &RawValue) -> Option<u16> {
+fn status(value: &str) -> Option<u16> {
     let text = json::text(value);
-    let digits = text.as_deref().unwrap_or(value.get()).trim();
+    let digits = text.as_deref().unwrap_or(value).trim();
     // A number may be written as one with a fraction of nothing.
     let digits = if text.is_none() { digits.trim_end_matches('0').strip_suffix('.').unwrap_or(digits) } else { digits };
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::mem;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -32,20 +33,19 @@ const DATA: &str = "data";
 pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
     failpoint::reach("check");
     let refuse = |why: String| Error::new(ErrorKind::InvalidUser, why);
-    let members = match Members::read(user_json) {
-        Ok(members) => members,
+    let (members, wrapped) = match Members::read_nested(user_json, DATA) {
+        Ok(read) => read,
         // Unchecked, anything that is JSON may be sent as data.
         Err(_) if !validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return Ok(wrap(user_json)),
         Err(why) => return Err(refuse(format!("user_json {why}"))),
     };
-    let wrapped = members.get(DATA);
     if validate {
         let mut problems = Problems::default();
-        match wrapped {
+        match &wrapped {
             Some(data) => {
                 check_wrapper(&members, &mut problems);
-                match Members::read(data.get()) {
-                    Ok(user) => check_user(&user, &mut problems),
+                match data {
+                    Ok(user) => check_user(user, &mut problems),
                     Err(why) => problems.add(format!("data {why}")),
                 }
             }
@@ -57,7 +57,11 @@ pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
 }
 
 fn wrap(user_json: &str) -> Cow<'_, str> {
-    Cow::Owned(format!("{{\"{DATA}\":{user_json}}}"))
+    let mut body = String::with_capacity(user_json.len() + DATA.len() + 5);
+    for part in ["{\"", DATA, "\":", user_json, "}"] {
+        body.push_str(part);
+    }
+    Cow::Owned(body)
 }
 
 /// Beside `data` nothing may stand: it would be lost.
@@ -68,18 +72,20 @@ fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
 }
 
 fn check_user(user: &Members<'_>, problems: &mut Problems) {
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = [false; FIELDS.len()];
+    let mut content_seen = false;
     for (name, value) in &user.0 {
-        let known_name = match FIELDS.iter().find(|(field, _)| field == name) {
-            Some((field, limit)) => {
+        let name = name.as_ref();
+        let seen = match FIELDS.iter().zip(&mut seen).find(|((field, _), _)| *field == name) {
+            Some(((field, limit), seen)) => {
                 check_text(field, *limit, value, problems);
-                *field
+                seen
             }
             None if name == CONTENT => {
-                if !value.get().starts_with('{') {
-                    problems.add(format!("{CONTENT} must be an object, not {}", json::kind(value.get())));
+                if !value.starts_with('{') {
+                    problems.add(format!("{CONTENT} must be an object, not {}", json::kind(value)));
                 }
-                CONTENT
+                &mut content_seen
             }
             None => {
                 // Other names are the caller's own; only a slip in a known one is refused.
@@ -89,10 +95,8 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
                 continue;
             }
         };
-        if seen.contains(&known_name) {
-            problems.add(format!("{known_name} is there more than once"));
-        } else {
-            seen.push(known_name);
+        if mem::replace(seen, true) {
+            problems.add(format!("{name} is there more than once"));
         }
     }
 }
@@ -102,21 +106,22 @@ fn known() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(name, _)| *name).chain([CONTENT, DATA])
 }
 
-fn check_text(field: &str, limit: Option<usize>, value: &RawValue, problems: &mut Problems) {
-    let raw = value.get();
+fn check_text(field: &str, limit: Option<usize>, value: &str, problems: &mut Problems) {
+    let raw = value;
     if raw == "null" {
         return;
     }
     if !raw.starts_with('"') {
         return problems.add(format!("{field} must be a string or null, not {}", json::kind(raw)));
     }
-    match json::text(value) {
-        None => problems.add(format!("{field} has a \\u escape that is no character (half a surrogate pair)")),
-        Some(text) => {
-            let length = text.chars().count();
-            if let Some(limit) = limit.filter(|limit| length > *limit) {
-                problems.add(format!("{field} is {length} characters long; the limit is {limit}"));
-            }
+    let Some(text) = json::text(raw) else {
+        return problems.add(format!("{field} has a \\u escape that is no character (half a surrogate pair)"));
+    };
+    // No text has more characters than bytes, so few are counted.
+    if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
+        let length = text.chars().count();
+        if length > limit {
+            problems.add(format!("{field} is {length} characters long; the limit is {limit}"));
         }
     }
 }

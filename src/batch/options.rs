@@ -34,7 +34,7 @@ impl BatchOptions {
         let mut options = Self::default();
         let mut problems = Problems::default();
         for (name, value) in &Members::options(text)?.0 {
-            if value.get() == "null" && KEYS.contains(&name.as_ref()) {
+            if *value == "null" && KEYS.contains(&name.as_ref()) {
                 continue;
             }
             let taken = match name.as_ref() {

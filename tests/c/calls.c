@@ -4,6 +4,12 @@
 
 #include "commbox.h"
 
+/* The example of the vendor's documentation. */
+static const char user[] = "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
+                           "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
+                           "\"Remarks\":\"Some remarks about the customer\","
+                           "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
@@ -15,7 +21,7 @@ int main(int argc, char **argv)
     commbox_client *client = commbox_client_new("key-1", options);
     for (long call = 0; call < atol(argv[2]); call++) {
         char *reply = NULL;
-        if (commbox_update_user_json(client, 94382332, "{\"FirstName\": \"John\"}", &reply) != COMMBOX_OK) {
+        if (commbox_update_user_json(client, 94382332, user, &reply) != COMMBOX_OK) {
             fprintf(stderr, "call %ld: %s\n", call, commbox_last_error());
             return 1;
         }
