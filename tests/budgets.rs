@@ -1,0 +1,160 @@
+//! What the library may cost: counts, which are the same on every machine, each with a little room. A change that costs
+//! more has a reason to be told of here, or is none.
+//!
+//! A warm call is one on a connection that is open, of the example that the vendor's documentation gives, with the
+//! sandbox's answer; its cost is the difference of a long run and a short one.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::build::{self, Language};
+use common::sandbox::Sandbox;
+
+/// Look whether the connection is open, send, receive; the rest is room for waking up in the middle of a wait.
+const SYSTEM_CALLS: f64 = 3.2;
+
+/// In user space, by callgrind's count, on x86-64.
+const INSTRUCTIONS: f64 = 35_000.0;
+
+/// Of these, ureq makes more than half.
+const ALLOCATIONS: f64 = 37.5;
+
+/// Of one way through the boundary with the token, the text checked, the guard and the last error, and a field stored.
+const BOUNDARY_INSTRUCTIONS: f64 = 1_200.0;
+
+/// Of the shared library, stripped.
+const BYTES: u64 = 2_200_000;
+
+const FEW: u32 = 100;
+const MANY: u32 = 600;
+
+/// A tool that counts, and how it is told to.
+struct Tool {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    /// The option that names the file to report to.
+    report: &'static str,
+    /// The words beside the number in the report.
+    words: (&'static str, &'static str),
+}
+
+const STRACE: Tool = Tool {
+    name: "strace",
+    arguments: &["-f", "--summary-only", "--summary-columns=calls"],
+    report: "--output",
+    words: ("----------------\n", " total"),
+};
+
+const CALLGRIND: Tool = Tool {
+    name: "valgrind",
+    arguments: &["--tool=callgrind", "--callgrind-out-file=/dev/null"],
+    report: "--log-file",
+    words: ("Collected : ", "\n"),
+};
+
+const MEMCHECK: Tool = Tool {
+    name: "valgrind",
+    arguments: &["--leak-check=no", "--undef-value-errors=no"],
+    report: "--log-file",
+    words: ("total heap usage: ", " allocs"),
+};
+
+impl Tool {
+    /// Where it is missing, nothing is counted, which CI does not allow.
+    fn is_there(&self) -> bool {
+        let there = Command::new(self.name).arg("--version").output().is_ok();
+        assert!(there || env::var_os("CI").is_none(), "CI is set, and there is no {}", self.name);
+        if !there {
+            println!("NOT RUN: there is no {}", self.name);
+        }
+        there
+    }
+
+    /// What one more of `what` costs.
+    fn each(&self, what: &str, base_url: Option<&str>) -> f64 {
+        // Of its own, for the tests run side by side.
+        let name = format!("warm_calls_{what}_{}", self.words.0.len());
+        let program = build::compile(Language::C, "c/warm_calls.c", &name);
+        let [few, many] =
+            [FEW, MANY].map(|number| self.count(Path::new(program.get_program()), what, number, base_url));
+        let each = (many - few) / f64::from(MANY - FEW);
+        println!("{what}: {each}{}, by {} {}", self.words.1.trim_end(), self.name, self.arguments.join(" "));
+        each
+    }
+
+    fn count(&self, program: &Path, what: &str, number: u32, base_url: Option<&str>) -> f64 {
+        let report = program.with_extension(format!("{number}.txt"));
+        let mut command = Command::new(self.name);
+        command.args(self.arguments).arg(format!("{}={}", self.report, report.display()));
+        command.arg(program).args([what, &number.to_string()]).args(base_url).env_remove("LD_LIBRARY_PATH");
+        let output = command.output().expect("it is there");
+        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let report = fs::read_to_string(&report).expect("it reports");
+        self.number(&report).unwrap_or_else(|| panic!("{command:?} counted nothing: {report}"))
+    }
+
+    fn number(&self, report: &str) -> Option<f64> {
+        let (before, after) = self.words;
+        let (_, rest) = report.rsplit_once(before)?;
+        let (number, _) = rest.split_once(after)?;
+        number.trim().replace(',', "").parse().ok()
+    }
+}
+
+fn a_warm_call(tool: &Tool) -> f64 {
+    let sandbox = Sandbox::start();
+    let each = tool.each("update", Some(&sandbox.url));
+    let sent = sandbox.requests().iter().filter(|request| request.path == "/users/94382332").count();
+    assert_eq!(sent, (FEW + MANY) as usize, "every call that is counted is a request");
+    each
+}
+
+/// Held from below too: what counts nothing is no measure.
+fn hold(each: f64, least: f64, most: f64) {
+    assert!((least..=most).contains(&each), "{each}, which is not from {least} to {most}");
+}
+
+#[test]
+fn a_warm_call_makes_three_system_calls() {
+    if STRACE.is_there() {
+        hold(a_warm_call(&STRACE), 3.0, SYSTEM_CALLS);
+    }
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
+fn a_warm_call_takes_few_instructions() {
+    if CALLGRIND.is_there() {
+        hold(a_warm_call(&CALLGRIND), 20_000.0, INSTRUCTIONS);
+    }
+}
+
+#[test]
+fn a_warm_call_allocates_little() {
+    if MEMCHECK.is_there() {
+        hold(a_warm_call(&MEMCHECK), 20.0, ALLOCATIONS);
+    }
+}
+
+#[test]
+#[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
+fn the_boundary_takes_few_instructions() {
+    if CALLGRIND.is_there() {
+        hold(CALLGRIND.each("set", None), 500.0, BOUNDARY_INSTRUCTIONS);
+    }
+}
+
+#[test]
+fn the_library_is_small() {
+    let stripped = build::library().with_extension("stripped");
+    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(build::library()).status();
+    assert!(strip.is_ok_and(|status| status.success()), "strip runs");
+    let bytes = fs::metadata(&stripped).expect("strip writes it").len();
+    assert!((500_000..=BYTES).contains(&bytes), "{bytes} bytes");
+}

@@ -1,0 +1,61 @@
+/* Does one thing as often as it is told to, for what one more costs to be counted:
+ *
+ *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
+ *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commbox.h"
+
+static const char user[] = "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
+                           "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
+                           "\"Remarks\":\"Some remarks about the customer\","
+                           "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, commbox_last_error());
+    return EXIT_FAILURE;
+}
+
+static int update(long number, const char *base_url)
+{
+    char options[256];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    for (long call = 0; call < number; call++) {
+        char *reply = NULL;
+        if (commbox_update_user_json(client, 94382332, user, &reply) != COMMBOX_OK) {
+            return fail("update");
+        }
+        commbox_string_free(reply);
+    }
+    commbox_client_free(client);
+    return EXIT_SUCCESS;
+}
+
+static int set(long number)
+{
+    commbox_user *builder = commbox_user_new();
+    for (long call = 0; call < number; call++) {
+        if (commbox_user_set(builder, "Remarks", user) != COMMBOX_OK) {
+            return fail("set");
+        }
+    }
+    commbox_user_free(builder);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "update") == 0) {
+        return update(atol(argv[2]), argv[3]);
+    }
+    if (argc == 3 && strcmp(argv[1], "set") == 0) {
+        return set(atol(argv[2]));
+    }
+    fprintf(stderr, "usage: warm_calls update NUMBER BASE_URL | set NUMBER\n");
+    return 2;
+}
