@@ -7,8 +7,11 @@
 Every error is a :class:`CommBoxError`.
 """
 
-from ._async import AsyncClient
-from ._batch import BatchResult, BatchStats, Updates, UserUpdate
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._client import Client
 from ._errors import (
     APICancelledError,
@@ -26,6 +29,10 @@ from ._errors import (
 )
 from ._library import lib as _lib
 from ._reply import UpdateResult
+
+if TYPE_CHECKING:
+    from ._async import AsyncClient
+    from ._batch import BatchResult, BatchStats, Updates, UserUpdate
 
 __version__: str = _lib.commbox_version().decode()
 """The version of the library that was loaded."""
@@ -53,7 +60,31 @@ __all__ = [
     "__version__",
 ]
 
+_LATER = {
+    "AsyncClient": "_async",
+    "BatchResult": "_batch",
+    "BatchStats": "_batch",
+    "Updates": "_batch",
+    "UserUpdate": "_batch",
+}
+"""Where the names are that are imported when they are first asked for: with asyncio and dataclasses they take three
+times as long as all the rest, and most programs do without them."""
+
+
+if not TYPE_CHECKING:
+    # Not for type checkers, who would believe in any name.
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
 # Users see one package, in tracebacks and in pickles too, whichever file a class stands in.
 for _name in __all__:
-    if isinstance(globals()[_name], type):
+    if isinstance(globals().get(_name), type):
         globals()[_name].__module__ = __name__

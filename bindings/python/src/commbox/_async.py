@@ -300,3 +300,6 @@ async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> Asyn
             yield update
             # Others have their turn.
             await asyncio.sleep(0)
+
+
+AsyncClient.__module__ = __package__

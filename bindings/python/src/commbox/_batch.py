@@ -315,3 +315,7 @@ def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
 def _user_id(update: object) -> int | None:
     parts = _parts(update)
     return parts[0] if parts is not None and isinstance(parts[0], int) else None
+
+
+for _public in (UserUpdate, BatchResult, BatchStats, Updates):
+    _public.__module__ = __package__

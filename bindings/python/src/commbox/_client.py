@@ -6,14 +6,16 @@ import ctypes
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import TracebackType
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from . import _interrupt
 from ._base import BaseClient
-from ._batch import AnyUpdate, Updates
 from ._fields import c_text, id_number, user_json
 from ._library import check, lib
 from ._reply import UpdateResult, read
+
+if TYPE_CHECKING:
+    from ._batch import AnyUpdate, Updates
 
 
 class _Omitted(Enum):
@@ -193,6 +195,8 @@ class Client(BaseClient):
 
         Ctrl-C is handled as in :meth:`update_user`. Where the iterator is kept, it may go on afterwards.
         """
+        from ._batch import Updates
+
         return Updates(
             self._handle,
             updates,

@@ -77,13 +77,21 @@ def c_text(name: str, text: str) -> bytes:
 
 
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
-    """A JSON object, written member by member, so that an error can name the one that cannot be."""
+    """A JSON object."""
+    try:
+        return _to_json(dict(members)).encode()
+    except (TypeError, ValueError, RecursionError):
+        pass
+    # Member by member, so that the error can name the one that cannot be.
     return b"{" + b", ".join(_json_member(code, name, value) for name, value in members.items()) + b"}"
+
+
+_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def _json_member(code: int, name: str, value: Any) -> bytes:
     try:
-        text = json.dumps({name: value}, ensure_ascii=False, allow_nan=False)
+        text = _to_json({name: value})
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(code, f"{name} cannot be written as JSON: {error}") from None
     return _utf8(code, name, text[1:-1])

@@ -7,8 +7,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from ctypes import CDLL, POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
-from ctypes.util import find_library
-from pathlib import Path
 from typing import Any
 
 from ._errors import from_json
@@ -74,8 +72,12 @@ def _candidates() -> Iterator[tuple[str, str]]:
     chosen = os.environ.get("COMMBOX_LIBRARY")
     if chosen:
         yield "COMMBOX_LIBRARY", os.path.abspath(chosen)
-    yield "beside the package", str(Path(__file__).resolve().with_name(FILE_NAME))
+    # Without pathlib, which takes longer to import than all of this package.
+    own = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
+    yield "beside the package", os.path.join(own, FILE_NAME)  # noqa: PTH118
     if sys.platform in ("win32", "darwin"):
+        from ctypes.util import find_library
+
         yield "on the system", find_library("commbox") or FILE_NAME
     else:
         # By its soname, as a linked program finds it; find_library would start a compiler to look for it.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class UpdateResult:
+class UpdateResult(NamedTuple):
     """The server's reply to an update that it confirmed. What the reply does not have is None."""
 
     id: int | None
@@ -18,8 +17,12 @@ class UpdateResult:
     """The server's own words, such as ``"Operation successful"``."""
     response_time: str | None
     """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
-    raw: str = field(repr=False)
+    raw: str
     """The whole reply as it came, JSON."""
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw")
+        return f"UpdateResult({parts})"
 
 
 def read(raw: str) -> UpdateResult:

@@ -1,0 +1,50 @@
+"""Importing the package: quick, and everything is there."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+import commbox
+
+HEAVY = ("asyncio", "concurrent.futures", "dataclasses", "inspect", "pathlib", "ssl", "subprocess", "tempfile")
+"""Each of these takes longer to import than the package itself."""
+
+
+def imported_with(statement: str) -> set[str]:
+    """The modules that a fresh interpreter without site packages has after this."""
+    script = f"import json, sys; sys.path[:] = json.loads(sys.argv[1]); {statement}; print(json.dumps([*sys.modules]))"
+    command = [sys.executable, "-I", "-S", "-c", script, json.dumps(sys.path)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return set(json.loads(done.stdout))
+
+
+def test_imports_nothing_heavy() -> None:
+    assert not imported_with("import commbox").intersection(HEAVY)
+    # The check can fail.
+    assert imported_with("from commbox import AsyncClient").issuperset({"asyncio", "dataclasses"})
+
+
+def test_has_every_name_that_it_tells() -> None:
+    for name in commbox.__all__:
+        thing = getattr(commbox, name)
+        assert name in dir(commbox)
+        if isinstance(thing, type):
+            assert (thing.__module__, thing.__qualname__) == ("commbox", name)
+    star: dict[str, object] = {}
+    exec("from commbox import *", star)
+    assert set(commbox.__all__) <= set(star)
+    with pytest.raises(AttributeError, match="module 'commbox' has no attribute 'Clinet'"):
+        commbox.Clinet  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_results_can_be_pickled() -> None:
+    result = commbox.UpdateResult(id=7, status=200, description=None, response_time=None, raw="{}")
+    update = commbox.UserUpdate(7, {"FirstName": "John"}, tag="row 1")
+    both = commbox.BatchResult(index=0, user_id=7, update=update, result=result, error=None)
+    assert pickle.loads(pickle.dumps(both)) == both
+    assert repr(result) == "UpdateResult(id=7, status=200, description=None, response_time=None)"
