@@ -35,6 +35,7 @@ pub(crate) struct Attempt {
     stop: Cell<Option<Stop>>,
     progress: Cell<Progress>,
     reused: Cell<bool>,
+    found_closed: Cell<bool>,
     tunnelled: Cell<bool>,
 }
 
@@ -65,6 +66,7 @@ impl Attempt {
             stop: Cell::new(None),
             progress: Cell::new(Progress::Nothing),
             reused: Cell::new(false),
+            found_closed: Cell::new(false),
             tunnelled: Cell::new(false),
         })
     }
@@ -133,11 +135,29 @@ impl Attempt {
         }
     }
 
-    /// A connection is about to send.
-    pub(crate) fn sends_on(&self, reused: bool) {
-        if self.progress.get() == Progress::Handed {
+    /// A connection is about to send; whether it has nothing of the request yet.
+    pub(crate) fn sends_on(&self, reused: bool) -> bool {
+        let begins = self.progress.get() == Progress::Handed;
+        if begins {
             self.reused.set(reused);
         }
+        begins
+    }
+
+    /// The connection turned out to be closed before anything was sent on it.
+    pub(crate) fn finds_it_closed(&self) {
+        self.found_closed.set(true);
+    }
+
+    /// Begins again on another connection where this one was found closed; false where it was not.
+    pub(super) fn starts_over(&self) -> bool {
+        let found_closed = self.found_closed.replace(false);
+        if found_closed {
+            self.progress.set(Progress::Nothing);
+            self.reused.set(false);
+            self.tunnelled.set(false);
+        }
+        found_closed
     }
 
     /// The system took bytes from a connection.

@@ -161,6 +161,15 @@ impl Transport {
         Self::with(Settings { idle_connections: 1, ..self.settings.clone() }, self.shared.clone())
     }
 
+    fn request<'a>(&self, uri: &Uri, body: &'a str) -> Request<&'a [u8]> {
+        let mut request = Request::new(body.as_bytes());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request
+    }
+
     /// Posts `body` once and reads the answer.
     pub(crate) fn post(&self, uri: &Uri, body: &str, attempt: &Rc<Attempt>) -> Result<Reply> {
         struct Unbroken<'a>(&'a AtomicBool);
@@ -174,12 +183,13 @@ impl Transport {
         let _unbroken = Unbroken(&self.broken);
         let context = failure::Context { uri, proxy: self.settings.proxy.as_ref(), attempt };
         attempt.run(|| {
-            let mut request = Request::new(body.as_bytes());
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = uri.clone();
-            *request.headers_mut() = self.headers.clone();
-            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-            let response = self.agent.run(request).map_err(|error| context.explain(error, None))?;
+            let response = loop {
+                match self.agent.run(self.request(uri, body)) {
+                    // Each time there is one connection less to find so.
+                    Err(_) if attempt.starts_over() => {}
+                    outcome => break outcome.map_err(|error| context.explain(error, None))?,
+                }
+            };
 
             let status = response.status().as_u16();
             let retry_after = retry_after(response.headers(), SystemTime::now());

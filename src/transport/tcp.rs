@@ -2,6 +2,7 @@
 //! within 100 ms; and with as few system calls as can be.
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -104,7 +105,11 @@ impl TcpTransport {
 
     fn send_held_back(&mut self, attempt: &Attempt) -> Result<(), Error> {
         failpoint::reach("send");
-        attempt.sends_on(self.requests > 0);
+        let reused = self.requests > 0;
+        if attempt.sends_on(reused) && reused && !system::is_silent(&self.socket.1) {
+            attempt.finds_it_closed();
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
+        }
         let mut sent = 0;
         while sent < self.held_back.len() {
             self.set_slice(attempt.slice()?)?;
@@ -183,16 +188,13 @@ impl Transport for TcpTransport {
         }
     }
 
-    /// The agent asks twice: when it puts the connection back, and when it takes it out. The second time tells all.
+    /// The agent asks when it puts the connection back, and when it takes it out: then with all connections locked, so
+    /// it is not before the connection sends that the system is asked.
     fn is_open(&mut self) -> bool {
         failpoint::reach("probe");
-        if self.busy {
-            self.busy = false;
-            self.requests += 1;
-            return true;
-        }
-        let wants_fresh = Attempt::current().is_ok_and(|attempt| attempt.wants_fresh());
-        !wants_fresh && system::is_silent(&self.socket.1)
+        let is_put_back = mem::take(&mut self.busy);
+        self.requests += u32::from(is_put_back);
+        is_put_back || !Attempt::current().is_ok_and(|attempt| attempt.wants_fresh())
     }
 }
 

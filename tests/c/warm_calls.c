@@ -1,8 +1,10 @@
 /* Does one thing as often as it is told to, for what one more costs to be counted:
  *
  *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
+ *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client
  *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,20 +22,52 @@ static int fail(const char *what)
     return EXIT_FAILURE;
 }
 
-static int update(long number, const char *base_url)
+struct work {
+    pthread_t thread;
+    commbox_client *client;
+    long number;
+    int status;
+};
+
+static void *update(void *argument)
 {
-    char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
-    commbox_client *client = commbox_client_new("sandbox-key", options);
-    for (long call = 0; call < number; call++) {
+    struct work *work = argument;
+    for (long call = 0; call < work->number; call++) {
         char *reply = NULL;
-        if (commbox_update_user_json(client, 94382332, user, &reply) != COMMBOX_OK) {
-            return fail("update");
+        if (commbox_update_user_json(work->client, 94382332, user, &reply) != COMMBOX_OK) {
+            work->status = fail("update");
         }
         commbox_string_free(reply);
     }
+    return NULL;
+}
+
+static int update_all(long number, const char *base_url, int threads)
+{
+    char options[256];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    struct work work[8] = {0};
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    for (int i = 0; i < threads; i++) {
+        work[i].client = client;
+        work[i].number = number / threads;
+    }
+    int status = EXIT_SUCCESS;
+    if (threads == 1) {
+        update(&work[0]);
+        status = work[0].status;
+    }
+    for (int i = 0; threads > 1 && i < threads; i++) {
+        if (pthread_create(&work[i].thread, NULL, update, &work[i]) != 0) {
+            return fail("pthread_create");
+        }
+    }
+    for (int i = 0; threads > 1 && i < threads; i++) {
+        pthread_join(work[i].thread, NULL);
+        status |= work[i].status;
+    }
     commbox_client_free(client);
-    return EXIT_SUCCESS;
+    return status;
 }
 
 static int set(long number)
@@ -51,11 +85,14 @@ static int set(long number)
 int main(int argc, char **argv)
 {
     if (argc == 4 && strcmp(argv[1], "update") == 0) {
-        return update(atol(argv[2]), argv[3]);
+        return update_all(atol(argv[2]), argv[3], 1);
+    }
+    if (argc == 4 && strcmp(argv[1], "share") == 0) {
+        return update_all(atol(argv[2]), argv[3], 8);
     }
     if (argc == 3 && strcmp(argv[1], "set") == 0) {
         return set(atol(argv[2]));
     }
-    fprintf(stderr, "usage: warm_calls update NUMBER BASE_URL | set NUMBER\n");
+    fprintf(stderr, "usage: warm_calls update|share NUMBER BASE_URL | set NUMBER\n");
     return 2;
 }
