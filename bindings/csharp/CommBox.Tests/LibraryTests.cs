@@ -50,6 +50,42 @@ public sealed class LibraryTests
     }
 
     [Test]
+    public void LibraryForAnotherProcessorIsNamed()
+    {
+        byte[] bytes = File.ReadAllBytes(Library);
+        if (!bytes.AsSpan().StartsWith("\u007fELF"u8))
+        {
+            Assert.Pass("Other systems tell this by themselves.");
+        }
+        bool intel = bytes[18] == 62;
+        bytes[18] = (byte)(intel ? 183 : 62);
+        string other = Path.GetTempFileName();
+        File.WriteAllBytes(other, bytes);
+        string message = Failure(other);
+        File.Delete(other);
+        string architectures = intel ? "for Arm64, this process for X64" : "for X64, this process for Arm64";
+        Assert.That(message, Does.Contain($"{other}: it is {architectures}; take the library of this platform"));
+    }
+
+    [TestCase("unsigned commbox_abi_version(void) { return 0; }", "(ABI) has version 0, this assembly needs version 1")]
+    [TestCase("unsigned commbox_abi_version(void) { return 2; }", "(ABI) has version 2, this assembly needs version 1")]
+    [TestCase("unsigned commbox_abi_version(void) { return 1; }", "it has no commbox_version, so it is older")]
+    public void LibraryOfAnotherReleaseIsNamed(string code, string why)
+    {
+        string folder = Directory.CreateTempSubdirectory("commbox").FullName;
+        string source = Path.Combine(folder, "other.c");
+        string library = Path.Combine(folder, "libother.so");
+        File.WriteAllText(source, code);
+        using (Process compiler = Process.Start("cc", ["-shared", "-fPIC", "-o", library, source]))
+        {
+            compiler.WaitForExit();
+        }
+        string message = Failure(library);
+        Directory.Delete(folder, recursive: true);
+        Assert.That(message, Does.Contain($"{library}: ").And.Contain(why).And.Contain("take both from the same release"));
+    }
+
+    [Test]
     public void FirstLibraryThatFitsIsTakenAndTheNamedOneIsNotPassedOverInSilence()
     {
         string[] candidates = ["/no/such/libcommbox.so", Library];
@@ -87,6 +123,7 @@ public sealed class LibraryTests
                 .OfType<string>(),
         ];
         Assert.That(declared, Is.EquivalentTo(Regex.Matches(code, @"\bcommbox_\w+(?=\()").Select(match => match.Value)));
+        Assert.That(Native.Functions, Is.EquivalentTo(declared));
         nint library = NativeLibrary.Load(Library);
         Assert.That(declared.Where(name => !NativeLibrary.TryGetExport(library, name, out _)), Is.Empty);
         NativeLibrary.Free(library);

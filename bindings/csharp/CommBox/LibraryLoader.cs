@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
@@ -94,7 +95,7 @@ internal static unsafe class LibraryLoader
         catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
         {
             // The system's own words come last, after .NET's general advice.
-            return error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Trim();
+            return OtherProcessor(path) ?? error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Trim();
         }
         string? why = Mismatch(library, abiVersion);
         if (why is not null)
@@ -104,6 +105,37 @@ internal static unsafe class LibraryLoader
         return why;
     }
 
+    /// <summary>What an ELF file is for, where that is not this process's: Linux says that there is no such file.</summary>
+    private static string? OtherProcessor(string path)
+    {
+        Span<byte> head = stackalloc byte[20];
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            file.ReadExactly(head);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+        if (!head.StartsWith("\u007fELF"u8))
+        {
+            return null;
+        }
+        ReadOnlySpan<byte> number = head[18..];
+        string theirs = (head[5] == 1 ? BinaryPrimitives.ReadUInt16LittleEndian(number)
+            : BinaryPrimitives.ReadUInt16BigEndian(number)) switch
+        {
+            3 => nameof(Architecture.X86),
+            40 => nameof(Architecture.Arm),
+            62 => nameof(Architecture.X64),
+            183 => nameof(Architecture.Arm64),
+            ushort other => $"processor {other}",
+        };
+        string ours = RuntimeInformation.ProcessArchitecture.ToString();
+        return theirs == ours ? null : $"it is for {theirs}, this process for {ours}; take the library of this platform";
+    }
+
     private static string? Mismatch(nint library, uint abiVersion)
     {
         if (!NativeLibrary.TryGetExport(library, "commbox_abi_version", out nint function))
@@ -111,9 +143,14 @@ internal static unsafe class LibraryLoader
             return "not a library of CommBox: it has no commbox_abi_version";
         }
         uint found = ((delegate* unmanaged[Cdecl]<uint>)function)();
-        return found == abiVersion
-            ? null
-            : $"its binary interface (ABI) has version {found}, this assembly needs version {abiVersion}; "
+        if (found != abiVersion)
+        {
+            return $"its binary interface (ABI) has version {found}, this assembly needs version {abiVersion}; "
                 + "take both from the same release";
+        }
+        string? missing = Native.Functions.FirstOrDefault(name => !NativeLibrary.TryGetExport(library, name, out _));
+        return missing is null
+            ? null
+            : $"it has no {missing}, so it is older than this assembly; take both from the same release";
     }
 }

@@ -13,6 +13,18 @@ internal static unsafe class Native
     internal const int Timeout = -7;
     internal const int Cancelled = -8;
 
+    /// <summary>All that is declared here, so that a library that lacks one is found out before the first call.</summary>
+    internal static readonly string[] Functions =
+    [
+        "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_free",
+        "commbox_client_set_api_key", "commbox_client_cancel", "commbox_client_set_interrupt",
+        "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
+        "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
+        "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
+        "commbox_string_free", "commbox_user_new", "commbox_user_set", "commbox_user_set_custom",
+        "commbox_user_to_json", "commbox_user_free",
+    ];
+
     private const string Library = LibraryLoader.Name;
 
     // Runs before the first call into the library, and so before the library is looked for.

@@ -42,6 +42,13 @@ class Place:
             [sys.executable, "-c", program], cwd=self.folder, env=environment, capture_output=True, text=True
         )
 
+    def refusal(self, library: Path) -> str:
+        """What is said of a library, chosen or beside the package."""
+        outcome = self.load(None if library == self.beside else library)
+        assert outcome.returncode == 1
+        (line,) = [line for line in outcome.stderr.splitlines() if line.startswith(f"  {library} (")]
+        return line
+
     def compile(self, code: str) -> Path:
         source = self.folder / "other.c"
         library = self.folder / "libother.so"
@@ -96,17 +103,25 @@ def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> 
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("unsigned commbox_abi_version(void) { return 7; }", "ABI version is 7, and this package needs 1"),
-        ("unsigned commbox_abi_version(void) { return 1; }", "commbox_version"),
-        ("int nothing;", "commbox_abi_version"),
+        ("unsigned commbox_abi_version(void) { return 0; }", "its ABI version is 0, and this package needs 1"),
+        ("unsigned commbox_abi_version(void) { return 2; }", "its ABI version is 2, and this package needs 1"),
+        ("unsigned commbox_abi_version(void) { return 1; }", "it has no commbox_version, so it is another library or"),
+        ("int nothing;", "it has no commbox_abi_version, so it is another library or"),
     ],
 )
 def test_another_library_is_refused(place: Place, code: str, why: str) -> None:
     other = place.compile(code)
-    outcome = place.load(other)
-    assert outcome.returncode == 1
-    (line,) = [line for line in outcome.stderr.splitlines() if f"{other} (COMMBOX_LIBRARY): " in line]
+    line = place.refusal(other)
     assert why in line
+    assert line.endswith("; install matching versions")
+
+
+def test_a_library_for_another_processor_is_refused(place: Place, library: Path) -> None:
+    head = bytearray(library.read_bytes())
+    ours, theirs = ("x86-64", "ARM64") if head[18] == 62 else ("ARM64", "x86-64")
+    head[18] = 183 if head[18] == 62 else 62
+    place.beside.write_bytes(head)
+    assert f"it is for {theirs}, and this Python for {ours}; install matching" in place.refusal(place.beside)
 
 
 def test_every_function_of_the_header_is_declared() -> None:

@@ -54,7 +54,7 @@ def load() -> CDLL:
     for origin, path in _candidates():
         try:
             library = _open(path)
-        except (OSError, AttributeError, ImportError) as error:
+        except (OSError, ImportError) as error:
             failures.append(f"  {path} ({origin}): {error}")
             continue
         if failures and os.environ.get("COMMBOX_LIBRARY"):
@@ -85,8 +85,15 @@ def _candidates() -> Iterator[tuple[str, str]]:
 
 
 def _open(path: str) -> CDLL:
-    # Not PyDLL: other threads run while a call waits.
-    library = CDLL(path)
+    try:
+        # Not PyDLL: other threads run while a call waits.
+        library = CDLL(path)
+    except OSError:
+        theirs, ours = _processor(path), _processor("/proc/self/exe")
+        if theirs and ours and theirs != ours:
+            # Linux says that there is no such file.
+            raise ImportError(f"it is for {theirs}, and this Python for {ours}; install matching versions") from None
+        raise
     _declare(library, "commbox_abi_version")
     found = library.commbox_abi_version()
     if found != ABI_VERSION:
@@ -98,8 +105,26 @@ def _open(path: str) -> CDLL:
     return library
 
 
+def _processor(path: str) -> str | None:
+    """What an ELF file is for, where it is one."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            head = file.read(20)
+    except OSError:
+        return None
+    if not head.startswith(b"\x7fELF"):
+        return None
+    number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+    return {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64"}.get(number, f"processor {number}")
+
+
 def _declare(library: CDLL, name: str) -> None:
-    function = getattr(library, name)
+    try:
+        function = getattr(library, name)
+    except AttributeError:
+        raise ImportError(
+            f"it has no {name}, so it is another library or an older release; install matching versions"
+        ) from None
     function.restype, function.argtypes = FUNCTIONS[name]
 
 
