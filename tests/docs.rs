@@ -10,21 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::build::{compile_file, Language};
+use common::page::{self, blocks};
 use common::sandbox::Sandbox;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const API_KEY: &str = "my-api-key";
-
-/// The fenced blocks of one language in a page of the documentation. In scripting languages they go on from one to the
-/// next.
-fn blocks(page: &str, language: &str) -> Vec<String> {
-    let text = fs::read_to_string(Path::new(ROOT).join(page)).expect("the page is there");
-    let fence = format!("```{language}\n");
-    let found: Vec<_> =
-        text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect();
-    assert!(!found.is_empty(), "{page} has no block of {language}");
-    found
-}
 
 /// The example that opens the header: its indented lines.
 fn header_example() -> String {
@@ -107,18 +97,12 @@ fn python() {
     }
 }
 
-/// Runs a line of a shell in a folder, with pip from where the project keeps its tools, told to stay out of the system
-/// and off the network.
+/// Runs a line of a shell in a folder.
 fn shell(line: &str, folder: &Path, environment: &[(&str, &Path)]) {
-    let tools = common::build::target_dir().join("venv/bin");
-    let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("sh");
     common::build::forget_test(&mut shell);
-    shell.args(["-ec", line]).current_dir(folder).env("PATH", path);
+    shell.args(["-ec", line]).current_dir(folder);
     shell.env("CARGO_TARGET_DIR", common::build::target_dir()).envs(environment.iter().copied());
-    // In the environment this one says what it is not: 0 is without.
-    shell.env("PIP_NO_BUILD_ISOLATION", "0").env("PIP_NO_DEPS", "1").env("PIP_UPGRADE", "1");
-    shell.env("PIP_TARGET", Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-pip"));
     for inherited in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "LD_LIBRARY_PATH"] {
         shell.env_remove(inherited);
     }
@@ -132,12 +116,12 @@ fn shell_lines() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-shell");
     fs::create_dir_all(&folder).expect("the folder can be made");
     fs::write(folder.join("update.c"), &blocks("README.md", "c")[0]).expect("the source can be written");
-    for block in blocks("README.md", "sh") {
+    // tests/install_section.rs runs these.
+    let install = page::blocks_in(&page::section("README.md", "Install"), "sh");
+    for block in blocks("README.md", "sh").iter().filter(|block| !install.contains(block)) {
         match block.as_str() {
             // This is part of it.
             "make test" => {}
-            // tests/install.rs runs these.
-            install if ["make install", "pkg-config"].iter().any(|part| install.contains(part)) => {}
             // With the headers and the library where a compiler looks.
             compile if compile.starts_with("cc ") => {
                 let include = Path::new(ROOT).join("include");

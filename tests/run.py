@@ -76,7 +76,9 @@ def main() -> int:
         ("valgrind", "the memory and lock checks"),
         ("strace", "the count of system calls"),
         ("abidiff", "the comparison of interfaces"),
-        ("unshare", "the empty trust store"),
+        ("unshare", "the empty trust store, and installations with the checkout out of reach"),
+        ("pkg-config", "C programs with what was installed"),
+        ("cmake", "C++ programs with what was installed"),
     ]:
         report.without(tool, what)
 

@@ -1,4 +1,8 @@
-"""Puts the shared library into the wheel, and the crate that it is built from into the source distribution."""
+"""Puts the shared library into the wheel, and the crate that it is built from into the source distribution.
+
+COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does with one for older systems; without it
+cargo builds one.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,8 @@ class BuildHook(BuildHookInterface[Any]):
         if self.target_name == "sdist":
             files.update({str(crate / name): f"crate/{name}" for name in crate_files(crate)})
             return
-        library = build_library(crate)
+        ready = os.environ.get("COMMBOX_READY_LIBRARY")
+        library = Path(ready) if ready else build_library(crate)
         files[str(library)] = f"commbox/{library.name}"
         for name in ("LICENSE", "packaging/THIRD-PARTY.txt"):
             files[str(crate / name)] = f"commbox/{Path(name).name}"

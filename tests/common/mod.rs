@@ -6,5 +6,7 @@
 pub mod build;
 pub mod case;
 pub mod header;
+pub mod install;
+pub mod page;
 pub mod sandbox;
 pub mod valgrind;

@@ -1,0 +1,227 @@
+//! Installing the library, and programs that use it where this checkout never was.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::build;
+use super::sandbox::Sandbox;
+
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub const REAL_NAME: &str = "libcommbox.so.1.0.0";
+
+/// A folder outside the checkout that is empty at first, and gone in the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        // Of this process, so that two may run at a time.
+        let folder = env::temp_dir().join(format!("commbox-{}", std::process::id())).join(name);
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        Self(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A folder in it.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.0.join(name);
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        folder
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+        // The last of them.
+        let _ = self.0.parent().map(fs::remove_dir);
+    }
+}
+
+/// `program` with nothing in its environment but where programs are.
+pub fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// The same on a machine, so to speak, that has never seen this checkout: an empty folder lies over it and over what was
+/// built.
+pub fn elsewhere(program: impl AsRef<Path>) -> Command {
+    let program = program.as_ref().to_str().expect("the path is text");
+    if !has("unshare", "util-linux") {
+        return bare(program);
+    }
+    let hide = r#"for folder in "$0" "$1"; do mount -t tmpfs none "$folder" || exit 3; done; shift; exec "$@""#;
+    let mut command = bare("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(target()).args([ROOT, program]);
+    command
+}
+
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// What a command that succeeds prints.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, text(&output));
+    text(&output)
+}
+
+/// What a command that fails prints.
+pub fn fails(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    assert!(!output.status.success(), "{command:?} succeeded:\n{}", text(&output));
+    text(&output)
+}
+
+/// Points an example at a sandbox.
+pub fn at<'a>(sandbox: &Sandbox, program: &'a mut Command) -> &'a mut Command {
+    program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", "sandbox-key")
+}
+
+/// Runs an example, which is to update the customer.
+pub fn updates(program: &mut Command) {
+    let sandbox = Sandbox::start();
+    run(at(&sandbox, program));
+    assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
+}
+
+/// Whether a tool is there, which CI does not leave to chance.
+pub fn has(tool: &str, package: &str) -> bool {
+    let found = env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(tool).is_file());
+    assert!(found || env::var_os("CI").is_none(), "{tool} ({package}) is not installed; CI needs it");
+    if !found {
+        eprintln!("NOT RUN: {tool} is not installed");
+    }
+    found
+}
+
+/// Cargo's target directory, with the library in it.
+pub fn target() -> &'static Path {
+    build::library().parent().and_then(Path::parent).expect("it lies in target/release")
+}
+
+/// Python with what the project is built and checked with, as `make test` sets it up.
+pub fn venv() -> Option<PathBuf> {
+    let venv = target().join("venv");
+    let ready = venv.join("ready").is_file();
+    assert!(ready || env::var_os("CI").is_none(), "make test sets up the environment of Python that CI needs");
+    if !ready {
+        eprintln!("NOT RUN: make test sets up the environment of Python that this needs");
+    }
+    ready.then_some(venv)
+}
+
+pub fn make(goal: &str, variables: &[String]) {
+    // No MAKEFLAGS of a `make test` around this.
+    let mut make = bare("make");
+    make.args(["-s", "-C", ROOT, goal, &format!("TARGET={}", target().display())]).args(variables);
+    run(make.env("HOME", env::var_os("HOME").unwrap_or_default()));
+}
+
+/// Every file and link below a folder.
+pub fn files(folder: &Path) -> BTreeSet<String> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let entry = entry.expect("it can be read on");
+            match entry.file_type().expect("its type is known").is_dir() {
+                true => walk(&entry.path(), found),
+                false => found.push(entry.path()),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, &mut found);
+    let relative = found.iter().map(|file| file.strip_prefix(folder).expect("it lies below"));
+    relative.map(|file| file.display().to_string()).collect()
+}
+
+/// The libraries that a program asks the loader for.
+pub fn needed(program: &Path) -> String {
+    run(bare("readelf").arg("-d").arg(program)).lines().filter(|line| line.contains("(NEEDED)")).collect()
+}
+
+/// An installation below a prefix of its own, which the loader does not know, and the project of somebody who uses it.
+pub struct Installed {
+    folder: Folder,
+    prefix: PathBuf,
+}
+
+impl Installed {
+    pub fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        // Staged and moved: no file may tell where it was put first.
+        let staged = folder.path().join("staged");
+        make("install", &[format!("DESTDIR={}", staged.display()), "prefix=/opt/commbox".into()]);
+        let prefix = folder.path().join("prefix");
+        fs::rename(staged.join("opt/commbox"), &prefix).expect("it can be moved");
+        fs::remove_dir_all(staged).expect("it can be removed");
+        Self { folder, prefix }
+    }
+
+    /// What was installed in another way.
+    pub fn of(folder: Folder, prefix: PathBuf) -> Self {
+        Self { folder, prefix }
+    }
+
+    pub fn lib(&self) -> PathBuf {
+        self.prefix.join("lib")
+    }
+
+    /// The folder of a program, with a source file of the checkout.
+    pub fn project(&self, source: &str) -> PathBuf {
+        let folder = self.folder.folder("project");
+        let source = Path::new(ROOT).join(source);
+        fs::copy(&source, folder.join(source.file_name().expect("it is a file"))).expect("it can be copied");
+        folder
+    }
+
+    /// A line of a shell in that folder, where `$PKG_CONFIG` knows the installation.
+    pub fn shell(&self, line: &str) -> Command {
+        let mut shell = elsewhere("sh");
+        shell.args(["-c", line]).current_dir(self.folder.folder("project"));
+        shell.env("PKG_CONFIG", "pkg-config --define-prefix").env("PKG_CONFIG_LIBDIR", self.lib().join("pkgconfig"));
+        shell
+    }
+
+    /// The example in C, linked with the shared library.
+    pub fn compile(&self) -> PathBuf {
+        let project = self.project("examples/update_user.c");
+        run(&mut self.shell("cc update_user.c $($PKG_CONFIG --cflags --libs commbox) -o shared"));
+        project.join("shared")
+    }
+
+    /// A program that finds the shared library here.
+    pub fn with_library(&self, program: &Path) -> Command {
+        let mut command = elsewhere(program);
+        command.env("LD_LIBRARY_PATH", self.lib());
+        command
+    }
+
+    /// The example in C++, linked with `target` by CMake: the program, and the two steps that make it.
+    pub fn cmake(&self, target: &str, version: &str) -> (PathBuf, Command, Command) {
+        let project = self.project("examples/update_user.cpp");
+        let list = format!(
+            "cmake_minimum_required(VERSION 3.13)\nproject(example CXX)\nset(CMAKE_CXX_STANDARD 17)\n\
+             find_package(commbox {version} REQUIRED)\nadd_executable(example update_user.cpp)\n\
+             target_link_libraries(example PRIVATE {target})\n"
+        );
+        fs::write(project.join("CMakeLists.txt"), list).expect("it can be written");
+        let build = project.join("build");
+        let _ = fs::remove_dir_all(&build);
+        let mut configure = elsewhere("cmake");
+        configure.arg("-S").arg(&project).arg("-B").arg(&build).arg("-DCMAKE_BUILD_TYPE=Release");
+        configure.arg(format!("-DCMAKE_PREFIX_PATH={}", self.prefix.display()));
+        let mut compile = elsewhere("cmake");
+        compile.arg("--build").arg(&build);
+        (build.join("example"), configure, compile)
+    }
+}

@@ -1,0 +1,28 @@
+//! The pages of the documentation, and the fenced blocks in them.
+
+use std::fs;
+use std::path::Path;
+
+pub fn read(page: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("the page is there")
+}
+
+/// The section under a heading of the second level.
+pub fn section(page: &str, heading: &str) -> String {
+    let text = read(page);
+    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).expect("the page has this section");
+    rest.split("\n## ").next().expect("there is a first part").to_owned()
+}
+
+/// The fenced blocks of one language in a text.
+pub fn blocks_in(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
+}
+
+/// The same of a page, which has some. In scripting languages they go on from one to the next.
+pub fn blocks(page: &str, language: &str) -> Vec<String> {
+    let found = blocks_in(&read(page), language);
+    assert!(!found.is_empty(), "{page} has no block of {language}");
+    found
+}

@@ -1,0 +1,79 @@
+//! The crate as its Rust users get it: documented, packed, and a plain dependency of a program elsewhere.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use common::install::{elsewhere, run, updates, Folder, ROOT, VERSION};
+use common::{build, page};
+
+/// What may be warned of: tests are not packed, and there is no address to give.
+const KNOWN: [&str; 2] = ["warning: ignoring test `", "warning: manifest has no documentation, homepage or repository"];
+
+/// Packs the crate and builds what was packed; returns where cargo has unpacked it.
+fn package() -> &'static Path {
+    static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
+    PACKAGE.get_or_init(|| {
+        // A change that is not committed yet is no fault of the package.
+        let told = run(&mut build::cargo(build::target_dir(), &["package", "--locked", "--offline", "--allow-dirty"]));
+        let warnings = told.lines().filter(|line| line.starts_with("warning"));
+        let unknown: Vec<_> = warnings.filter(|line| !KNOWN.iter().any(|known| line.starts_with(known))).collect();
+        assert!(unknown.is_empty(), "{unknown:?}\n{told}");
+        build::target_dir().join(format!("package/commbox-{VERSION}"))
+    })
+}
+
+#[test]
+fn the_documentation_has_no_warning() {
+    let mut doc = build::cargo(build::target_dir(), &["doc", "--locked", "--offline", "--no-deps", "--lib"]);
+    run(doc.env("RUSTDOCFLAGS", "-D warnings"));
+}
+
+#[test]
+fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
+    for file in ["include/commbox.h", "include/commbox.hpp", "LICENSE", "packaging/THIRD-PARTY.txt", "README.md"] {
+        let [packed, ours] =
+            [package(), Path::new(ROOT)].map(|folder| fs::read_to_string(folder.join(file)).expect("it is there"));
+        assert!(packed == ours, "{file} differs");
+    }
+}
+
+#[test]
+fn a_program_elsewhere_depends_on_it() {
+    // Always in the same place: what cargo builds for it is built once.
+    let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-user");
+    fs::create_dir_all(project.join("src/bin")).expect("a folder can be made");
+    let example = fs::read_to_string(Path::new(ROOT).join("examples/update_user.rs")).expect("the example is there");
+    let readme = page::blocks("README.md", "rust").remove(0);
+    let at =
+        r##"&Options::from_json(&format!(r#"{{"base_url": "{}"}}"#, std::env::var("COMMBOX_BASE_URL").unwrap()))?"##;
+    let readme = readme.replace("&Options::default()", at).replace("my-api-key", "sandbox-key");
+    assert!(readme.contains(at) && readme.contains("sandbox-key"), "{readme}");
+
+    let dependency = page::blocks("README.md", "toml").remove(0);
+    let path = format!("path = {:?}", package().to_str().expect("the path is text"));
+    let manifest = dependency.replace("path = \"../commbox\"", &path);
+    assert!(manifest.contains(&path), "{dependency}");
+    let head = "[package]\nname = \"rust-user\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n\n";
+    for (file, text) in
+        [("Cargo.toml", head.to_owned() + &manifest), ("src/main.rs", example), ("src/bin/readme.rs", readme)]
+    {
+        fs::write(project.join(file), text).expect("it can be written");
+    }
+    // The versions that are at hand.
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), project.join("Cargo.lock")).expect("it can be copied");
+    let mut cargo = Command::new(env!("CARGO"));
+    build::forget_test(&mut cargo);
+    let cargo = cargo.args(["build", "--offline", "--target-dir"]).arg(build::target_dir()).current_dir(&project);
+    assert!(!run(cargo).contains("warning"));
+
+    let folder = Folder::new("rust");
+    for name in ["rust-user", "readme"] {
+        let program = folder.path().join(name);
+        fs::copy(build::target_dir().join("debug").join(name), &program).expect("it can be copied");
+        updates(&mut elsewhere(&program));
+    }
+}

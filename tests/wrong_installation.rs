@@ -1,0 +1,155 @@
+//! Installations that cannot work: the library missing, of another processor, of an older or newer release. Each is told
+//! in words that the README's table under "Install" explains.
+//!
+//! Python and C#, which look for the library themselves, have tests of their own for this.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::install::{at, bare, fails, has, run, Installed, REAL_NAME, VERSION};
+use common::page::section;
+use common::sandbox::Sandbox;
+
+/// The words in the first column of the README's table.
+fn explained() -> Vec<String> {
+    let section = section("README.md", "Install");
+    let (_, table) = section.split_once("| what is told |").expect("the section has the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// Holds a message to words that the README explains, and to others that it must have.
+fn tells(message: &str, words: &str, more: &[&str]) {
+    assert!(explained().contains(&words.to_owned()), "README.md does not explain {words:?}");
+    // CMake breaks lines.
+    let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in more.iter().chain([&words]) {
+        assert!(message.contains(words), "{words:?} is missing:\n{message}");
+    }
+}
+
+/// Makes an ELF file one of another processor.
+fn turn(library: &Path) {
+    let mut bytes = fs::read(library).expect("it can be read");
+    let [arm, intel] = [183_u16, 62].map(u16::to_le_bytes);
+    bytes[18..20].copy_from_slice(if cfg!(target_arch = "x86_64") { &arm } else { &intel });
+    fs::write(library, bytes).expect("it can be written");
+}
+
+impl Installed {
+    /// The example, which was compiled against a whole installation.
+    fn run(&self, program: &Path) -> String {
+        let sandbox = Sandbox::start();
+        let told = fails(at(&sandbox, &mut self.with_library(program)));
+        assert!(sandbox.requests().is_empty());
+        told
+    }
+
+    /// Puts a library in place of the one that was installed.
+    fn replace(&self, soname: &str, code: &str) {
+        for name in ["libcommbox.so.1", "libcommbox.so"] {
+            let _ = fs::remove_file(self.lib().join(name));
+        }
+        let (source, library) = (self.lib().join("other.c"), self.lib().join(soname));
+        fs::write(&source, code).expect("it can be written");
+        run(bare("cc").args(["-shared", "-fPIC", "-Wl,-soname", soname, "-o"]).arg(&library).arg(&source));
+    }
+}
+
+#[test]
+fn every_word_of_the_table_is_tested() {
+    let explained = explained();
+    assert!(explained.len() > 6, "{explained:?}");
+    for words in explained {
+        let quoted = format!("{words:?}");
+        assert!(include_str!("wrong_installation.rs").contains(&quoted), "nothing here tells {quoted}");
+    }
+}
+
+#[test]
+fn a_program_does_not_find_the_library() {
+    if !has("pkg-config", "pkg-config") {
+        return;
+    }
+    let installed = Installed::new("no-library");
+    let program = installed.compile();
+    let words = "libcommbox.so.1: cannot open shared object file";
+
+    // Of another processor the loader says the same as of none.
+    turn(&installed.lib().join(REAL_NAME));
+    tells(&installed.run(&program), words, &[]);
+    fs::remove_file(installed.lib().join(REAL_NAME)).expect("it is there");
+    tells(&installed.run(&program), words, &[]);
+
+    // Of an older ABI and of a newer one.
+    for soname in ["libcommbox.so.0", "libcommbox.so.2"] {
+        installed.replace(soname, "unsigned commbox_abi_version(void) { return 0; }");
+        tells(&installed.run(&program), words, &[]);
+    }
+
+    // Of this ABI, and a release that had less.
+    installed.replace("libcommbox.so.1", "unsigned commbox_abi_version(void) { return 1; }");
+    tells(&installed.run(&program), "undefined symbol: commbox_", &[]);
+}
+
+#[test]
+fn a_compiler_does_not_find_the_library() {
+    if !has("pkg-config", "pkg-config") {
+        return;
+    }
+    let installed = Installed::new("no-development");
+    installed.project("examples/update_user.c");
+    let compile = "cc update_user.c $($PKG_CONFIG --cflags --libs commbox) -o shared";
+    turn(&installed.lib().join(REAL_NAME));
+    // The linker would take it instead.
+    fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
+    let library = installed.lib().join("libcommbox.so");
+    tells(&fails(&mut installed.shell(compile)), "skipping incompatible", &[library.to_str().expect("it is text")]);
+
+    let newer = fails(&mut installed.shell("$PKG_CONFIG --print-errors --exists 'commbox >= 99'"));
+    assert!(newer.contains("commbox >= 99") && newer.contains(VERSION), "{newer}");
+    fs::remove_file(installed.lib().join("pkgconfig/commbox.pc")).expect("it is there");
+    let told = fails(&mut installed.shell("$PKG_CONFIG --libs commbox"));
+    tells(&told, "Package commbox was not found", &["commbox.pc", "PKG_CONFIG_PATH"]);
+}
+
+#[test]
+fn cmake_does_not_find_the_library() {
+    if !has("cmake", "cmake") {
+        return;
+    }
+    let installed = Installed::new("cmake");
+    let configure = |version: &str| fails(&mut installed.cmake("commbox::commbox", version).1);
+    let version = format!("version: {VERSION}");
+    let config = installed.lib().join("cmake/commbox/commbox-config.cmake");
+    tells(&configure("99"), "compatible with requested version", &["\"99\"", &version, config.to_str().expect("text")]);
+
+    let (_, mut wrong, mut compile) = installed.cmake("commbox::commbox", "");
+    turn(&installed.lib().join(REAL_NAME));
+    run(&mut wrong);
+    tells(&fails(&mut compile), "file in wrong format", &[REAL_NAME]);
+
+    let library = installed.lib().join(REAL_NAME);
+    fs::remove_file(&library).expect("it is there");
+    let words = "belongs to the installation of commbox, and is missing";
+    tells(&configure(""), words, &[library.to_str().expect("it is text")]);
+
+    fs::remove_file(config).expect("it is there");
+    let words = "Could not find a package configuration file provided by \"commbox\"";
+    tells(&configure(""), words, &["commbox-config.cmake", "CMAKE_PREFIX_PATH"]);
+}
+
+#[test]
+fn cmake_does_not_find_the_static_library() {
+    if !has("cmake", "cmake") {
+        return;
+    }
+    // A package of development files without it.
+    let installed = Installed::new("shared-only");
+    fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
+    let told = fails(&mut installed.cmake("commbox::static", "").1);
+    assert!(told.contains("commbox::static"), "{told}");
+}
