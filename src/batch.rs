@@ -315,8 +315,14 @@ impl Shared {
             queue.stop("the server refused the API key (401) for an earlier update of the batch");
             self.gentle.cancel();
         }
+        let is_open = queue.check_open().is_ok();
         drop(queue);
-        // An update of the same user may be ready, and the last one tells all that it is over.
-        self.wake_all();
+        if is_open {
+            // What this update let follow, this worker takes next.
+            self.finished.notify_one();
+        } else {
+            // The last one tells all that it is over.
+            self.wake_all();
+        }
     }
 }

@@ -2,6 +2,7 @@
  *
  *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
  *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client
+ *     warm_calls batch NUMBER BASE_URL    the same through a batch of 64 workers, with a user each and 64 at a time
  *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
  */
 #include <pthread.h>
@@ -70,6 +71,32 @@ static int update_all(long number, const char *base_url, int threads)
     return status;
 }
 
+static int update_by_batch(long number, const char *base_url)
+{
+    char options[256];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 64}");
+    for (long submitted = 0, finished = 0; finished < number; finished++) {
+        while (submitted < number && submitted - finished < 64) {
+            if (commbox_batch_submit(batch, 0, 94382332 + submitted % 64, user, -1) != COMMBOX_OK) {
+                return fail("submit");
+            }
+            submitted++;
+        }
+        uint64_t tag;
+        int32_t code;
+        char *reply = NULL;
+        if (commbox_batch_next(batch, -1, &tag, &code, &reply) != COMMBOX_OK || code != COMMBOX_OK) {
+            return fail("next");
+        }
+        commbox_string_free(reply);
+    }
+    commbox_batch_free(batch);
+    commbox_client_free(client);
+    return EXIT_SUCCESS;
+}
+
 static int set(long number)
 {
     commbox_user *builder = commbox_user_new();
@@ -90,9 +117,12 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "share") == 0) {
         return update_all(atol(argv[2]), argv[3], 8);
     }
+    if (argc == 4 && strcmp(argv[1], "batch") == 0) {
+        return update_by_batch(atol(argv[2]), argv[3]);
+    }
     if (argc == 3 && strcmp(argv[1], "set") == 0) {
         return set(atol(argv[2]));
     }
-    fprintf(stderr, "usage: warm_calls update|share NUMBER BASE_URL | set NUMBER\n");
+    fprintf(stderr, "usage: warm_calls update|share|batch NUMBER BASE_URL | set NUMBER\n");
     return 2;
 }

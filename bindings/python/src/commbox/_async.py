@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     _Waiting = dict[int, tuple[asyncio.Future[Finished], asyncio.Semaphore]]
+    _Awaited = tuple[asyncio.Future[Finished], asyncio.Semaphore, Finished]
 
 
 class _Courier:
@@ -79,18 +80,24 @@ class _Courier:
 def _bring_back(batch: Batch, waiting: _Waiting) -> None:
     while not batch.done:
         finished = batch.next(-1)
-        if finished is not None:
+        # What else is there now: a loop is woken once for all that it waits for.
+        awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
+        while finished is not None:
             future, slots = waiting.pop(finished.tag)
+            awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
+            finished = batch.next(0)
+        for loop, arrived in awaited.items():
             # The loop may be closed; then nobody waits any more.
             with suppress(RuntimeError):
-                future.get_loop().call_soon_threadsafe(_wake, future, slots, finished)
+                loop.call_soon_threadsafe(_wake, arrived)
     batch.free()
 
 
-def _wake(future: asyncio.Future[Finished], slots: asyncio.Semaphore, finished: Finished) -> None:
-    slots.release()
-    if not future.done():
-        future.set_result(finished)
+def _wake(arrived: list[_Awaited]) -> None:
+    for future, slots, finished in arrived:
+        slots.release()
+        if not future.done():
+            future.set_result(finished)
 
 
 class AsyncClient(BaseClient):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Union
 from . import _interrupt
 from ._errors import APICancelledError, CommBoxError, ValidationError, from_json
 from ._fields import c_text, id_number, invalid, json_object, user_json
-from ._library import check, handle, lib, take_text
+from ._library import check, handle, lib, quick, take_text
 from ._progress import Progress, start_progress
 from ._reply import UpdateResult, read
 
@@ -107,14 +107,17 @@ class Batch:
 
     def submit(self, tag: int, user_id: int, user_json: bytes) -> None:
         # Its queues are never full: callers count what they have submitted and not taken back.
-        check(lib.commbox_batch_submit(self._handle, tag, user_id, user_json, 0))
+        check(quick.commbox_batch_submit(self._handle, tag, user_id, user_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
         """The next finished update; None where there is none in time, or none more, or the wait was cancelled."""
         tag, code, text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         places = ctypes.byref(tag), ctypes.byref(code), ctypes.byref(text)
         try:
-            outcome = _interrupt.call(lib.commbox_batch_next, self._handle, timeout_ms, *places)
+            if timeout_ms:
+                outcome = _interrupt.call(lib.commbox_batch_next, self._handle, timeout_ms, *places)
+            else:
+                outcome = quick.commbox_batch_next(self._handle, 0, *places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, POINTER, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
+from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
 from typing import Any
 
 from ._errors import from_json
@@ -129,6 +129,11 @@ def _declare(library: CDLL, name: str) -> None:
 
 
 lib = load()
+
+# For calls that never wait: they keep Python's lock, which to give away and get back takes longer than they do.
+quick = PyDLL(lib._name)
+for _name in ("commbox_batch_submit", "commbox_batch_next"):
+    _declare(quick, _name)
 
 
 def check(code: int) -> None:
