@@ -5,7 +5,6 @@
 //! which also says what is wrong with it.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::Members;
 
@@ -19,161 +18,121 @@ pub(super) fn members<'a>(text: &'a str, inner: &str) -> Option<(Members<'a>, Op
     if text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'\\')) {
         return None;
     }
-    let mut scanner = Scanner { rest: text.as_bytes(), text };
+    let between = |from: &[u8], to: &[u8]| text.get(text.len() - from.len()..text.len() - to.len());
     let (mut all, mut within) = (Vec::with_capacity(8), None);
-    scanner.object(|scanner, name| {
-        let name = text.get(name)?;
-        let value = if name != inner {
-            scanner.value_text()?
-        } else if scanner.token()? == b'{' {
+    let rest = object(text.as_bytes(), |name, value| {
+        let name = between(name.0, name.1)?;
+        let rest = if name != inner {
+            skip_value(value, DEPTH)?
+        } else if value.first() == Some(&b'{') {
             let mut members = Vec::with_capacity(8);
-            let start = scanner.at();
-            scanner.object(|scanner, name| {
-                members.push((Cow::Borrowed(text.get(name)?), scanner.value_text()?));
-                Some(())
+            let rest = object(value, |name, value| {
+                let rest = skip_value(value, DEPTH)?;
+                members.push((Cow::Borrowed(between(name.0, name.1)?), between(value, rest)?));
+                Some(rest)
             })?;
             within = Some(Members(members));
-            scanner.since(start)?
+            rest
         } else {
             within = None;
-            scanner.value_text()?
+            skip_value(value, DEPTH)?
         };
-        all.push((Cow::Borrowed(name), value));
-        Some(())
+        all.push((Cow::Borrowed(name), between(value, rest)?));
+        Some(rest)
     })?;
-    scanner.token().is_none().then_some((Members(all), within))
+    skip_spaces(rest).is_empty().then_some((Members(all), within))
 }
 
-struct Scanner<'a> {
-    text: &'a str,
-    /// What is still to be read of it.
-    rest: &'a [u8],
+// Each of these takes what is still to be read, and returns what then is.
+
+fn skip_spaces(mut rest: &[u8]) -> &[u8] {
+    while let [b' ', after @ ..] = rest {
+        rest = after;
+    }
+    rest
 }
 
-impl<'a> Scanner<'a> {
-    fn at(&self) -> usize {
-        self.text.len() - self.rest.len()
+fn skip(rest: &[u8], byte: u8) -> Option<&[u8]> {
+    match skip_spaces(rest) {
+        [first, after @ ..] if *first == byte => Some(after),
+        _ => None,
     }
+}
 
-    fn since(&self, start: usize) -> Option<&'a str> {
-        self.text.get(start..self.at())
+/// Where a name begins and ends, without its quotes.
+type Name<'a> = (&'a [u8], &'a [u8]);
+
+/// Has `member` skip the value that belongs to each name.
+fn object<'a>(rest: &'a [u8], mut member: impl FnMut(Name<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+    let mut rest = skip(rest, b'{')?;
+    if let Some(rest) = skip(rest, b'}') {
+        return Some(rest);
     }
-
-    /// The next byte that is no space.
-    fn token(&mut self) -> Option<u8> {
-        loop {
-            match self.rest {
-                [b' ', rest @ ..] => self.rest = rest,
-                [byte, ..] => return Some(*byte),
-                [] => return None,
-            }
+    loop {
+        let name = skip(rest, b'"')?;
+        let end = name.get(quote(name)?..)?;
+        let value = skip_spaces(skip(end.get(1..)?, b':')?);
+        rest = member((name, end), value)?;
+        match skip(rest, b',') {
+            Some(next) => rest = next,
+            None => return skip(rest, b'}'),
         }
     }
+}
 
-    fn take(&mut self, byte: u8) -> Option<()> {
-        self.token()?;
-        match self.rest {
-            [first, rest @ ..] if *first == byte => self.rest = rest,
-            _ => return None,
-        }
-        Some(())
+fn skip_array(rest: &[u8], depth: u32) -> Option<&[u8]> {
+    let mut rest = skip(rest, b'[')?;
+    if let Some(rest) = skip(rest, b']') {
+        return Some(rest);
     }
-
-    /// Has `member` read the value that belongs to each name, whose place it is told.
-    fn object(&mut self, mut member: impl FnMut(&mut Self, Range<usize>) -> Option<()>) -> Option<()> {
-        self.take(b'{')?;
-        if self.take(b'}').is_some() {
-            return Some(());
-        }
-        loop {
-            let name = self.string()?;
-            self.take(b':')?;
-            member(self, name)?;
-            if self.take(b',').is_none() {
-                return self.take(b'}');
-            }
+    loop {
+        rest = skip_value(rest, depth)?;
+        match skip(rest, b',') {
+            Some(next) => rest = next,
+            None => return skip(rest, b']'),
         }
     }
+}
 
-    fn array(&mut self, depth: u32) -> Option<()> {
-        self.take(b'[')?;
-        if self.take(b']').is_some() {
-            return Some(());
+fn skip_value(rest: &[u8], depth: u32) -> Option<&[u8]> {
+    let rest = skip_spaces(rest);
+    match rest.first()? {
+        b'"' => {
+            let rest = rest.get(1..)?;
+            rest.get(quote(rest)? + 1..)
         }
-        loop {
-            self.value(depth)?;
-            if self.take(b',').is_none() {
-                return self.take(b']');
-            }
+        b'{' => {
+            let depth = depth.checked_sub(1)?;
+            object(rest, |_, value| skip_value(value, depth))
         }
+        b'[' => skip_array(rest, depth.checked_sub(1)?),
+        b't' => rest.strip_prefix(b"true"),
+        b'f' => rest.strip_prefix(b"false"),
+        b'n' => rest.strip_prefix(b"null"),
+        _ => skip_number(rest),
     }
+}
 
-    fn value_text(&mut self) -> Option<&'a str> {
-        self.token()?;
-        let start = self.at();
-        self.value(DEPTH)?;
-        self.since(start)
+fn skip_number(rest: &[u8]) -> Option<&[u8]> {
+    let mut rest = rest.strip_prefix(b"-").unwrap_or(rest);
+    rest = match rest.strip_prefix(b"0") {
+        Some(after) => after,
+        None => skip_digits(rest)?,
+    };
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        rest = skip_digits(fraction)?;
     }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let sign = matches!(exponent.first(), Some(b'+' | b'-'));
+        rest = skip_digits(exponent.get(usize::from(sign)..)?)?;
+    }
+    Some(rest)
+}
 
-    fn value(&mut self, depth: u32) -> Option<()> {
-        match self.token()? {
-            b'"' => self.string().map(drop),
-            b'{' => {
-                let depth = depth.checked_sub(1)?;
-                self.object(|scanner, _| scanner.value(depth))
-            }
-            b'[' => self.array(depth.checked_sub(1)?),
-            b't' => self.word(b"true"),
-            b'f' => self.word(b"false"),
-            b'n' => self.word(b"null"),
-            _ => self.number(),
-        }
-    }
-
-    fn word(&mut self, word: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(word)?;
-        Some(())
-    }
-
-    fn number(&mut self) -> Option<()> {
-        self.skip(b"-");
-        if !self.skip(b"0") {
-            self.digits()?;
-        }
-        if self.skip(b".") {
-            self.digits()?;
-        }
-        if self.skip(b"eE") {
-            self.skip(b"+-");
-            self.digits()?;
-        }
-        Some(())
-    }
-
-    /// Skips one byte that is among these.
-    fn skip(&mut self, bytes: &[u8]) -> bool {
-        match self.rest {
-            [first, rest @ ..] if bytes.contains(first) => self.rest = rest,
-            _ => return false,
-        }
-        true
-    }
-
-    /// One or more.
-    fn digits(&mut self) -> Option<()> {
-        let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.rest = self.rest.get(digits..)?;
-        (digits > 0).then_some(())
-    }
-
-    /// Where a string is, without its quotes.
-    fn string(&mut self) -> Option<Range<usize>> {
-        self.take(b'"')?;
-        let start = self.at();
-        let length = quote(self.rest)?;
-        self.rest = self.rest.get(length + 1..)?;
-        Some(start..start + length)
-    }
+/// One or more.
+fn skip_digits(rest: &[u8]) -> Option<&[u8]> {
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    rest.get(digits..).filter(|_| digits > 0)
 }
 
 /// Where the first quote is, looked for eight bytes at a time.
