@@ -25,8 +25,7 @@ from commbox import (
     CommBoxError,
     ValidationError,
 )
-from commbox._base import ClientOptions
-from commbox._fields import UserFields
+from commbox._types import ClientOptions, UserFields
 
 Make = Callable[..., AsyncClient]
 

@@ -9,7 +9,6 @@ Every error is a :class:`CommBoxError`.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._client import Client
@@ -28,11 +27,11 @@ from ._errors import (
     ValidationError,
 )
 from ._library import lib as _lib
-from ._reply import UpdateResult
 
 if TYPE_CHECKING:
     from ._async import AsyncClient
     from ._batch import BatchResult, BatchStats, Updates, UserUpdate
+    from ._reply import UpdateResult
 
 __version__: str = _lib.commbox_version().decode()
 """The version of the library that was loaded."""
@@ -64,19 +63,20 @@ _LATER = {
     "AsyncClient": "_async",
     "BatchResult": "_batch",
     "BatchStats": "_batch",
+    "UpdateResult": "_reply",
     "Updates": "_batch",
     "UserUpdate": "_batch",
 }
-"""Where the names are that are imported when they are first asked for: with asyncio and dataclasses they take three
-times as long as all the rest, and most programs do without them."""
-
+"""Where that is which is imported when it is first asked for: with asyncio and dataclasses it takes three times as long
+as all the rest, and most programs do without."""
 
 if not TYPE_CHECKING:
     # Not for type checkers, who would believe in any name.
     def __getattr__(name: str) -> Any:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = found = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        module = __import__(_LATER[name], globals(), level=1)
+        globals()[name] = found = getattr(module, name)
         return found
 
 

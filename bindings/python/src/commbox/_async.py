@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakKeyDictionary
 
-from ._base import BaseClient, ClientOptions
+from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import APICancelledError, AuthenticationError, ValidationError, from_json
-from ._fields import UserFields, c_text, id_number, invalid, user_json
+from ._fields import c_text, id_number, invalid, user_json
 from ._progress import start_progress
 from ._reply import UpdateResult, read
 
@@ -24,6 +24,8 @@ _QUEUE_LIMIT = 1_000_000
 if TYPE_CHECKING:
     # Type checkers know Unpack without its being installed.
     from typing_extensions import Unpack
+
+    from ._types import ClientOptions, UserFields
 
     _Waiting = dict[int, tuple[asyncio.Future[Finished], asyncio.Semaphore]]
     _Awaited = tuple[asyncio.Future[Finished], asyncio.Semaphore, Finished]

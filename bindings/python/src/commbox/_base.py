@@ -8,33 +8,11 @@ import os
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any, NoReturn, TypedDict
+from typing import Any, NoReturn
 
 from . import _interrupt
 from ._fields import c_text, json_object
 from ._library import check, handle, lib
-
-
-class ClientOptions(TypedDict, total=False):
-    """The options of a client as keywords; :class:`Client` has what each means."""
-
-    base_url: str | None
-    allow_http: bool | None
-    timeout: float | None
-    attempt_timeout: float | None
-    connect_timeout: float | None
-    max_retries: int | None
-    retry_base: float | None
-    retry_cap: float | None
-    max_requests_per_second: float | None
-    max_idle_connections: int | None
-    idle_timeout: float | None
-    dns_ttl: float | None
-    proxy: str | None
-    ca_file: str | os.PathLike[str] | None
-    validate: bool | None
-    user_agent: str | None
-
 
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 

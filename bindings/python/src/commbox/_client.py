@@ -12,10 +12,10 @@ from . import _interrupt
 from ._base import BaseClient
 from ._fields import c_text, id_number, user_json
 from ._library import check, lib
-from ._reply import UpdateResult, read
 
 if TYPE_CHECKING:
     from ._batch import AnyUpdate, Updates
+    from ._reply import UpdateResult
 
 
 class _Omitted(Enum):
@@ -143,7 +143,10 @@ class Client(BaseClient):
             "content": content,
         }
         given = {name: value for name, value in keywords.items() if value is not _OMITTED}
-        return read(self._update(user_id, user_json(user, given)))
+        reply = self._update(user_id, user_json(user, given))
+        from ._reply import read
+
+        return read(reply)
 
     def update_user_json(self, user_id: int, user_json: str) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 
 class CommBoxError(Exception):
     """The base of every error that this package raises. ``str(error)`` is :attr:`message`.
@@ -134,6 +132,9 @@ def from_json(text: bytes | str, code: int, hint: str = "") -> CommBoxError:
     if not text:
         # The collector ran other code of this package on this thread since the call failed, and that cleared the error.
         return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
+    # Here, since importing the package is quicker without it.
+    import json
+
     known = json.loads(text)
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from ._errors import ValidationError
-
-
-class UserFields(TypedDict, total=False):
-    """The fields of a user as keywords; :meth:`Client.update_user` has what each may be."""
-
-    unique_id: str | None
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone1: str | None
-    phone2: str | None
-    remarks: str | None
-    content: Mapping[str, Any]
-
 
 _NAMES = {
     "unique_id": "UniqueId",
@@ -78,20 +63,21 @@ def c_text(name: str, text: str) -> bytes:
 
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
     """A JSON object."""
+    from ._json import to_json
+
     try:
-        return _to_json(dict(members)).encode()
+        return to_json(dict(members)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
     # Member by member, so that the error can name the one that cannot be.
     return b"{" + b", ".join(_json_member(code, name, value) for name, value in members.items()) + b"}"
 
 
-_to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-
-
 def _json_member(code: int, name: str, value: Any) -> bytes:
+    from ._json import to_json
+
     try:
-        text = _to_json({name: value})
+        text = to_json({name: value})
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(code, f"{name} cannot be written as JSON: {error}") from None
     return _utf8(code, name, text[1:-1])

@@ -52,3 +52,6 @@ def _integer(value: object) -> int | None:
 
 def _string(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+UpdateResult.__module__ = __package__
