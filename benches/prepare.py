@@ -1,0 +1,134 @@
+"""Sets the bench up: the system's packages, nginx, and every contestant's program, all below target/bench."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from contestants import BUILT, HERE, LIBRARY, PYTHON, ROOT
+
+CC = os.environ.get("CC", "cc")
+CARGO = os.environ.get("CARGO", "cargo")
+DOTNET = os.environ.get("DOTNET", "dotnet")
+
+# What must be there, and the Debian package that brings it.
+TOOLS = {"valgrind": "valgrind", "strace": "strace", "openssl": "openssl", "pkg-config": "pkg-config"}
+LIBRARIES = {"libcurl": "libcurl4-openssl-dev", "libcjson": "libcjson-dev"}
+
+STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> None:
+    subprocess.run([str(part) for part in command], cwd=cwd or ROOT, check=True)
+
+
+def output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def install_packages() -> None:
+    """Installs what is missing, where that is allowed; else says what to install."""
+    wanted = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
+    for library, package in LIBRARIES.items():
+        # Without pkg-config nothing is known of them.
+        known = "pkg-config" not in wanted
+        if not known or subprocess.run(["pkg-config", "--exists", library]).returncode != 0:
+            wanted.append(package)
+    if not wanted:
+        return
+    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted]
+    by_sudo = subprocess.run(["sudo", "-n", "true"], capture_output=True) if shutil.which("sudo") else None
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        prefix = ["env", "DEBIAN_FRONTEND=noninteractive"]
+    elif shutil.which("apt-get") and by_sudo is not None and by_sudo.returncode == 0:
+        prefix = ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]
+    else:
+        raise SystemExit(f"packages are missing: {' '.join(command[:2] + command[5:])}")
+    run(*prefix, "apt-get", "update", "-qq")
+    run(*prefix, *command)
+
+
+def find_nginx() -> str:
+    """The system's nginx, or Debian's, unpacked and not installed: installing it would start a service."""
+    folder = BUILT / "nginx"
+    program = folder / "usr/sbin/nginx"
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:{program.parent}")
+    if found is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "nginx", cwd=folder)
+        except (OSError, subprocess.CalledProcessError):
+            raise SystemExit("nginx is missing, and could not be downloaded: apt-get install nginx-core") from None
+        run("dpkg-deb", "--extract", next(folder.glob("nginx_*.deb")), folder)
+        found = str(program)
+    return found
+
+
+def build_c() -> None:
+    folder = BUILT / "c"
+    folder.mkdir(parents=True, exist_ok=True)
+    json_flags = output("pkg-config", "--cflags", "--libs", "libcjson").split()
+    curl_flags = output("pkg-config", "--cflags", "--libs", "libcurl").split()
+    library = [f"-I{ROOT / 'include'}", f"-L{LIBRARY.parent}", "-lcommbox", f"-Wl,-rpath,{LIBRARY.parent}"]
+    for name, flags in {"commbox": library, "curl": curl_flags, "sockets": [], "reading": []}.items():
+        sources = [HERE / "c" / f"{name}.c", HERE / "c/harness.c"]
+        run(CC, *STRICT, "-pthread", *sources, "-o", folder / name, *flags, *json_flags)
+    run(CC, *STRICT, HERE / "c/idle.c", "-o", folder / "idle")
+
+
+def build_rust() -> None:
+    manifest = HERE / "rust/Cargo.toml"
+    run(CARGO, "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", BUILT / "rust")
+
+
+def build_python() -> None:
+    if not PYTHON.exists():
+        run(sys.executable, "-m", "venv", PYTHON.parent.parent)
+    install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    run(*install, "-r", HERE / "python/requirements.txt")
+    # As users install it, with the library inside.
+    run(*install, "--force-reinstall", "--no-deps", ROOT / "bindings/python")
+
+
+def build_csharp() -> tuple[str, ...] | None:
+    """The command that starts the program, where there is .NET."""
+    if shutil.which(DOTNET) is None:
+        print(f"C# is left out: no {DOTNET} is found.")
+        return None
+    project = HERE / "csharp"
+    run(DOTNET, "build", "-c", "Release", project)
+    program = max(project.glob("bin/**/Bench.dll"), key=lambda file: file.stat().st_mtime)
+    host = json.loads(output(DOTNET, str(program), "idle"))["host"]
+    return (host, str(program))
+
+
+def versions(nginx: str, dotnet: tuple[str, ...] | None) -> dict[str, str]:
+    """What is compared, and what with."""
+    listed = json.loads(output(str(PYTHON), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"))
+    python = {package["name"]: package["version"] for package in listed}
+    manifest = str(HERE / "rust/Cargo.toml")
+    metadata = json.loads(output(CARGO, "metadata", "--locked", "--format-version", "1", "--manifest-path", manifest))
+    rust = {package["name"]: package["version"] for package in metadata["packages"]}
+    told = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr
+    found = {
+        "commbox": rust["commbox"],
+        "libcurl": output("pkg-config", "--modversion", "libcurl").strip(),
+        "cJSON": output("pkg-config", "--modversion", "libcjson").strip(),
+        "OpenSSL": output("openssl", "version").split()[1],
+        **{name: rust[name] for name in ("ureq", "reqwest", "rustls")},
+        **{name: python[name] for name in ("requests", "httpx", "urllib3", "aiohttp")},
+        "nginx": told.strip().rpartition("/")[2],
+        "Rust": output("rustc", "--version").split()[1],
+        "C compiler": output(CC, "--version").splitlines()[0],
+        "Python": output(str(PYTHON), "--version").split()[1],
+        "valgrind": output("valgrind", "--version").strip().removeprefix("valgrind-"),
+        "strace": output("strace", "--version").split()[3],
+    }
+    if dotnet is not None:
+        runtime = Path(dotnet[0]).parent / "shared/Microsoft.NETCore.App"
+        found[".NET"] = ", ".join(sorted(folder.name for folder in runtime.glob("*"))) or "unknown"
+    return found

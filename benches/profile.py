@@ -1,0 +1,183 @@
+"""Where a warm call's instructions and allocations go: `make profile`, which writes benches/PROFILE.md.
+
+Builds the library with its symbols, runs the same program under callgrind and DHAT for a few and for many calls, and
+tells what one call more costs, by who spends it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "target"
+CARGO, CC = os.environ.get("CARGO", "cargo"), os.environ.get("CC", "cc")
+FEW, MANY = 100, 600
+
+HEAD = """# Where a warm call goes
+
+One update of the user of the vendor's example, on an open connection to the sandbox, whose answer has three headers:
+what 600 calls take more than 100, divided by 500. Instructions by callgrind, allocations by DHAT, of the library with
+its symbols; it runs the same code as the one that is shipped. `make profile` writes this.
+"""
+
+CALL = "commbox_update_user_json"
+CORE = "commbox::client::Client::deliver"
+
+# A function that is not inlined, and what it does. What it calls counts in, but for what another row names.
+ROWS = {
+    "ureq: the request and the head of the reply": "ureq::run::run",
+    "ureq: the body of the reply": "<ureq::body::BodyReader as std::io::Read>::read",
+    "JSON: the user": "commbox::json::Members::read_nested",
+    "the limits of the user's fields": "commbox::user::check_user",
+    "JSON: the reply": "commbox::json::Members::read",
+}
+
+
+def main() -> None:
+    library = build()
+    with tempfile.TemporaryDirectory() as folder:
+        program = compile_program(library, Path(folder))
+        sandbox = subprocess.Popen([TARGET / "debug/examples/sandbox"], stdout=subprocess.PIPE, text=True)
+        try:
+            assert sandbox.stdout
+            url = sandbox.stdout.readline().strip()
+            graphs = [callgrind(program, calls, url) for calls in (FEW, MANY)]
+            blocks = [dhat(program, calls, url) for calls in (FEW, MANY)]
+        finally:
+            sandbox.kill()
+    (ROOT / "benches/PROFILE.md").write_text(HEAD + instructions(*graphs) + allocations(*blocks))
+
+
+def build() -> Path:
+    """The library as it is shipped, but for its symbols."""
+    folder = TARGET / "profile"
+    command = [CARGO, "rustc", "--release", "--locked", "--lib", "--crate-type", "cdylib"]
+    environment = {**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"}
+    subprocess.run([*command, "--target-dir", folder], cwd=ROOT, env=environment, check=True)
+    library = folder / "release/libcommbox.so"
+    soname = library.with_name("libcommbox.so.1")
+    soname.unlink(missing_ok=True)
+    soname.symlink_to(library.name)
+    return library
+
+
+def compile_program(library: Path, folder: Path) -> Path:
+    program = folder / "warm_calls"
+    where = [f"-L{library.parent}", "-lcommbox", f"-Wl,-rpath,{library.parent}"]
+    source = ROOT / "tests/c/warm_calls.c"
+    subprocess.run([CC, "-std=c11", "-O2", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
+    return program
+
+
+def valgrind(program: Path, calls: int, url: str, *arguments: str) -> None:
+    command = ["valgrind", *arguments, program, "update", str(calls), url]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(done.stdout)
+
+
+class Graph:
+    """What functions spend by themselves, and what their calls of others cost, all calls taken together."""
+
+    def __init__(self, text: str) -> None:
+        self.own: Counter[str] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        names: dict[str, str] = {}
+        caller = callee = ""
+        of_call = False
+        for line in text.splitlines():
+            if found := re.match(r"(c?)fn=(\(\d+\))(?: (.*))?$", line):
+                number = found[2]
+                if found[3]:
+                    # A recursive call has a name of its own, with a number.
+                    names[number] = found[3].split("'")[0]
+                if found[1]:
+                    callee = names[number]
+                else:
+                    caller = names[number]
+            elif line.startswith("calls="):
+                of_call = True
+            elif found := re.match(r"[+*-]?\d* (\d+)$", line):
+                if of_call:
+                    self.calls[caller, callee] += int(found[1])
+                else:
+                    self.own[caller] += int(found[1])
+                of_call = False
+
+    def whole(self, function: str) -> int:
+        """What its calls from elsewhere cost, all that it calls counted in."""
+        return sum(cost for (caller, callee), cost in self.calls.items() if callee == function and caller != function)
+
+    def from_ureq_to_us(self) -> int:
+        """What ureq's calls of the transport cost."""
+        called = (
+            (caller, callee) for caller, callee in self.calls if "commbox::" in callee and "commbox::" not in caller
+        )
+        return sum(self.calls[caller, callee] for caller, callee in called if "ureq::" in caller)
+
+
+def callgrind(program: Path, calls: int, url: str) -> Graph:
+    output = program.with_suffix(f".{calls}.callgrind")
+    valgrind(program, calls, url, "--tool=callgrind", f"--callgrind-out-file={output}")
+    return Graph(output.read_text())
+
+
+def instructions(few: Graph, many: Graph) -> str:
+    def each(count: int, fewer: int) -> int:
+        return round((count - fewer) / (MANY - FEW))
+
+    def whole(function: str) -> int:
+        return each(many.whole(function), few.whole(function))
+
+    total = each(sum(many.own.values()), sum(few.own.values()))
+    transport = each(many.from_ureq_to_us(), few.from_ureq_to_us())
+    rows = {name: whole(function) for name, function in ROWS.items()}
+    rows["ureq: the request and the head of the reply"] -= transport
+    rows["the transport: look, send, receive"] = transport
+    rows["the boundary"] = whole(CALL) - whole(CORE)
+    rows["the caller, who frees the reply"] = total - whole(CALL)
+    rows["the gate, the clock, making ureq's values and dropping them"] = total - sum(rows.values())
+    lines = [f"| {cost:,} | {cost / total:.0%} | {name} |\n" for name, cost in by_size(rows)]
+    return f"\n{total:,} instructions:\n\n| | | |\n| ---: | ---: | --- |\n" + "".join(lines)
+
+
+def by_size(rows: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(rows.items(), key=lambda row: -row[1])
+
+
+def dhat(program: Path, calls: int, url: str) -> Counter[str]:
+    """How many blocks each crate has allocated for it: the innermost that is the library itself or a part of ureq."""
+    output = program.with_suffix(f".{calls}.dhat")
+    valgrind(program, calls, url, "--tool=dhat", f"--dhat-out-file={output}", "--fullpath-after=")
+    found = json.loads(output.read_text())
+    crates = [crate_of(frame) for frame in found["ftbl"]]
+    blocks: Counter[str] = Counter()
+    for point in found["pps"]:
+        named = [crates[frame] for frame in point["fs"] if crates[frame]]
+        blocks[named[0] if named else "others"] += point["tbk"]
+    return blocks
+
+
+def crate_of(frame: str) -> str:
+    """By the source file: what is inlined has no other name."""
+    file = frame.rpartition("(")[2]
+    if re.search(r"/ureq(-proto)?-\d", file):
+        return "ureq"
+    return "the library itself" if file.startswith(str(ROOT / "src")) else ""
+
+
+def allocations(few: Counter[str], many: Counter[str]) -> str:
+    each = {crate: round((count - few[crate]) / (MANY - FEW)) for crate, count in many.items()}
+    lines = [f"| {count} | {crate} |\n" for crate, count in by_size(each) if count]
+    return f"\n{sum(each.values())} allocations:\n\n| | |\n| ---: | --- |\n" + "".join(lines)
+
+
+if __name__ == "__main__":
+    main()

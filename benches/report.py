@@ -1,0 +1,243 @@
+"""Writes the report: what was measured on what, ratios with the figures beside them, and the targets."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import targets
+from chart import Bar, Panel, draw
+from contestants import SCHEMES, Contestant, Group
+from figures import BY_KEY, MEASURES, number
+from measure import Record
+
+NAMES = {"http": "plain HTTP", "https": "TLS 1.3"}
+PLOTTED = ("processor_us", "rate_8", "memory_kb")
+
+INTRODUCTION = """# Benchmarks
+
+The library beside what programs would use instead, on the same work in one run. `make bench` repeats all of it in less
+than ten minutes, and writes this file; `make bench BENCH_QUICK=1` tries in about a minute whether it still works. It
+needs Linux, Rust, a C compiler and Python 3.10 or newer; Debian's packages it installs where it may, or names.
+
+![Processor time, throughput and memory]({plot})
+
+In the plot each language has a scale of its own.
+
+A call posts the example that the API's vendor publishes, as JSON text that is ready to be sent, and reads `status` and
+`Id` out of the JSON reply. The library checks the text and the reply besides, which the others do not. All keep their
+connections, have a time-out of a minute, and trust the same {roots} root certificates. Each is a program of its own in
+[`benches`](benches), with the same command line.
+
+- **Warm call**: from one thread, which shares a processor with the server, since they wait for each other in turn.
+  Apart, each call would wake two processors that sleep, which takes longer than the call, and differs between machines.
+- **Processor time**: user and system, of those calls.
+- **Instructions**: of the program, not of the system, counted by callgrind: what {many} calls take more than {few},
+  divided by {difference}. Of Python over plain HTTP only, since starting it takes callgrind long; not of .NET, which
+  does not run under it. In C also without what the program itself takes to read the reply with cJSON.
+- **System calls**: counted by strace in the same way, of five times as many calls or more, without `sched_yield`.
+- **Calls a second**: from 1, 8 and 64 threads at once, or tasks where it says asyncio, each with a user of its own.
+- **Memory**: over a program of the same language that does nothing. Peak: of one thread. With 16 idle connections: what
+  is resident while 16 threads wait that have made 100 calls each.
+- **Making a client**: before the first call. **Import**: in a Python that has imported nothing else.
+- **Process start to first answer**: over TLS, with all that the language and the trust store take.
+- **To be shipped**: stripped. C: the library, and the shared libraries that it needs, apart from glibc. Rust: the
+  program, over one that does nothing. Python: the installed packages that it takes. C#: the assembly and the library;
+  HttpClient is a part of .NET.
+
+The bare socket sends bytes that were made ready once. It shows what the server, the system and the reading of the reply
+cost: nearly all of its instructions are cJSON's, and stand in the other figures for C too. ureq starts a thread for the
+name lookup of every call that has a time-out. The C# calls are the synchronous ones.
+
+The rounds go from one program to the next, {rounds} times over, so that a machine that slows down slows all of them;
+each figure is the median of its rounds. A run in which an answer is missing, or after which the server has not seen as
+many requests as were to be made, ends the bench.
+
+The server is nginx {nginx} on this machine, one process, which answers from memory after it has read the body. It was
+chosen because it serves more requests than any of the clients makes:
+{capacity}
+"""
+
+RESULTS = """## Results
+
+A ratio is the other's figure divided by the library's. ↓: less is better, so a ratio above 1 speaks for the library.
+↑: more is better, so a ratio below 1 does.
+"""
+
+
+IN_THE_WAY = """## What stands in the way
+
+- **Instructions and allocations.** [Where a call's go](benches/PROFILE.md), by `make profile`: most of them into ureq,
+  which makes a map of the reply's headers. nginx sends two more than the sandbox, with whose reply a call takes less than
+  35,000 instructions; [`budgets.rs`](tests/budgets.rs) holds it to that. TLS is rustls's, which the others have too. Of
+  the allocations, ureq alone makes more than 20.
+- **Calls a second from 8 threads.** The server and the system take their part of the processors, whatever the client
+  does: {server} µs of each call over plain HTTP for the server, {floor} µs for the bare socket. Beyond that the library
+  takes {own} µs, and libcurl {other} µs, {times} times as much. Nobody waits for a lock: eight threads that share a
+  client make as few system calls as one, which `budgets.rs` holds them to as well.
+"""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a report needs beside the figures."""
+
+    versions: dict[str, str]
+    groups: list[Group]
+    record: Record
+    roots: int
+    rounds: int
+    counted: tuple[int, int]
+    server_cost: dict[str, float]
+    """The server's processor time for a request, in seconds."""
+
+
+def write(context: Context, report: Path, plot: Path) -> None:
+    plot.write_text(draw(list(panels(context))))
+    few, many = context.counted
+    parts = [
+        INTRODUCTION.format(
+            plot=os.path.relpath(plot, report.parent),
+            roots=context.roots,
+            rounds=context.rounds,
+            few=few,
+            many=many,
+            difference=many - few,
+            nginx=context.versions["nginx"],
+            capacity=capacity(context),
+        ),
+        f"## Machine\n\n{machine()}\n",
+        table(["compared, and with what", "version"], ([name, text] for name, text in context.versions.items())),
+        RESULTS,
+    ]
+    for group in context.groups:
+        for scheme in reversed(SCHEMES):
+            parts.append(f"### {group.name}, {NAMES[scheme]}\n")
+            parts.append(results(context.record, group, scheme))
+    parts.append("## Where another is ahead\n\nBy more than a twentieth, the bare socket apart:\n")
+    parts.append(table(["", "", "", "the other", "commbox"], losses(context)))
+    parts.append("## Targets\n\nWith × it is the library's figure divided by the other's.\n")
+    parts.append(table(["", "", "target", "plain HTTP", "TLS 1.3"], targets.rows(context.record, context.groups)))
+    parts.append(in_the_way(context))
+    report.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def table(heading: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def results(record: Record, group: Group, scheme: str) -> str:
+    others = [contestant for contestant in group.contestants[1:] if scheme in contestant.schemes]
+    heading = ["", group.library.name]
+    for other in others:
+        heading += [other.name, "ratio"]
+    rows = []
+    for measure in MEASURES:
+        own = record.median(group, group.library, scheme, measure.key)
+        if own is None:
+            continue
+        row = [measure.heading, measure.text(own)]
+        for other in others:
+            figure = record.median(group, other, scheme, measure.key)
+            row += [measure.text(figure), "–" if ratio(figure, own) is None else f"**{number(figure / own)}**"]
+        rows.append(row)
+    return table(heading, rows)
+
+
+def ratio(other: float | None, own: float | None) -> float | None:
+    return other / own if other is not None and own is not None and other > 0 and own > 0 else None
+
+
+def losses(context: Context) -> Iterator[list[str]]:
+    for group in context.groups:
+        for other in group.contestants[1:]:
+            if not other.is_floor:
+                yield from behind(context.record, group, other)
+
+
+def behind(record: Record, group: Group, other: Contestant) -> Iterator[list[str]]:
+    for measure in MEASURES:
+        for scheme in other.schemes:
+            theirs, own = (record.median(group, one, scheme, measure.key) for one in (other, group.library))
+            found = ratio(theirs, own)
+            if found is not None and (1 / found if measure.less_is_better else found) > 1.05:
+                title = f"{measure.title}, {NAMES[scheme]}" if measure.by_scheme else measure.title
+                yield [group.name, other.name, title, measure.text(theirs), measure.text(own)]
+
+
+def capacity(context: Context) -> str:
+    sentences = []
+    for scheme in SCHEMES:
+        could, (most, name) = 1 / context.server_cost[scheme], fastest(context, scheme)
+        near = "; that is where the server was the limit" if most > 0.9 * could else ""
+        sentences.append(
+            f"over {NAMES[scheme]} it can answer {could:,.0f} requests a second on a processor of its own, "
+            f"and was\nasked for {most:,.0f} at most, by {name}{near}"
+        )
+    return ";\n".join(sentences) + "."
+
+
+def fastest(context: Context, scheme: str) -> tuple[float, str]:
+    rates = [
+        (context.record.median(group, contestant, scheme, f"rate_{threads}") or 0, f"{contestant.name} in {group.name}")
+        for group in context.groups
+        for contestant in group.contestants
+        if not contestant.is_floor
+        for threads in (1, 8, 64)
+    ]
+    return max(rates)
+
+
+def in_the_way(context: Context) -> str:
+    group = next(group for group in context.groups if group.name == "C")
+    own, other, floor = (
+        context.record.median(group, contestant, "http", "processor_us") or 0 for contestant in group.contestants
+    )
+    return IN_THE_WAY.format(
+        server=number(context.server_cost["http"] * 1e6),
+        floor=number(floor),
+        own=number(own - floor),
+        other=number(other - floor),
+        times=number((other - floor) / (own - floor)),
+    )
+
+
+def machine() -> str:
+    model = next(
+        (line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        platform.machine(),
+    )
+    return f"{model}, {len(os.sched_getaffinity(0))} processors, Linux {platform.release()}, {distribution()}."
+
+
+def distribution() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except OSError:
+        return "an unknown distribution"
+
+
+def panels(context: Context) -> Iterator[Panel]:
+    for key in PLOTTED:
+        measure = BY_KEY[key]
+        groups = {}
+        for group in context.groups:
+            bars = list(bars_of(context.record, group, key))
+            if bars:
+                groups[group.name] = bars
+        better = "less is better" if measure.less_is_better else "more is better"
+        yield Panel(f"{measure.title}, TLS 1.3: {better}", groups)
+
+
+def bars_of(record: Record, group: Group, key: str) -> Iterator[Bar]:
+    own = record.median(group, group.library, "https", key)
+    for contestant in group.contestants:
+        figure = record.median(group, contestant, "https", key)
+        if figure is not None:
+            compared = "" if contestant is group.library else f" ({number(figure / own)}×)" if own else ""
+            text = BY_KEY[key].text(figure) + compared
+            yield Bar(contestant.name, max(figure, 0), text, contestant is group.library)

@@ -1,0 +1,53 @@
+"""Sets the bench up, measures, and writes the report. Started by `make bench`, which has built the library.
+
+With BENCH_QUICK in the environment it measures little, to see that all of it still works, and writes below target/.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import prepare
+import report
+from contestants import BUILT, HERE, ROOT, SCHEMES, groups
+from measure import FULL, QUICK, Bench, say
+from server import Server
+from sizes import sizes
+
+
+def main() -> None:
+    quick = bool(os.environ.get("BENCH_QUICK"))
+    plan = QUICK if quick else FULL
+    say("setting up")
+    BUILT.mkdir(parents=True, exist_ok=True)
+    prepare.install_packages()
+    nginx = prepare.find_nginx()
+    prepare.build_c()
+    prepare.build_rust()
+    prepare.build_python()
+    dotnet = prepare.build_csharp()
+    compared = groups(dotnet)
+
+    with tempfile.TemporaryDirectory() as folder, Server(nginx, Path(folder)) as server:
+        bench = Bench(server, compared, plan)
+        bench.warm_calls()
+        bench.first_answers()
+        bench.idle_connections()
+        bench.imports()
+        bench.counts()
+        roots = server.roots
+    sizes(bench.record, compared)
+
+    cost = {scheme: bench.server_seconds[scheme] / bench.server_requests[scheme] for scheme in SCHEMES}
+    context = report.Context(
+        prepare.versions(nginx, dotnet), compared, bench.record, roots, plan.rounds, plan.counted, cost
+    )
+    written = BUILT / "BENCHMARKS.md" if quick else ROOT / "BENCHMARKS.md"
+    report.write(context, written, BUILT / "results.svg" if quick else HERE / "results.svg")
+    say(f"written: {written}")
+
+
+if __name__ == "__main__":
+    main()
