@@ -17,6 +17,15 @@ from measure import Record
 NAMES = {"http": "plain HTTP", "https": "TLS 1.3"}
 PLOTTED = ("processor_us", "rate_8", "memory_kb")
 
+# The most telling lines, over TLS, which README.md has too.
+TELLING = [
+    ("C", "libcurl", "processor_us"),
+    ("C", "libcurl", "memory_16_kb"),
+    ("C", "libcurl", "first_ms"),
+    ("Python", "requests", "processor_us"),
+    ("C#", "HttpClient", "processor_us"),
+]
+
 INTRODUCTION = """# Benchmarks
 
 The library beside what programs would use instead, on the same work in one run. `make bench` repeats all of it in less
@@ -71,9 +80,9 @@ A ratio is the other's figure divided by the library's. ↓: less is better, so 
 IN_THE_WAY = """## What stands in the way
 
 - **Instructions and allocations.** [Where a call's go](benches/PROFILE.md), by `make profile`: most of them into ureq,
-  which makes a map of the reply's headers. nginx sends two more than the sandbox, with whose reply a call takes less than
-  35,000 instructions; [`budgets.rs`](tests/budgets.rs) holds it to that. TLS is rustls's, which the others have too. Of
-  the allocations, ureq alone makes more than 20.
+  which makes a map of the reply's headers. nginx sends two more than the sandbox, with whose reply a call takes less
+  than 35,000 instructions; [`budgets.rs`](tests/budgets.rs) holds it to that. Of the allocations, ureq alone makes more
+  than 20.
 - **Calls a second from 8 threads.** The server and the system take their part of the processors, whatever the client
   does: {server} µs of each call over plain HTTP for the server, {floor} µs for the bare socket. Beyond that the library
   takes {own} µs, and libcurl {other} µs, {times} times as much. Nobody waits for a lock: eight threads that share a
@@ -95,7 +104,12 @@ class Context:
     """The server's processor time for a request, in seconds."""
 
 
-def write(context: Context, report: Path, plot: Path) -> None:
+def write(context: Context, report: Path, plot: Path, readme: Path | None) -> None:
+    """`readme` has the most telling lines between two comments."""
+    if readme is not None:
+        before, mark, rest = readme.read_text().partition("<!-- make bench -->\n")
+        _, end, after = rest.partition("<!-- end -->\n")
+        readme.write_text("".join([before, mark, telling(context), end, after]))
     plot.write_text(draw(list(panels(context))))
     few, many = context.counted
     parts = [
@@ -109,6 +123,7 @@ def write(context: Context, report: Path, plot: Path) -> None:
             nginx=context.versions["nginx"],
             capacity=capacity(context),
         ),
+        telling(context),
         f"## Machine\n\n{machine()}\n",
         table(["compared, and with what", "version"], ([name, text] for name, text in context.versions.items())),
         RESULTS,
@@ -123,6 +138,20 @@ def write(context: Context, report: Path, plot: Path) -> None:
     parts.append(table(["", "", "target", "plain HTTP", "TLS 1.3"], targets.rows(context.record, context.groups)))
     parts.append(in_the_way(context))
     report.write_text("\n".join(parts).rstrip() + "\n")
+
+
+def telling(context: Context) -> str:
+    by_name = {group.name: group for group in context.groups}
+    rows = []
+    for language, other, key in TELLING:
+        group = by_name.get(language)
+        if group is not None:
+            compared = next(contestant for contestant in group.contestants if contestant.name == other)
+            own, theirs = (context.record.median(group, one, "https", key) or 0 for one in (group.library, compared))
+            measure = BY_KEY[key]
+            title = f"{language}: {measure.title[0].lower()}{measure.title[1:]}"
+            rows.append([title, measure.text(own), f"{other} {measure.text(theirs)}", f"**{number(theirs / own)}×**"])
+    return table(["over TLS 1.3", "commbox", "instead", ""], rows)
 
 
 def table(heading: list[str], rows: Iterable[list[str]]) -> str:

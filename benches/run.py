@@ -45,7 +45,8 @@ def main() -> None:
         prepare.versions(nginx, dotnet), compared, bench.record, roots, plan.rounds, plan.counted, cost
     )
     written = BUILT / "BENCHMARKS.md" if quick else ROOT / "BENCHMARKS.md"
-    report.write(context, written, BUILT / "results.svg" if quick else HERE / "results.svg")
+    plot = BUILT / "results.svg" if quick else HERE / "results.svg"
+    report.write(context, written, plot, None if quick else ROOT / "README.md")
     say(f"written: {written}")
 
 

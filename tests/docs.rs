@@ -177,3 +177,12 @@ fn project(name: &str, program: &str) -> PathBuf {
     fs::write(&path, file).expect("the project can be written");
     path
 }
+
+#[test]
+fn the_benchmarks_are_those_of_the_report() {
+    let readme = page::section("README.md", "Benchmarks");
+    let (_, rest) = readme.split_once("<!-- make bench -->\n").expect("the place is marked");
+    let (table, _) = rest.split_once("<!-- end -->").expect("its end is marked too");
+    assert_eq!(table.lines().filter(|line| line.contains('×')).count(), 5, "{table}");
+    assert!(page::read("BENCHMARKS.md").contains(table), "README.md has other figures than BENCHMARKS.md:\n{table}");
+}

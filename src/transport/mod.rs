@@ -36,11 +36,14 @@ pub(crate) use failure::cancelled;
 /// The longest reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
 
-/// Per connection and direction; the usual request and reply fit, longer ones go in pieces.
-const BUFFER: usize = 16 << 10;
+/// Of a connection, for what comes in. The usual reply fits, longer ones come in pieces.
+const INPUT: usize = 16 << 10;
+
+/// For what goes out: the longest head of a request fits, a body goes in pieces.
+const OUTPUT: usize = 8 << 10;
 
 /// The longest head of a reply that is read. One that fills the buffer and does not end is longer.
-const HEAD_LIMIT: usize = BUFFER - 1;
+const HEAD_LIMIT: usize = INPUT - 1;
 
 /// Room for the usual reply and more, in bytes.
 const USUAL_REPLY: usize = 1 << 10;
@@ -130,8 +133,8 @@ impl Transport {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_response_header_size(HEAD_LIMIT)
-            .input_buffer_size(BUFFER)
-            .output_buffer_size(BUFFER)
+            .input_buffer_size(INPUT)
+            .output_buffer_size(OUTPUT)
             .max_idle_connections(settings.idle_connections)
             .max_idle_connections_per_host(settings.idle_connections)
             .max_idle_age(settings.idle_timeout)

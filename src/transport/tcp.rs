@@ -21,6 +21,9 @@ use crate::transport::resolver::Names;
 /// Held back until the answer is waited for, a request leaves in one piece; a longer one leaves in pieces of this size.
 const HELD_BACK: usize = 64 << 10;
 
+/// The buffers of a connection under TLS, which has its own for what is read and written. These only pass it on.
+const UNDER_TLS: (usize, usize) = (8 << 10, 4 << 10);
+
 /// A socket, and before it, so that it goes first, the note of its number.
 type Noted = (fork::Socket, TcpStream);
 
@@ -65,7 +68,11 @@ impl<In: Transport> Connector<In> for TcpConnector {
         let attempt = Attempt::current()?;
         let socket = self.open(host, port, &attempt).inspect_err(|_| self.names.forget(host, port))?;
         let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        let (input, output) = match details.needs_tls() {
+            true => UNDER_TLS,
+            false => (config.input_buffer_size(), config.output_buffer_size()),
+        };
+        let buffers = LazyBuffers::new(input, output);
         Ok(Some(Either::B(TcpTransport::new(socket, buffers)?)))
     }
 }

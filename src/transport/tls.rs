@@ -45,12 +45,14 @@ impl Trust {
     }
 
     /// The system's store and the `ca_file`.
-    fn roots(&self) -> Result<RootCertStore, ureq::Error> {
+    fn roots(&self) -> Result<Arc<RootCertStore>, ureq::Error> {
         // Read once a process: it takes milliseconds. A fork waits for it, or the child would wait for ever.
-        static SYSTEM: OnceLock<Result<RootCertStore, TrustError>> = OnceLock::new();
-        let system = fork::held(|| SYSTEM.get_or_init(system_roots).clone());
+        static SYSTEM: OnceLock<Result<Arc<RootCertStore>, TrustError>> = OnceLock::new();
+        let system = fork::held(|| SYSTEM.get_or_init(|| system_roots().map(Arc::new)).clone());
         let mut roots = system.map_err(io::Error::other)?;
-        roots.add_parsable_certificates(self.extra.iter().cloned());
+        if !self.extra.is_empty() {
+            Arc::make_mut(&mut roots).add_parsable_certificates(self.extra.iter().cloned());
+        }
         Ok(roots)
     }
 }
