@@ -270,3 +270,20 @@ fn a_name_that_was_looked_up_is_forgotten_where_it_does_not_connect() {
     // It came to the new server, which says nothing.
     assert_eq!(call.join().unwrap().unwrap_err().delivery(), Delivery::Unknown);
 }
+
+#[test]
+fn the_longest_head_leaves_whole() {
+    let server = Server::script([]);
+    let prefix = "p".repeat(2048 - server.url().len() - 1);
+    let client = client(&server, |options| {
+        options.base_url = format!("{}/{prefix}", server.url());
+        options.user_agent = Some("a".repeat(256));
+    });
+    let key = "k".repeat(4096);
+    client.set_api_key(&key).unwrap();
+    for _ in 0..2 {
+        client.update_user_json(i64::MAX, &user(10)).unwrap();
+    }
+    let seen = server.seen_of(i64::MAX);
+    assert!(seen.len() == 2 && seen.iter().all(|seen| seen.key == key && seen.complete));
+}

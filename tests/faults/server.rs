@@ -243,7 +243,7 @@ impl<'a> Connection<'a> {
         if seen.user_id == 0 {
             let head = String::from_utf8_lossy(&self.input);
             let between = |from: &str, to: char| Some(head.split_once(from)?.1.split_once(to)?.0.to_owned());
-            seen.user_id = between("POST /users/", ' ').and_then(|id| id.parse().ok()).unwrap_or_default();
+            seen.user_id = between("/users/", ' ').and_then(|id| id.parse().ok()).unwrap_or_default();
             seen.key = between("authorization: Bearer ", '\r').unwrap_or_default();
         }
     }
