@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::delivery::watch::{Canceller, Stop};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
+use crate::options::object::FromObject;
 use crate::transport::Transport;
 
 pub use options::BatchOptions;

@@ -12,6 +12,7 @@ use crate::delivery::watch::{Canceller, Interrupt, Stop, Watch};
 use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
+use crate::options::object::FromObject;
 use crate::options::Options;
 use crate::reply;
 use crate::secret::ApiKey;

@@ -1,8 +1,9 @@
 //! What a client can be told, with its defaults and bounds.
 
+pub(crate) mod object;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,28 +11,9 @@ use std::time::Duration;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-use crate::error::{Error, ErrorKind, Problems, Result};
+use crate::error::{Error, Problems, Result};
 use crate::failpoint;
-use crate::json::{self, Members};
-
-const KEYS: [&str; 16] = [
-    "base_url",
-    "allow_http",
-    "connect_timeout_ms",
-    "attempt_timeout_ms",
-    "total_timeout_ms",
-    "max_retries",
-    "retry_base_ms",
-    "retry_cap_ms",
-    "max_requests_per_second",
-    "max_idle_connections",
-    "idle_timeout_ms",
-    "dns_ttl_ms",
-    "proxy",
-    "ca_file",
-    "validate",
-    "user_agent",
-];
+use crate::options::object::{boolean, check_bounds, count, millis, text, FromObject};
 
 /// A day, in milliseconds: the longest of all times.
 const DAY: u64 = 86_400_000;
@@ -108,34 +90,35 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOptions`], naming every unknown key (and the nearest known one) and every value that is
-    /// not of its kind or out of bounds. No value is quoted: a proxy's URL may hold a password.
+    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming every unknown key (and the nearest known
+    /// one) and every value that is not of its kind or out of bounds. No value is quoted: a proxy's URL may hold a
+    /// password.
     pub fn from_json(text: &str) -> Result<Self> {
         failpoint::reach("options");
-        let mut options = Self::default();
-        let mut problems = Problems::default();
-        for (name, value) in &Members::options(text)?.0 {
-            if !KEYS.contains(&name.as_ref()) {
-                unknown(&mut problems, name, &KEYS);
-            } else if *value != "null" {
-                if let Err(expected) = options.set(name, value) {
-                    misfit(&mut problems, name, expected, value);
-                }
-            }
-        }
-        options.add_problems(&mut problems);
-        problems.check(ErrorKind::InvalidOptions)?;
-        Ok(options)
+        Self::read(text)
     }
+}
 
-    /// Checks every bound, for options that were put together in Rust.
-    pub(crate) fn check(&self) -> Result<()> {
-        let mut problems = Problems::default();
-        self.add_problems(&mut problems);
-        problems.check(ErrorKind::InvalidOptions)
-    }
+impl FromObject for Options {
+    const KEYS: &'static [&'static str] = &[
+        "base_url",
+        "allow_http",
+        "connect_timeout_ms",
+        "attempt_timeout_ms",
+        "total_timeout_ms",
+        "max_retries",
+        "retry_base_ms",
+        "retry_cap_ms",
+        "max_requests_per_second",
+        "max_idle_connections",
+        "idle_timeout_ms",
+        "dns_ttl_ms",
+        "proxy",
+        "ca_file",
+        "validate",
+        "user_agent",
+    ];
 
-    /// Takes one value; an error tells what it must be.
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
             "base_url" => self.base_url = text(value)?,
@@ -160,7 +143,6 @@ impl Options {
         Ok(())
     }
 
-    /// Everything that is out of bounds.
     fn add_problems(&self, problems: &mut Problems) {
         for (name, value, bounds) in [
             ("connect_timeout_ms", self.connect_timeout, 1..=DAY),
@@ -171,10 +153,10 @@ impl Options {
             ("idle_timeout_ms", self.idle_timeout, 0..=DAY),
             ("dns_ttl_ms", self.dns_ttl, 0..=DAY),
         ] {
-            check(problems, name, value.as_millis(), &bounds);
+            check_bounds(problems, name, value.as_millis(), &bounds);
         }
-        check(problems, "max_retries", self.max_retries.into(), &(0..=100));
-        check(problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
+        check_bounds(problems, "max_retries", self.max_retries.into(), &(0..=100));
+        check_bounds(problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
         if self.retry_cap < self.retry_base {
             problems.add("retry_cap_ms must be at least retry_base_ms");
         }
@@ -224,30 +206,6 @@ impl fmt::Debug for Options {
     }
 }
 
-pub(crate) fn check(problems: &mut Problems, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
-    let (least, most) = (*bounds.start(), *bounds.end());
-    if value < least.into() || value > most.into() {
-        problems.add(format!("{name} must be from {least} to {most}"));
-    }
-}
-
-fn text(value: &str) -> Result<String, &'static str> {
-    json::text(value).map(Into::into).ok_or("a string")
-}
-
-pub(crate) fn boolean(value: &str) -> Result<bool, &'static str> {
-    serde_json::from_str(value).map_err(|_| "true or false")
-}
-
-fn millis(value: &str) -> Result<Duration, &'static str> {
-    let millis = serde_json::from_str(value).map_err(|_| "a whole number of milliseconds, 0 or more")?;
-    Ok(Duration::from_millis(millis))
-}
-
-pub(crate) fn count(value: &str) -> Result<u32, &'static str> {
-    serde_json::from_str(value).map_err(|_| "a whole number, 0 or more")
-}
-
 /// Accepts a base URL, or tells what is wrong with it.
 fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
     if text.contains('#') {
@@ -290,50 +248,10 @@ pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     }
 }
 
-/// Adds that a value is of the wrong kind.
-pub(crate) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
-    let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
-    problems.add(format!("{name} must be {expected}, not {given}"));
-}
-
-/// Adds that a key is no option, with the nearest one where there is one.
-pub(crate) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
-    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
-    problems.add(match nearest {
-        Some((distance, key)) if distance <= 1 + key.len() / 4 => {
-            format!("\"{shown}\" is no option; did you mean \"{key}\"?")
-        }
-        _ if problems.is_empty() => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
-        _ => format!("\"{shown}\" is no option"),
-    });
-}
-
-/// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.
-fn distance(left: &str, right: &str) -> usize {
-    if left.len() > 40 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut before = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
-            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = *cell;
-            before = changed.min(diagonal + 1).min(before + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn problem(json: &str) -> String {
         let error = Options::from_json(json).unwrap_err();
@@ -371,7 +289,7 @@ mod tests {
 
     #[test]
     fn null_keeps_the_default() {
-        let nulls: Vec<_> = KEYS.iter().map(|key| format!("\"{key}\":null")).collect();
+        let nulls: Vec<_> = Options::KEYS.iter().map(|key| format!("\"{key}\":null")).collect();
         let options = Options::from_json(&format!("{{{}}}", nulls.join(","))).unwrap();
         assert_eq!(format!("{options:?}"), format!("{:?}", Options::default()));
     }

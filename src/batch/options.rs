@@ -1,10 +1,7 @@
 //! What a batch can be told.
 
-use crate::error::{ErrorKind, Problems, Result};
-use crate::json::Members;
-use crate::options::{boolean, check, count, misfit, unknown};
-
-const KEYS: [&str; 3] = ["concurrency", "queue_limit", "stop_on_unauthorized"];
+use crate::error::{Problems, Result};
+use crate::options::object::{boolean, check_bounds, count, FromObject};
 
 /// What a [`Batch`](crate::Batch) can be told.
 #[derive(Clone, Debug)]
@@ -31,39 +28,25 @@ impl BatchOptions {
     ///
     /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming everything that is wrong.
     pub fn from_json(text: &str) -> Result<Self> {
-        let mut options = Self::default();
-        let mut problems = Problems::default();
-        for (name, value) in &Members::options(text)?.0 {
-            if *value == "null" && KEYS.contains(&name.as_ref()) {
-                continue;
-            }
-            let taken = match name.as_ref() {
-                "concurrency" => count(value).map(|count| options.concurrency = count),
-                "queue_limit" => count(value).map(|count| options.queue_limit = count),
-                "stop_on_unauthorized" => boolean(value).map(|stop| options.stop_on_unauthorized = stop),
-                _ => {
-                    unknown(&mut problems, name, &KEYS);
-                    continue;
-                }
-            };
-            if let Err(expected) = taken {
-                misfit(&mut problems, name, expected, value);
-            }
-        }
-        options.add_problems(&mut problems);
-        problems.check(ErrorKind::InvalidOptions)?;
-        Ok(options)
+        Self::read(text)
     }
+}
 
-    pub(crate) fn check(&self) -> Result<()> {
-        let mut problems = Problems::default();
-        self.add_problems(&mut problems);
-        problems.check(ErrorKind::InvalidOptions)
+impl FromObject for BatchOptions {
+    const KEYS: &'static [&'static str] = &["concurrency", "queue_limit", "stop_on_unauthorized"];
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
+        match name {
+            "concurrency" => self.concurrency = count(value)?,
+            "queue_limit" => self.queue_limit = count(value)?,
+            _ => self.stop_on_unauthorized = boolean(value)?,
+        }
+        Ok(())
     }
 
     fn add_problems(&self, problems: &mut Problems) {
-        check(problems, "concurrency", self.concurrency.into(), &(1..=256));
-        check(problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));
+        check_bounds(problems, "concurrency", self.concurrency.into(), &(1..=256));
+        check_bounds(problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));
     }
 }
 

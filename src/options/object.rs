@@ -1,0 +1,110 @@
+//! Options as a JSON object: read key by key, held to their bounds, with all that is wrong told at once.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::error::{ErrorKind, Problems, Result};
+use crate::json::{self, Members};
+
+/// Options that are read from a JSON object. What it does not name keeps its default, and so does what is null.
+pub(crate) trait FromObject: Default {
+    /// The names of all of them.
+    const KEYS: &'static [&'static str];
+
+    /// Takes the value of one of the keys; an error tells what it must be.
+    fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str>;
+
+    /// Adds everything that is out of bounds.
+    fn add_problems(&self, problems: &mut Problems);
+
+    /// Reads them, or names every unknown key and every value that is not of its kind or out of bounds. No value is
+    /// quoted.
+    fn read(text: &str) -> Result<Self> {
+        let mut options = Self::default();
+        let mut problems = Problems::default();
+        for (name, value) in &Members::options(text)?.0 {
+            if !Self::KEYS.contains(&name.as_ref()) {
+                unknown(&mut problems, name, Self::KEYS);
+            } else if *value != "null" {
+                if let Err(expected) = options.set(name, value) {
+                    misfit(&mut problems, name, expected, value);
+                }
+            }
+        }
+        options.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)?;
+        Ok(options)
+    }
+
+    /// Checks every bound, for options that were put together in Rust.
+    fn check(&self) -> Result<()> {
+        let mut problems = Problems::default();
+        self.add_problems(&mut problems);
+        problems.check(ErrorKind::InvalidOptions)
+    }
+}
+
+pub(crate) fn text(value: &str) -> Result<String, &'static str> {
+    json::text(value).map(Into::into).ok_or("a string")
+}
+
+pub(crate) fn boolean(value: &str) -> Result<bool, &'static str> {
+    serde_json::from_str(value).map_err(|_| "true or false")
+}
+
+pub(crate) fn millis(value: &str) -> Result<Duration, &'static str> {
+    let millis = serde_json::from_str(value).map_err(|_| "a whole number of milliseconds, 0 or more")?;
+    Ok(Duration::from_millis(millis))
+}
+
+pub(crate) fn count(value: &str) -> Result<u32, &'static str> {
+    serde_json::from_str(value).map_err(|_| "a whole number, 0 or more")
+}
+
+pub(crate) fn check_bounds(problems: &mut Problems, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
+    let (least, most) = (*bounds.start(), *bounds.end());
+    if value < least.into() || value > most.into() {
+        problems.add(format!("{name} must be from {least} to {most}"));
+    }
+}
+
+/// Adds that a value is of the wrong kind.
+fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
+    let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
+    problems.add(format!("{name} must be {expected}, not {given}"));
+}
+
+/// Adds that a key is no option, with the nearest one where there is one.
+fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
+    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
+    problems.add(match nearest {
+        Some((distance, key)) if distance <= 1 + key.len() / 4 => {
+            format!("\"{shown}\" is no option; did you mean \"{key}\"?")
+        }
+        _ if problems.is_empty() => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
+        _ => format!("\"{shown}\" is no option"),
+    });
+}
+
+/// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.
+fn distance(left: &str, right: &str) -> usize {
+    if left.len() > 40 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = *cell;
+            before = changed.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
