@@ -30,6 +30,16 @@ def output(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def as_root() -> list[str] | None:
+    """What is put before a command of the system's packages, where they may be changed."""
+    if shutil.which("apt-get") is None:
+        return None
+    if os.geteuid() == 0:
+        return ["env", "DEBIAN_FRONTEND=noninteractive"]
+    by_sudo = shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    return ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"] if by_sudo else None
+
+
 def install_packages() -> None:
     """Installs what is missing, where that is allowed; else says what to install."""
     wanted = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
@@ -40,16 +50,11 @@ def install_packages() -> None:
             wanted.append(package)
     if not wanted:
         return
-    command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted]
-    by_sudo = subprocess.run(["sudo", "-n", "true"], capture_output=True) if shutil.which("sudo") else None
-    if shutil.which("apt-get") and os.geteuid() == 0:
-        prefix = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    elif shutil.which("apt-get") and by_sudo is not None and by_sudo.returncode == 0:
-        prefix = ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"]
-    else:
-        raise SystemExit(f"packages are missing: {' '.join(command[:2] + command[5:])}")
+    prefix = as_root()
+    if prefix is None:
+        raise SystemExit(f"packages are missing: apt-get install {' '.join(wanted)}")
     run(*prefix, "apt-get", "update", "-qq")
-    run(*prefix, *command)
+    run(*prefix, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted)
 
 
 def find_nginx() -> str:
@@ -59,13 +64,24 @@ def find_nginx() -> str:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:{program.parent}")
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "nginx", cwd=folder)
-        except (OSError, subprocess.CalledProcessError):
-            raise SystemExit("nginx is missing, and could not be downloaded: apt-get install nginx-core") from None
+        if not download_nginx(folder):
+            # The list of packages may be missing, or old.
+            prefix = as_root()
+            if prefix is not None:
+                run(*prefix, "apt-get", "update", "-qq")
+            if prefix is None or not download_nginx(folder):
+                raise SystemExit("nginx is missing, and could not be downloaded: apt-get install nginx-core")
         run("dpkg-deb", "--extract", next(folder.glob("nginx_*.deb")), folder)
         found = str(program)
     return found
+
+
+def download_nginx(folder: Path) -> bool:
+    try:
+        run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "nginx", cwd=folder)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 def build_c() -> None:
