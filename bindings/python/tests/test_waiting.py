@@ -67,6 +67,8 @@ PROGRAM = """
 import signal, sys, threading, time
 from commbox import Client
 
+# What a shell starts in its background ignores it otherwise.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 client = Client(sys.argv[1], base_url=sys.argv[2])
 {setup}
 print("calling", flush=True)
@@ -93,12 +95,16 @@ def interrupted(
     text = PROGRAM.format(setup=setup, call=call, raised=raised, after=after)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, sandbox.api_key, sandbox.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "calling\n"
-        time.sleep(0.4)
-        sent = time.time()
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=20)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "calling\n"
+            time.sleep(0.4)
+            sent = time.time()
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=20)
+        finally:
+            # Has ended, or is what this test fails by.
+            process.kill()
     assert errors == ""
     assert process.returncode == 0
     return output.split(), sent
