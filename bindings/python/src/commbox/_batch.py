@@ -114,10 +114,8 @@ class Batch:
         tag, code, text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         places = ctypes.byref(tag), ctypes.byref(code), ctypes.byref(text)
         try:
-            if timeout_ms:
-                outcome = _interrupt.call(lib.commbox_batch_next, self._handle, timeout_ms, *places)
-            else:
-                outcome = quick.commbox_batch_next(self._handle, 0, *places)
+            take_back = (lib if timeout_ms else quick).commbox_batch_next
+            outcome = _interrupt.call(take_back, self._handle, timeout_ms, *places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):
