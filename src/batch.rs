@@ -316,7 +316,7 @@ impl Shared {
             queue.stop("the server refused the API key (401) for an earlier update of the batch");
             self.gentle.cancel();
         }
-        let is_open = queue.check_open().is_ok();
+        let is_open = queue.is_open();
         drop(queue);
         if is_open {
             // What this update let follow, this worker takes next.

@@ -20,12 +20,15 @@ type Nested<'a> = std::result::Result<Members<'a>, String>;
 impl<'a> Members<'a> {
     /// Reads `text`. An error says where and what, and never quotes the text.
     pub(crate) fn read(text: &'a str) -> std::result::Result<Self, String> {
-        Self::read_nested(text, "").map(|(members, _)| members)
+        match scan::members(text, None) {
+            Some((members, _)) => Ok(members),
+            None => Self::convert(text),
+        }
     }
 
     /// Reads `text`, and the value of its last member of this name.
     pub(crate) fn read_nested(text: &'a str, name: &str) -> std::result::Result<(Self, Option<Nested<'a>>), String> {
-        let (members, inner) = match scan::members(text, name) {
+        let (members, inner) = match scan::members(text, Some(name)) {
             Some(scanned) => scanned,
             None => (Self::convert(text)?, None),
         };

@@ -106,8 +106,7 @@ fn known() -> impl Iterator<Item = &'static str> {
     FIELDS.iter().map(|(name, _)| *name).chain([CONTENT, DATA])
 }
 
-fn check_text(field: &str, limit: Option<usize>, value: &str, problems: &mut Problems) {
-    let raw = value;
+fn check_text(field: &str, limit: Option<usize>, raw: &str, problems: &mut Problems) {
     if raw == "null" {
         return;
     }

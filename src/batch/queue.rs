@@ -78,6 +78,10 @@ impl Queue {
 
     // The submitter's side.
 
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         match self.state {
             State::Open => Ok(()),
@@ -130,7 +134,7 @@ impl Queue {
     }
 
     pub(super) fn needs_no_worker(&self) -> bool {
-        !matches!(self.state, State::Open) && self.queued == 0
+        !self.is_open() && self.queued == 0
     }
 
     pub(super) fn take_ready(&mut self) -> Option<Job> {
@@ -190,13 +194,13 @@ impl Queue {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        !matches!(self.state, State::Open) && self.queued == 0 && self.in_flight.is_empty() && self.finished.is_empty()
+        !self.is_open() && self.queued == 0 && self.in_flight.is_empty() && self.finished.is_empty()
     }
 
     // The end.
 
     pub(super) fn close(&mut self) {
-        if matches!(self.state, State::Open) {
+        if self.is_open() {
             self.state = State::Closed;
         }
     }
