@@ -6,11 +6,15 @@
 
 #[path = "abi/declarations.rs"]
 mod declarations;
+#[path = "common/tools.rs"]
+mod tools;
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use tools::has;
 
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/abi/commbox.h");
 const HOW_TO_RECORD: &str = "COMMBOX_RECORD_ABI=1 cargo test --test abi";
@@ -22,7 +26,10 @@ fn is_as_recorded() {
     if recorded == now {
         return;
     }
-    assert!(has_abidiff(), "the interface has changed, and it needs abidiff (Debian: abigail-tools) to tell how");
+    assert!(
+        has("abidiff", "abigail-tools"),
+        "the interface has changed, and it needs abidiff (Debian: abigail-tools) to tell how"
+    );
     judge("recorded", &recorded, now).unwrap_or_else(|why| panic!("{why}"));
     if env::var_os("COMMBOX_RECORD_ABI").is_none() {
         panic!("the interface has changed, and callers need not notice; record it: {HOW_TO_RECORD}");
@@ -88,16 +95,6 @@ fn library(directory: &Path, name: &str, header: &str) -> PathBuf {
     library
 }
 
-/// False where it is not installed, which CI does not allow.
-fn has_abidiff() -> bool {
-    let installed = Command::new("abidiff").arg("--version").output().is_ok();
-    assert!(installed || env::var_os("CI").is_none(), "abidiff (Debian: abigail-tools) is not installed; CI needs it");
-    if !installed {
-        eprintln!("NOT RUN: abidiff is not installed");
-    }
-    installed
-}
-
 /// The interface with one thing changed, where it stands first.
 fn changed(from: &str, to: &str) -> String {
     let now = declarations::now();
@@ -107,7 +104,7 @@ fn changed(from: &str, to: &str) -> String {
 
 #[test]
 fn what_breaks_callers_is_refused() {
-    if !has_abidiff() {
+    if !has("abidiff", "abigail-tools") {
         return;
     }
     for (index, (from, to, told)) in [
@@ -136,7 +133,7 @@ fn what_breaks_callers_is_refused() {
 
 #[test]
 fn what_callers_need_not_notice_is_allowed() {
-    if !has_abidiff() {
+    if !has("abidiff", "abigail-tools") {
         return;
     }
     let more = "void commbox_user_free(commbox_user *user);\n";

@@ -8,13 +8,13 @@
 
 mod common;
 
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use common::build::{self, Language};
 use common::sandbox::Sandbox;
+use common::tools::has;
 
 /// Look whether the connection is open, send, receive; the rest is room for waking up in the middle of a wait.
 const SYSTEM_CALLS: f64 = 3.2;
@@ -74,16 +74,6 @@ const MEMCHECK: Tool = Tool {
 };
 
 impl Tool {
-    /// Where it is missing, nothing is counted, which CI does not allow.
-    fn is_there(&self) -> bool {
-        let there = Command::new(self.name).arg("--version").output().is_ok();
-        assert!(there || env::var_os("CI").is_none(), "CI is set, and there is no {}", self.name);
-        if !there {
-            println!("NOT RUN: there is no {}", self.name);
-        }
-        there
-    }
-
     /// What one more of `what` costs.
     fn each(&self, what: &str, base_url: Option<&str>) -> f64 {
         // Of its own, for the tests run side by side.
@@ -115,11 +105,8 @@ impl Tool {
     }
 }
 
-fn a_warm_call(tool: &Tool) -> f64 {
-    calls(tool, "update")
-}
-
-fn calls(tool: &Tool, what: &str) -> f64 {
+/// What one more call costs, made as `what` says.
+fn call(tool: &Tool, what: &str) -> f64 {
     let sandbox = Sandbox::start();
     let each = tool.each(what, Some(&sandbox.url));
     let sent = sandbox.requests().iter().filter(|request| request.path.starts_with("/users/")).count();
@@ -128,52 +115,43 @@ fn calls(tool: &Tool, what: &str) -> f64 {
 }
 
 /// Held from below too: what counts nothing is no measure.
-fn hold(each: f64, least: f64, most: f64) {
-    assert!((least..=most).contains(&each), "{each}, which is not from {least} to {most}");
+fn hold(tool: &Tool, least: f64, most: f64, cost: impl FnOnce(&Tool) -> f64) {
+    if has(tool.name, tool.name) {
+        let each = cost(tool);
+        assert!((least..=most).contains(&each), "{each}, which is not from {least} to {most}");
+    }
 }
 
 #[test]
 fn a_warm_call_makes_three_system_calls() {
-    if STRACE.is_there() {
-        hold(a_warm_call(&STRACE), 2.9, SYSTEM_CALLS);
-    }
+    hold(&STRACE, 2.9, SYSTEM_CALLS, |strace| call(strace, "update"));
 }
 
 #[test]
 fn threads_that_share_a_client_do_not_wait_for_each_other() {
-    if STRACE.is_there() {
-        hold(calls(&STRACE, "share"), 2.9, SHARED_SYSTEM_CALLS);
-    }
+    hold(&STRACE, 2.9, SHARED_SYSTEM_CALLS, |strace| call(strace, "share"));
 }
 
 #[test]
 fn a_batch_wakes_nobody_in_vain() {
-    if STRACE.is_there() {
-        hold(calls(&STRACE, "batch"), 3.0, BATCH_SYSTEM_CALLS);
-    }
+    hold(&STRACE, 3.0, BATCH_SYSTEM_CALLS, |strace| call(strace, "batch"));
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
 fn a_warm_call_takes_few_instructions() {
-    if CALLGRIND.is_there() {
-        hold(a_warm_call(&CALLGRIND), 20_000.0, INSTRUCTIONS);
-    }
+    hold(&CALLGRIND, 20_000.0, INSTRUCTIONS, |callgrind| call(callgrind, "update"));
 }
 
 #[test]
 fn a_warm_call_allocates_little() {
-    if MEMCHECK.is_there() {
-        hold(a_warm_call(&MEMCHECK), 20.0, ALLOCATIONS);
-    }
+    hold(&MEMCHECK, 20.0, ALLOCATIONS, |memcheck| call(memcheck, "update"));
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
 fn the_boundary_takes_few_instructions() {
-    if CALLGRIND.is_there() {
-        hold(CALLGRIND.each("set", None), 500.0, BOUNDARY_INSTRUCTIONS);
-    }
+    hold(&CALLGRIND, 500.0, BOUNDARY_INSTRUCTIONS, |callgrind| callgrind.each("set", None));
 }
 
 #[test]

@@ -10,8 +10,9 @@ use std::path::Path;
 
 use common::build;
 use common::install::{
-    bare, elsewhere, fails, files, has, make, needed, run, updates, Folder, Installed, REAL_NAME, ROOT, VERSION,
+    bare, elsewhere, fails, files, make, needed, run, updates, Folder, Installed, REAL_NAME, ROOT, VERSION,
 };
+use common::tools::has;
 
 #[test]
 fn everything_is_in_its_place_and_taken_away_again() {

@@ -10,11 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::install::{
-    at, bare, elsewhere, files, has, make, needed, run, target, updates, venv, Folder, ROOT, VERSION,
-};
+use common::install::{at, bare, elsewhere, files, make, needed, run, target, updates, venv, Folder, ROOT, VERSION};
 use common::page::{blocks_in, section};
 use common::sandbox::Sandbox;
+use common::tools::has;
 
 /// The block of this language in a part of the section, or the one of several that has a word in it.
 fn block(heading: &str, language: &str, word: &str) -> String {

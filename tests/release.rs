@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::install::{
-    bare, elsewhere, files, has, make, needed, run, target, updates, venv, Folder, Installed, REAL_NAME, ROOT, VERSION,
+    bare, elsewhere, files, make, needed, run, target, updates, venv, Folder, Installed, REAL_NAME, ROOT, VERSION,
 };
+use common::tools::has;
 
 /// .NET's name of this platform.
 fn platform() -> &'static str {

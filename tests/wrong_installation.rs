@@ -8,9 +8,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::install::{at, bare, fails, has, run, Installed, REAL_NAME, VERSION};
+use common::install::{at, bare, fails, run, Installed, REAL_NAME, VERSION};
 use common::page::section;
 use common::sandbox::Sandbox;
+use common::tools::has;
 
 /// The words in the first column of the README's table.
 fn explained() -> Vec<String> {

@@ -53,17 +53,15 @@ static int update_all(long number, const char *base_url, int threads)
         work[i].client = client;
         work[i].number = number / threads;
     }
-    int status = EXIT_SUCCESS;
-    if (threads == 1) {
-        update(&work[0]);
-        status = work[0].status;
-    }
-    for (int i = 0; threads > 1 && i < threads; i++) {
+    /* This thread is one of them. */
+    for (int i = 1; i < threads; i++) {
         if (pthread_create(&work[i].thread, NULL, update, &work[i]) != 0) {
             return fail("pthread_create");
         }
     }
-    for (int i = 0; threads > 1 && i < threads; i++) {
+    update(&work[0]);
+    int status = work[0].status;
+    for (int i = 1; i < threads; i++) {
         pthread_join(work[i].thread, NULL);
         status |= work[i].status;
     }

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use super::build;
 use super::sandbox::Sandbox;
+use super::tools::has;
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -92,16 +93,6 @@ pub fn updates(program: &mut Command) {
     let sandbox = Sandbox::start();
     run(at(&sandbox, program));
     assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
-}
-
-/// Whether a tool is there, which CI does not leave to chance.
-pub fn has(tool: &str, package: &str) -> bool {
-    let found = env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(tool).is_file());
-    assert!(found || env::var_os("CI").is_none(), "{tool} ({package}) is not installed; CI needs it");
-    if !found {
-        eprintln!("NOT RUN: {tool} is not installed");
-    }
-    found
 }
 
 /// Cargo's target directory, with the library in it.

@@ -9,4 +9,5 @@ pub mod header;
 pub mod install;
 pub mod page;
 pub mod sandbox;
+pub mod tools;
 pub mod valgrind;
