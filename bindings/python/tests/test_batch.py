@@ -231,7 +231,8 @@ def test_closing_ends_it(client: Client) -> None:
 
 @pytest.mark.parametrize("threaded", [False, True])
 def test_cancelling_gives_everything_that_was_read_back(client: Client, sandbox: Sandbox, threaded: bool) -> None:
-    sandbox.script(*[{"delay_ms": 500, "own": True}] * 4)
+    # Each of those that may be read is slow, so that a slow machine too cancels while the first or second four are sent.
+    sandbox.script(*[{"delay_ms": 1500, "own": True}] * 54)
     read = 0
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
