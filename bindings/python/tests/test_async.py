@@ -159,11 +159,28 @@ def test_a_closed_client_says_so_and_lets_calls_finish(make_async: Make, sandbox
         assert (await task).id == 7
         with pytest.raises(CommBoxError, match="already freed"):
             await client.update_user(7, {})
+        assert_no_threads()
         with pytest.raises(CommBoxError, match="already freed"):
             client.set_api_key("key")
 
     asyncio.run(main())
     assert_no_threads()
+
+
+def test_a_closed_client_lets_calls_finish_that_wait_for_their_turn(make_async: Make, sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 300})
+
+    async def main() -> None:
+        async with make_async(max_concurrency=1) as client:
+            tasks = [asyncio.create_task(client.update_user(user, {})) for user in range(1, 101)]
+            waiting = asyncio.create_task(client.update_user(101, {}))
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+        assert [(await task).id for task in tasks] == list(range(1, 101))
+        assert_no_threads()
+
+    asyncio.run(main())
+    assert len(sandbox.requests()) == 100
 
 
 def test_a_client_that_is_let_go_of_ends_its_thread(make_async: Make) -> None:

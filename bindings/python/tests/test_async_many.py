@@ -148,6 +148,19 @@ def test_leaving_the_loop_ends_it(make_async: Make, sandbox: Sandbox) -> None:
     assert_no_threads()
 
 
+def test_a_closed_client_lets_it_finish(make_async: Make) -> None:
+    async def main() -> None:
+        client = make_async(max_concurrency=4)
+        results = client.update_users(users(300))
+        first = await results.__anext__()
+        await client.aclose()
+        others = [result async for result in results]
+        assert sorted(result.user_id or 0 for result in [first, *others] if result.ok) == list(range(1, 301))
+        assert_no_threads()
+
+    asyncio.run(main())
+
+
 def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
     async def main() -> None:
         async with make_async(max_concurrency=4) as client:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -148,7 +151,7 @@ def test_memory_does_not_grow_with_the_job(sandbox: Sandbox) -> None:
         ((0, {}), 0, "user_id must be 1 or more"),
         ((2**64 + 7, {}), 2**64 + 7, "user_id is no integer of 64 bits"),
         (("7", {}), None, "user_id must be an int, not str"),
-        ((True, {}), True, "user_id must be an int, not bool"),
+        ((True, {}), None, "user_id must be an int, not bool"),
         ((7, {}, "tag"), None, "a pair of user_id and user or a UserUpdate, not tuple"),
         ("ab", None, "a pair of user_id and user or a UserUpdate, not str"),
         (None, None, "not NoneType"),
@@ -231,7 +234,7 @@ def test_closing_ends_it(client: Client) -> None:
 
 @pytest.mark.parametrize("threaded", [False, True])
 def test_cancelling_gives_everything_that_was_read_back(client: Client, sandbox: Sandbox, threaded: bool) -> None:
-    # Each of those that may be read is slow, so that a slow machine too cancels while the first or second four are sent.
+    # Each that may be read is slow, so that a slow machine too cancels while the first or second four are sent.
     sandbox.script(*[{"delay_ms": 1500, "own": True}] * 54)
     read = 0
 
@@ -266,6 +269,58 @@ def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox
     cancelled = [result for result in results if isinstance(result.error, APICancelledError)]
     assert [result.index for result in sorted(cancelled, key=lambda result: result.index)] == [0, 1, 2, 3]
     assert sum(result.ok for result in results) == 96
+
+
+class Number:
+    """As numpy's integers are: no int, and used as one."""
+
+    def __index__(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize(
+    ("user_id", "known"), [(7, 7), (Number(), 7), (True, None), ("7", None), (7.0, None), (None, None), (2**64, 2**64)]
+)
+def test_a_result_knows_the_id_that_was_sent(client: Client, user_id: Any, known: int | None) -> None:
+    (result,) = client.update_users([(user_id, {})])
+    assert result.user_id == known
+    assert type(result.user_id) is type(known)
+    assert result.ok == (known == 7)
+
+
+def test_no_value_is_shown(client: Client) -> None:
+    canary = "canary"
+    update = UserUpdate(7, {"FirstName": canary}, tag={"row": canary})
+    updates: list[Any] = [update, (7, {"FirstName": canary}), ("7", canary), (7, f'{{"x": "{canary}"')]
+    for result in client.update_users(updates):
+        assert canary not in f"{update!r} {result!r} {result} {result.error!r}"
+        assert f"index={result.index}" in repr(result)
+
+
+def test_it_cannot_be_copied(client: Client) -> None:
+    with client.update_users(users(20)) as updates:
+        for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
+            with pytest.raises(TypeError, match="cannot be copied or pickled; call update_users again"):
+                attempt(updates)
+        assert sum(result.ok for result in updates) == 20
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_ends_without_a_word(sandbox: Sandbox) -> None:
+    script = """
+import os, sys, commbox
+client = commbox.Client(sys.argv[1], base_url=sys.argv[2])
+updates = client.update_users([(7, {}), (8, {})])
+next(updates)
+child = os.fork()
+if not child:
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert next(updates).ok
+"""
+    command = [sys.executable, "-c", script, sandbox.api_key, sandbox.url]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_a_refused_key_stops_it(make: Callable[..., Client], sandbox: Sandbox) -> None:

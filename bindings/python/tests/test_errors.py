@@ -12,8 +12,9 @@ import pytest
 from conftest import Sandbox
 
 import commbox
-from commbox import Client, CommBoxError
+from commbox import AsyncClient, Client, CommBoxError
 from commbox._errors import from_json
+from commbox._library import check, lib
 
 CLASSES = [found for found in vars(commbox).values() if isinstance(found, type) and issubclass(found, CommBoxError)]
 
@@ -120,10 +121,28 @@ def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
     ],
 )
 def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
-    """Codes may be added, and so may members of the error; one that was overwritten still has its class."""
+    """Codes may be added, and so may members of the error; one whose details are gone still has its class."""
     known: dict[str, Any] = dict.fromkeys(("http_status", "description", "response_time", "retry_after_ms", "response"))
     known.update(code=code, name="any", message="m", attempts=1, elapsed_ms=1500, delivery="unknown", later="member")
     error = from_json(json.dumps(known).encode(), code)
     assert type(error) is kind
     assert (error.elapsed, error.message) == (1.5, "m")
-    assert type(from_json(b"", code)) is kind
+    for gone in (b"", json.dumps({**known, "code": -4}).encode()):
+        lost = from_json(gone, code)
+        assert type(lost) is kind
+        assert (lost.code, lost.delivery) == (code, "unknown")
+        assert lost.message == f"the call failed with code {code}; the details are lost"
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
+    make: Callable[..., Client], sandbox: Sandbox, kind: type[Client | AsyncClient]
+) -> None:
+    """As a finalizer and a signal handler do, which may come between a call and the reading of its error."""
+    closed = kind(sandbox.api_key, base_url=sandbox.url)
+    closed._close()
+    code = lib.commbox_update_user_json(make()._handle, 0, b"{}", None)
+    closed._close()
+    del closed
+    with pytest.raises(commbox.ValidationError, match="user_id"):
+        check(code)

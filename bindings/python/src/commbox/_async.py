@@ -22,8 +22,8 @@ _QUEUE_LIMIT = 1_000_000
 """As much as the library allows: what is submitted is bounded by slots."""
 
 if TYPE_CHECKING:
-    # Type checkers know Unpack without its being installed.
-    from typing_extensions import Unpack
+    # Type checkers know these without their being installed.
+    from typing_extensions import Self, Unpack
 
     from ._types import ClientOptions, UserFields
 
@@ -43,18 +43,29 @@ class _Courier:
         # An update's tag is the address of its future, which stays alive in here until it is taken back.
         self._waiting: _Waiting = {}
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._users = 0
+        self._closing = False
 
     @property
     def is_inherited(self) -> bool:
         """Whether it is that of a process from which this one forked, and of no use here."""
         return self._process != os.getpid()
 
-    def start(self) -> None:
-        if self._thread is None:
-            # A daemon, for a program may end without closing its client.
-            work = self._batch, self._waiting
-            self._thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
-            self._thread.start()
+    def join(self) -> None:
+        """Has it serve a call, until that leaves, even where it is closed meanwhile."""
+        with self._lock:
+            self._users += 1
+            if self._thread is None:
+                # A daemon, for a program may end without closing its client.
+                work = self._batch, self._waiting
+                self._thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
+                self._thread.start()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            self._end()
 
     def submit(self, user_id: int, text: bytes, slots: asyncio.Semaphore) -> asyncio.Future[Finished]:
         """Submits an update, whose slot is released when it is taken back. Cancelling the future cancels it."""
@@ -73,10 +84,18 @@ class _Courier:
             self._batch.cancel_tag(id(future))
 
     def close(self) -> None:
-        """Ends it as soon as everything was taken back."""
-        self._batch.close()
+        """Ends it as soon as every call has left, and everything was taken back."""
+        with self._lock:
+            self._closing = True
+            self._end()
+
+    def _end(self) -> None:
+        if not self._closing or self._users or self.is_inherited:
+            return
         if self._thread is None:
             self._batch.free()
+        else:
+            self._batch.close()
 
 
 def _bring_back(batch: Batch, waiting: _Waiting) -> None:
@@ -188,7 +207,7 @@ class AsyncClient(BaseClient):
         later ones raise a CommBoxError. Closing again does nothing."""
         self._close()
 
-    async def __aenter__(self) -> AsyncClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -197,22 +216,28 @@ class AsyncClient(BaseClient):
         await self.aclose()
 
     def _close(self) -> None:
-        courier, self._courier = self._courier, None
-        if courier is not None and not courier.is_inherited:
-            courier.close()
+        if self._courier is not None:
+            with self._lock:
+                courier, self._courier = self._courier, None
+            if courier is not None:
+                courier.close()
         super()._close()
 
     async def _update(self, user_id: int, text: bytes) -> str:
-        finished = await (await self._submit(id_number(user_id), text))
+        courier = self._join_courier()
+        try:
+            finished = await (await self._submit(courier, id_number(user_id), text))
+        finally:
+            courier.leave()
         if finished.code:
             raise from_json(finished.text, finished.code)
         return finished.text
 
-    async def _submit(self, user_id: int, text: bytes) -> asyncio.Future[Finished]:
+    async def _submit(self, courier: _Courier, user_id: int, text: bytes) -> asyncio.Future[Finished]:
         slots = self._slots_of(asyncio.get_running_loop())
         await slots.acquire()
         try:
-            return self._running_courier().submit(user_id, text, slots)
+            return courier.submit(user_id, text, slots)
         except BaseException:
             slots.release()
             raise
@@ -225,12 +250,12 @@ class AsyncClient(BaseClient):
                 slots = self._slots[loop] = asyncio.Semaphore(2 * self._max_concurrency)
             return slots
 
-    def _running_courier(self) -> _Courier:
+    def _join_courier(self) -> _Courier:
         with self._lock:
             if self._courier is None or self._courier.is_inherited:
                 # Of a closed client there is none, and the library says so.
                 self._courier = _Courier(self._handle, self._max_concurrency)
-            self._courier.start()
+            self._courier.join()
             return self._courier
 
 
@@ -241,6 +266,7 @@ class _Feed:
         self, client: AsyncClient, updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate], limit: int
     ) -> None:
         self._client, self._updates = client, updates
+        self._courier = client._join_courier()
         self._room = asyncio.Semaphore(limit)
         self._results: asyncio.Queue[BatchResult | None] = asyncio.Queue()
         self._under_way: set[asyncio.Future[Finished]] = set()
@@ -271,7 +297,10 @@ class _Feed:
         self._task.cancel()
         for future in self._under_way:
             future.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await asyncio.gather(self._task, return_exceptions=True)
+        finally:
+            self._courier.leave()
 
     async def _run(self) -> None:
         await self._room.acquire()
@@ -282,7 +311,7 @@ class _Feed:
     async def _submit(self, index: int, update: AnyUpdate) -> None:
         self._read += 1
         try:
-            future = await self._client._submit(*prepare(update))
+            future = await self._client._submit(self._courier, *prepare(update))
         except ValidationError as error:
             self._results.put_nowait(failure(index, update, error))
             return

@@ -32,6 +32,7 @@ class BaseClient:
     """A client's handle, from its making to its end."""
 
     _handle: int | None = None
+    _closed = True
     _base_url: str | None = None
     _poll = _interrupt.CALLBACK()
     """What calls ask while they wait; this asks nothing."""
@@ -79,6 +80,7 @@ class BaseClient:
             "user_agent": user_agent,
         }
         self._handle = new_handle(api_key, options)
+        self._closed = False
         _clients.add(self)
         check(lib.commbox_client_set_interrupt(self._handle, self._poll, _interrupt.CONTEXT))
 
@@ -91,8 +93,10 @@ class BaseClient:
         check(lib.commbox_client_set_api_key(self._handle, c_text("api_key", api_key)))
 
     def _close(self) -> None:
-        # The library knows a handle that is already freed.
-        lib.commbox_client_free(self._handle)
+        # Once: freeing leaves the last error of the thread alone, a second time is an error itself.
+        if not self._closed:
+            self._closed = True
+            lib.commbox_client_free(self._handle)
 
     def __del__(self) -> None:
         self._close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import json
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, NoReturn, Union
 
 from . import _interrupt
 from ._errors import APICancelledError, CommBoxError, ValidationError, from_json
@@ -27,9 +28,9 @@ class UserUpdate:
 
     user_id: int
     """The number that CommBox gave the user, 1 or more."""
-    user: Mapping[str, Any] | str
+    user: Mapping[str, Any] | str = field(repr=False)
     """The fields by the API's names, or JSON text, as ``update_user_json`` takes it."""
-    tag: Any = None
+    tag: Any = field(default=None, repr=False)
     """Anything of your own, such as the row that the update was made from: it comes back with the result."""
 
 
@@ -44,8 +45,8 @@ class BatchResult:
     index: int
     """The update's place in the iterable, from 0."""
     user_id: int | None
-    """The user's id; None where the update had none."""
-    update: AnyUpdate
+    """The user's id; None where the update had none that is an integer."""
+    update: AnyUpdate = field(repr=False)
     """The update as it was given, to be tried again or logged."""
     result: UpdateResult | None
     """The server's reply, where it confirmed the update."""
@@ -196,16 +197,19 @@ class Updates(Iterator[BatchResult]):
     def close(self) -> None:
         """Ends it without waiting: what was not sent is dropped, what is under way is cancelled, and nothing comes
         back. Closing again does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._source = None
-        # In a forked child the batch is the parent's.
-        with suppress(CommBoxError):
-            self._stats = self._batch.stats()
-        self._batch.free()
-        if self._progress is not None:
-            self._progress.close()
+        if not self._closed:
+            # In a forked child the batch is the parent's.
+            with suppress(CommBoxError):
+                self._stats = self._batch.stats()
+            self._free()
+
+    def _free(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._source = None
+            self._batch.free()
+            if self._progress is not None:
+                self._progress.close()
 
     def __iter__(self) -> Updates:
         return self
@@ -269,7 +273,12 @@ class Updates(Iterator[BatchResult]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # Nobody asks for the numbers any more.
+        self._free()
+
+    def __reduce__(self) -> NoReturn:
+        # A copy would hold the same batch and free it, and in another process it is none.
+        raise TypeError("Updates objects cannot be copied or pickled; call update_users again")
 
 
 def prepare(update: AnyUpdate) -> tuple[int, bytes]:
@@ -315,7 +324,11 @@ def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
 
 def _user_id(update: object) -> int | None:
     parts = _parts(update)
-    return parts[0] if parts is not None and isinstance(parts[0], int) else None
+    if parts is None or isinstance(parts[0], bool):
+        return None
+    with suppress(TypeError):
+        return operator.index(parts[0])
+    return None
 
 
 for _public in (UserUpdate, BatchResult, BatchStats, Updates):

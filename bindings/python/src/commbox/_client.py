@@ -14,6 +14,9 @@ from ._fields import c_text, id_number, user_json
 from ._library import check, lib
 
 if TYPE_CHECKING:
+    # Type checkers know it without its being installed.
+    from typing_extensions import Self
+
     from ._batch import AnyUpdate, Updates
     from ._reply import UpdateResult
 
@@ -221,7 +224,7 @@ class Client(BaseClient):
         happened, and later ones raise a CommBoxError. Closing again does nothing."""
         self._close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -127,15 +127,16 @@ _CLASSES: dict[int, type[CommBoxError]] = {
 _AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "attempts", "delivery", "response")
 
 
-def from_json(text: bytes | str, code: int, hint: str = "") -> CommBoxError:
-    """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``."""
-    if not text:
-        # The collector ran other code of this package on this thread since the call failed, and that cleared the error.
-        return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
+def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxError:
+    """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``, or a NULL."""
     # Here, since importing the package is quicker without it.
     import json
 
-    known = json.loads(text)
+    known = json.loads(text) if text else None
+    if known is None or code not in (None, known["code"]):
+        # A finalizer or a signal handler called the library on this thread since the call failed: that error is gone.
+        code = -10 if code is None else code
+        return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(
         known["message"] + hint,

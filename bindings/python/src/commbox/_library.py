@@ -146,7 +146,7 @@ def check(code: int) -> None:
 def handle(made: int | None, hint: str = "") -> int:
     """The handle that was made, or the error for which none was."""
     if made is None:
-        raise from_json(lib.commbox_last_error_json(), -10, hint)
+        raise from_json(lib.commbox_last_error_json(), None, hint)
     return made
 
 
