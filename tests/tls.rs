@@ -5,7 +5,7 @@
 mod loopback;
 mod tls_server;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -74,6 +74,33 @@ fn saying(bytes: &'static [u8]) -> impl Fn(TcpStream) + Send + Sync {
         stream.write_all(bytes).unwrap();
         let _ = stream.read_to_end(&mut Vec::new());
     }
+}
+
+#[test]
+fn an_interrupt_that_says_so_once_ends_a_call_that_sends() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.issue(|_| ()).config());
+    let record = Record::new();
+    let seen = record.clone();
+    let port = listen(move |stream, number| {
+        seen.add(number);
+        let mut http = accept(&config, stream);
+        http.stream.read_exact(&mut [0; 1000]).unwrap();
+        // Reads no more, so that the client cannot send it all.
+        thread::sleep(Duration::from_secs(3));
+        let left = http.stream.read_to_end(&mut Vec::new()).unwrap_err();
+        // What had left is whole records, and then the connection ends.
+        assert_ne!(left.kind(), io::ErrorKind::InvalidData, "{left}");
+        seen.add(100);
+    });
+    let client = Client::new("key", &trusting(port, &authority.pem())).unwrap();
+    let asked = AtomicUsize::new(0);
+    client.set_interrupt(Some(Arc::new(move || asked.fetch_add(1, Ordering::SeqCst) == 2)));
+    let (large, began) = (format!(r#"{{"Remarks": "{}"}}"#, "x".repeat(8 << 20)), Instant::now());
+    let error = client.update_user_json(1, &large).unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Cancelled, Delivery::Unknown, 1));
+    assert_eq!(record.wait_for(2), [0, 100]);
 }
 
 #[test]

@@ -90,9 +90,14 @@ impl Attempt {
         CURRENT.with_borrow(Clone::clone).ok_or(Error::ConnectionFailed)
     }
 
-    /// How long to wait now before asking again.
+    /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,
+    /// and an interrupt may say only once that it is one.
     pub(crate) fn slice(&self) -> Result<Duration, Error> {
-        self.watch.slice(self.until()).map_err(|stop| {
+        let slice = match self.stop.get() {
+            Some(stop) => Err(stop),
+            None => self.watch.slice(self.until()),
+        };
+        slice.map_err(|stop| {
             self.stop.set(Some(stop));
             // Only ends the agent's work: the reason is read from here.
             Error::Timeout(ureq::Timeout::Global)
