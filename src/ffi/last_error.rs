@@ -34,6 +34,11 @@ pub(crate) fn clear() {
     with(|slot| slot.before = slot.last.take());
 }
 
+/// Ends a call that succeeded.
+pub(crate) fn forget() {
+    with(|slot| slot.last = None);
+}
+
 /// Sets the error aside, to [`restore`] it.
 pub(crate) fn take() -> Aside {
     Aside(with(mem::take).unwrap_or_default())

@@ -46,12 +46,16 @@ thread_local! {
 
 /// The one way in: clears this thread's last error, runs `body`, keeps its error, and lets no panic out.
 ///
+/// Where `body` asks the caller's interrupt, that may call the library itself; its errors are not this call's.
+///
 /// Returns what `body` made, or the error's code after it was kept.
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, i32> {
     let outcome = caught(|| {
         last_error::clear();
         failpoint::reach(function_of(&body));
-        body()
+        let made = body()?;
+        last_error::forget();
+        Ok(made)
     });
     let error = match outcome {
         Some(Ok(value)) => return Ok(value),
@@ -150,6 +154,19 @@ pub extern "C" fn commbox_abi_version() -> u32 {
 mod tests {
     use super::*;
     use std::ffi::CStr;
+
+    #[test]
+    fn a_success_leaves_no_error_of_a_call_within() {
+        let within = || code(|| Err(Error::new(crate::error::ErrorKind::InvalidArgument, "of the caller's poll")));
+        assert_eq!(
+            code(|| {
+                within();
+                Ok(())
+            }),
+            COMMBOX_OK
+        );
+        assert_eq!(commbox_last_error_code(), COMMBOX_OK);
+    }
 
     #[test]
     fn a_panic_becomes_a_code_and_the_next_call_works() {
