@@ -259,6 +259,10 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
  * call fails at once and tells it. After a 429 all calls of the client wait until one of them has found the server
  * willing again, and from then on leave at a rate that the client learns.
  *
+ * Two things are sent once more whatever `max_retries` says, and count as attempts: what a connection that had been
+ * used before took without giving one byte back, as one does that the server has just closed; and what was turned
+ * away (401) with a key that commbox_client_set_api_key() has replaced since.
+ *
  * @param client         The client. Any number of threads may call with the same one.
  * @param user_id        The number that CommBox gave the user: 1 or more.
  * @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
