@@ -154,6 +154,9 @@ impl Client {
             };
             if error.delivery() != Delivery::NotSent {
                 call.delivery = error.delivery();
+            } else if error.kind() == ErrorKind::Cancelled {
+                // Of an attempt before, the transport knows nothing.
+                return Err(call.stopped(Stop::Cancelled));
             }
 
             if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() && !fresh {
@@ -176,6 +179,7 @@ impl Client {
 
     /// Waits until the client may send.
     fn pass_gate(&self, call: &Call) -> Result<Ticket<'_>> {
+        call.watch.check_gentle().map_err(|stop| call.stopped(stop))?;
         let mut place = None;
         loop {
             let now = Instant::now();
@@ -188,7 +192,10 @@ impl Client {
             if call.patient {
                 call.watch.extend(until.saturating_duration_since(now));
             }
-            call.watch.sleep(until).map_err(|stop| call.stopped(stop))?;
+            if let Err(stop) = call.watch.sleep(until) {
+                self.gate.give_back(place);
+                return Err(call.stopped(stop));
+            }
         }
     }
 

@@ -121,6 +121,37 @@ fn a_child_does_not_keep_the_connections_of_its_parent_open() {
 }
 
 #[test]
+fn a_child_does_not_wait_for_the_probe_of_its_parent() {
+    let record = Record::new();
+    let seen = record.clone();
+    let port = listen(move |stream, _| {
+        let mut http = Http::new(stream);
+        while let Some(request) = http.request() {
+            let id: u64 = request.path().trim_start_matches("/users/").parse().unwrap();
+            seen.add(id);
+            match seen.all().len() {
+                1 => {
+                    let throttled = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+                    http.stream.write_all(throttled.as_bytes()).unwrap();
+                }
+                number => {
+                    if number == 2 {
+                        // The probe is answered when the child is.
+                        seen.wait_for(3);
+                    }
+                    http.answer("", &format!(r#"{{"status":200,"data":{{"Id":{id}}}}}"#)).unwrap();
+                }
+            }
+        }
+    });
+    let options = json!({"base_url": format!("http://127.0.0.1:{port}"), "total_timeout_ms": 8000});
+    let mut program = native::program("fork");
+    program.args(["probing", &options.to_string()]);
+    run(program);
+    assert_eq!(record.all(), [1, 1, 2, 1]);
+}
+
+#[test]
 fn a_child_does_not_hold_a_connection_that_its_parent_is_making() {
     // A listener whose queue is full answers nobody.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -2,6 +2,7 @@
 
 mod faults;
 
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,13 +37,19 @@ fn full_backlog() -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // SAFETY: a listening socket may be told so again, with room for fewer.
     assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let waiting = fill(&listener);
+    (listener, waiting)
+}
+
+/// Takes all the room that is left in a listener's backlog.
+fn fill(listener: &TcpListener) -> Vec<TcpStream> {
     let address = listener.local_addr().unwrap();
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, millis(300)) {
         waiting.push(stream);
         assert!(waiting.len() < 10, "the backlog has no end");
     }
-    (listener, waiting)
+    waiting
 }
 
 fn client_of(listener: &TcpListener, change: impl FnOnce(&mut commbox::Options)) -> Client {
@@ -226,6 +233,45 @@ fn the_callers_own_limit_is_kept_evenly_over_all_threads() {
     }
 }
 
+#[test]
+fn calls_that_were_cancelled_leave_the_line() {
+    let server = Server::script([]);
+    let client = client(&server, |options| options.max_requests_per_second = 1.0);
+    thread::scope(|scope| {
+        let calls: Vec<_> = (0..10).map(|_| scope.spawn(|| call(&client).0)).collect();
+        eventually("one was sent", || server.seen().len() == 1);
+        thread::sleep(millis(200));
+        client.cancel();
+        let outcomes: Vec<_> = calls.into_iter().map(|call| call.join().unwrap()).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    });
+    let (outcome, took) = call(&client);
+    outcome.unwrap();
+    assert!(took <= millis(2000), "{took:?}");
+}
+
+#[test]
+fn a_cancelled_call_tells_of_an_attempt_before_that_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY: a listening socket may be told so again, with room for fewer.
+    assert_eq!(unsafe { libc::listen(listener.as_raw_fd(), 0) }, 0);
+    let client = client_of(&listener, |options| options.connect_timeout = Duration::from_secs(30));
+    thread::scope(|scope| {
+        let call = scope.spawn(|| call(&client).0.unwrap_err());
+        let (mut first, _) = listener.accept().unwrap();
+        assert!(first.read(&mut [0; 4096]).unwrap() > 0);
+        let _waiting = fill(&listener);
+        // Ends without an answer, so that it is tried again, and does not connect.
+        drop(first);
+        thread::sleep(millis(1500));
+        client.cancel();
+        let error = call.join().unwrap();
+        assert_eq!((error.kind(), error.attempts()), (ErrorKind::Cancelled, 2));
+        assert_eq!(error.delivery(), Delivery::Unknown);
+        assert!(error.to_string().contains("after its request had left"), "{error}");
+    });
+}
+
 /// Where a call may be waiting: its client, what it sends, and whether it may be there now.
 struct Wait {
     name: &'static str,
@@ -316,8 +362,8 @@ fn the_interrupt_is_asked_in_time_wherever_a_call_waits() {
                 assert_eq!(error.kind(), ErrorKind::Cancelled, "{name}: {error}");
                 let asked = asked.lock().unwrap();
                 let gaps: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
-                // What the promise is, and what the machine may be late.
-                assert!(gaps.iter().all(|gap| *gap <= millis(100) + LATE), "{name}: {gaps:?}");
+                // What the promise is, and that a busy machine may be late now and then.
+                assert!(gaps.iter().all(|gap| *gap <= millis(1000)), "{name}: {gaps:?}");
                 let late = gaps.iter().filter(|gap| **gap > millis(100)).count();
                 assert!(late <= 2, "{name}: {gaps:?}");
             });

@@ -7,6 +7,8 @@
 //! higher is found in seconds). The rule stays increase by addition, decrease by multiplication: each 429 that comes
 //! soon after another one cuts deeper.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -56,12 +58,16 @@ struct State {
     limit: Option<f64>,
     /// What the server lets through, once it was heard.
     pace: Option<Pace>,
-    /// When the next call may leave, where there is a rate.
+    /// When the next call may leave, where there is a rate: the end of the line.
     next: Option<Instant>,
+    /// Places before the end whose calls do not wait any more, the earliest first.
+    given_back: BinaryHeap<Reverse<Instant>>,
     shut: Option<Shut>,
     /// How often the gate was shut; tells a 429 to a call that left before from a new one.
     times_shut: u64,
     accepted: LastSecond,
+    /// The process whose threads probe and stand in the line.
+    generation: u32,
 }
 
 struct Shut {
@@ -132,7 +138,16 @@ impl Gate {
     /// `limit` is in requests a second; 0 is none.
     pub(crate) fn new(limit: f64) -> Self {
         let limit = (limit > 0.0).then_some(limit);
-        let state = State { limit, pace: None, next: None, shut: None, times_shut: 0, accepted: LastSecond::default() };
+        let state = State {
+            limit,
+            pace: None,
+            next: None,
+            given_back: BinaryHeap::new(),
+            shut: None,
+            times_shut: 0,
+            accepted: LastSecond::default(),
+            generation: fork::generation(),
+        };
         Self { state: Mutex::new(state) }
     }
 
@@ -140,6 +155,7 @@ impl Gate {
     pub(crate) fn pass(&self, now: Instant, deadline: Instant, place: &mut Option<Place>) -> Passage<'_> {
         fork::held(|| {
             let mut state = self.lock();
+            state.leave_parent_behind();
             let times_shut = state.times_shut;
             failpoint::reach("pass");
             if let Some(shut) = &mut state.shut {
@@ -171,24 +187,59 @@ impl Gate {
         })
     }
 
+    /// Gives a place in the line back, for another call to take, since this one does not wait any more.
+    pub(crate) fn give_back(&self, place: Option<Place>) {
+        fork::held(|| {
+            let mut state = self.lock();
+            if let Some(place) = place.filter(|place| place.times_shut == state.times_shut) {
+                state.given_back.push(Reverse(place.at));
+            }
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// When the call may leave: at once where there is no rate, else at the end of the line.
+    /// When the call may leave: at once where there is no rate, else at a place that was given back or at the end of
+    /// the line.
     fn take_place(&mut self, now: Instant, deadline: Instant) -> Result<Instant, Passage<'static>> {
-        let pace = self.pace.map(|pace| pace.rate(now));
-        let Some(rate) = self.limit.into_iter().chain(pace).reduce(f64::min) else {
+        let Some(interval) = self.interval(now) else {
             return Ok(now);
         };
-        let at = self.next.map_or(now, |next| next.max(now));
-        if at >= deadline {
-            return Err(Passage::TooLate { wait: at - now, throttled: pace.is_some() });
+        while self.given_back.peek().is_some_and(|Reverse(at)| *at <= now) {
+            self.given_back.pop();
         }
-        self.next = Some(at + Duration::from_secs_f64(1.0 / rate));
+        let given_back = self.given_back.peek().map(|Reverse(at)| *at);
+        let at = given_back.unwrap_or_else(|| self.next.map_or(now, |next| next.max(now)));
+        if at >= deadline {
+            return Err(Passage::TooLate { wait: at - now, throttled: self.pace.is_some() });
+        }
+        match given_back {
+            Some(_) => drop(self.given_back.pop()),
+            None => self.next = Some(at + interval),
+        }
         Ok(at)
+    }
+
+    /// Between one call and the next, where there is a rate.
+    fn interval(&self, now: Instant) -> Option<Duration> {
+        let pace = self.pace.map(|pace| pace.rate(now));
+        let rate = self.limit.into_iter().chain(pace).reduce(f64::min)?;
+        Some(Duration::from_secs_f64(1.0 / rate))
+    }
+
+    /// A forked child does not have the threads that probe and stand in the line.
+    fn leave_parent_behind(&mut self) {
+        let generation = fork::generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.next = None;
+            self.given_back.clear();
+            self.probe_lost();
+        }
     }
 
     fn throttled(&mut self, now: Instant, ticket: &Ticket<'_>, asked: Option<Duration>) {
@@ -208,8 +259,11 @@ impl State {
             return;
         }
         let until = now + asked.map_or(bare, with_jitter).min(LONGEST_SHUT);
-        let before = self.shut.as_ref().map(|shut| shut.until).filter(|_| !ticket.probe);
-        self.shut = Some(Shut { until: before.map_or(until, |before| before.max(until)), bare, probing: false });
+        // Late news shut it for longer, and do not end a probe that is out.
+        let before = self.shut.as_ref().filter(|_| !ticket.probe);
+        let probing = before.is_some_and(|shut| shut.probing);
+        let until = before.map_or(until, |shut| shut.until.max(until));
+        self.shut = Some(Shut { until, bare, probing });
     }
 
     fn slow_down(&mut self, now: Instant) {
@@ -246,9 +300,10 @@ impl State {
         self.shut = None;
         if let Some(pace) = &mut self.pace {
             pace.since = now;
-            // The probe was the first of the line.
-            self.next = Some(now + Duration::from_secs_f64(1.0 / pace.rate(now)));
         }
+        // The probe was the first of a new line.
+        self.next = self.interval(now).map(|interval| now + interval);
+        self.given_back.clear();
     }
 
     fn probe_lost(&mut self) {

@@ -79,9 +79,9 @@ impl Watch {
 
     /// Heeds `own` too, and `gentle` while it waits for its turn or between attempts.
     pub(crate) fn heeding(mut self, own: &Canceller, gentle: &Canceller) -> Self {
-        // It serves this call alone, which may have been cancelled before it came to look.
+        // They were made for this call and its like, which may have been cancelled before it came to look.
         self.own = Some(Watched { canceller: own.clone(), before: 0 });
-        self.gentle = Some(gentle.watched());
+        self.gentle = Some(Watched { canceller: gentle.clone(), before: 0 });
         self
     }
 
@@ -112,12 +112,18 @@ impl Watch {
         Ok(left.min(SLICE))
     }
 
+    /// Whether the call may begin something.
+    pub(crate) fn check_gentle(&self) -> Result<(), Stop> {
+        match self.gentle.as_ref().is_some_and(Watched::has_cancelled) {
+            true => Err(Stop::Cancelled),
+            false => Ok(()),
+        }
+    }
+
     /// Sleeps until `until`, or until the call is to stop.
     pub(crate) fn sleep(&self, until: Instant) -> Result<(), Stop> {
         loop {
-            if self.gentle.as_ref().is_some_and(Watched::has_cancelled) {
-                return Err(Stop::Cancelled);
-            }
+            self.check_gentle()?;
             match self.slice(until) {
                 Ok(slice) => thread::sleep(slice),
                 Err(Stop::Late) if until < self.deadline.get() => return Ok(()),
@@ -173,17 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn a_call_heeds_a_cancel_of_its_own_that_came_before_it_began() {
+    fn a_call_heeds_cancels_of_its_own_that_came_before_it_began() {
         let (own, gentle) = (Canceller::default(), Canceller::default());
         own.cancel();
-        gentle.cancel();
         let heeding = |own| watch(1000, None).0.heeding(own, &gentle);
         assert_eq!(heeding(&own).sleep(soon(1)), Err(Stop::Cancelled));
-        let other = heeding(&Canceller::default());
+        let fresh = Canceller::default();
+        let other = heeding(&fresh);
+        assert_eq!(other.check_gentle(), Ok(()));
         assert_eq!(other.sleep(soon(1)), Ok(()));
         gentle.cancel();
-        assert!(other.slice(soon(100)).is_ok());
-        assert_eq!(other.sleep(soon(100)), Err(Stop::Cancelled));
+        for other in [other, heeding(&fresh)] {
+            assert!(other.slice(soon(100)).is_ok());
+            assert_eq!(other.check_gentle(), Err(Stop::Cancelled));
+            assert_eq!(other.sleep(soon(100)), Err(Stop::Cancelled));
+        }
     }
 
     #[test]

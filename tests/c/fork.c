@@ -199,6 +199,30 @@ static void connecting(void) {
     pthread_join(thread, NULL);
 }
 
+static void *call_once(void *unused) {
+    call(1);
+    return unused;
+}
+
+/* While a thread of the parent probes whether the server takes requests again, and another waits for what comes of it:
+ * both are not there in the child. */
+static void probing(void) {
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        check(pthread_create(&threads[i], NULL, call_once, NULL) == 0, "thread");
+        nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    }
+    pid_t child = fork_child();
+    if (child == 0) {
+        call(2);
+        _exit(0);
+    }
+    wait_for(child);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
 int main(int argc, char **argv) {
     check(argc == 3, "usage: fork WHAT OPTIONS_JSON");
     const char *what = argv[1];
@@ -216,6 +240,8 @@ int main(int argc, char **argv) {
         handles();
     } else if (strcmp(what, "left") == 0) {
         left();
+    } else if (strcmp(what, "probing") == 0) {
+        probing();
     } else if (strcmp(what, "connecting") == 0) {
         connecting();
     } else {

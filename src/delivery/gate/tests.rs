@@ -265,6 +265,84 @@ fn places_are_kept_and_a_429_makes_them_void() {
 }
 
 #[test]
+fn places_that_are_given_back_are_taken_first() {
+    let bench = Bench::new(1.0);
+    let far = bench.now() + Duration::from_secs(3600);
+    let mut places = [None; 5];
+    for (second, place) in places.iter_mut().enumerate() {
+        let passage = bench.gate.pass(bench.now(), far, place);
+        assert_eq!(matches!(passage, Passage::Go(_)), second == 0);
+    }
+    for second in [3, 1, 2] {
+        bench.gate.give_back(places[second]);
+    }
+    // Who went without one gives none back.
+    bench.gate.give_back(places[0]);
+    // Who would come too late even so takes none.
+    match bench.gate.pass(bench.now(), bench.now() + Duration::from_secs(1), &mut None) {
+        Passage::TooLate { wait, throttled: false } => assert_eq!(wait.as_millis(), 1000),
+        _ => panic!("the first place is as late as the deadline"),
+    }
+    assert_eq!([bench.wait(), bench.wait()], [1000, 2000]);
+    // One that nobody took in time is void.
+    bench.passes(3500);
+    assert_eq!([bench.wait(), bench.wait()], [1500, 2500]);
+}
+
+#[test]
+fn after_a_429_the_line_begins_anew() {
+    let bench = Bench::new(1.0);
+    let far = bench.now() + Duration::from_secs(3600);
+    let first = bench.go();
+    let mut place = None;
+    assert!(matches!(bench.gate.pass(bench.now(), far, &mut place), Passage::Wait(_)));
+    for second in 2..20 {
+        assert_eq!(bench.wait(), second * 1000);
+    }
+    first.report(bench.now(), &BARE);
+    bench.gate.give_back(place);
+    bench.passes(1000);
+    bench.sends(Outcome::Passed);
+    assert_eq!([bench.wait(), bench.wait()], [1000, 2000]);
+}
+
+#[test]
+fn late_429s_let_no_second_probe_out() {
+    let bench = Bench::new(0.0);
+    let late: Vec<_> = (0..3).map(|_| bench.go()).collect();
+    bench.sends(BARE);
+    bench.passes(1000);
+    let probe = bench.go();
+    for ticket in late {
+        ticket.report(bench.now(), &Outcome::Throttled(Some(Duration::ZERO)));
+        assert_eq!(bench.wait(), PROBE_LOOK.as_millis());
+    }
+    probe.report(bench.now(), &Outcome::Passed);
+    assert_eq!(bench.wait(), 0);
+}
+
+#[test]
+fn a_forked_child_waits_for_nobody_of_its_parent() {
+    let fork = |bench: &Bench| bench.gate.lock().generation = fork::generation().wrapping_sub(1);
+    let bench = Bench::new(1.0);
+    let _probe = {
+        bench.sends(BARE);
+        bench.passes(1000);
+        bench.go()
+    };
+    assert_eq!(bench.wait(), PROBE_LOOK.as_millis());
+    fork(&bench);
+    bench.sends(Outcome::Passed);
+
+    let bench = Bench::new(1.0);
+    let waits: Vec<_> = (0..3).map(|_| bench.wait()).collect();
+    assert_eq!(waits, [0, 1000, 2000]);
+    fork(&bench);
+    let waits: Vec<_> = (0..3).map(|_| bench.wait()).collect();
+    assert_eq!(waits, [0, 1000, 2000]);
+}
+
+#[test]
 fn the_learned_rate_starts_below_what_was_taken_and_comes_back_to_it() {
     let bench = Bench::new(0.0);
     bench.throttled_at(50);
