@@ -56,7 +56,7 @@ def test_keywords_and_options_are_those_of_the_client() -> None:
     for name in ("self", "user_id", "user"):
         del fields[name]
     known = {
-        name: field.annotation.replace("| _Omitted", "").replace("  ", " ").strip() for name, field in fields.items()
+        name: field.annotation.replace("| Omitted", "").replace("  ", " ").strip() for name, field in fields.items()
     }
     assert known == members(UserFields)
 
@@ -110,6 +110,8 @@ def test_errors_are_those_of_the_client(
                 await client.update_user(2**64, {})
             with pytest.raises(TypeError, match="firstname"):
                 await client.update_user(7, firstname="John")  # type: ignore[call-overload]
+            with pytest.raises(TypeError, match="user must be a mapping, not NoneType"):
+                await client.update_user(7, None)  # type: ignore[call-overload]
             with pytest.raises(TypeError, match="not both"):
                 await client.update_user(7, {}, first_name="John")  # type: ignore[call-overload]
             with pytest.raises(TypeError, match="user_json must be a str, not bytes"):

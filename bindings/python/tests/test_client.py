@@ -71,6 +71,9 @@ def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbo
         client.update_user(7, {"FirstName": "John"}, last_name="Smith")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="update_user_json"):
         client.update_user(7, '{"FirstName": "John"}')  # type: ignore[call-overload]
+    # Nor is one that came to nothing an update of nothing.
+    with pytest.raises(TypeError, match="user must be a mapping, not NoneType"):
+        client.update_user(7, None)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="firstname"):
         client.update_user(7, firstname="John")  # type: ignore[call-overload]
     assert sandbox.requests() == []

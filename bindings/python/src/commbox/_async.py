@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import APICancelledError, AuthenticationError, ValidationError, from_json
-from ._fields import c_text, id_number, invalid, user_json
+from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
 from ._progress import start_progress
 from ._reply import UpdateResult, read
 
@@ -150,7 +150,9 @@ class AsyncClient(BaseClient):
     @overload
     async def update_user(self, user_id: int, **fields: Unpack[UserFields]) -> UpdateResult: ...
 
-    async def update_user(self, user_id: int, user: Mapping[str, Any] | None = None, **fields: Any) -> UpdateResult:
+    async def update_user(
+        self, user_id: int, user: Mapping[str, Any] | Omitted = OMITTED, **fields: Any
+    ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it.
 
         It takes what :meth:`Client.update_user` takes, ``await client.update_user(94382332, first_name="John")`` or

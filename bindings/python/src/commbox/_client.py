@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable, Mapping
-from enum import Enum
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from . import _interrupt
 from ._base import BaseClient
-from ._fields import c_text, id_number, user_json
+from ._fields import OMITTED, Omitted, c_text, id_number, user_json
 from ._library import check, lib
 
 if TYPE_CHECKING:
@@ -19,18 +18,6 @@ if TYPE_CHECKING:
 
     from ._batch import AnyUpdate, Updates
     from ._reply import UpdateResult
-
-
-class _Omitted(Enum):
-    """Tells a field that is not given from None, which is sent as null."""
-
-    OMITTED = "omitted"
-
-    def __repr__(self) -> str:
-        return "<omitted>"
-
-
-_OMITTED: Final = _Omitted.OMITTED
 
 
 class Client(BaseClient):
@@ -94,16 +81,16 @@ class Client(BaseClient):
     def update_user(
         self,
         user_id: int,
-        user: Mapping[str, Any] | None = None,
+        user: Mapping[str, Any] | Omitted = OMITTED,
         *,
-        unique_id: str | _Omitted | None = _OMITTED,
-        first_name: str | _Omitted | None = _OMITTED,
-        last_name: str | _Omitted | None = _OMITTED,
-        email: str | _Omitted | None = _OMITTED,
-        phone1: str | _Omitted | None = _OMITTED,
-        phone2: str | _Omitted | None = _OMITTED,
-        remarks: str | _Omitted | None = _OMITTED,
-        content: Mapping[str, Any] | _Omitted = _OMITTED,
+        unique_id: str | Omitted | None = OMITTED,
+        first_name: str | Omitted | None = OMITTED,
+        last_name: str | Omitted | None = OMITTED,
+        email: str | Omitted | None = OMITTED,
+        phone1: str | Omitted | None = OMITTED,
+        phone2: str | Omitted | None = OMITTED,
+        remarks: str | Omitted | None = OMITTED,
+        content: Mapping[str, Any] | Omitted = OMITTED,
     ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it: at most the client's ``timeout``.
 
@@ -145,7 +132,7 @@ class Client(BaseClient):
             "remarks": remarks,
             "content": content,
         }
-        given = {name: value for name, value in keywords.items() if value is not _OMITTED}
+        given = {name: value for name, value in keywords.items() if value is not OMITTED}
         reply = self._update(user_id, user_json(user, given))
         from ._reply import read
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from ._errors import ValidationError
+
+
+class Omitted(Enum):
+    """Tells what is not given from None, which is sent as null."""
+
+    OMITTED = "omitted"
+
+    def __repr__(self) -> str:
+        return "<omitted>"
+
+
+OMITTED: Final = Omitted.OMITTED
 
 _NAMES = {
     "unique_id": "UniqueId",
@@ -21,9 +34,9 @@ _NAMES = {
 """The API's name for each keyword."""
 
 
-def user_json(user: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> bytes:
+def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) -> bytes:
     """The fields as JSON, which came in a mapping or as keywords."""
-    if user is None:
+    if user is OMITTED:
         named = {_name(keyword): value for keyword, value in keywords.items()}
         if isinstance(named.get("Content"), Mapping):
             named["Content"] = dict(named["Content"])
@@ -31,7 +44,7 @@ def user_json(user: Mapping[str, Any] | None, keywords: Mapping[str, Any]) -> by
     if keywords:
         raise TypeError("give the fields in a mapping or as keywords, not both")
     if not isinstance(user, Mapping):
-        raise TypeError("user must be a mapping; update_user_json takes JSON text")
+        raise TypeError(f"user must be a mapping, not {type(user).__name__}; update_user_json takes JSON text")
     return json_object(-4, user)
 
 
