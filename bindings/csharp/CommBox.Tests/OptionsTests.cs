@@ -58,8 +58,10 @@ public sealed class OptionsTests
         var endless = new CommBoxClientOptions { MaxRequestsPerSecond = double.PositiveInfinity };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", endless))!;
         Assert.That(error.Message, Does.StartWith("max_requests_per_second must be"));
+        Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
         var broken = new CommBoxClientOptions { UserAgent = "\ud800" };
         error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", broken))!;
         Assert.That(error.Message, Does.StartWith("user_agent has half a surrogate pair"));
+        Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
     }
 }

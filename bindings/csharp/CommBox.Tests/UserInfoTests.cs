@@ -71,6 +71,7 @@ public sealed class UserInfoTests
         var user = new UserInfo { Content = { ["Custom"] = value } };
         var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
         Assert.That(error.Message, Does.StartWith("Content.Custom must be").And.EndWith(type));
+        Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
     }
 
     [Test]
@@ -87,12 +88,17 @@ public sealed class UserInfoTests
     {
         foreach (string half in new[] { "ab\ud83d", "ab\ude00", "ab\ud83dx" })
         {
-            var user = new UserInfo { Content = { ["Custom"] = half } };
+            Refused(new UserInfo { FirstName = half }, "FirstName");
+            Refused(new UserInfo { Content = { ["Custom"] = half } }, "Content.Custom");
+            Refused(new UserInfo { Content = { [half] = 1 } }, "the name of a field");
+            Refused(new UserInfo().SetNull(half), "the name of a field");
+        }
+
+        static void Refused(UserInfo user, string named)
+        {
             var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
-            Assert.That(error.Message, Does.StartWith("Content.Custom has half a surrogate pair at index 2"));
-            Assert.That(error.Code, Is.EqualTo(-1));
-            Assert.Throws<CommBoxValidationException>(() => new UserInfo { Content = { [half] = 1 } }.ToJson());
-            Assert.Throws<CommBoxValidationException>(() => new UserInfo { FirstName = half }.ToJson());
+            Assert.That(error.Message, Does.StartWith($"{named} has half a surrogate pair at index 2"));
+            Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
         }
     }
 }

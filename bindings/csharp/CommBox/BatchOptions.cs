@@ -33,8 +33,11 @@ public sealed class BatchOptions
     /// <summary>The options as the library takes them.</summary>
     internal string ToJson() => JsonText.Object(json =>
     {
-        json.WriteMember("concurrency", Concurrency, path: "concurrency");
-        json.WriteMember("queue_limit", Limit, path: "queue_limit");
-        json.WriteMember("stop_on_unauthorized", StopOnUnauthorized, path: "stop_on_unauthorized");
+        Write("concurrency", Concurrency);
+        Write("queue_limit", Limit);
+        Write("stop_on_unauthorized", StopOnUnauthorized);
+
+        void Write(string name, object? value) =>
+            json.WriteMember(name, value, path: name, code: Native.InvalidOptions);
     });
 }

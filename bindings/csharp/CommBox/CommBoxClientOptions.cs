@@ -104,7 +104,7 @@ public sealed class CommBoxClientOptions
         {
             foreach ((string name, object? value) in members.Where(member => member.Value is not null))
             {
-                json.WriteMember(name, value, path: name);
+                json.WriteMember(name, value, path: name, code: Native.InvalidOptions);
             }
         });
     }

@@ -164,10 +164,20 @@ public sealed class CommBoxTimeoutException : CommBoxException
 public sealed class CommBoxValidationException : CommBoxException
 {
     /// <inheritdoc/>
-    public CommBoxValidationException(string message) : base(message)
+    public CommBoxValidationException(string message) : this(Native.InvalidArgument, message)
     {
-        Code = -1;
-        Name = "invalid_argument";
+    }
+
+    /// <summary>A refusal of this side, before the library was asked, with the code that it would give.</summary>
+    internal CommBoxValidationException(int code, string message) : base(message)
+    {
+        Code = code;
+        Name = code switch
+        {
+            Native.InvalidOptions => "invalid_options",
+            Native.InvalidUser => "invalid_user",
+            _ => "invalid_argument",
+        };
     }
 
     internal CommBoxValidationException(JsonElement error) : base(error)

@@ -25,18 +25,20 @@ internal static class JsonText
         return Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    /// <summary>Writes one member. <paramref name="path"/> is what an error calls it.</summary>
-    /// <exception cref="CommBoxValidationException">JSON cannot hold the value.</exception>
-    internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path)
+    /// <summary>
+    /// Writes one member. <paramref name="path"/> is what an error calls it, <paramref name="code"/> the error's code.
+    /// </summary>
+    /// <exception cref="CommBoxValidationException">JSON cannot hold the name or the value.</exception>
+    internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path, int code)
     {
-        json.WritePropertyName(Utf8.Encode(name, "the name of a field"));
+        json.WritePropertyName(Utf8.Encode(name, "the name of a field", code));
         switch (value)
         {
             case null:
                 json.WriteNullValue();
                 break;
             case string text:
-                json.WriteStringValue(Utf8.Encode(text, path));
+                json.WriteStringValue(Utf8.Encode(text, path, code));
                 break;
             case bool boolean:
                 json.WriteBooleanValue(boolean);
@@ -62,6 +64,7 @@ internal static class JsonText
                 break;
             default:
                 throw new CommBoxValidationException(
+                    code,
                     $"{path} must be a string, a bool, a finite number, null or a JsonElement, not this {value.GetType().Name}");
         }
     }

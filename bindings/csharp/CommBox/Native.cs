@@ -10,6 +10,9 @@ namespace CommBox;
 internal static unsafe class Native
 {
     internal const int Ok = 0;
+    internal const int InvalidArgument = -1;
+    internal const int InvalidOptions = -3;
+    internal const int InvalidUser = -4;
     internal const int Timeout = -7;
     internal const int Cancelled = -8;
 

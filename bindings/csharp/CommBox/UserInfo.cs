@@ -52,19 +52,19 @@ public sealed class UserInfo
 
     /// <summary>The user as it is sent. It holds personal data: mind where it is logged.</summary>
     /// <returns>A JSON object.</returns>
-    /// <exception cref="CommBoxValidationException">JSON cannot hold a value.</exception>
+    /// <exception cref="CommBoxValidationException">JSON cannot hold a name or a value (code -4).</exception>
     public string ToJson() => JsonText.Object(json =>
     {
         foreach ((string field, string? value) in _fields)
         {
-            json.WriteMember(field, value, path: field);
+            json.WriteMember(field, value, path: field, code: Native.InvalidUser);
         }
         if (Content is { Count: > 0 })
         {
             json.WriteStartObject(nameof(Content));
             foreach ((string field, object? value) in Content)
             {
-                json.WriteMember(field, value, path: $"{nameof(Content)}.{field}");
+                json.WriteMember(field, value, path: $"{nameof(Content)}.{field}", code: Native.InvalidUser);
             }
             json.WriteEndObject();
         }

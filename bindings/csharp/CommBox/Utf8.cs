@@ -8,8 +8,10 @@ internal static unsafe class Utf8
 {
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>Text in UTF-8. <paramref name="name"/> is what an error calls it.</summary>
-    internal static byte[] Encode(string text, string name)
+    /// <summary>
+    /// Text in UTF-8. <paramref name="name"/> is what an error calls it, <paramref name="code"/> the error's code.
+    /// </summary>
+    internal static byte[] Encode(string text, string name, int code)
     {
         try
         {
@@ -18,7 +20,7 @@ internal static unsafe class Utf8
         catch (EncoderFallbackException error)
         {
             throw new CommBoxValidationException(
-                $"{name} has half a surrogate pair at index {error.Index}, which is no character");
+                code, $"{name} has half a surrogate pair at index {error.Index}, which is no character");
         }
     }
 
@@ -30,7 +32,7 @@ internal static unsafe class Utf8
         {
             throw new CommBoxValidationException($"{name} has a NUL character at index {nul}, where its text would end");
         }
-        return Encode(text + '\0', name);
+        return Encode(text + '\0', name, Native.InvalidArgument);
     }
 
     /// <summary>The library's text; "" for NULL.</summary>
