@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -114,14 +115,22 @@ public:
     User() : user_(commbox_user_new()) {}
 
     /** Sets a field such as "FirstName"; std::nullopt is JSON null. */
-    User &set(const std::string &name, const std::optional<std::string> &value) {
-        detail::check(commbox_user_set(user_.get(), detail::c_text(name, "name"), text(value)));
+    User &set(const std::string &name, const std::optional<std::string> &value) { return set(name, text(value)); }
+
+    /** The same with C's text, literals included; NULL is JSON null. */
+    User &set(const std::string &name, const char *value) {
+        detail::check(commbox_user_set(user_.get(), detail::c_text(name, "name"), value));
         return *this;
     }
 
     /** Sets a custom field, as "Content" holds it; std::nullopt is JSON null. */
     User &set_custom(const std::string &name, const std::optional<std::string> &value) {
-        detail::check(commbox_user_set_custom(user_.get(), detail::c_text(name, "name"), text(value)));
+        return set_custom(name, text(value));
+    }
+
+    /** The same with C's text, literals included; NULL is JSON null. */
+    User &set_custom(const std::string &name, const char *value) {
+        detail::check(commbox_user_set_custom(user_.get(), detail::c_text(name, "name"), value));
         return *this;
     }
 
@@ -142,6 +151,10 @@ public:
     /** `options_json` as commbox_client_new() documents it; "" for the defaults. */
     explicit Client(const std::string &api_key, const std::string &options_json = {})
         : client_(commbox_client_new(detail::c_text(api_key, "api_key"), detail::c_text(options_json, "options_json"))) {}
+
+    // Of NULL no std::string can be made, so it does not compile: no key is none, and no options are left out.
+    explicit Client(std::nullptr_t, const std::string & = {}) = delete;
+    Client(const std::string &, std::nullptr_t) = delete;
 
     /** Updates one user and returns the server's reply as it came. Waits at most `total_timeout_ms`. */
     std::string update_user_json(std::int64_t user_id, const std::string &user_json) {
@@ -236,7 +249,7 @@ public:
         return is_one ? std::optional<Finished>(std::move(finished)) : std::nullopt;
     }
 
-    /** The same into `finished`, unless none finishes within `timeout`. */
+    /** The same into `finished`, which is left alone where none finishes within `timeout`. */
     BatchStatus next_for(std::chrono::milliseconds timeout, Finished &finished) {
         return take(detail::c_timeout(timeout), finished);
     }
@@ -255,9 +268,10 @@ public:
 
 private:
     BatchStatus take(std::int64_t timeout_ms, Finished &finished) {
+        // Not into `finished` itself: the library writes these also where there is none.
+        Finished next;
         char *json = nullptr;
-        const std::int32_t code =
-            commbox_batch_next(batch_.get(), timeout_ms, &finished.tag, &finished.code, &json);
+        const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &next.tag, &next.code, &json);
         if (code == COMMBOX_DONE) {
             return BatchStatus::done;
         }
@@ -265,7 +279,8 @@ private:
             return BatchStatus::timeout;
         }
         detail::check(code);
-        finished.json = detail::Owned<char>(json).get();
+        next.json = detail::Owned<char>(json).get();
+        finished = std::move(next);
         return BatchStatus::finished;
     }
 

@@ -1,0 +1,56 @@
+/*
+ * What commbox.hpp takes for a field's value, NULL included. tests/text_cpp.rs drives it.
+ * Ends with 1 and a line for each check that fails.
+ */
+
+#include <cstddef>
+#include <iostream>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include "commbox.hpp"
+
+using commbox::Client;
+
+// NULL is no API key and no options, and of it no std::string can be made.
+static_assert(!std::is_constructible_v<Client, std::nullptr_t>);
+static_assert(!std::is_constructible_v<Client, std::nullptr_t, std::string>);
+static_assert(!std::is_constructible_v<Client, std::string, std::nullptr_t>);
+static_assert(std::is_constructible_v<Client, const char *> && std::is_constructible_v<Client, std::string, const char *>);
+
+static bool all_hold = true;
+
+/** Both kinds of field take the value and hold this JSON. */
+template <typename Value>
+static void holds(const Value &value, const std::string &json, const std::string &what) {
+    try {
+        const std::string user = commbox::User().set("Phone2", value).set_custom("Custom", value).to_json();
+        const std::string expected = R"({"data":{"Phone2":)" + json + R"(,"Content":{"Custom":)" + json + "}}}";
+        if (user != expected) {
+            throw std::runtime_error(user);
+        }
+    } catch (const std::exception &error) {
+        std::cerr << what << ": " << error.what() << '\n';
+        all_hold = false;
+    }
+}
+
+int main() {
+    const char *none = nullptr;
+    char *none_to_write = nullptr;
+    holds(none, "null", "a NULL string");
+    holds(none_to_write, "null", "a NULL string that may be written");
+    holds(nullptr, "null", "nullptr");
+    holds(std::nullopt, "null", "std::nullopt");
+    holds(std::optional<std::string>(), "null", "an empty std::optional");
+
+    const char *text = "050";
+    holds(text, R"("050")", "a C string");
+    holds("050", R"("050")", "a literal");
+    holds("", R"("")", "an empty literal");
+    holds(std::string(text), R"("050")", "a std::string");
+    holds(std::optional<std::string>(text), R"("050")", "a std::optional");
+    return all_hold ? 0 : 1;
+}
