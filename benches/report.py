@@ -66,7 +66,7 @@ each figure is the median of its rounds. A run in which an answer is missing, or
 many requests as were to be made, ends the bench.
 
 The server is nginx {nginx} on this machine, one process, which answers from memory after it has read the body. It was
-chosen because it serves more requests than any of the clients makes:
+chosen for its speed. By the processor time that a request took it on average,
 {capacity}
 """
 

@@ -1,7 +1,7 @@
 """The one server for all contestants: nginx, over plain HTTP and over TLS 1.3, in a folder of its own.
 
-nginx answers from memory with one worker and costs less a request than any client, so that the clients are what is
-measured; the report says how near it came to being the limit.
+nginx answers from memory with one worker. It was chosen for its speed, so that the clients are what is measured; the
+report says how near it came to being the limit.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@
 #define COMMBOX_INVALID_ARGUMENT -1
 
 /**
- * A client or user that was never made, or is already freed.
+ * A client, user or batch that was never made, or is already freed.
  */
 #define COMMBOX_INVALID_HANDLE -2
 
@@ -317,7 +317,7 @@ const char *commbox_last_error_json(void);
 
 /**
  * Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
- * commbox_user_to_json(). It leaves the last error as it is.
+ * commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
  *
  * @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
  */

@@ -44,16 +44,21 @@ fn sandbox() -> Sandbox {
     Sandbox::start_with(&["--api-key", API_KEY])
 }
 
-fn native(language: Language, ending: &str, name: &str, text: &str, sandbox: &Sandbox) {
-    let options = format!(r#"{{\"base_url\": \"{}\"}}"#, sandbox.url);
-    let text = match language {
-        Language::C => text.replace("\"my-api-key\", NULL", &format!("\"my-api-key\", \"{options}\"")),
-        Language::Cpp => text.replace("(\"my-api-key\")", &format!("(\"my-api-key\", \"{options}\")")),
+/// The program of an example, whose client has this key and asks the sandbox.
+fn program(language: Language, name: &str, text: &str, api_key: &str, sandbox: &Sandbox) -> Command {
+    let client = format!(r#"("{api_key}", "{{\"base_url\": \"{}\"}}")"#, sandbox.url);
+    let (example, ending) = match language {
+        Language::C => (r#"("my-api-key", NULL)"#, "c"),
+        Language::Cpp => (r#"("my-api-key")"#, "cpp"),
     };
-    assert!(text.contains(&options), "{name} makes no client with {API_KEY}:\n{text}");
+    assert!(text.contains(example), "{name} makes no client with {API_KEY}:\n{text}");
     let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{ending}"));
-    fs::write(&source, text).expect("the source can be written");
-    run(name, &mut compile_file(language, &source, name), sandbox);
+    fs::write(&source, text.replace(example, &client)).expect("the source can be written");
+    compile_file(language, &source, name)
+}
+
+fn native(language: Language, name: &str, text: &str, sandbox: &Sandbox) {
+    run(name, &mut program(language, name, text, API_KEY, sandbox), sandbox);
     let (_, user) = sandbox.get("/users/94382332");
     assert!(user.contains("\"FirstName\":\"John\""), "{name}: {user}");
 }
@@ -62,25 +67,38 @@ fn native(language: Language, ending: &str, name: &str, text: &str, sandbox: &Sa
 fn c() {
     let sandbox = sandbox();
     for (index, block) in blocks("README.md", "c").iter().enumerate() {
-        native(Language::C, "c", &format!("readme-c-{index}"), block, &sandbox);
+        native(Language::C, &format!("readme-c-{index}"), block, &sandbox);
     }
     let example = header_example();
     let program = format!(
         "#include <commbox.h>\n#include <stdio.h>\nint main(void)\n{{\n{example}\nreturn code != COMMBOX_OK;\n}}\n"
     );
-    native(Language::C, "c", "header-example", &program, &sandbox);
+    native(Language::C, "header-example", &program, &sandbox);
+}
+
+#[test]
+fn a_batch_in_c_that_takes_nothing_is_told() {
+    let sandbox = sandbox();
+    let is_batch = |block: &String| block.contains("commbox_batch_submit");
+    let example = blocks("README.md", "c").into_iter().find(is_batch).expect("there is an example of a batch");
+    let mut program = program(Language::C, "readme-c-no-key", &example, "", &sandbox);
+    let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.lines().count() == 1 && told.contains("api_key is empty"), "{told}");
+    assert!(sandbox.requests().is_empty());
 }
 
 #[test]
 fn cpp() {
     let sandbox = sandbox();
     for (index, block) in blocks("README.md", "cpp").iter().enumerate() {
-        native(Language::Cpp, "cpp", &format!("readme-cpp-{index}"), block, &sandbox);
+        native(Language::Cpp, &format!("readme-cpp-{index}"), block, &sandbox);
     }
     let hpp = fs::read_to_string(Path::new(ROOT).join("include/commbox.hpp")).expect("the header is there");
     let example: Vec<_> = hpp.lines().filter_map(|line| line.strip_prefix(" *     ")).collect();
     let program = format!("#include <commbox.hpp>\nint main()\n{{\n{}\n}}\n", example.join("\n"));
-    native(Language::Cpp, "cpp", "hpp-example", &program, &sandbox);
+    native(Language::Cpp, "hpp-example", &program, &sandbox);
 }
 
 #[test]

@@ -11,7 +11,7 @@ pub const COMMBOX_OK: i32 = 0;
 pub const COMMBOX_DONE: i32 = 1;
 /// NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
 pub const COMMBOX_INVALID_ARGUMENT: i32 = -1;
-/// A client or user that was never made, or is already freed.
+/// A client, user or batch that was never made, or is already freed.
 pub const COMMBOX_INVALID_HANDLE: i32 = -2;
 /// Options that are not a JSON object, name an unknown key, or leave a bound.
 pub const COMMBOX_INVALID_OPTIONS: i32 = -3;

@@ -42,7 +42,7 @@ pub(crate) fn c_string(text: &str) -> CString {
 }
 
 /// Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
-/// commbox_user_to_json(). It leaves the last error as it is.
+/// commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
 ///
 /// @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
 #[no_mangle]
