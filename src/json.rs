@@ -14,6 +14,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a str)>);
 
+/// The value of the last member of this name in the object that `text` is; an error says where `text` is none.
+pub(crate) fn member<'a>(text: &'a str, name: &str) -> std::result::Result<Option<&'a str>, String> {
+    match scan::member(text, name) {
+        Some(found) => Ok(found),
+        None => Members::convert(text).map(|members| members.get(name)),
+    }
+}
+
 /// What a member's value is as an object, or why it is none.
 type Nested<'a> = std::result::Result<Members<'a>, String>;
 
@@ -100,8 +108,8 @@ pub(crate) fn kind(text: &str) -> &'static str {
 /// A JSON string's text; `None` where the value is no string or its escapes make no text.
 pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
-        // Without escapes it stands there as it is.
-        Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
+        // Without escapes it stands there as it is. Texts are short, and a search takes long to begin.
+        Some(text) if !text.bytes().fold(false, |found, byte| found | (byte == b'\\')) => Some(Cow::Borrowed(text)),
         Some(_) => serde_json::from_str::<Name<'_>>(raw).ok().map(|Name(text)| text),
         None => None,
     }

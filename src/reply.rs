@@ -2,28 +2,12 @@
 
 use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::json::{self, Members};
+use crate::json;
 use crate::transport::Reply;
 
-/// What a reply says.
-struct Envelope<'a>(Members<'a>);
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
-impl<'a> Envelope<'a> {
-    /// Reads an envelope, or tells why the text is none.
-    fn read(text: &'a str) -> Result<Self, String> {
-        Members::read(text).map(Self)
-    }
-
-    /// The vendor types `status` as a string and shows a number.
-    fn status(&self) -> Option<u16> {
-        self.0.get("status").and_then(status)
-    }
-
-    fn words(&self, name: &str) -> Option<String> {
-        self.0.get(name).and_then(json::text).map(Into::into)
-    }
-}
-
+/// What a reply's `status` says: the vendor types it as a string and shows a number.
 fn status(value: &str) -> Option<u16> {
     let text = json::text(value);
     let digits = text.as_deref().unwrap_or(value).trim();
@@ -37,18 +21,19 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
     failpoint::reach("interpret");
     let Reply { status: http_status, retry_after, body, complete } = reply;
     let text = match complete {
-        true => std::str::from_utf8(&body).map_err(|_| "is not UTF-8".to_owned()),
-        false => Err("is larger than 1 MiB".to_owned()),
+        true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
+        false => Err(("is larger than 1 MiB", body)),
     };
-    // Some servers put a byte order mark before JSON; readers of JSON trip over it.
-    let envelope = text.and_then(|text| Envelope::read(text.trim_start_matches('\u{feff}')));
+    let member = |name| match &text {
+        // Some servers put a byte order mark before JSON; readers of JSON trip over it.
+        Ok(text) => json::member(text.trim_start_matches(BYTE_ORDER_MARK), name),
+        Err((why, _)) => Err((*why).to_owned()),
+    };
 
-    let its_status = envelope.as_ref().map(Envelope::status);
-
-    let (kind, message) = match (http_status, its_status) {
+    let (kind, message) = match (http_status, member("status").map(|value| value.and_then(status))) {
         (200..=299, Ok(Some(200..=299))) => {
-            let text = String::from_utf8(body).unwrap_or_default();
-            return Ok(match text.strip_prefix('\u{feff}') {
+            let text = text.unwrap_or_default();
+            return Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
                 Some(rest) => rest.to_owned(),
                 None => text,
             });
@@ -67,13 +52,13 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
         ),
         (status, _) => (ErrorKind::Http(status), format!("the server answered HTTP {status}{}", advice(status))),
     };
-    let words = |name| envelope.as_ref().ok().and_then(|envelope| envelope.words(name));
+    let words = |name| member(name).ok().flatten().and_then(json::text).map(Into::into);
     Err(Error::new(kind, message).with_delivery(Delivery::Answered).with_answer(Answer {
         http_status: Some(http_status),
         description: words("description"),
         response_time: words("response_time"),
         retry_after,
-        response: excerpt(&body),
+        response: excerpt(text.as_ref().map_or_else(|(_, body)| body.as_slice(), String::as_bytes)),
     }))
 }
 

@@ -14,21 +14,16 @@ const DEPTH: u32 = 16;
 /// The members of the object that `text` is, and those of the last of them that is named `inner` where it is an object
 /// itself; `None` where another must read it.
 pub(super) fn members<'a>(text: &'a str, inner: Option<&str>) -> Option<(Members<'a>, Option<Members<'a>>)> {
-    // Told all at once, this takes less than a look for it in every string.
-    if text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'\\')) {
-        return None;
-    }
-    let between = |from: &[u8], to: &[u8]| text.get(text.len() - from.len()..text.len() - to.len());
     let (mut all, mut within) = (Vec::with_capacity(8), None);
-    let rest = object(text.as_bytes(), |name, value| {
-        let name = between(name.0, name.1)?;
+    whole(text, |name, value| {
+        let name = between(text, name)?;
         let rest = if Some(name) != inner {
             skip_value(value, DEPTH)?
         } else if value.first() == Some(&b'{') {
             let mut members = Vec::with_capacity(8);
             let rest = object(value, |name, value| {
                 let rest = skip_value(value, DEPTH)?;
-                members.push((Cow::Borrowed(between(name.0, name.1)?), between(value, rest)?));
+                members.push((Cow::Borrowed(between(text, name)?), between(text, (value, rest))?));
                 Some(rest)
             })?;
             within = Some(Members(members));
@@ -37,10 +32,40 @@ pub(super) fn members<'a>(text: &'a str, inner: Option<&str>) -> Option<(Members
             within = None;
             skip_value(value, DEPTH)?
         };
-        all.push((Cow::Borrowed(name), between(value, rest)?));
+        all.push((Cow::Borrowed(name), between(text, (value, rest))?));
         Some(rest)
     })?;
-    skip_spaces(rest).is_empty().then_some((Members(all), within))
+    Some((Members(all), within))
+}
+
+/// The value of the last member of this name, where there is one; `None` where another must read it.
+pub(super) fn member<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
+    let mut found = None;
+    whole(text, |its_name, value| {
+        let rest = skip_value(value, DEPTH)?;
+        if between(text, its_name)? == name {
+            found = Some(between(text, (value, rest))?);
+        }
+        Some(rest)
+    })?;
+    Some(found)
+}
+
+/// Has `member` skip the values of the object that is all of a text.
+fn whole<'a>(text: &'a str, member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<()> {
+    // Told all at once, this takes less than a look for it in every string.
+    if text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'\\')) {
+        return None;
+    }
+    let rest = object(skip_spaces(text.as_bytes()), member)?;
+    skip_spaces(rest).is_empty().then_some(())
+}
+
+/// Where a part of a text begins and where it ends, each as what is still to be read there.
+type Part<'a> = (&'a [u8], &'a [u8]);
+
+fn between<'a>(text: &'a str, (from, to): Part<'_>) -> Option<&'a str> {
+    text.get(text.len() - from.len()..text.len() - to.len())
 }
 
 // Each of these takes what is still to be read, and returns what then is.
@@ -52,6 +77,7 @@ fn skip_spaces(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
+/// This byte, and spaces before it.
 fn skip(rest: &[u8], byte: u8) -> Option<&[u8]> {
     match skip_spaces(rest) {
         [first, after @ ..] if *first == byte => Some(after),
@@ -59,11 +85,10 @@ fn skip(rest: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Where a name begins and ends, without its quotes.
-type Name<'a> = (&'a [u8], &'a [u8]);
+// A value begins where it is skipped, without spaces before it.
 
 /// Has `member` skip the value that belongs to each name.
-fn object<'a>(rest: &'a [u8], mut member: impl FnMut(Name<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+fn object<'a>(rest: &'a [u8], mut member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
     let mut rest = skip(rest, b'{')?;
     if let Some(rest) = skip(rest, b'}') {
         return Some(rest);
@@ -72,11 +97,11 @@ fn object<'a>(rest: &'a [u8], mut member: impl FnMut(Name<'a>, &'a [u8]) -> Opti
         let name = skip(rest, b'"')?;
         let end = name.get(quote(name)?..)?;
         let value = skip_spaces(skip(end.get(1..)?, b':')?);
-        rest = member((name, end), value)?;
-        match skip(rest, b',') {
-            Some(next) => rest = next,
-            None => return skip(rest, b'}'),
-        }
+        rest = match skip_spaces(member((name, end), value)?) {
+            [b',', next @ ..] => next,
+            [b'}', after @ ..] => return Some(after),
+            _ => return None,
+        };
     }
 }
 
@@ -86,16 +111,15 @@ fn skip_array(rest: &[u8], depth: u32) -> Option<&[u8]> {
         return Some(rest);
     }
     loop {
-        rest = skip_value(rest, depth)?;
-        match skip(rest, b',') {
-            Some(next) => rest = next,
-            None => return skip(rest, b']'),
-        }
+        rest = match skip_spaces(skip_value(skip_spaces(rest), depth)?) {
+            [b',', next @ ..] => next,
+            [b']', after @ ..] => return Some(after),
+            _ => return None,
+        };
     }
 }
 
 fn skip_value(rest: &[u8], depth: u32) -> Option<&[u8]> {
-    let rest = skip_spaces(rest);
     match rest.first()? {
         b'"' => {
             let rest = rest.get(1..)?;
@@ -164,6 +188,9 @@ mod tests {
         assert_eq!(all, converted, "{text:?}");
         let inner = converted.get("data").and_then(|data| Members::convert(data).ok());
         assert_eq!(within, inner, "{text:?}");
+        for name in ["data", "a", ""] {
+            assert_eq!(member(text, name), Some(converted.get(name)), "{text:?}");
+        }
         true
     }
 
