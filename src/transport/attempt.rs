@@ -87,7 +87,7 @@ impl Attempt {
     /// The attempt of this thread.
     pub(crate) fn current() -> Result<Rc<Self>, Error> {
         // No I/O happens outside of one.
-        CURRENT.with_borrow(Clone::clone).ok_or(Error::ConnectionFailed)
+        CURRENT.with_borrow(Clone::clone).ok_or_else(|| Error::ConnectionFailed)
     }
 
     /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,

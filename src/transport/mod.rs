@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, RETRY_AFTER, USER_AGENT};
+use ureq::http::header::{CONTENT_LENGTH, HOST, RETRY_AFTER};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
 use ureq::{Agent, Proxy};
@@ -25,7 +25,7 @@ use ureq::{Agent, Proxy};
 use crate::error::Result;
 use crate::fork;
 use crate::options::Options;
-use crate::transport::request::RequestConnector;
+use crate::transport::request::{constant_headers, RequestConnector};
 use crate::transport::resolver::Names;
 use crate::transport::tls::Trust;
 
@@ -117,16 +117,21 @@ impl Transport {
     }
 
     fn with(settings: Settings, shared: Shared) -> Self {
+        // A proxy is told it too, by the agent, which then tells all.
+        let (to_proxy, to_server) = match settings.proxy {
+            Some(_) => (settings.user_agent.as_str(), None),
+            None => ("", Some(settings.user_agent.as_str())),
+        };
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(tcp::TcpConnector::new(shared.names.clone()))
                 .chain(tls::TlsConnector::new(shared.trust.clone()))
-                .chain(RequestConnector::new(settings.proxy.is_some()));
+                .chain(RequestConnector::new(settings.proxy.is_some(), constant_headers(to_server)));
         // No time-outs here: the connections see to them, and to more.
         let config = Agent::config_builder()
             .proxy(settings.proxy.clone())
-            .user_agent(&settings.user_agent)
-            // request::FOLLOWS has it.
+            .user_agent(to_proxy)
+            // It is one of the constant headers.
             .accept("")
             .http_status_as_error(false)
             // Personal data and the key go to the configured host only.
@@ -140,7 +145,7 @@ impl Transport {
             .max_idle_age(settings.idle_timeout)
             .build();
         let agent = Agent::with_parts(config, connector, resolver::Later);
-        let headers = headers(&settings);
+        let headers = headers(settings.host.clone());
         Self { agent, settings, shared, headers, generation: fork::generation(), broken: AtomicBool::new(false) }
     }
 
@@ -169,7 +174,7 @@ impl Transport {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        request.headers_mut().insert(CONTENT_LENGTH, length(body.len()));
         request
     }
 
@@ -205,16 +210,16 @@ impl Transport {
     }
 }
 
+fn length(bytes: usize) -> HeaderValue {
+    // Quicker than from the number, which takes more room than it needs.
+    HeaderValue::try_from(bytes.to_string()).unwrap_or_else(|_| HeaderValue::from(bytes))
+}
+
 /// The headers of every request that the agent must see; made once, since reading them from text takes longer than
 /// copying them. The length of the body overrides the one here.
-fn headers(Settings { host, user_agent, .. }: &Settings) -> HeaderMap {
+fn headers(host: HeaderValue) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(HOST, host.clone());
-    headers.insert(AUTHORIZATION, HeaderValue::from_static(request::STAND_IN));
-    // The options allow nothing that a header does not.
-    if let Ok(user_agent) = HeaderValue::from_str(user_agent) {
-        headers.insert(USER_AGENT, user_agent);
-    }
+    headers.insert(HOST, host);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers
 }

@@ -1,9 +1,10 @@
 //! The request on its way out: it is where an attempt begins to be sent, and where the API key gets into it.
 //!
-//! The HTTP agent writes a stand-in for the key, so that none of its buffers, headers and log lines ever hold the key
-//! itself. What is overwritten below is all that does.
+//! The HTTP agent knows nothing of the key, so that none of its buffers, headers and log lines ever hold it. What is
+//! overwritten below is all that does.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::Error;
@@ -11,21 +12,31 @@ use ureq::Error;
 use crate::secret::{self, ApiKey};
 use crate::transport::attempt::Attempt;
 
-/// The `Authorization` header that the agent is given. Of a length that the buffer for the head has to spare.
-pub(crate) const STAND_IN: &str = "Bearer \u{7b}commbox-api-key\u{7d}";
+/// What comes before the key.
+const AUTHORIZATION: &[u8] = b"\r\nauthorization: Bearer ";
 
-/// What stands behind the key in every request. The agent would spend more on each header than all of this takes.
-const FOLLOWS: &str = "\r\ncontent-type: application/json\r\naccept: application/json";
+/// The headers that stand behind the key in every request, put in with it: the agent would spend more on each than all
+/// of this takes.
+pub(crate) fn constant_headers(user_agent: Option<&str>) -> Arc<[u8]> {
+    let mut headers = "\r\ncontent-type: application/json\r\naccept: application/json".to_owned();
+    if let Some(user_agent) = user_agent {
+        headers.push_str("\r\nuser-agent: ");
+        headers.push_str(user_agent);
+    }
+    headers.into_bytes().into()
+}
 
 /// The last link of the connector chain: it sees the request, and neither the handshake nor a proxy's `CONNECT`.
 #[derive(Debug)]
 pub(crate) struct RequestConnector {
     proxied: bool,
+    follows: Arc<[u8]>,
 }
 
 impl RequestConnector {
-    pub(crate) fn new(proxied: bool) -> Self {
-        Self { proxied }
+    /// `follows` are the [`constant_headers`].
+    pub(crate) fn new(proxied: bool, follows: Arc<[u8]>) -> Self {
+        Self { proxied, follows }
     }
 }
 
@@ -35,7 +46,7 @@ impl<In: Transport> Connector<In> for RequestConnector {
     fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
         // The connection to the proxy itself runs through this chain too, with the proxy taken out of its settings.
         let to_proxy = self.proxied && details.config.proxy().is_none();
-        Ok(chained.map(|transport| RequestTransport { transport, to_proxy, key_at: 0 }))
+        Ok(chained.map(|transport| RequestTransport { transport, to_proxy, follows: self.follows.clone() }))
     }
 }
 
@@ -43,8 +54,7 @@ impl<In: Transport> Connector<In> for RequestConnector {
 pub(crate) struct RequestTransport<T> {
     transport: T,
     to_proxy: bool,
-    /// Where the key went into the last request.
-    key_at: usize,
+    follows: Arc<[u8]>,
 }
 
 impl<T: Transport> Transport for RequestTransport<T> {
@@ -60,7 +70,7 @@ impl<T: Transport> Transport for RequestTransport<T> {
         if !attempt.begin_request() {
             return self.transport.transmit_output(amount, timeout);
         }
-        let length = put_key(self.transport.buffers().output(), amount, attempt.api_key(), &mut self.key_at)?;
+        let length = put_key(self.transport.buffers().output(), amount, attempt.api_key(), &self.follows)?;
         let sent = self.transport.transmit_output(length, timeout);
         // The layers below have copied it.
         secret::wipe(self.transport.buffers().output().get_mut(..length).unwrap_or_default());
@@ -85,32 +95,31 @@ impl<T: Transport> Transport for RequestTransport<T> {
     }
 }
 
-/// Puts the key and what follows it in the place of the stand-in in a head of `length` bytes, and returns how long it
-/// is then. The stand-in is looked for at `likely` first, where it then is the next time.
-fn put_key(buffer: &mut [u8], length: usize, key: &ApiKey, likely: &mut usize) -> Result<usize, Error> {
-    let stand_in = STAND_IN.as_bytes();
+/// Puts the key, with its header's name before it and `follows` behind it, into a head of `length` bytes, after the
+/// first header, which is to be `Host`. Returns how long the head is then.
+fn put_key(buffer: &mut [u8], length: usize, key: &ApiKey, follows: &[u8]) -> Result<usize, Error> {
     let head = buffer.get(..length).unwrap_or_default();
-    // Without a key, or without room for it, the request must not leave.
-    let start = match head.get(*likely..).is_some_and(|rest| rest.starts_with(stand_in)) {
-        true => *likely,
-        false => head.windows(stand_in.len()).position(|part| part == stand_in).ok_or(Error::ConnectionFailed)?,
-    };
-    *likely = start;
-    let (start, end) = (start + "Bearer ".len(), start + stand_in.len());
-    let (key, follows) = (key.bytes(), FOLLOWS.as_bytes());
-    let new_end = start + key.len() + follows.len();
-    let new_length = length - end + new_end;
-    if new_length > buffer.len() {
+    // Without room for the key the request must not leave.
+    let at = second_line_end(head).ok_or_else(|| Error::ConnectionFailed)?;
+    let parts = [AUTHORIZATION, key.bytes(), follows];
+    let more = parts.iter().map(|part| part.len()).sum::<usize>();
+    if length + more > buffer.len() {
         return Err(Error::ConnectionFailed);
     }
-    buffer.copy_within(end..length, new_end);
-    let (of_key, of_follows) = buffer
-        .get_mut(start..new_end)
-        .and_then(|place| place.split_at_mut_checked(key.len()))
-        .ok_or(Error::ConnectionFailed)?;
-    of_key.copy_from_slice(key);
-    of_follows.copy_from_slice(follows);
-    Ok(new_length)
+    buffer.copy_within(at..length, at + more);
+    let mut place = buffer.get_mut(at..at + more).unwrap_or_default();
+    for part in parts {
+        let (of_part, rest) = place.split_at_mut_checked(part.len()).ok_or_else(|| Error::ConnectionFailed)?;
+        of_part.copy_from_slice(part);
+        place = rest;
+    }
+    Ok(length + more)
+}
+
+/// Where the first header ends.
+fn second_line_end(head: &[u8]) -> Option<usize> {
+    let mut ends = head.iter().enumerate().filter(|(_, byte)| **byte == b'\r').map(|(at, _)| at);
+    ends.nth(1)
 }
 
 impl<T> fmt::Debug for RequestTransport<T> {
@@ -123,31 +132,31 @@ impl<T> fmt::Debug for RequestTransport<T> {
 mod tests {
     use super::*;
 
-    fn put(buffer: &mut [u8], length: usize, key: &str, likely: &mut usize) -> Result<usize, Error> {
-        put_key(buffer, length, &ApiKey::new(key).unwrap(), likely)
+    fn put(buffer: &mut [u8], length: usize, key: &str) -> Result<usize, Error> {
+        put_key(buffer, length, &ApiKey::new(key).unwrap(), b"\r\nmore: x")
     }
 
     #[test]
-    fn a_key_of_any_length_takes_the_place_of_the_stand_in_wherever_it_is() {
-        let mut likely = 0;
-        for (path, key) in
-            [("/", "k"), ("/", "a-key-of-about-the-length"), ("/longer", &"long".repeat(100)), ("/", "k")]
-        {
-            let head = format!("POST {path} HTTP/1.1\r\nauthorization: {STAND_IN}\r\nhost: x\r\n\r\n");
+    fn a_key_of_any_length_goes_behind_the_first_header() {
+        for key in ["k", "a-key-of-about-the-length", &"long".repeat(100)] {
+            let (first, others) = ("POST / HTTP/1.1\r\nhost: x", "\r\ncontent-length: 2\r\n\r\n{}");
+            let head = format!("{first}{others}");
             let mut buffer = vec![0; 1000];
             buffer[..head.len()].copy_from_slice(head.as_bytes());
-            let length = put(&mut buffer, head.len(), key, &mut likely).unwrap();
-            let expected = head.replace(STAND_IN, &format!("Bearer {key}{FOLLOWS}"));
+            let length = put(&mut buffer, head.len(), key).unwrap();
+            let expected = format!("{first}\r\nauthorization: Bearer {key}\r\nmore: x{others}");
             assert_eq!(std::str::from_utf8(&buffer[..length]).unwrap(), expected);
         }
     }
 
     #[test]
-    fn nothing_leaves_without_a_key_or_room_for_it() {
-        let head = format!("POST / HTTP/1.1\r\nauthorization: {STAND_IN}\r\n\r\n");
-        assert!(put(&mut head.clone().into_bytes(), head.len(), &"long".repeat(100), &mut 0).is_err());
-        for likely in [0, 30, 1000] {
-            assert!(put(&mut [0; 100], 50, "key", &mut likely.clone()).is_err());
-        }
+    fn nothing_leaves_without_room_for_the_key() {
+        let head = "POST / HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut buffer = [0; 66];
+        buffer[..head.len()].copy_from_slice(head.as_bytes());
+        assert!(put(&mut buffer.clone(), head.len(), "length").is_err());
+        assert_eq!(put(&mut buffer, head.len(), "lengt").unwrap(), 66);
+        // Nor where there is no header.
+        assert!(put(&mut [0; 100], 50, "key").is_err());
     }
 }
