@@ -196,7 +196,8 @@ uint32_t commbox_abi_version(void);
  * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
  * | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
  * | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
- * | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
+ * | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, but for `http` without `allow_http` only
+ *   one on loopback; `""` = none, or an http(s) URL |
  * | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
  * | `validate` | `true` | check the user before it is sent |
  * | `user_agent` | `null` | appended to `commbox/<version>` |

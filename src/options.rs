@@ -4,10 +4,12 @@ pub(crate) mod object;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ureq::http::uri::{Authority, Scheme};
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
@@ -52,7 +54,8 @@ pub struct Options {
     /// How long a name lookup is remembered: 0 ms to a day, default 60 s.
     pub dns_ttl: Duration,
     /// The proxy's URL; `None` takes it from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
-    /// an empty text means none.
+    /// an empty text means none. For `http` without [`allow_http`](Self::allow_http), the environment's is left out
+    /// unless it is on loopback too.
     pub proxy: Option<String>,
     /// A PEM file whose certificates are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -96,6 +99,11 @@ impl Options {
     pub fn from_json(text: &str) -> Result<Self> {
         failpoint::reach("options");
         Self::read(text)
+    }
+
+    /// Whether requests go out in the clear, and may only because they stay on this machine.
+    pub(crate) fn is_clear_on_loopback_only(&self) -> bool {
+        !self.allow_http && self.base_url.parse().is_ok_and(|uri: Uri| uri.scheme() == Some(&Scheme::HTTP))
     }
 }
 
@@ -218,9 +226,7 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
     if authority.as_str().contains('@') {
         return Err("must have no user info (user:password@)");
     }
-    if authority.host().is_empty() || authority.as_str().ends_with(':') {
-        return Err("must name a host, and a port after a colon");
-    }
+    check_host_and_port(authority)?;
     if uri.query().is_some() {
         return Err("must have no query (?)");
     }
@@ -233,7 +239,19 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// The parser takes any text for a port, and who connects then takes the usual port for it.
+fn check_host_and_port(authority: &Authority) -> Result<(), &'static str> {
+    let host = authority.host();
+    let place = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let is_port = |text: &str| !text.starts_with('+') && text.parse::<NonZeroU16>().is_ok();
+    let fits = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    match place.strip_prefix(host).is_some_and(fits) && !host.is_empty() {
+        true => Ok(()),
+        false => Err("must name a host, and after a colon a port from 1 to 65535"),
+    }
+}
+
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
@@ -242,6 +260,7 @@ fn is_loopback(host: &str) -> bool {
 pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     let expected = "must be a URL such as http://proxy.example:3128 or http://user:password@proxy.example:3128";
     let proxy = Proxy::new(text).map_err(|_| expected)?;
+    check_host_and_port(proxy.uri().authority().ok_or(expected)?)?;
     match proxy.protocol() {
         ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
         _ => Err("must be an http or https proxy; SOCKS is not supported"),
@@ -312,6 +331,10 @@ mod tests {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("canary"));
+        assert_eq!(
+            problem(r#"{"base_url":"\ud800"}"#),
+            "base_url has a \\u escape that is no character (half a surrogate pair)"
+        );
         assert!(problem("[]").contains("must be a JSON object, not an array"));
         assert!(problem("{").contains("is not JSON"));
     }
@@ -338,5 +361,26 @@ mod tests {
             assert!(why.contains(part), "{bad}: {why}");
         }
         assert_eq!(base_url("http://api.commbox.io", true), Ok(()));
+    }
+
+    /// A port that is none must not become the usual one: the key would go to whoever listens there.
+    #[test]
+    fn ports() {
+        let wrong = [":", ":0", ":65536", ":99999", ":80800", ":abc", ":-1", ":+80", ":8x", ":0x50", ":443O", "x:80"];
+        for host in ["127.0.0.1", "[::1]"] {
+            for port in ["", ":1", ":65535", ":0080"] {
+                assert_eq!(base_url(&format!("http://{host}{port}/x"), false), Ok(()), "{host}{port}");
+                assert!(proxy(&format!("{host}{port}")).is_ok(), "{host}{port}");
+                assert!(proxy(&format!("https://user:80@{host}{port}")).is_ok(), "{host}{port}");
+            }
+            for port in wrong.iter().filter(|port| port.starts_with(':') || host.ends_with(']')) {
+                let why = base_url(&format!("http://{host}{port}/x"), false).unwrap_err();
+                assert!(why.contains("port from 1 to 65535"), "{host}{port}: {why}");
+                for before in ["http://", "https://user:80@", "user:80@"] {
+                    let why = proxy(&format!("{before}{host}{port}")).unwrap_err();
+                    assert!(why.contains("port from 1 to 65535"), "{before}{host}{port}: {why}");
+                }
+            }
+        }
     }
 }

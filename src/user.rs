@@ -114,7 +114,7 @@ fn check_text(field: &str, limit: Option<usize>, raw: &str, problems: &mut Probl
         return problems.add(format!("{field} must be a string or null, not {}", json::kind(raw)));
     }
     let Some(text) = json::text(raw) else {
-        return problems.add(format!("{field} has a \\u escape that is no character (half a surrogate pair)"));
+        return problems.add(format!("{field} {}", json::NO_TEXT));
     };
     // No text has more characters than bytes, so few are counted.
     if let Some(limit) = limit.filter(|limit| text.len() > *limit) {

@@ -329,12 +329,56 @@ fn the_environment_names_a_proxy_and_who_needs_none() {
     }
 }
 
+#[test]
+fn no_proxy_may_name_an_ipv6_address_with_or_without_brackets() {
+    let (port, connects) = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let options = json!({"base_url": format!("http://[::1]:{}", closed_port()), "max_retries": 0});
+    for (excepted, asked) in [("::1", 0), ("[::1]", 0), ("::2", 1)] {
+        let (code, error) =
+            call_once(program("call_once").env("HTTPS_PROXY", http(port)).env("NO_PROXY", excepted), &options);
+        assert_eq!((code, connects.all().len()), (-5, asked), "NO_PROXY={excepted}: {error}");
+    }
+}
+
+/// What may go in the clear because it stays on this machine does not leave it by way of a proxy that it never named.
+#[test]
+fn http_to_loopback_goes_through_a_proxy_of_the_environment_only_where_that_is_loopback_too() {
+    let (port, connects) = proxy(tunnel);
+    let (target, seen) = plain_api();
+    // Reaches this machine, and is no loopback address by its name.
+    let elsewhere = format!("http://0.0.0.0:{port}");
+    let calls = |variable: &str, options: serde_json::Value| {
+        let before = (connects.all().len(), seen.all().len());
+        let (code, answer) = call_once(program("call_once").env("HTTPS_PROXY", variable), &options);
+        assert_eq!(code, 0, "{answer}");
+        assert_eq!(seen.all().len(), before.1 + 1);
+        connects.all().len() - before.0
+    };
+    assert_eq!(calls(&elsewhere, json!({"base_url": http(target)})), 0);
+    assert_eq!(calls(&elsewhere, json!({"base_url": format!("HTTP://localhost:{target}")})), 0);
+    assert_eq!(calls(&elsewhere, json!({"base_url": http(target), "allow_http": true})), 1);
+    assert_eq!(calls(&elsewhere, json!({"base_url": http(target), "proxy": elsewhere})), 1);
+    for near in [http(port), format!("http://localhost:{port}")] {
+        assert_eq!(calls(&near, json!({"base_url": http(target)})), 1, "{near}");
+    }
+}
+
+/// Under TLS a proxy sees nothing, so the environment's serves there, loopback or not.
+#[test]
+fn https_to_loopback_goes_through_a_proxy_of_the_environment() {
+    let (port, connects) = proxy(tunnel);
+    let (options, _) = api("elsewhere", port);
+    let call = json!({"base_url": options.base_url, "ca_file": options.ca_file});
+    let (code, answer) = call_once(program("call_once").env("HTTPS_PROXY", format!("http://0.0.0.0:{port}")), &call);
+    assert_eq!((code, connects.all().len()), (0, 1), "{answer}");
+}
+
 /// Going around a proxy that the machine prescribes would be wrong, and saying nothing worse.
 #[test]
 fn a_proxy_of_the_environment_that_cannot_be_used_is_refused() {
     let (target, seen) = plain_api();
     let base = json!({"base_url": http(target)});
-    for url in ["socks5://user:p%40ss@127.0.0.1:1080", "user:p%40ss@:bad port"] {
+    for url in ["socks5://user:p%40ss@127.0.0.1:1080", "user:p%40ss@:bad port", "http://user:p%40ss@127.0.0.1:99999"] {
         let (code, error) = call_once(program("call_once").env("HTTPS_PROXY", url), &base);
         assert_eq!(code, -3, "{error}");
         let message = error["message"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::ffi::handle::Table;
-use crate::ffi::{code, free, guard, last_error, text};
+use crate::ffi::{code, free, guard, text};
 use crate::options::Options;
 
 /// A client: one API key, one set of options, connections that stay open between calls. A handle.
@@ -37,7 +37,8 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
 /// | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
 /// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
-/// | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, `""` = none, or an http(s) URL |
+/// | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, but for `http` without `allow_http` only
+///   one on loopback; `""` = none, or an http(s) URL |
 /// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
 /// | `validate` | `true` | check the user before it is sent |
 /// | `user_agent` | `null` | appended to `commbox/<version>` |
@@ -59,7 +60,7 @@ pub unsafe extern "C" fn commbox_client_new(
         };
         CLIENTS.insert(Client::new(api_key, &options)?)
     });
-    last_error::explain_null();
+    CLIENTS.explain_null();
     made.unwrap_or(std::ptr::null_mut())
 }
 

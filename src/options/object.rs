@@ -68,10 +68,13 @@ pub(crate) fn check_bounds(problems: &mut Problems, name: &str, value: u128, bou
     }
 }
 
-/// Adds that a value is of the wrong kind.
+/// Adds that a value is of the wrong kind, or a string that is no text.
 fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
     let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
-    problems.add(format!("{name} must be {expected}, not {given}"));
+    problems.add(match given == expected {
+        true => format!("{name} {}", json::NO_TEXT),
+        false => format!("{name} must be {expected}, not {given}"),
+    });
 }
 
 /// Adds that a key is no option, with the nearest one where there is one.

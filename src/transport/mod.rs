@@ -101,7 +101,7 @@ impl Transport {
     pub(crate) fn new(options: &Options, host: HeaderValue) -> Result<Self> {
         let certificates = options.ca_file.as_deref().map(tls::read_ca_file).transpose()?;
         let settings = Settings {
-            proxy: proxy::choose(options.proxy.as_deref())?,
+            proxy: proxy::choose(options)?,
             host,
             user_agent: match options.user_agent.as_deref() {
                 Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),

@@ -1,19 +1,22 @@
 //! The proxy: the option's, or the environment's.
 
 use std::env;
+use std::net::Ipv6Addr;
 
 use ureq::Proxy;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::options;
+use crate::options::{self, Options};
 
 /// The first of them that is set rules.
 const VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
 
 /// The proxy of the option, or of the environment where the option is absent.
-pub(crate) fn choose(option: Option<&str>) -> Result<Option<Proxy>> {
-    match option {
-        None => from_environment(),
+pub(crate) fn choose(options: &Options) -> Result<Option<Proxy>> {
+    match options.proxy.as_deref() {
+        // What may be in the clear only on this machine does not leave it through a proxy that nobody meant for it.
+        None => Ok(from_environment()?
+            .filter(|proxy| !options.is_clear_on_loopback_only() || options::is_loopback(proxy.host()))),
         Some("") => Ok(None),
         Some(url) => match options::proxy(url) {
             Ok(proxy) => Ok(Some(proxy)),
@@ -52,6 +55,10 @@ fn with_exceptions(proxy: &Proxy, excepted: &str) -> Result<Proxy, ureq::Error> 
     for host in excepted.split(',').map(str::trim).filter(|host| !host.is_empty()) {
         let bare = host.trim_start_matches("*.").trim_start_matches('.');
         builder = builder.no_proxy(bare).no_proxy(&format!(".{bare}"));
+        if bare.parse::<Ipv6Addr>().is_ok() {
+            // As a URL has it.
+            builder = builder.no_proxy(&format!("[{bare}]"));
+        }
     }
     builder.build()
 }
@@ -63,13 +70,17 @@ mod tests {
     #[test]
     fn exceptions_take_in_what_is_below_them_and_keep_the_credentials() {
         let proxy = Proxy::new("http://user:p%40ss@proxy.example:3128").unwrap();
-        let proxy = with_exceptions(&proxy, " one.example, .two.example,*.three.example ,,10.0.0.1").unwrap();
+        let proxy =
+            with_exceptions(&proxy, " one.example, .two.example,*.three.example ,,10.0.0.1,::1,[fe80::1]").unwrap();
         let direct = |host: &str| proxy.is_no_proxy(&format!("https://{host}/").parse().unwrap());
         for host in ["one.example", "a.one.example", "two.example", "a.two.example", "ONE.example", "a.b.three.example"]
         {
             assert!(direct(host), "{host}");
         }
-        assert!(direct("10.0.0.1"));
+        for address in ["10.0.0.1", "[::1]", "[fe80::1]"] {
+            assert!(direct(address), "{address}");
+        }
+        assert!(!direct("[::2]"));
         for host in ["example", "none.example", "one.example.org"] {
             assert!(!direct(host), "{host}");
         }
