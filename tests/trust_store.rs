@@ -8,6 +8,7 @@ mod native;
 mod tls_server;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,6 +49,20 @@ fn ssl_cert_file_and_ssl_cert_dir_name_the_store() {
     fs::create_dir_all(&folder).unwrap();
     fs::copy(&pem, folder.join("any-name")).unwrap();
     assert_eq!(call(port, program("call_once").env("SSL_CERT_DIR", &folder), None).0, 0);
+}
+
+/// Broken files and links lie in the stores of many machines, and say nothing about the rest.
+#[test]
+fn what_can_be_read_of_a_store_serves_where_a_file_of_it_is_broken() {
+    let authority = Authority::new();
+    let pem = file("of-many.pem", &authority.pem());
+    let folder = pem.with_file_name("of-many");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    fs::copy(&pem, folder.join("good.pem")).unwrap();
+    fs::write(folder.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n").unwrap();
+    symlink("loop.pem", folder.join("loop.pem")).unwrap();
+    assert_eq!(call(server(&authority), program("call_once").env("SSL_CERT_DIR", &folder), None).0, 0);
 }
 
 #[test]

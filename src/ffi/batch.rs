@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::batch::{Batch, BatchOptions};
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
-use crate::ffi::{code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
+use crate::ffi::{code, free, guard, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
 
 /// Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
 #[allow(non_camel_case_types)]
@@ -55,7 +55,7 @@ pub unsafe extern "C" fn commbox_batch_new(
         };
         BATCHES.insert(Batch::with_start(client, &options, mark_thread_as_own)?)
     });
-    last_error::explain_null();
+    BATCHES.explain_null();
     made.unwrap_or(ptr::null_mut())
 }
 

@@ -57,6 +57,12 @@ impl<T> Table<T> {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
     }
 
+    /// Ends the function that makes these handles, which may have failed.
+    #[cfg(not(loom))]
+    pub(crate) fn explain_null(&self) {
+        last_error::explain_null(self.maker);
+    }
+
     /// Keeps `object` and returns its token.
     pub(crate) fn insert<C>(&self, object: T) -> Result<*mut C> {
         self.write(|slots| self.take_slot(slots, object))
@@ -134,7 +140,7 @@ impl<T> Table<T> {
         let Self { name, maker, .. } = self;
         let message = if !token.is_null() {
             format!("{name} is no live handle: it is already freed, or {maker} did not make it")
-        } else if let Some(cause) = last_error::cause_of_null() {
+        } else if let Some(cause) = last_error::cause_of_null(maker) {
             format!("{name} is NULL, since {maker} had failed: {cause}")
         } else {
             format!("{name} is NULL; give what {maker} returned")

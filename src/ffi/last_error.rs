@@ -21,8 +21,8 @@ struct Slot {
     last: Option<LastError>,
     /// Of the call before the present one, while that one runs.
     before: Option<LastError>,
-    /// Why a function that makes handles had failed, for the calls that then get its NULL.
-    cause: Option<String>,
+    /// Which function that makes handles had failed, and why, for the calls that then get its NULL.
+    cause: Option<(&'static str, String)>,
 }
 
 thread_local! {
@@ -71,15 +71,16 @@ pub(crate) fn keep(error: &Error) {
     with(|slot| slot.last = Some(last));
 }
 
-/// Ends a function that makes handles: where it failed, its reason explains the NULL that it returned.
-pub(crate) fn explain_null() {
-    with(|slot| slot.cause = slot.last.as_ref().map(|last| last.text.clone()));
+/// Ends `maker`, a function that makes handles: where it failed, its reason explains the NULL that it returned.
+pub(crate) fn explain_null(maker: &'static str) {
+    with(|slot| slot.cause = slot.last.as_ref().map(|last| (maker, last.text.clone())));
 }
 
-/// Why a NULL handle is NULL, where the call before this one on this thread had failed to make it, or had got the
-/// same NULL.
-pub(crate) fn cause_of_null() -> Option<String> {
-    with(|slot| slot.before.as_ref().and(slot.cause.clone())).flatten()
+/// Why a NULL in the place of a handle of `maker` is NULL, where the call before this one on this thread had failed to
+/// make it, or had got the same NULL.
+pub(crate) fn cause_of_null(maker: &str) -> Option<String> {
+    let (failed, cause) = with(|slot| slot.before.as_ref().and(slot.cause.clone())).flatten()?;
+    (failed == maker).then_some(cause)
 }
 
 /// Nothing where the thread is ending and its storage is gone.
@@ -139,14 +140,15 @@ mod tests {
     fn a_null_keeps_its_cause_over_calls_that_fail_with_it() {
         clear();
         keep(&Error::new(ErrorKind::InvalidOptions, "bad options"));
-        explain_null();
+        explain_null("maker");
         for _ in 0..2 {
             clear();
-            assert_eq!(cause_of_null().as_deref(), Some("bad options"));
+            assert_eq!(cause_of_null("maker").as_deref(), Some("bad options"));
+            assert_eq!(cause_of_null("another"), None);
             keep(&Error::new(ErrorKind::InvalidHandle, "NULL"));
         }
         clear();
         clear();
-        assert_eq!(cause_of_null(), None);
+        assert_eq!(cause_of_null("maker"), None);
     }
 }

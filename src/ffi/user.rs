@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::Result;
 use crate::ffi::handle::Table;
-use crate::ffi::{code, free, guard, last_error, text};
+use crate::ffi::{code, free, guard, text};
 use crate::fork;
 use crate::user::User;
 
@@ -28,7 +28,7 @@ fn with<T>(user: *const commbox_user, body: impl FnOnce(&mut User) -> Result<T>)
 #[no_mangle]
 pub extern "C" fn commbox_user_new() -> *mut commbox_user {
     let made = guard(|| USERS.insert(Mutex::default()));
-    last_error::explain_null();
+    USERS.explain_null();
     made.unwrap_or(std::ptr::null_mut())
 }
 

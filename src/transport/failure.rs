@@ -112,7 +112,21 @@ fn proxy_refused(peer: &str, reason: &str) -> Error {
     }
 }
 
+/// What there was too little of at the moment, where that is the reason.
+pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
+    #[cfg(unix)]
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => return Some("this process has too many files open; close some, or raise its limit"),
+        Some(libc::ENFILE) => return Some("this machine has too many files open"),
+        _ => {}
+    }
+    (error.kind() == io::ErrorKind::OutOfMemory).then_some("this machine has too little memory")
+}
+
 fn io_reason(error: &io::Error, peer: &str, sent: bool) -> String {
+    if let Some(why) = shortage(error) {
+        return format!("the connection to {peer} failed: {why}");
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => {
             format!("{peer} refused the connection; is the server up, is the port right?")

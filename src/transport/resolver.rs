@@ -14,6 +14,7 @@ use ureq::Error;
 
 use crate::failpoint;
 use crate::transport::attempt::Attempt;
+use crate::transport::failure::shortage;
 
 /// The agent's resolver, which it asks before every request: it leaves the lookup to the connector, for most requests
 /// find a connection that is open already.
@@ -102,7 +103,8 @@ fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAd
     let _ = thread.join();
     match addresses {
         Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        // What the system says differs from one to the next; it always means this.
+        Err(error) if shortage(&error).is_some() => Err(error.into()),
+        // What else the system says differs from one to the next; it always means this.
         _ => Err(Error::HostNotFound),
     }
 }

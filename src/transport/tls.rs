@@ -4,13 +4,14 @@ use std::env;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::crypto::{CryptoProvider, KeyProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::SigningKey;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_native_certs::{CertificateResult, ErrorKind as LoadError};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, Transport, TransportAdapter,
 };
@@ -18,6 +19,7 @@ use ureq::unversioned::transport::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
+use crate::transport::failure::shortage;
 
 /// Whom to trust, and the sessions that can be resumed; shared by the agents of a client.
 pub(crate) struct Trust {
@@ -47,9 +49,16 @@ impl Trust {
     /// The system's store and the `ca_file`.
     fn roots(&self) -> Result<Arc<RootCertStore>, ureq::Error> {
         // Read once a process: it takes milliseconds. A fork waits for it, or the child would wait for ever.
-        static SYSTEM: OnceLock<Result<Arc<RootCertStore>, TrustError>> = OnceLock::new();
-        let system = fork::held(|| SYSTEM.get_or_init(|| system_roots().map(Arc::new)).clone());
-        let mut roots = system.map_err(io::Error::other)?;
+        static SYSTEM: Mutex<Option<Arc<RootCertStore>>> = Mutex::new(None);
+        let mut roots = fork::held(|| {
+            let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
+            // A failure is not kept: the next call may find what this one did not.
+            let roots = match system.take() {
+                Some(roots) => roots,
+                None => Arc::new(system_roots()?),
+            };
+            io::Result::Ok(system.insert(roots).clone())
+        })?;
         if !self.extra.is_empty() {
             Arc::make_mut(&mut roots).add_parsable_certificates(self.extra.iter().cloned());
         }
@@ -79,27 +88,43 @@ impl TlsConnector {
 }
 
 /// Why there is nothing to trust.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct TrustError(pub(crate) String);
 
 /// The system's store, which `SSL_CERT_FILE` and `SSL_CERT_DIR` rule, or the bundled roots where it is empty.
 /// Certificates of it that cannot be parsed are left out, as other clients do.
-fn system_roots() -> Result<RootCertStore, TrustError> {
+fn system_roots() -> io::Result<RootCertStore> {
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| env::var_os(name).is_some());
-    roots_of(rustls_native_certs::load_native_certs().certs, named)
+    roots_of(rustls_native_certs::load_native_certs(), named)
 }
 
-/// These certificates, which a variable of this name may have `named`.
-fn roots_of(certificates: Vec<CertificateDer<'static>>, named: Option<&str>) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates);
-    if roots.is_empty() {
-        // Who names a store wants no other.
-        if let Some(name) = named {
-            return Err(TrustError(format!("{name} is set, but no certificate can be read from what it names")));
+/// What was read of a store, which a variable of this name may have `named`.
+fn roots_of(store: CertificateResult, named: Option<&str>) -> io::Result<RootCertStore> {
+    let unread = !store.errors.is_empty();
+    for error in store.errors {
+        // A shortage is soon over, and may have kept the very certificate that is wanted from being read. A file
+        // that is broken or out of reach stays so, and the others serve without it.
+        match error.kind {
+            LoadError::Io { inner, .. } if shortage(&inner).is_some() => return Err(inner),
+            _ => {}
         }
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(store.certs);
+    if roots.is_empty() {
+        // Who names a store wants no other, and one that cannot be read is not known to be empty.
+        let why = match named {
+            Some(name) => format!("{name} is set, but no certificate can be read from what it names"),
+            None if unread => {
+                "no certificate can be read from this machine's store; SSL_CERT_FILE can name another".into()
+            }
+            None => {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+                return Ok(roots);
+            }
+        };
+        return Err(io::Error::other(TrustError(why)));
     }
     Ok(roots)
 }
@@ -208,15 +233,34 @@ impl fmt::Debug for TlsTransport {
 mod tests {
     use super::*;
 
+    /// What was read of a store, and with which errors.
+    fn store(certificates: &[CertificateDer<'static>], errors: &[io::ErrorKind]) -> CertificateResult {
+        let mut store = CertificateResult::default();
+        store.certs = certificates.to_vec();
+        let failed = |kind: &io::ErrorKind| LoadError::Io { inner: (*kind).into(), path: "x".into() };
+        store.errors.extend(errors.iter().map(failed).map(|kind| rustls_native_certs::Error { context: "x", kind }));
+        store
+    }
+
     #[test]
-    fn bundled_roots_stand_in_for_an_empty_store_but_for_none_that_was_named() {
-        let broken = || vec![CertificateDer::from_slice(b"no certificate")];
-        for empty in [Vec::new(), broken()] {
-            assert_eq!(roots_of(empty, None).unwrap().len(), webpki_roots::TLS_SERVER_ROOTS.len());
+    fn bundled_roots_stand_in_for_an_empty_store_but_for_none_that_was_named_or_cannot_be_read() {
+        let broken = [CertificateDer::from_slice(b"no certificate")];
+        for empty in [&[][..], &broken] {
+            assert_eq!(roots_of(store(empty, &[]), None).unwrap().len(), webpki_roots::TLS_SERVER_ROOTS.len());
+            let error = roots_of(store(empty, &[io::ErrorKind::PermissionDenied]), None).unwrap_err();
+            assert!(error.to_string().contains("this machine's store"), "{error}");
         }
-        let error = roots_of(broken(), Some("SSL_CERT_DIR")).unwrap_err();
+        let error = roots_of(store(&broken, &[]), Some("SSL_CERT_DIR")).unwrap_err();
         assert!(error.to_string().starts_with("SSL_CERT_DIR is set"));
+    }
+
+    #[test]
+    fn what_was_read_serves_unless_the_rest_may_be_there_in_a_moment() {
         let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
-        assert_eq!(roots_of(vec![one.der().clone()], Some("SSL_CERT_FILE")).unwrap().len(), 1);
+        for errors in [&[][..], &[io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]] {
+            assert_eq!(roots_of(store(&[one.der().clone()], errors), Some("SSL_CERT_FILE")).unwrap().len(), 1);
+        }
+        let short = [io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory];
+        assert!(shortage(&roots_of(store(&[one.der().clone()], &short), None).unwrap_err()).is_some());
     }
 }

@@ -22,6 +22,14 @@ static void clients(void)
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_OPTIONS);
     CHECK(commbox_update_user_json(NULL, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE && told("did you mean \"max_retries\""));
+    /* But not for a NULL that another function would have returned. */
+    CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
+    CHECK(commbox_user_set(NULL, "FirstName", "x") == COMMBOX_INVALID_HANDLE);
+    CHECK(told("user is NULL; give what commbox_user_new returned"));
+    CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
+    CHECK(commbox_batch_new(NULL, NULL) == NULL && told("client is NULL, since commbox_client_new had failed"));
+    CHECK(commbox_batch_close(NULL) == COMMBOX_INVALID_HANDLE);
+    CHECK(told("batch is NULL, since commbox_batch_new had failed"));
 
     commbox_client *client = commbox_client_new("key", "{\"base_url\": \"http://localhost:1\", \"max_retries\": 0}");
     CHECK(client != NULL && strcmp(commbox_last_error(), "") == 0 && strcmp(commbox_last_error_json(), "") == 0);

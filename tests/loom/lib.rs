@@ -37,7 +37,7 @@ mod fork {
 
 mod ffi {
     pub mod last_error {
-        pub fn cause_of_null() -> Option<String> {
+        pub fn cause_of_null(_maker: &str) -> Option<String> {
             None
         }
     }

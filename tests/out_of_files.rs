@@ -1,0 +1,75 @@
+//! A process that may open no more files for a moment: it is told so, and the moment leaves no trace.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+mod loopback;
+mod native;
+mod tls_server;
+
+use std::process::Command;
+
+use loopback::{listen, Http};
+use native::program;
+use serde_json::{json, Value};
+use tls_server::{file, serve, Authority};
+
+/// What a call came to while `files` more could be opened; the next call of the process, which may open all that it
+/// needs, is to succeed.
+fn failure(program: &mut Command, options: &Value, files: u32) -> Value {
+    let output = program.args([options.to_string(), files.to_string()]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines.len() == 4 && lines[2] == "0", "{text}");
+    assert_eq!(lines[0], "-5", "{text}");
+    serde_json::from_str(lines[1]).unwrap()
+}
+
+fn assert_told(error: &Value) {
+    assert_eq!(error["delivery"], "not_sent", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("this process has too many files open"), "{error}");
+}
+
+#[test]
+fn without_a_socket_or_a_name_lookup() {
+    let port = listen(|stream, _| {
+        let mut http = Http::new(stream);
+        while http.request().is_some() {
+            http.confirm("").unwrap();
+        }
+    });
+    for host in ["127.0.0.1", "localhost"] {
+        let options = json!({"base_url": format!("http://{host}:{port}"), "max_retries": 0});
+        assert_told(&failure(&mut program("out_of_files"), &options, 0));
+    }
+}
+
+/// An API under TLS, of this authority.
+fn api(authority: &Authority) -> Value {
+    let (port, _) = serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
+    json!({"base_url": format!("https://127.0.0.1:{port}"), "max_retries": 0})
+}
+
+/// The one file is the connection, so that none is left for the certificates.
+#[test]
+fn without_the_store_that_the_environment_names() {
+    let authority = Authority::new();
+    let mut program = program("out_of_files");
+    program.env("SSL_CERT_FILE", file("out-of-files.pem", &authority.pem()));
+    assert_told(&failure(&mut program, &api(&authority), 1));
+}
+
+/// The bundled roots are for a machine without a store, not for one whose store could not be read just now.
+#[test]
+fn without_the_store_of_the_machine() {
+    let authority = Authority::new();
+    let inner = program("out_of_files");
+    // In a name space of its own the program sees a store of this authority alone.
+    let replace = r#"mount -t tmpfs none /etc/ssl && cp "$0" /etc/ssl/cert.pem && exec "$@""#;
+    let mut program = Command::new("unshare");
+    program.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    program.args(["--user", "--map-root-user", "--mount", "sh", "-c", replace]);
+    program.arg(file("machine.pem", &authority.pem())).arg(inner.get_program());
+    assert_told(&failure(&mut program, &api(&authority), 1));
+}
