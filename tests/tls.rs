@@ -104,6 +104,22 @@ fn an_interrupt_that_says_so_once_ends_a_call_that_sends() {
 }
 
 #[test]
+fn an_answer_before_all_was_sent_is_heard() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.issue(|_| ()).config());
+    let port = listen(move |stream, _| {
+        let mut http = accept(&config, stream);
+        http.stream.read_exact(&mut [0; 1000]).unwrap();
+        http.stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
+        http.stream.flush().unwrap();
+        // Closed with more to read, it is reset.
+    });
+    let large = format!(r#"{{"Remarks": "{}"}}"#, "x".repeat(8 << 20));
+    let error = Client::new("key", &trusting(port, &authority.pem())).unwrap().update_user_json(1, &large).unwrap_err();
+    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Http(413), Delivery::Answered, 1));
+}
+
+#[test]
 fn an_unknown_authority_is_refused_and_the_remedy_named() {
     let known = Authority::new().pem();
     refused(

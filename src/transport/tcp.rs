@@ -73,7 +73,7 @@ impl<In: Transport> Connector<In> for TcpConnector {
             false => (config.input_buffer_size(), config.output_buffer_size()),
         };
         let buffers = LazyBuffers::new(input, output);
-        Ok(Some(Either::B(TcpTransport::new(socket, buffers)?)))
+        Ok(Some(Either::B(TcpTransport::new(socket, buffers, details.needs_tls())?)))
     }
 }
 
@@ -87,15 +87,19 @@ pub(crate) struct TcpTransport {
     requests: u32,
     /// Whether a request was sent since the connection was last looked at.
     busy: bool,
+    under_tls: bool,
+    /// Why the server takes no more of the request. What is left of that is dropped, for the answer may be there.
+    refusal: Option<io::Error>,
 }
 
 impl TcpTransport {
-    fn new(socket: Noted, buffers: LazyBuffers) -> io::Result<Self> {
+    fn new(socket: Noted, buffers: LazyBuffers, under_tls: bool) -> io::Result<Self> {
         let (_, stream) = &socket;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SLICE))?;
         stream.set_write_timeout(Some(SLICE))?;
-        Ok(Self { socket, buffers, held_back: Vec::new(), slice: SLICE, requests: 0, busy: false })
+        let held_back = Vec::new();
+        Ok(Self { socket, buffers, held_back, slice: SLICE, requests: 0, busy: false, under_tls, refusal: None })
     }
 
     /// The slice is nearly always the same, so this is nearly never a system call.
@@ -118,15 +122,20 @@ impl TcpTransport {
             return Err(io::Error::from(io::ErrorKind::ConnectionReset).into());
         }
         let mut sent = 0;
-        while sent < self.held_back.len() {
+        while sent < self.held_back.len() && self.refusal.is_none() {
             self.set_slice(attempt.slice()?)?;
             match self.socket.1.write(self.held_back.get(sent..).unwrap_or_default()) {
                 Ok(amount) => {
                     sent += amount;
                     attempt.bytes_left();
                 }
-                Err(error) if is_a_slice(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if is_a_slice(&error) => {
+                    // Under TLS there may be more to read than an answer.
+                    if !self.under_tls && !system::is_silent(&self.socket.1) {
+                        self.refusal = Some(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(error) => self.refusal = Some(error),
             }
         }
         self.forget_held_back();
@@ -185,12 +194,13 @@ impl Transport for TcpTransport {
         loop {
             self.set_slice(attempt.slice()?)?;
             match self.socket.1.read(self.buffers.input_append_buf()) {
-                Ok(amount) => {
+                Ok(amount) if amount > 0 => {
                     self.buffers.input_appended(amount);
-                    return Ok(amount > 0);
+                    return Ok(true);
                 }
                 Err(error) if is_a_slice(&error) => {}
-                Err(error) => return Err(error.into()),
+                // Where no answer came, it is why nothing more was taken that tells.
+                end => return self.refusal.take().map_or(end, Err).map(|_| false).map_err(Error::from),
             }
         }
     }
@@ -201,7 +211,7 @@ impl Transport for TcpTransport {
         failpoint::reach("probe");
         let is_put_back = mem::take(&mut self.busy);
         self.requests += u32::from(is_put_back);
-        is_put_back || !Attempt::current().is_ok_and(|attempt| attempt.wants_fresh())
+        self.refusal.is_none() && (is_put_back || !Attempt::current().is_ok_and(|attempt| attempt.wants_fresh()))
     }
 }
 

@@ -152,9 +152,9 @@ fn two_replies() -> String {
 }
 
 fn wrong() -> Vec<Row> {
-    use Step::{Endless, Fin, Read, Reset, SendTo};
+    use Step::{Endless, Fin, Hold, Read, Reset, SendTo};
     let none = Duration::ZERO;
-    let (all, head, end) = (Read(Share::All), SendTo(Place::Head), SendTo(Place::End));
+    let (all, head) = (Read(Share::All), SendTo(Place::Head));
     let bad = |name, fault, delivery| Row::new(name, fault, Some((BadResponse, delivery)));
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let large = "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n";
@@ -211,9 +211,17 @@ fn wrong() -> Vec<Row> {
         ),
         Row::new("an early reply, the rest of the request read", early().then(&[all]), Some((Http(400), &[Answered])))
             .large(),
+        Row::new("an early reply, the rest of the request left", early().then(&[Hold]), Some((Http(400), &[Answered])))
+            .large(),
         Row::new(
             "an early reply, and reset while the request is sent",
-            Fault::new(&[Read(Share::Head), end, Reset]),
+            early().then(&[Reset]),
+            Some((Http(400), &[Answered])),
+        )
+        .large(),
+        Row::new(
+            "half an early reply, and reset while the request is sent",
+            Fault::status(400).steps(&[Read(Share::Head), SendTo(Place::MidBody), Reset]),
             Some((Connection, &[Unknown])),
         )
         .large(),
