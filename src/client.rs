@@ -100,7 +100,9 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
     /// `user_json`; then whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
-        self.run(user_id, user_json, &mut Call::new(self.watch(self.total_timeout), self.transport()))
+        let (interrupt, transport) = self.read(|current| (current.interrupt.clone(), current.transport.clone()));
+        let watch = Watch::new(self.total_timeout, self.canceller.clone(), interrupt);
+        self.run(user_id, user_json, &mut Call::new(watch, self.good(transport)))
     }
 
     /// Makes a call for a batch, over a transport of its worker's own. Its time begins when it may be sent: how long
@@ -205,7 +207,11 @@ impl Client {
 
     /// The transport to use now.
     pub(crate) fn transport(&self) -> Arc<Transport> {
-        let transport = self.read(|current| current.transport.clone());
+        self.good(self.read(|current| current.transport.clone()))
+    }
+
+    /// This transport, or where it can be used no more the one that takes its place.
+    fn good(&self, transport: Arc<Transport>) -> Arc<Transport> {
         if transport.is_good() {
             return transport;
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::bytes::find;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The members of a JSON object, each value as written: order, duplicates and digits kept.
@@ -108,8 +109,8 @@ pub(crate) fn kind(text: &str) -> &'static str {
 /// A JSON string's text; `None` where the value is no string or its escapes make no text.
 pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
-        // Without escapes it stands there as it is. Texts are short, and a search takes long to begin.
-        Some(text) if !text.bytes().fold(false, |found, byte| found | (byte == b'\\')) => Some(Cow::Borrowed(text)),
+        // Without escapes it stands there as it is.
+        Some(text) if find(b'\\', text.as_bytes()).is_none() => Some(Cow::Borrowed(text)),
         Some(_) => serde_json::from_str::<Name<'_>>(raw).ok().map(|Name(text)| text),
         None => None,
     }

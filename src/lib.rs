@@ -20,6 +20,7 @@
 extern crate self as commbox;
 
 mod batch;
+mod bytes;
 mod client;
 mod delivery;
 mod error;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 use ureq::Error;
 
+use crate::bytes::find;
 use crate::secret::{self, ApiKey};
 use crate::transport::attempt::Attempt;
 
@@ -118,8 +119,8 @@ fn put_key(buffer: &mut [u8], length: usize, key: &ApiKey, follows: &[u8]) -> Re
 
 /// Where the first header ends.
 fn second_line_end(head: &[u8]) -> Option<usize> {
-    let mut ends = head.iter().enumerate().filter(|(_, byte)| **byte == b'\r').map(|(at, _)| at);
-    ends.nth(1)
+    let first = find(b'\r', head)? + 1;
+    Some(first + find(b'\r', head.get(first..)?)?)
 }
 
 impl<T> fmt::Debug for RequestTransport<T> {
