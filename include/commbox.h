@@ -31,9 +31,9 @@
  *
  * Threads     Every function may be called from any thread at any time, also with the same handle.
  *             The last error is each thread's own. The library has no threads of its own, apart
- *             from one that lasts as long as a name lookup, and those of a batch. Clients and users
- *             stay good on both sides of a fork(): the child makes connections of its own. A batch
- *             belongs to the process that made it.
+ *             from one that lasts as long as a name lookup, and those of a batch; these block all
+ *             signals but those of a fault. Clients and users stay good on both sides of a fork():
+ *             the child makes connections of its own. A batch belongs to the process that made it.
  *
  * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
  *             they go to the configured host only.
@@ -110,7 +110,7 @@
 #define COMMBOX_BAD_RESPONSE -9
 
 /**
- * A bug of this library was caught. The client stays usable.
+ * A bug of this library was caught, or the system has no thread for a batch. The client stays usable.
  */
 #define COMMBOX_INTERNAL -10
 
@@ -407,7 +407,8 @@ commbox_batch *commbox_batch_new(commbox_client *client,
  * @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
  * @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
  *         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
- *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed).
+ *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed), #COMMBOX_INVALID_USER
+ *         (no memory is left for its copy), #COMMBOX_INTERNAL (the system has no thread to send from).
  */
 int32_t commbox_batch_submit(commbox_batch *batch,
                              uint64_t tag,

@@ -6,7 +6,6 @@ mod stats;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::Client;
@@ -14,6 +13,7 @@ use crate::delivery::watch::{Canceller, Stop};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
+use crate::thread;
 use crate::transport::Transport;
 
 pub use options::BatchOptions;
@@ -100,7 +100,8 @@ impl Batch {
     ///
     /// Of these, the update was not accepted: [`ErrorKind::Timeout`] where there was no room in time,
     /// [`ErrorKind::InvalidArgument`] where the batch is closed, [`ErrorKind::Cancelled`] where it was cancelled or
-    /// stopped, or the client's calls were cancelled meanwhile.
+    /// stopped, or the client's calls were cancelled meanwhile, [`ErrorKind::Internal`] where the system has no thread to
+    /// send from.
     pub fn submit(&self, tag: u64, user_id: i64, user_json: String, timeout: Option<Duration>) -> Result<()> {
         self.check_process()?;
         let mut job = Some(Job::new(tag, user_id, user_json));
@@ -243,7 +244,7 @@ impl Batch {
             return Ok(());
         }
         let shared = self.shared.clone();
-        match thread::Builder::new().name("commbox-batch".into()).spawn(move || shared.work()) {
+        match thread::spawn("commbox-batch", move || shared.work()) {
             Ok(_) => queue.worker_started(),
             Err(_) if queue.workers() > 0 => {}
             Err(_) => return Err(Error::new(ErrorKind::Internal, "the system gives the batch no thread to send from")),

@@ -33,7 +33,7 @@ pub enum ErrorKind {
     Cancelled,
     /// An answer that is not the documented JSON, or larger than 1 MiB.
     BadResponse,
-    /// A bug of this library; the client stays usable.
+    /// A bug of this library, or no thread for a batch; the client stays usable.
     Internal,
     /// The server answered with this HTTP status, or with a reply that names this status.
     Http(u16),

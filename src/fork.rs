@@ -19,6 +19,7 @@ pub(crate) use elsewhere::{generation, held, Socket};
 #[cfg(unix)]
 mod unix {
     use std::cell::RefCell;
+    use std::mem::ManuallyDrop;
     use std::os::fd::RawFd;
     use std::ptr;
     use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
@@ -29,7 +30,10 @@ mod unix {
     static HOOKED: AtomicBool = AtomicBool::new(false);
 
     thread_local! {
-        static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+        /// Empty but during a fork, so its destructor has nothing to do; with one it would be gone by the time that
+        /// exit handlers fork.
+        static FORKING: ManuallyDrop<RefCell<Option<RwLockWriteGuard<'static, ()>>>> =
+            const { ManuallyDrop::new(RefCell::new(None)) };
     }
 
     /// Runs a critical section: short, without I/O, without another one inside.
@@ -57,7 +61,7 @@ mod unix {
 
     extern "C" fn before() {
         let guard = SECTIONS.write().unwrap_or_else(PoisonError::into_inner);
-        // Where the thread is ending and its storage is gone, the guard is dropped, and the fork not waited for.
+        // Where thread-locals are not native and the thread is ending, the guard is dropped, and the fork not waited for.
         let _ = FORKING.try_with(|forking| forking.replace(Some(guard)));
     }
 

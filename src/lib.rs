@@ -34,6 +34,7 @@ mod json;
 mod options;
 mod reply;
 mod secret;
+mod thread;
 mod transport;
 mod user;
 

@@ -36,7 +36,7 @@ pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
     let (members, wrapped) = match Members::read_nested(user_json, DATA) {
         Ok(read) => read,
         // Unchecked, anything that is JSON may be sent as data.
-        Err(_) if !validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return Ok(wrap(user_json)),
+        Err(_) if !validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return wrap(user_json),
         Err(why) => return Err(refuse(format!("user_json {why}"))),
     };
     if validate {
@@ -53,15 +53,25 @@ pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
         }
         problems.check(ErrorKind::InvalidUser)?;
     }
-    Ok(if wrapped.is_some() { Cow::Borrowed(user_json) } else { wrap(user_json) })
+    match wrapped {
+        Some(_) => Ok(Cow::Borrowed(user_json)),
+        None => wrap(user_json),
+    }
 }
 
-fn wrap(user_json: &str) -> Cow<'_, str> {
-    let mut body = String::with_capacity(user_json.len() + DATA.len() + 5);
-    for part in ["{\"", DATA, "\":", user_json, "}"] {
-        body.push_str(part);
+fn wrap(user_json: &str) -> Result<Cow<'_, str>> {
+    joined(&["{\"", DATA, "\":", user_json, "}"]).map(Cow::Owned)
+}
+
+/// A text with all of a user in it, which may be larger than the memory that is left: no reason to end the process.
+pub(crate) fn joined(parts: &[&str]) -> Result<String> {
+    let mut text = String::new();
+    text.try_reserve_exact(parts.iter().map(|part| part.len()).sum())
+        .map_err(|_| Error::new(ErrorKind::InvalidUser, "user_json is larger than the memory that is left"))?;
+    for part in parts {
+        text.push_str(part);
     }
-    Cow::Owned(body)
+    Ok(text)
 }
 
 /// Beside `data` nothing may stand: it would be lost.
@@ -89,8 +99,13 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
             }
             None => {
                 // Other names are the caller's own; only a slip in a known one is refused.
-                if let Some(known) = known().find(|known| known.eq_ignore_ascii_case(name)) {
-                    problems.add(format!("\"{name}\" must be written \"{known}\""));
+                match known().find(|known| known.eq_ignore_ascii_case(name)) {
+                    // Elsewhere it is the wrapper.
+                    Some(DATA) if name == DATA => {
+                        problems.add("\"data\" stands inside \"data\"; wrap the user once");
+                    }
+                    Some(known) => problems.add(format!("\"{name}\" must be written \"{known}\"")),
+                    None => {}
                 }
                 continue;
             }
@@ -173,7 +188,7 @@ impl User {
     pub fn to_json(&self) -> String {
         // Strings and nulls only, so this cannot fail.
         let data = serde_json::to_string(self).unwrap_or_default();
-        wrap(&data).into_owned()
+        format!("{{\"{DATA}\":{data}}}")
     }
 }
 
@@ -274,6 +289,7 @@ mod tests {
         );
         assert_eq!(problem("[]"), "user_json must be a JSON object, not an array");
         assert_eq!(problem(r#"{"data":"x"}"#), "data must be a JSON object, not a string");
+        assert_eq!(problem(r#"{"data":{"data":1}}"#), "\"data\" stands inside \"data\"; wrap the user once");
         assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("beside \"data\""));
         assert!(problem(r#"{"Email":"x"#).starts_with("user_json is not JSON: EOF"));
     }

@@ -108,6 +108,11 @@ fn forks_among_threads_that_use_handles_leave_the_child_free_to_use_its_own() {
 }
 
 #[test]
+fn so_do_forks_of_an_exit_handler() {
+    run(fork("exit", 1));
+}
+
+#[test]
 fn a_child_does_not_keep_the_connections_of_its_parent_open() {
     let (port, record) = api();
     let mut program = fork("left", port).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();

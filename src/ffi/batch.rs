@@ -8,6 +8,7 @@ use crate::batch::{Batch, BatchOptions};
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
 use crate::ffi::{code, free, guard, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
+use crate::user;
 
 /// Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
 #[allow(non_camel_case_types)]
@@ -69,7 +70,8 @@ pub unsafe extern "C" fn commbox_batch_new(
 /// @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
 /// @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
 ///         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
-///         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed).
+///         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed), #COMMBOX_INVALID_USER
+///         (no memory is left for its copy), #COMMBOX_INTERNAL (the system has no thread to send from).
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_submit(
     batch: *mut commbox_batch,
@@ -82,7 +84,7 @@ pub unsafe extern "C" fn commbox_batch_submit(
         let batch = BATCHES.get(batch)?;
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let user_json = unsafe { text::required(user_json, "user_json") }?;
-        batch.submit(tag, user_id, user_json.to_owned(), timeout(timeout_ms))
+        batch.submit(tag, user_id, user::joined(&[user_json])?, timeout(timeout_ms))
     })
 }
 

@@ -27,7 +27,7 @@ pub const COMMBOX_TIMEOUT: i32 = -7;
 pub const COMMBOX_CANCELLED: i32 = -8;
 /// An answer that is not the documented JSON, or is larger than 1 MiB.
 pub const COMMBOX_BAD_RESPONSE: i32 = -9;
-/// A bug of this library was caught. The client stays usable.
+/// A bug of this library was caught, or the system has no thread for a batch. The client stays usable.
 pub const COMMBOX_INTERNAL: i32 = -10;
 
 /// The server did not take the fields or their values.

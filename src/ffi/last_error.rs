@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::{c_char, CString};
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 
 use crate::error::Error;
 use crate::failpoint;
@@ -15,7 +15,6 @@ struct LastError {
     text: String,
 }
 
-#[derive(Default)]
 struct Slot {
     /// Of the last call, where it failed.
     last: Option<LastError>,
@@ -25,23 +24,40 @@ struct Slot {
     cause: Option<(&'static str, String)>,
 }
 
-thread_local! {
-    static SLOT: RefCell<Slot> = RefCell::default();
+impl Slot {
+    const EMPTY: Self = Self { last: None, before: None, cause: None };
 }
 
-/// Begins a call.
+thread_local! {
+    /// Without a destructor: exit handlers, and destructors of the program's own, make calls after those here have run.
+    static SLOT: ManuallyDrop<RefCell<Slot>> = const { ManuallyDrop::new(RefCell::new(Slot::EMPTY)) };
+    static EMPTIES: Empties = const { Empties };
+}
+
+/// Empties the slot where its thread ends. An error that is kept after that leaks with the thread: a few hundred bytes.
+struct Empties;
+
+impl Drop for Empties {
+    fn drop(&mut self) {
+        take();
+    }
+}
+
+/// Begins a call. Not inlined: in every function of the header it would take kilobytes.
+#[inline(never)]
 pub(crate) fn clear() {
     with(|slot| slot.before = slot.last.take());
 }
 
-/// Ends a call that succeeded.
+/// Ends a call that succeeded. Not inlined, either.
+#[inline(never)]
 pub(crate) fn forget() {
     with(|slot| slot.last = None);
 }
 
 /// Sets the error aside, to [`restore`] it.
 pub(crate) fn take() -> Aside {
-    Aside(with(mem::take).unwrap_or_default())
+    Aside(with(|slot| mem::replace(slot, Slot::EMPTY)).unwrap_or(Slot::EMPTY))
 }
 
 pub(crate) fn restore(aside: Aside) {
@@ -52,6 +68,7 @@ pub(crate) fn restore(aside: Aside) {
 pub(crate) struct Aside(Slot);
 
 /// Keeps that the library failed so badly that the error itself could not be kept.
+#[cold]
 pub(crate) fn keep_nothing_but_internal() {
     let message = c"a bug in commbox was caught; the client stays usable".to_owned();
     let json =
@@ -59,7 +76,7 @@ pub(crate) fn keep_nothing_but_internal() {
         \"http_status\":null,\"description\":null,\"response_time\":null,\"retry_after_ms\":null,\"attempts\":0,\
         \"elapsed_ms\":0,\"delivery\":\"unknown\",\"response\":null}"
             .to_owned();
-    with(|slot| slot.last = Some(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() }));
+    put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() });
 }
 
 /// Keeps the error of the call that ends.
@@ -67,7 +84,12 @@ pub(crate) fn keep(error: &Error) {
     failpoint::reach("keep");
     let text = error.to_string();
     let code = error.kind().code();
-    let last = LastError { code, message: text::c_string(&text), json: text::c_string(&error.to_json()), text };
+    put(LastError { code, message: text::c_string(&text), json: text::c_string(&error.to_json()), text });
+}
+
+fn put(last: LastError) {
+    // The first one has it run when the thread ends; nothing where it already has.
+    let _ = EMPTIES.try_with(|_| ());
     with(|slot| slot.last = Some(last));
 }
 
@@ -83,7 +105,7 @@ pub(crate) fn cause_of_null(maker: &str) -> Option<String> {
     (failed == maker).then_some(cause)
 }
 
-/// Nothing where the thread is ending and its storage is gone.
+/// Nothing where the slot is in use, or is gone: so it is at the end of a thread where thread-locals are not native.
 fn with<T>(body: impl FnOnce(&mut Slot) -> T) -> Option<T> {
     SLOT.try_with(|slot| slot.try_borrow_mut().ok().map(|mut slot| body(&mut slot))).ok().flatten()
 }

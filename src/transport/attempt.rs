@@ -3,7 +3,8 @@
 //! An attempt runs on its caller's thread from beginning to end, whichever connection it gets, so the layers find it
 //! there: the agent has no other way to tell them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,8 @@ use crate::delivery::watch::{Stop, Watch};
 use crate::secret::ApiKey;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Attempt>>> = const { RefCell::new(None) };
+    /// Null outside of one. What has a destructor would be gone by the time that exit handlers make calls.
+    static CURRENT: Cell<*const Attempt> = const { Cell::new(ptr::null()) };
 }
 
 /// How long an attempt and its connecting may take.
@@ -74,20 +76,28 @@ impl Attempt {
     /// Runs `body` as this attempt.
     pub(crate) fn run<T>(self: &Rc<Self>, body: impl FnOnce() -> T) -> T {
         // An interrupt may make a call of its own, so the one before comes back, whatever happens.
-        struct Restore(Option<Rc<Attempt>>);
+        struct Restore(*const Attempt);
         impl Drop for Restore {
             fn drop(&mut self) {
-                CURRENT.set(self.0.take());
+                CURRENT.set(self.0);
             }
         }
-        let _restore = Restore(CURRENT.replace(Some(self.clone())));
+        let _restore = Restore(CURRENT.replace(Rc::as_ptr(self)));
         body()
     }
 
     /// The attempt of this thread.
     pub(crate) fn current() -> Result<Rc<Self>, Error> {
-        // No I/O happens outside of one.
-        CURRENT.with_borrow(Clone::clone).ok_or_else(|| Error::ConnectionFailed)
+        let attempt = CURRENT.get();
+        if attempt.is_null() {
+            // No I/O happens outside of one.
+            return Err(Error::ConnectionFailed);
+        }
+        // SAFETY: of the Rc that `run` borrows, which sets it back before that borrow ends; and the thread is the same.
+        unsafe {
+            Rc::increment_strong_count(attempt);
+            Ok(Rc::from_raw(attempt))
+        }
     }
 
     /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,

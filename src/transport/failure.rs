@@ -8,6 +8,7 @@ use ureq::Proxy;
 
 use crate::delivery::watch::Stop;
 use crate::error::{Answer, Delivery, Error, ErrorKind};
+use crate::thread::NoThread;
 use crate::transport::attempt::Attempt;
 use crate::transport::tls::TrustError;
 
@@ -119,6 +120,9 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
         Some(libc::EMFILE) => return Some("this process has too many files open; close some, or raise its limit"),
         Some(libc::ENFILE) => return Some("this machine has too many files open"),
         _ => {}
+    }
+    if error.get_ref().is_some_and(|error| error.is::<NoThread>()) {
+        return Some("the system gives no thread for the name lookup; end some, or raise its limit");
     }
     (error.kind() == io::ErrorKind::OutOfMemory).then_some("this machine has too little memory")
 }

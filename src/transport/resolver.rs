@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -13,6 +12,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::Error;
 
 use crate::failpoint;
+use crate::thread;
 use crate::transport::attempt::Attempt;
 use crate::transport::failure::shortage;
 
@@ -89,7 +89,7 @@ fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAd
         *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         theirs.1.notify_one();
     };
-    let thread = thread::Builder::new().name("commbox-lookup".into()).spawn(look_up)?;
+    let thread = thread::spawn("commbox-lookup", look_up)?;
     let (found, changed) = &*answer;
     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
     let addresses = loop {

@@ -175,6 +175,22 @@ static void use_handles(int number) {
     commbox_user_free(user);
 }
 
+static void fork_among_users(void) {
+    /* Without a client. */
+    fork_among(use_handles_until_done, 300, use_handles);
+}
+
+/* The same when the variables of the thread that forks are gone. */
+static void fork_at_exit(void) {
+    commbox_user_free(commbox_user_new());
+    pid_t child = fork_child();
+    if (child == 0) {
+        _exit(0);
+    }
+    wait_for(child);
+    check(atexit(fork_among_users) == 0, "atexit");
+}
+
 static void *fail_to_connect(void *unused) {
     check(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_TIMEOUT, "connected");
     return unused;
@@ -228,8 +244,11 @@ int main(int argc, char **argv) {
     const char *what = argv[1];
     alarm(40);
     if (strcmp(what, "users") == 0) {
-        /* Without a client. */
-        fork_among(use_handles_until_done, 300, use_handles);
+        fork_among_users();
+        return 0;
+    }
+    if (strcmp(what, "exit") == 0) {
+        fork_at_exit();
         return 0;
     }
     client = commbox_client_new("key", argv[2]);

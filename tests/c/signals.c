@@ -1,0 +1,75 @@
+/* A signal that the program blocks in all its threads, to read it where it likes, while threads of the library are
+ * there that were started before. Exits with 0 where it was read; one that a thread of the library takes ends the
+ * process. tests/signals.rs runs it. */
+
+#define _GNU_SOURCE
+#include <netdb.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "commbox.h"
+
+static atomic_bool looks_up, was_read;
+
+/* In the place of the C library's: a lookup that takes long. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+{
+    (void)name, (void)service, (void)hints, (void)found;
+    looks_up = 1;
+    while (!was_read) usleep(1000);
+    return EAI_FAIL;
+}
+
+static void read_signal(void)
+{
+    sigset_t terminated;
+    sigemptyset(&terminated);
+    sigaddset(&terminated, SIGTERM);
+    sigprocmask(SIG_BLOCK, &terminated, NULL);
+    int signals = signalfd(-1, &terminated, SFD_CLOEXEC);
+    kill(getpid(), SIGTERM);
+    struct signalfd_siginfo signal;
+    was_read = read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo == SIGTERM;
+}
+
+/* Asked on the main thread while it waits for the lookup. */
+static int32_t poll(void *unused)
+{
+    (void)unused;
+    if (looks_up && !was_read) read_signal();
+    return was_read;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s batch|lookup OPTIONS_JSON\n", argv[0]);
+        return 2;
+    }
+    alarm(20);
+    sigset_t before, after;
+    sigemptyset(&before);
+    sigemptyset(&after);
+    sigprocmask(SIG_BLOCK, NULL, &before);
+    commbox_client *client = commbox_client_new("sandbox-key", argv[2]);
+    if (strcmp(argv[1], "batch") == 0) {
+        commbox_batch *batch = commbox_batch_new(client, NULL);
+        commbox_batch_submit(batch, 1, 1, "{\"FirstName\": \"John\"}", -1);
+        int32_t code = COMMBOX_INTERNAL;
+        commbox_batch_next(batch, -1, NULL, &code, NULL);
+        /* The thread that started it has the signals that it had. */
+        sigprocmask(SIG_BLOCK, NULL, &after);
+        if (code != COMMBOX_OK || memcmp(&before, &after, sizeof before) != 0) return 1;
+        read_signal();
+        commbox_batch_free(batch);
+    } else {
+        commbox_client_set_interrupt(client, poll, NULL);
+        if (commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL) != COMMBOX_CANCELLED) return 1;
+    }
+    commbox_client_free(client);
+    return !was_read;
+}
