@@ -1,8 +1,11 @@
-//! Name lookups: kept for a while, bounded by the deadline, and made only where a connection is.
+//! Name lookups: one of a name at a time, for all who wait for it; kept for a while, and made where a connection is.
 
 use std::fmt;
+use std::io;
+use std::mem;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -12,6 +15,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::Error;
 
 use crate::failpoint;
+use crate::fork;
 use crate::thread;
 use crate::transport::attempt::Attempt;
 use crate::transport::failure::shortage;
@@ -27,24 +31,21 @@ impl Resolver for Later {
     }
 }
 
-/// The names that were looked up.
+/// How long an answer is kept at least that came when nobody waited for it any more: until the next attempt, which would
+/// wait as long in vain otherwise, and so would every one after it.
+const KEPT_FOR_NEXT: Duration = Duration::from_secs(10);
+
+/// The lookups of names, under way or answered.
 #[derive(Clone)]
 pub(crate) struct Names {
     ttl: Duration,
-    /// A client talks to one host, through one proxy at most.
-    known: Arc<Mutex<Vec<Known>>>,
-}
-
-struct Known {
-    host: String,
-    port: u16,
-    addresses: Vec<SocketAddr>,
-    until: Instant,
+    /// One of each name. A client talks to one host, through one proxy at most.
+    lookups: Arc<Mutex<Vec<Arc<Lookup>>>>,
 }
 
 impl Names {
     pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, known: Arc::default() }
+        Self { ttl, lookups: Arc::default() }
     }
 
     /// The addresses of a host, of which there is one at least.
@@ -53,59 +54,164 @@ impl Names {
         if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let now = Instant::now();
-        if let Some(known) = self.lock().iter().find(|known| known.is(host, port) && known.until > now) {
-            return Ok(known.addresses.clone());
-        }
-        let addresses = ask_system(host.to_owned(), port, attempt)?;
-        self.forget(host, port);
-        self.lock().push(Known { host: host.to_owned(), port, addresses: addresses.clone(), until: now + self.ttl });
-        Ok(addresses)
+        let lookup = self.held(|lookups| {
+            let now = Instant::now();
+            let known = lookups.iter().position(|lookup| lookup.is(host, port));
+            match known.and_then(|place| lookups.get_mut(place)) {
+                Some(lookup) if lookup.serves(now) => Ok(lookup.clone()),
+                former => {
+                    let lookup = Lookup::start(host.to_owned(), port, self.ttl)?;
+                    match former {
+                        Some(former) => *former = lookup.clone(),
+                        None => lookups.push(lookup.clone()),
+                    }
+                    io::Result::Ok(lookup)
+                }
+            }
+        })?;
+        lookup.wait(attempt)
     }
 
     /// Drops what is known of a host: its addresses may have changed.
     pub(crate) fn forget(&self, host: &str, port: u16) {
-        self.lock().retain(|known| !known.is(host, port));
+        self.learn(host, port, None);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has the next connection try first what this one came to after others.
+    pub(crate) fn prefer(&self, host: &str, port: u16, address: &SocketAddr) {
+        self.learn(host, port, Some(address));
     }
-}
 
-impl Known {
-    fn is(&self, host: &str, port: u16) -> bool {
-        self.port == port && self.host.eq_ignore_ascii_case(host)
-    }
-}
-
-/// The system's lookup cannot be given a time, so it runs on a thread that is left to itself where it takes too long.
-fn ask_system(host: String, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
-    // Not a channel: waiting on one keeps a few bytes for the main thread that are never freed.
-    let answer = Arc::new((Mutex::new(None), Condvar::new()));
-    let theirs = answer.clone();
-    let look_up = move || {
-        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
-        *theirs.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        theirs.1.notify_one();
-    };
-    let thread = thread::spawn("commbox-lookup", look_up)?;
-    let (found, changed) = &*answer;
-    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-    let addresses = loop {
-        if let Some(found) = found.take() {
-            break found;
+    /// Learns which address is good, or that none is.
+    fn learn(&self, host: &str, port: u16, good: Option<&SocketAddr>) {
+        let Some(lookup) = self.held(|lookups| lookups.iter().find(|lookup| lookup.is(host, port)).cloned()) else {
+            return;
+        };
+        let mut state = lookup.state();
+        if let Some(answer) = state.as_mut().and_then(|state| state.answer.as_mut()) {
+            match good {
+                None => answer.until = Instant::now(),
+                Some(good) => {
+                    if let Some(place) = answer.addresses.iter().position(|known| known == good) {
+                        answer.addresses.swap(0, place);
+                    }
+                }
+            }
         }
-        let slice = attempt.slice()?;
-        found = changed.wait_timeout(found, slice).unwrap_or_else(PoisonError::into_inner).0;
-    };
-    // It has nothing left to do but to end; a program that ends now finds it gone.
-    let _ = thread.join();
-    match addresses {
-        Ok(addresses) if !addresses.is_empty() => Ok(addresses),
-        Err(error) if shortage(&error).is_some() => Err(error.into()),
-        // What else the system says differs from one to the next; it always means this.
-        _ => Err(Error::HostNotFound),
+    }
+
+    fn held<T>(&self, section: impl FnOnce(&mut Vec<Arc<Lookup>>) -> T) -> T {
+        fork::held(|| section(&mut self.lookups.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// A lookup by the system, which cannot be given a time: it runs on a thread that is left to itself where it takes too
+/// long for those who wait.
+struct Lookup {
+    host: String,
+    port: u16,
+    /// The process that the thread belongs to.
+    generation: u32,
+    state: Mutex<State>,
+    /// Not a channel: waiting on one keeps a few bytes for the main thread that are never freed.
+    answered: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// None while it is under way.
+    answer: Option<Answer>,
+    /// For the first who gets the answer to join.
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Answer {
+    /// None where it failed.
+    addresses: Vec<SocketAddr>,
+    /// The system's error, where it told one.
+    error: Option<i32>,
+    until: Instant,
+}
+
+impl Lookup {
+    fn start(host: String, port: u16, ttl: Duration) -> io::Result<Arc<Self>> {
+        let (state, answered) = (Mutex::default(), Condvar::new());
+        let lookup = Arc::new(Self { host, port, generation: fork::generation(), state, answered });
+        let theirs = lookup.clone();
+        let look_up = move || theirs.run(ttl);
+        let thread = thread::spawn("commbox-lookup", look_up)?;
+        lookup.lock().thread = Some(thread);
+        Ok(lookup)
+    }
+
+    fn run(self: &Arc<Self>, ttl: Duration) {
+        let (addresses, error) = match (self.host.as_str(), self.port).to_socket_addrs() {
+            Ok(addresses) => (addresses.collect(), None),
+            Err(error) => (Vec::new(), error.raw_os_error()),
+        };
+        fork::held(|| {
+            let mut state = self.lock();
+            let ttl = match addresses.is_empty() {
+                true => Duration::ZERO,
+                // But for this thread and the list, who has it waits for it.
+                false if Arc::strong_count(self) > 2 => ttl,
+                false => ttl.max(KEPT_FOR_NEXT),
+            };
+            state.answer = Some(Answer { addresses, error, until: Instant::now() + ttl });
+        });
+        self.answered.notify_all();
+    }
+
+    fn wait(&self, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
+        let (found, thread) = loop {
+            // Without the lock, for an interrupt may make a call of its own.
+            let slice = attempt.slice()?;
+            // In the child of an interrupt that forks, the next attempt looks up anew.
+            let state = self.state().ok_or(Error::ConnectionFailed)?;
+            let waited = self.answered.wait_timeout_while(state, slice, |state| state.answer.is_none());
+            let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
+            if let Some(answer) = &state.answer {
+                let found = match answer.error.map(io::Error::from_raw_os_error) {
+                    _ if !answer.addresses.is_empty() => Ok(answer.addresses.clone()),
+                    Some(error) if shortage(&error).is_some() => Err(error.into()),
+                    // What else the system says differs from one to the next; it always means this.
+                    _ => Err(Error::HostNotFound),
+                };
+                break (found, state.thread.take());
+            }
+        };
+        // It has nothing left to do but to end; a program that ends now finds it gone.
+        let _ = thread.map(JoinHandle::join);
+        found
+    }
+
+    fn is(&self, host: &str, port: u16) -> bool {
+        self.port == port && self.host == host
+    }
+
+    /// Whether it has an answer at this time, or will have one.
+    fn serves(&self, now: Instant) -> bool {
+        self.state().is_some_and(|state| state.answer.as_ref().is_none_or(|answer| answer.until > now))
+    }
+
+    /// None of one that a parent made: its thread is not here, and its lock may be held for ever.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        (self.generation == fork::generation()).then(|| self.lock())
+    }
+
+    // Several ask, and none is in a hurry.
+    #[inline(never)]
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lookup {
+    fn drop(&mut self) {
+        if self.generation != fork::generation() {
+            // What it names may be another thread here, which is not to be let go.
+            mem::forget(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).thread.take());
+        }
     }
 }
 

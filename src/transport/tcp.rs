@@ -46,7 +46,12 @@ impl TcpConnector {
         for (tried, address) in addresses.iter().enumerate() {
             let share = u32::try_from(addresses.len() - tried).unwrap_or(1);
             match system::connect(address, attempt.connect_time() / share, attempt) {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    if tried > 0 {
+                        self.names.prefer(host, port, address);
+                    }
+                    return Ok(stream);
+                }
                 Err(error) if attempt.stopped().is_some() => return Err(error),
                 Err(error) => failure = error,
             }

@@ -1,0 +1,313 @@
+/* Name lookups that take long, fail, or find an address that answers nobody: one program a word.
+ *
+ * What the C library would be asked is asked here, and passed on to it when it is time. Exits with 0 where all went
+ * well. */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commbox.h"
+
+static commbox_client *client;
+
+/* How long each lookup takes, how many of the next fail, and how many were made. */
+static atomic_int delay_ms, to_fail, lookups;
+
+static void check(bool good, const char *what) {
+    if (!good) {
+        fprintf(stderr, "%s (after %d lookups): %s\n", what, lookups, commbox_last_error_json());
+        _exit(1);
+    }
+}
+
+static void sleep_ms(int ms) {
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+static int now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+    int (*ask)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&ask = dlsym(RTLD_NEXT, "getaddrinfo");
+    lookups++;
+    sleep_ms(delay_ms);
+    if (to_fail > 0) {
+        to_fail--;
+        return EAI_NONAME;
+    }
+    if (strcmp(name, "two.example") != 0) {
+        return ask(name, service, hints, found);
+    }
+    struct addrinfo *second = NULL;
+    check(ask("127.0.0.1", service, hints, found) == 0 && ask("127.0.0.2", service, hints, &second) == 0, "numbers");
+    (*found)->ai_next = second;
+    return 0;
+}
+
+static int32_t call(void) {
+    return commbox_update_user_json(client, 1, "{}", NULL);
+}
+
+static void *call_well(void *unused) {
+    check(call() == COMMBOX_OK, "call");
+    return unused;
+}
+
+static void *call_cancelled(void *unused) {
+    check(call() == COMMBOX_CANCELLED, "cancelled");
+    return unused;
+}
+
+static void *call_in_vain(void *unused) {
+    check(call() == COMMBOX_CONNECTION && strstr(commbox_last_error(), "was not found") != NULL, "not found");
+    return unused;
+}
+
+static pthread_t threads[8];
+
+static void start(int count, void *(*what)(void *)) {
+    for (int i = 0; i < count; i++) {
+        check(pthread_create(&threads[i], NULL, what, NULL) == 0, "thread");
+    }
+    sleep_ms(50);
+}
+
+static void join(int count) {
+    for (int i = 0; i < count; i++) {
+        pthread_join(threads[i], NULL);
+    }
+}
+
+/* An answer that comes when the attempt that asked is over serves the next one, for a while and as a whole. */
+static void late(void) {
+    delay_ms = 450;
+    check(call() == COMMBOX_TIMEOUT, "in time");
+    sleep_ms(400);
+    check(call() == COMMBOX_OK && lookups == 1, "the late answer");
+    check(call() == COMMBOX_OK && lookups == 1, "the late answer again");
+}
+
+/* The same with attempts of one call, none of which has the time for a lookup of its own. */
+static void retried(void) {
+    delay_ms = 450;
+    check(call() == COMMBOX_OK && lookups == 1, "the second attempt finds what the first asked for");
+}
+
+/* Nothing is remembered for 0 ms of what came in time. */
+static void anew(void) {
+    check(call() == COMMBOX_OK && call() == COMMBOX_OK && lookups == 2, "each call asks");
+    delay_ms = 200;
+    start(8, call_well);
+    join(8);
+    check(lookups == 3, "calls at the same time share a lookup");
+    check(call() == COMMBOX_OK && lookups == 4, "a later one has its own");
+}
+
+static void failing(void) {
+    to_fail = 1;
+    delay_ms = 300;
+    start(8, call_in_vain);
+    join(8);
+    check(lookups == 1, "all are told of the same failure");
+    check(call() == COMMBOX_OK && lookups == 2, "a failure is not remembered");
+}
+
+/* Deadline and cancel hold for each of those that wait. */
+static void stopped(void) {
+    delay_ms = 60000;
+    int began = now_ms();
+    check(call() == COMMBOX_TIMEOUT, "the deadline");
+    check(now_ms() - began < 400, "the deadline came late");
+    start(8, call_cancelled);
+    began = now_ms();
+    check(commbox_client_cancel(client) == COMMBOX_OK, "cancel");
+    join(8);
+    check(now_ms() - began < 150 && lookups == 1, "cancelled late");
+    _exit(0);
+}
+
+static int32_t call_within(void *calls) {
+    if (*(int *)calls == 0) {
+        *(int *)calls += 1;
+        check(call() == COMMBOX_OK, "the call within");
+    }
+    return 0;
+}
+
+/* A call that an interrupt makes may wait for the same lookup as the call that it interrupts. */
+static void within(void) {
+    int calls = 0;
+    delay_ms = 400;
+    check(commbox_client_set_interrupt(client, call_within, &calls) == COMMBOX_OK, "interrupt");
+    check(call() == COMMBOX_OK && calls == 1 && lookups == 1, "the call");
+}
+
+static int count_threads(void) {
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    check(tasks != NULL, "tasks");
+    while (readdir(tasks) != NULL) {
+        count++;
+    }
+    closedir(tasks);
+    return count - 2;
+}
+
+static commbox_batch *batch_of(int updates) {
+    commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 64}");
+    for (int i = 0; i < updates; i++) {
+        check(commbox_batch_submit(batch, (uint64_t)i, i + 1, "{}", -1) == COMMBOX_OK, "submit");
+    }
+    return batch;
+}
+
+/* 64 workers that begin at once ask once. */
+static void cold(void) {
+    delay_ms = 200;
+    commbox_batch *batch = batch_of(256);
+    for (int i = 0; i < 256; i++) {
+        int32_t code = -1;
+        check(commbox_batch_next(batch, -1, NULL, &code, NULL) == COMMBOX_OK && code == COMMBOX_OK, "update");
+    }
+    check(lookups == 1, "one lookup");
+    commbox_batch_free(batch);
+}
+
+/* Where none is ever answered, one thread waits for it, however many attempts there were. */
+static void hung(void) {
+    delay_ms = 60000;
+    batch_of(256);
+    int most = 0;
+    for (int i = 0; i < 30; i++) {
+        sleep_ms(50);
+        int count = count_threads();
+        most = count > most ? count : most;
+    }
+    fprintf(stderr, "%d threads, %d lookups\n", most, lookups);
+    check(most <= 1 + 64 + 1 && lookups == 1, "threads");
+    _exit(0);
+}
+
+static pid_t fork_child(void) {
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child == 0) {
+        alarm(5);
+    }
+    return child;
+}
+
+static void wait_for(pid_t child) {
+    int status = -1;
+    check(waitpid(child, &status, 0) == child && status == 0, "the child did not end well");
+}
+
+static atomic_bool done;
+
+static void *call_until_done(void *unused) {
+    while (!done) {
+        call_well(unused);
+    }
+    return unused;
+}
+
+/* A child has nobody who would answer the parent's lookup: it makes its own. */
+static void forked(void) {
+    delay_ms = 400;
+    start(8, call_well);
+    pid_t child = fork_child();
+    if (child == 0) {
+        check(call() == COMMBOX_OK && lookups == 2, "the child's call");
+        commbox_client_free(client);
+        _exit(0);
+    }
+    wait_for(child);
+    join(8);
+    check(lookups == 1, "the parent's lookup");
+    delay_ms = 0;
+    start(8, call_until_done);
+    for (int i = 0; i < 50; i++) {
+        child = fork_child();
+        if (child == 0) {
+            call_well(NULL);
+            commbox_client_free(client);
+            _exit(0);
+        }
+        wait_for(child);
+    }
+    done = true;
+    join(8);
+}
+
+static pid_t forked_within = -1;
+
+static int32_t fork_within(void *unused) {
+    (void)unused;
+    if (forked_within < 0) {
+        forked_within = fork_child();
+    }
+    return 0;
+}
+
+/* Also where it is in the middle of the call that asked. */
+static void forking(void) {
+    delay_ms = 400;
+    check(commbox_client_set_interrupt(client, fork_within, NULL) == COMMBOX_OK, "interrupt");
+    check(call() == COMMBOX_OK, "the call on either side");
+    if (forked_within == 0) {
+        _exit(0);
+    }
+    wait_for(forked_within);
+}
+
+/* The first of two addresses answers nobody: that is paid for once. */
+static void dead(void) {
+    int began = now_ms();
+    check(call() == COMMBOX_OK, "the first call");
+    int first = now_ms() - began;
+    for (int i = 0; i < 3; i++) {
+        check(call() == COMMBOX_OK, "a later call");
+    }
+    int later = now_ms() - began - first;
+    fprintf(stderr, "%d ms, then %d ms\n", first, later);
+    check(first >= 300 && later < 200, "times");
+    check(lookups == 1, "lookups");
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } programs[] = {{"late", late},       {"retried", retried}, {"anew", anew},     {"failing", failing}, {"stopped", stopped},
+                    {"within", within},   {"cold", cold},       {"hung", hung},     {"forked", forked},   {"forking", forking},
+                    {"dead", dead}};
+    check(argc == 3, "usage: lookups WHAT OPTIONS_JSON");
+    alarm(20);
+    client = commbox_client_new("key", argv[2]);
+    check(client != NULL, "client");
+    for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
+        if (strcmp(programs[i].name, argv[1]) == 0) {
+            programs[i].run();
+        }
+    }
+    commbox_client_free(client);
+    return 0;
+}

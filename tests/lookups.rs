@@ -1,0 +1,101 @@
+//! Name lookups: one at a time of a name, whose answer is for all, however late it comes.
+//!
+//! Each program asks the system in its own way, so that a lookup takes as long as the test wants.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+mod loopback;
+mod native;
+
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use loopback::{listen, Http};
+use serde_json::{json, Value};
+
+fn serve(stream: TcpStream) {
+    let mut http = Http::new(stream);
+    while http.request().is_some() {
+        http.confirm("").unwrap();
+    }
+}
+
+/// Runs one program of `lookups.c`, in which every call makes a connection of its own.
+fn run_at(url: &str, what: &str, more: Value) {
+    let mut options = json!({"base_url": url, "max_retries": 0, "max_idle_connections": 0, "proxy": ""});
+    for (name, value) in more.as_object().unwrap() {
+        options[name] = value.clone();
+    }
+    let output = native::program("lookups").args([what, &options.to_string()]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{what} {options}: {}: {said}", output.status);
+}
+
+fn run(what: &str, options: Value) {
+    let port = listen(|stream, _| serve(stream));
+    run_at(&format!("http://localhost:{port}"), what, options);
+}
+
+#[test]
+fn an_answer_that_comes_late_serves_the_next_attempt() {
+    for ttl in [60_000, 0] {
+        run("late", json!({"connect_timeout_ms": 300, "dns_ttl_ms": ttl}));
+        let retries = json!({"max_retries": 2, "retry_base_ms": 1, "retry_cap_ms": 1});
+        let mut options = json!({"connect_timeout_ms": 300, "dns_ttl_ms": ttl});
+        options.as_object_mut().unwrap().extend(retries.as_object().unwrap().clone());
+        run("retried", options);
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_to_be_remembered_serves_those_who_wait() {
+    run("anew", json!({"dns_ttl_ms": 0}));
+}
+
+#[test]
+fn a_failure_is_told_to_all_who_wait_and_not_remembered() {
+    run("failing", json!({}));
+}
+
+#[test]
+fn each_that_waits_for_a_lookup_keeps_its_own_time() {
+    run("stopped", json!({"connect_timeout_ms": 300}));
+    run("within", json!({}));
+}
+
+#[test]
+fn a_batch_makes_one_lookup_at_a_time() {
+    run("cold", json!({}));
+    run("hung", json!({"connect_timeout_ms": 100, "max_retries": 100, "retry_base_ms": 1, "retry_cap_ms": 1}));
+}
+
+#[test]
+fn a_forked_child_looks_up_by_itself() {
+    run("forked", json!({"dns_ttl_ms": 0}));
+    run("forking", json!({"max_retries": 1, "retry_base_ms": 1, "retry_cap_ms": 1}));
+}
+
+#[test]
+fn an_address_that_answers_nobody_is_tried_first_only_once() {
+    // One whose queue is full.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    // SAFETY: a listening socket may be told so again, with room for fewer.
+    assert_eq!(unsafe { libc::listen(dead.as_raw_fd(), 0) }, 0);
+    let address = dead.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        queue.push(stream);
+        assert!(queue.len() < 10, "the queue has no end");
+    }
+    let good = TcpListener::bind(("127.0.0.2", address.port())).unwrap();
+    thread::spawn(move || {
+        for stream in good.incoming() {
+            thread::spawn(|| serve(stream.unwrap()));
+        }
+    });
+    let url = format!("http://two.example:{}", address.port());
+    run_at(&url, "dead", json!({"connect_timeout_ms": 800, "allow_http": true}));
+}
