@@ -194,10 +194,9 @@ uint32_t commbox_abi_version(void);
  *   base to the cap; 1 to 86400000 |
  * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
  * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
- * | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
+ * | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
  * | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
- * | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, but for `http` without `allow_http` only
- *   one on loopback; `""` = none, or an http(s) URL |
+ * | `proxy` | `null` | a URL; `""`: none; `null`: the environment's, for `http` without `allow_http` if on loopback |
  * | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
  * | `validate` | `true` | check the user before it is sent |
  * | `user_agent` | `null` | appended to `commbox/<version>` |
@@ -385,7 +384,7 @@ void commbox_user_free(commbox_user *user);
  * | key | default | meaning |
  * | --- | --- | --- |
  * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
- * | `queue_limit` | 1024 | how many may wait to be sent, and how many to be taken back; 1 to 1000000 |
+ * | `queue_limit` | 1024 | no more is accepted while so many wait to be sent, or to be taken back; 1 to 1000000 |
  * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
  *
  * `queue_limit` and `concurrency` bound the memory, however many updates there are.

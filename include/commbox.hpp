@@ -214,7 +214,7 @@ enum class BatchStatus {
 /**
  * Many updates at once: submitted on one side, taken back finished on the other, each exactly once. Move-only. Any
  * number of threads may submit and take back. A thread that does both gives submit() a time, and takes back when that
- * is over: each waits for room, and there is none while `queue_limit` updates wait to be taken back.
+ * is over: each waits for room, and there is none while `queue_limit` updates wait to be sent, or to be taken back.
  *
  * Updates of the same user are sent in the order in which they were submitted. The Client may be destroyed before. To
  * destroy a Batch waits for nothing: what was not sent is dropped, what is under way is cancelled.

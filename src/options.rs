@@ -3,7 +3,7 @@
 pub(crate) mod object;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -49,13 +49,14 @@ pub struct Options {
     pub max_requests_per_second: f64,
     /// Connections kept open between calls: 0 to 1024, default 16.
     pub max_idle_connections: u32,
-    /// How long an unused connection is kept: 0 ms to a day, default 60 s.
+    /// How long an unused connection is kept: 0 ms to a day, default 60 s. The next call closes what is older.
     pub idle_timeout: Duration,
     /// How long a name lookup is remembered: 0 ms to a day, default 60 s.
     pub dns_ttl: Duration,
-    /// The proxy's URL; `None` takes it from the environment (`ALL_PROXY`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`),
-    /// an empty text means none. For `http` without [`allow_http`](Self::allow_http), the environment's is left out
-    /// unless it is on loopback too.
+    /// The proxy's URL; an empty text means none, `None` the environment's: the first that is set of `HTTPS_PROXY`,
+    /// `https_proxy`, `ALL_PROXY` and `all_proxy`, for `http` of `http_proxy`, `ALL_PROXY` and `all_proxy`, but for the
+    /// hosts in `NO_PROXY`. For `http` without [`allow_http`](Self::allow_http), it is left out unless it is on loopback
+    /// too.
     pub proxy: Option<String>,
     /// A PEM file whose certificates are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
@@ -101,9 +102,9 @@ impl Options {
         Self::read(text)
     }
 
-    /// Whether requests go out in the clear, and may only because they stay on this machine.
-    pub(crate) fn is_clear_on_loopback_only(&self) -> bool {
-        !self.allow_http && self.base_url.parse().is_ok_and(|uri: Uri| uri.scheme() == Some(&Scheme::HTTP))
+    /// Whether requests go out in the clear.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.base_url.parse().is_ok_and(|uri: Uri| uri.scheme() == Some(&Scheme::HTTP))
     }
 }
 
@@ -242,6 +243,9 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
 /// The parser takes any text for a port, and who connects then takes the usual port for it.
 fn check_host_and_port(authority: &Authority) -> Result<(), &'static str> {
     let host = authority.host();
+    if host.strip_prefix('[').is_some_and(|rest| rest.trim_end_matches(']').parse::<Ipv6Addr>().is_err()) {
+        return Err("must have between [ and ] an IPv6 address, and that without a zone (%)");
+    }
     let place = authority.as_str().rsplit('@').next().unwrap_or_default();
     let is_port = |text: &str| !text.starts_with('+') && text.parse::<NonZeroU16>().is_ok();
     let fits = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
@@ -361,6 +365,11 @@ mod tests {
             assert!(why.contains(part), "{bad}: {why}");
         }
         assert_eq!(base_url("http://api.commbox.io", true), Ok(()));
+        for bad in ["[fe80::1%25lo]", "[fe80::1%lo]:80", "[fe80::1%25lo]:80", "[::g]"] {
+            let why = base_url(&format!("http://{bad}/x"), true).unwrap_err();
+            assert!(why.contains("IPv6 address") && why.contains("zone") && !why.contains("fe80"), "{bad}: {why}");
+            assert_eq!(proxy(bad).unwrap_err(), why);
+        }
     }
 
     /// A port that is none must not become the usual one: the key would go to whoever listens there.

@@ -9,7 +9,8 @@ use crate::options::object::{boolean, check_bounds, count, FromObject};
 pub struct BatchOptions {
     /// How many updates are under way at a time: 1 to 256, default 8.
     pub concurrency: u32,
-    /// How many updates may wait to be sent, and how many finished ones to be taken back: 1 to 1,000,000, default 1024.
+    /// No more is accepted while so many wait to be sent, or so many finished ones to be taken back: 1 to 1,000,000,
+    /// default 1024.
     pub queue_limit: u32,
     /// Stop at the first 401: what was not sent comes back as cancelled. On by default.
     pub stop_on_unauthorized: bool,

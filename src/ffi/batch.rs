@@ -35,7 +35,7 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// | key | default | meaning |
 /// | --- | --- | --- |
 /// | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
-/// | `queue_limit` | 1024 | how many may wait to be sent, and how many to be taken back; 1 to 1000000 |
+/// | `queue_limit` | 1024 | no more is accepted while so many wait to be sent, or to be taken back; 1 to 1000000 |
 /// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
 ///
 /// `queue_limit` and `concurrency` bound the memory, however many updates there are.

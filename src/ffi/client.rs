@@ -35,10 +35,9 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 ///   base to the cap; 1 to 86400000 |
 /// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
 /// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
-/// | `idle_timeout_ms` | 60000 | how long an unused one is kept; 0 to 86400000 |
+/// | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
 /// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
-/// | `proxy` | `null` | `null` = `HTTPS_PROXY` and the like, but for `http` without `allow_http` only
-///   one on loopback; `""` = none, or an http(s) URL |
+/// | `proxy` | `null` | a URL; `""`: none; `null`: the environment's, for `http` without `allow_http` if on loopback |
 /// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
 /// | `validate` | `true` | check the user before it is sent |
 /// | `user_agent` | `null` | appended to `commbox/<version>` |

@@ -8,15 +8,18 @@ use ureq::Proxy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{self, Options};
 
-/// The first of them that is set rules.
-const VARIABLES: [&str; 6] = ["ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+/// The first of them that is set rules where the API is spoken to over `https`.
+const FOR_HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The same for `http`. `HTTP_PROXY` is none of them: in a CGI program it is the `Proxy` header of whoever asks.
+const FOR_HTTP: &[&str] = &["http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// The proxy of the option, or of the environment where the option is absent.
 pub(crate) fn choose(options: &Options) -> Result<Option<Proxy>> {
     match options.proxy.as_deref() {
         // What may be in the clear only on this machine does not leave it through a proxy that nobody meant for it.
-        None => Ok(from_environment()?
-            .filter(|proxy| !options.is_clear_on_loopback_only() || options::is_loopback(proxy.host()))),
+        None => Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS })?
+            .filter(|proxy| !options.is_clear() || options.allow_http || options::is_loopback(proxy.host()))),
         Some("") => Ok(None),
         Some(url) => match options::proxy(url) {
             Ok(proxy) => Ok(Some(proxy)),
@@ -26,9 +29,9 @@ pub(crate) fn choose(options: &Options) -> Result<Option<Proxy>> {
 }
 
 /// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
-fn from_environment() -> Result<Option<Proxy>> {
-    let set = |name| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (name, url));
-    let Some((name, url)) = VARIABLES.into_iter().find_map(set) else {
+fn from_environment(variables: &[&'static str]) -> Result<Option<Proxy>> {
+    let set = |name: &&'static str| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (*name, url));
+    let Some((name, url)) = variables.iter().find_map(set) else {
         return Ok(None);
     };
     let refuse = || {

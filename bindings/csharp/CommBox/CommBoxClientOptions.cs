@@ -51,15 +51,16 @@ public sealed class CommBoxClientOptions
     /// <summary>Connections kept open between calls. Default: 16.</summary>
     public int? MaxIdleConnections { get; set; }
 
-    /// <summary>How long an unused connection is kept open. Default: 60 s.</summary>
+    /// <summary>How long an unused connection is kept; the next call closes what is older. Default: 60 s.</summary>
     public TimeSpan? IdleTimeout { get; set; }
 
     /// <summary>How long a name lookup is remembered. Default: 60 s.</summary>
     public TimeSpan? DnsTtl { get; set; }
 
     /// <summary>
-    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: what <c>ALL_PROXY</c>,
-    /// <c>HTTPS_PROXY</c>, <c>HTTP_PROXY</c> and <c>NO_PROXY</c> say in the environment.
+    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: the environment's
+    /// <c>HTTPS_PROXY</c> or <c>ALL_PROXY</c>; for a base URL of http <c>http_proxy</c> or <c>ALL_PROXY</c>, and without
+    /// <see cref="AllowHttp"/> only one on loopback; none for the hosts in <c>NO_PROXY</c>.
     /// </summary>
     public string? Proxy { get; set; }
 

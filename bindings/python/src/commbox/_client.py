@@ -43,9 +43,11 @@ class Client(BaseClient):
         retry_cap: The highest bound, in seconds, not below ``retry_base``. Default 8.
         max_requests_per_second: Over all threads, evenly spaced, 0.001 to 1000000; 0 is no limit, the default.
         max_idle_connections: Connections kept open between calls, 0 to 1024. Default 16.
-        idle_timeout: How long an unused connection is kept, in seconds. Default 60.
+        idle_timeout: How long an unused connection is kept, in seconds; the next call closes what is older. Default 60.
         dns_ttl: How long a name lookup is remembered, in seconds. Default 60.
-        proxy: An http(s) URL, or ``""`` for none. Default: the environment's ``HTTPS_PROXY`` and the like.
+        proxy: An http(s) URL, or ``""`` for none. Default: the environment's ``HTTPS_PROXY`` or ``ALL_PROXY``; for an
+            ``http`` base_url ``http_proxy`` or ``ALL_PROXY``, and without ``allow_http`` only one on loopback; none for
+            the hosts in ``NO_PROXY``.
         ca_file: A PEM file of certificates to trust beside the system's.
         validate: Check the user before it is sent. Default True.
         user_agent: Appended to ``commbox/<version>``.
