@@ -10,7 +10,19 @@ import pytest
 
 import commbox
 
-HEAVY = ("asyncio", "concurrent.futures", "dataclasses", "inspect", "json", "pathlib", "ssl", "subprocess", "tempfile")
+HEAVY = (
+    "asyncio",
+    "dataclasses",
+    "enum",
+    "inspect",
+    "json",
+    "pathlib",
+    "re",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "typing",
+)
 """Each of these takes a good part of the time that the package takes, or more."""
 
 

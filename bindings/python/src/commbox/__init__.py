@@ -9,8 +9,6 @@ Every error is a :class:`CommBoxError`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ._client import Client
 from ._errors import (
     APICancelledError,
@@ -28,6 +26,8 @@ from ._errors import (
 )
 from ._library import lib as _lib
 
+# Not typing's, which takes longer to import than all of this package.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._async import AsyncClient
     from ._batch import BatchResult, BatchStats, Updates, UserUpdate
@@ -72,7 +72,7 @@ as all the rest, and most programs do without."""
 
 if not TYPE_CHECKING:
     # Not for type checkers, who would believe in any name.
-    def __getattr__(name: str) -> Any:
+    def __getattr__(name: str) -> object:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = __import__(_LATER[name], globals(), level=1)

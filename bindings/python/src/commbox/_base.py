@@ -8,11 +8,14 @@ import os
 import time
 import weakref
 from collections.abc import Mapping
-from typing import Any, NoReturn
 
 from . import _interrupt
 from ._fields import c_text, json_object
 from ._library import check, handle, lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
 
 from . import _interrupt
 from ._base import BaseClient
 from ._fields import OMITTED, Omitted, c_text, id_number, user_json
 from ._library import check, lib
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, overload
+
     # Type checkers know it without its being installed.
     from typing_extensions import Self
 
@@ -62,23 +64,25 @@ class Client(BaseClient):
 
     _poll = _interrupt.POLL
 
-    @overload
-    def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def update_user(
-        self,
-        user_id: int,
-        *,
-        unique_id: str | None = ...,
-        first_name: str | None = ...,
-        last_name: str | None = ...,
-        email: str | None = ...,
-        phone1: str | None = ...,
-        phone2: str | None = ...,
-        remarks: str | None = ...,
-        content: Mapping[str, Any] = ...,
-    ) -> UpdateResult: ...
+        @overload
+        def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
+
+        @overload
+        def update_user(
+            self,
+            user_id: int,
+            *,
+            unique_id: str | None = ...,
+            first_name: str | None = ...,
+            last_name: str | None = ...,
+            email: str | None = ...,
+            phone1: str | None = ...,
+            phone2: str | None = ...,
+            remarks: str | None = ...,
+            content: Mapping[str, Any] = ...,
+        ) -> UpdateResult: ...
 
     def update_user(
         self,

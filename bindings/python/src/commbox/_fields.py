@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from enum import Enum
-from typing import Any, Final
 
 from ._errors import ValidationError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-class Omitted(Enum):
+
+class Omitted:
     """Tells what is not given from None, which is sent as null."""
-
-    OMITTED = "omitted"
 
     def __repr__(self) -> str:
         return "<omitted>"
 
 
-OMITTED: Final = Omitted.OMITTED
+OMITTED = Omitted()
 
 _NAMES = {
     "unique_id": "UniqueId",
@@ -36,7 +36,7 @@ _NAMES = {
 
 def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) -> bytes:
     """The fields as JSON, which came in a mapping or as keywords."""
-    if user is OMITTED:
+    if isinstance(user, Omitted):
         named = {_name(keyword): value for keyword, value in keywords.items()}
         if isinstance(named.get("Content"), Mapping):
             named["Content"] = dict(named["Content"])

@@ -11,11 +11,9 @@ from __future__ import annotations
 import operator
 import os
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from ctypes import CFUNCTYPE, c_int32, py_object
 from types import GeneratorType
-from typing import cast
 
 CALLBACK = CFUNCTYPE(c_int32, py_object)
 
@@ -34,7 +32,7 @@ class _Thread(threading.local):
         self.listener, self.send = listener, listener.send
 
     def _new_listener(self) -> GeneratorType[int, None, None]:
-        listener = cast("GeneratorType[int, None, None]", self._listen())
+        listener: GeneratorType[int, None, None] = self._listen()  # type: ignore[assignment]
         next(listener)
         return listener
 
@@ -50,13 +48,12 @@ class _Thread(threading.local):
             except BaseException as error:
                 self.error, answer = error, 1
 
-    @contextmanager
-    def nested(self) -> Iterator[None]:
+    def call_nested(self, function: Callable[..., int], *arguments: object) -> int:
         """For a call that a signal handler makes while another call waits: its listener is busy."""
         outer = self.listener
         self.listen(self._new_listener())
         try:
-            yield
+            return _call(function, *arguments)
         finally:
             self.listen(outer)
 
@@ -81,8 +78,7 @@ def call(function: Callable[..., int], *arguments: object) -> int:
     if threading.current_thread() is not threading.main_thread():
         return _call_elsewhere(function, *arguments)
     if thread.listener.gi_running:
-        with thread.nested():
-            return _call(function, *arguments)
+        return thread.call_nested(function, *arguments)
     return _call(function, *arguments)
 
 

@@ -7,10 +7,13 @@ import sys
 import warnings
 from collections.abc import Iterator
 from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
-from typing import Any
 
 from ._errors import from_json
 from ._interrupt import CALLBACK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 ABI_VERSION = 1
 """The version of the library's binary interface that this package is written for."""
