@@ -135,12 +135,12 @@ static void stopped(void) {
     delay_ms = 60000;
     int began = now_ms();
     check(call() == COMMBOX_TIMEOUT, "the deadline");
-    check(now_ms() - began < 400, "the deadline came late");
+    check(now_ms() - began < 800, "the deadline came late");
     start(8, call_cancelled);
     began = now_ms();
     check(commbox_client_cancel(client) == COMMBOX_OK, "cancel");
     join(8);
-    check(now_ms() - began < 150 && lookups == 1, "cancelled late");
+    check(now_ms() - began < 500 && lookups == 1, "cancelled late");
     _exit(0);
 }
 
@@ -288,7 +288,7 @@ static void dead(void) {
     }
     int later = now_ms() - began - first;
     fprintf(stderr, "%d ms, then %d ms\n", first, later);
-    check(first >= 300 && later < 200, "times");
+    check(first >= 300 && later < first, "times");
     check(lookups == 1, "lookups");
 }
 
