@@ -97,7 +97,8 @@ impl<T: Transport> Transport for RequestTransport<T> {
 }
 
 /// Puts the key, with its header's name before it and `follows` behind it, into a head of `length` bytes, after the
-/// first header, which is to be `Host`. Returns how long the head is then.
+/// first header: that is `Host`, which is to stand there, or what the agent tells proxies too. Returns how long the head
+/// is then.
 fn put_key(buffer: &mut [u8], length: usize, key: &ApiKey, follows: &[u8]) -> Result<usize, Error> {
     let head = buffer.get(..length).unwrap_or_default();
     // Without room for the key the request must not leave.
