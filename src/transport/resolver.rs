@@ -60,11 +60,13 @@ impl Names {
             match known.and_then(|place| lookups.get_mut(place)) {
                 Some(lookup) if lookup.serves(now) => Ok(lookup.clone()),
                 former => {
-                    let lookup = Lookup::start(host.to_owned(), port, self.ttl)?;
+                    let lookup = Arc::new(Lookup::new(host.to_owned(), port));
                     match former {
                         Some(former) => *former = lookup.clone(),
                         None => lookups.push(lookup.clone()),
                     }
+                    // Not before: it may have its answer at once, and then looks who has it.
+                    lookup.start(self.ttl)?;
                     io::Result::Ok(lookup)
                 }
             }
@@ -134,14 +136,23 @@ struct Answer {
 }
 
 impl Lookup {
-    fn start(host: String, port: u16, ttl: Duration) -> io::Result<Arc<Self>> {
-        let (state, answered) = (Mutex::default(), Condvar::new());
-        let lookup = Arc::new(Self { host, port, generation: fork::generation(), state, answered });
-        let theirs = lookup.clone();
-        let look_up = move || theirs.run(ttl);
-        let thread = thread::spawn("commbox-lookup", look_up)?;
-        lookup.lock().thread = Some(thread);
-        Ok(lookup)
+    fn new(host: String, port: u16) -> Self {
+        Self { host, port, generation: fork::generation(), state: Mutex::default(), answered: Condvar::new() }
+    }
+
+    fn start(self: &Arc<Self>, ttl: Duration) -> io::Result<()> {
+        let theirs = self.clone();
+        let started = thread::spawn("commbox-lookup", move || theirs.run(ttl));
+        let mut state = self.lock();
+        match started {
+            Ok(thread) => state.thread = Some(thread),
+            Err(error) => {
+                // It serves nobody, so the next attempt starts another.
+                state.answer = Some(Answer { addresses: Vec::new(), error: None, until: Instant::now() });
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn run(self: &Arc<Self>, ttl: Duration) {

@@ -100,7 +100,7 @@ static void join(int count) {
 static void late(void) {
     delay_ms = 450;
     check(call() == COMMBOX_TIMEOUT, "in time");
-    sleep_ms(400);
+    sleep_ms(1000);
     check(call() == COMMBOX_OK && lookups == 1, "the late answer");
     check(call() == COMMBOX_OK && lookups == 1, "the late answer again");
 }
@@ -114,7 +114,7 @@ static void retried(void) {
 /* Nothing is remembered for 0 ms of what came in time. */
 static void anew(void) {
     check(call() == COMMBOX_OK && call() == COMMBOX_OK && lookups == 2, "each call asks");
-    delay_ms = 200;
+    delay_ms = 1500;
     start(8, call_well);
     join(8);
     check(lookups == 3, "calls at the same time share a lookup");
@@ -123,7 +123,7 @@ static void anew(void) {
 
 static void failing(void) {
     to_fail = 1;
-    delay_ms = 300;
+    delay_ms = 1500;
     start(8, call_in_vain);
     join(8);
     check(lookups == 1, "all are told of the same failure");
@@ -231,7 +231,7 @@ static void *call_until_done(void *unused) {
 
 /* A child has nobody who would answer the parent's lookup: it makes its own. */
 static void forked(void) {
-    delay_ms = 400;
+    delay_ms = 1200;
     start(8, call_well);
     pid_t child = fork_child();
     if (child == 0) {
