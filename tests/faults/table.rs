@@ -43,7 +43,7 @@ impl Row {
 
     fn large(mut self) -> Self {
         self.bytes = LARGE;
-        self.within += Duration::from_millis(600);
+        self.within += Duration::from_millis(2000);
         self
     }
 
