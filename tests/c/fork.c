@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "commbox.h"
+#include "forking.h"
 
 static commbox_client *client;
 
@@ -40,21 +41,6 @@ static void calls(int64_t first, int count) {
     for (int i = 0; i < count; i++) {
         call(first + i);
     }
-}
-
-/* Forks; a child that hangs is killed, and then not well. */
-static pid_t fork_child(void) {
-    pid_t child = fork();
-    check(child >= 0, "fork");
-    if (child == 0) {
-        alarm(5);
-    }
-    return child;
-}
-
-static void wait_for(pid_t child) {
-    int status = -1;
-    check(waitpid(child, &status, 0) == child && status == 0, "the child did not end well");
 }
 
 /* Both sides call at once. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "commbox.h"
+#include "forking.h"
 
 static commbox_client *client;
 
@@ -204,20 +205,6 @@ static void hung(void) {
     fprintf(stderr, "%d threads, %d lookups\n", most, lookups);
     check(most <= 1 + 64 + 1 && lookups == 1, "threads");
     _exit(0);
-}
-
-static pid_t fork_child(void) {
-    pid_t child = fork();
-    check(child >= 0, "fork");
-    if (child == 0) {
-        alarm(5);
-    }
-    return child;
-}
-
-static void wait_for(pid_t child) {
-    int status = -1;
-    check(waitpid(child, &status, 0) == child && status == 0, "the child did not end well");
 }
 
 static atomic_bool done;

@@ -1,0 +1,27 @@
+/* Forking, for programs that have a check(good, what) of their own, which ends them. */
+
+#ifndef COMMBOX_TESTS_FORKING_H
+#define COMMBOX_TESTS_FORKING_H
+
+#include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void check(bool good, const char *what);
+
+/* Forks; a child that hangs is killed, and then not well. */
+static pid_t fork_child(void) {
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child == 0) {
+        alarm(5);
+    }
+    return child;
+}
+
+static void wait_for(pid_t child) {
+    int status = -1;
+    check(waitpid(child, &status, 0) == child && status == 0, "the child did not end well");
+}
+
+#endif
