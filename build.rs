@@ -13,6 +13,8 @@ fn main() {
     if target == "linux" {
         // The number is COMMBOX_ABI_VERSION: a program finds only a library that it can run with.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libcommbox.so.1");
+        // Its threads may be in a lookup, and thread-locals and fork handlers name its code: dlclose() leaves it there.
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 
     let header = Path::new(&root).join("include/commbox.h");

@@ -14,7 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
 use crate::thread;
-use crate::transport::Transport;
 
 pub use options::BatchOptions;
 pub use stats::BatchStats;
@@ -273,17 +272,9 @@ impl Shared {
     /// The life of a worker.
     fn work(&self) {
         (self.on_start)();
-        // A connection of its own, which stays open from one update to the next.
-        let mut transport = None;
         while let Some(job) = self.next_job() {
-            let call = || {
-                let good = transport.take().filter(|transport: &Arc<Transport>| transport.is_good());
-                let own = good.unwrap_or_else(|| Arc::new(self.client.transport().for_worker()));
-                let user = (job.user_id, job.user_json.as_str());
-                let outcome = self.client.update_patiently(user, &own, &job.canceller, &self.gentle);
-                transport = Some(own);
-                outcome
-            };
+            let user = (job.user_id, job.user_json.as_str());
+            let call = || self.client.update_patiently(user, &job.canceller, &self.gentle);
             let (outcome, attempts) =
                 panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| (Err(Error::bug()), 1));
             self.finish(&job, outcome, attempts);

@@ -1,8 +1,8 @@
 //! The client: the life of one call, from the caller's text to the server's answer.
 
+use std::cell::Cell;
 use std::fmt;
 use std::mem;
-use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ use crate::user;
 pub struct Client {
     /// What may be replaced while calls run.
     current: RwLock<Current>,
+    transport: Transport,
     gate: Gate,
     canceller: Canceller,
     users: Address,
@@ -37,7 +38,6 @@ pub struct Client {
 
 struct Current {
     api_key: Arc<ApiKey>,
-    transport: Arc<Transport>,
     interrupt: Option<Interrupt>,
 }
 
@@ -52,11 +52,8 @@ impl Client {
         options.check()?;
         let users = Address::new(&options.base_url)?;
         Ok(Self {
-            current: RwLock::new(Current {
-                api_key: Arc::new(ApiKey::new(api_key)?),
-                transport: Arc::new(Transport::new(options, users.host().clone())?),
-                interrupt: None,
-            }),
+            current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
+            transport: Transport::new(options, &users)?,
             gate: Gate::new(options.max_requests_per_second),
             canceller: Canceller::default(),
             users,
@@ -100,24 +97,22 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
     /// `user_json`; then whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
-        let (interrupt, transport) = self.read(|current| (current.interrupt.clone(), current.transport.clone()));
-        let watch = Watch::new(self.total_timeout, self.canceller.clone(), interrupt);
-        self.run(user_id, user_json, &mut Call::new(watch, self.good(transport)))
+        let watch = self.watch(self.total_timeout);
+        self.run(user_id, user_json, &Call::new(watch))
     }
 
-    /// Makes a call for a batch, over a transport of its worker's own. Its time begins when it may be sent: how long
-    /// it waits for its turn is the batch's affair. Returns how often it was tried, too.
+    /// Makes a call for a batch. Its time begins when it may be sent: how long it waits for its turn is the batch's
+    /// affair. Returns how often it was tried, too.
     pub(crate) fn update_patiently(
         &self,
         (user_id, user_json): (i64, &str),
-        transport: &Arc<Transport>,
         own: &Canceller,
         gentle: &Canceller,
     ) -> (Result<String>, u32) {
         let watch = Watch::new(self.total_timeout, self.canceller.clone(), None).heeding(own, gentle);
-        let mut call = Call { patient: true, ..Call::new(watch, transport.clone()) };
-        let outcome = self.run(user_id, user_json, &mut call);
-        (outcome, call.attempts)
+        let call = Call { patient: true, ..Call::new(watch) };
+        let outcome = self.run(user_id, user_json, &call);
+        (outcome, call.attempts.get())
     }
 
     /// A watch for waiting on behalf of a caller of this client.
@@ -125,12 +120,13 @@ impl Client {
         Watch::new(limit, self.canceller.clone(), self.read(|current| current.interrupt.clone()))
     }
 
-    fn run(&self, user_id: i64, user_json: &str, call: &mut Call) -> Result<String> {
-        self.deliver(user_id, user_json, call)
-            .map_err(|error| error.with_effort(call.attempts, call.watch.elapsed()).with_delivery(call.delivery))
+    fn run(&self, user_id: i64, user_json: &str, call: &Call) -> Result<String> {
+        self.deliver(user_id, user_json, call).map_err(|error| {
+            error.with_effort(call.attempts.get(), call.watch.elapsed()).with_delivery(call.delivery.get())
+        })
     }
 
-    fn deliver(&self, user_id: i64, user_json: &str, call: &mut Call) -> Result<String> {
+    fn deliver(&self, user_id: i64, user_json: &str, call: &Call) -> Result<String> {
         if user_id < 1 {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
@@ -145,9 +141,9 @@ impl Client {
                 passed => passed?,
             };
             let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, api_key.clone(), self.limits, fresh);
-            call.attempts += 1;
-            let reply = call.transport.post(&uri, &body, &attempt);
+            let attempt = Attempt::new(&call.watch, &api_key, self.limits);
+            call.attempts.set(call.attempts.get() + 1);
+            let reply = self.transport.post(&uri, &body, &attempt, fresh);
             let outcome = reply.and_then(reply::interpret);
             ticket.report(Instant::now(), &news(&outcome));
             let error = match outcome {
@@ -155,15 +151,17 @@ impl Client {
                 Err(error) => error,
             };
             if error.delivery() != Delivery::NotSent {
-                call.delivery = error.delivery();
+                call.delivery.set(error.delivery());
             } else if error.kind() == ErrorKind::Cancelled {
                 // Of an attempt before, the transport knows nothing.
                 return Err(call.stopped(Stop::Cancelled));
             }
 
-            if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() && !fresh {
+            let was_stale = error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection();
+            // What happened to one idle connection may have happened to others.
+            fresh |= attempt.reused_connection();
+            if was_stale {
                 // The server closed it while it was idle; that it is not there any more is no failure of this call.
-                fresh = true;
             } else if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
                 rekeyed = true;
             } else {
@@ -205,30 +203,6 @@ impl Client {
         self.read(|current| Arc::ptr_eq(&current.api_key, api_key))
     }
 
-    /// The transport to use now.
-    pub(crate) fn transport(&self) -> Arc<Transport> {
-        self.good(self.read(|current| current.transport.clone()))
-    }
-
-    /// This transport, or where it can be used no more the one that takes its place.
-    fn good(&self, transport: Arc<Transport>) -> Arc<Transport> {
-        if transport.is_good() {
-            return transport;
-        }
-        let own = Arc::new(transport.renewed());
-        let replaced = self.write(|current| match current.transport.is_good() {
-            true => own,
-            false => mem::replace(&mut current.transport, own),
-        });
-        for former in [replaced, transport] {
-            if former.is_inherited() {
-                // Another thread of the parent may have been changing it, so it is not even dropped.
-                mem::forget(former);
-            }
-        }
-        self.read(|current| current.transport.clone())
-    }
-
     fn read<T>(&self, read: impl FnOnce(&Current) -> T) -> T {
         failpoint::reach("current");
         fork::held(|| read(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
@@ -244,18 +218,17 @@ const PATIENCE: Duration = Duration::from_secs(365 * 86_400);
 
 /// A call on its way.
 struct Call {
-    watch: Rc<Watch>,
-    transport: Arc<Transport>,
+    watch: Watch,
     /// Whether waiting for its turn costs it none of its time.
     patient: bool,
-    attempts: u32,
+    attempts: Cell<u32>,
     /// What became of the last attempt that sent anything.
-    delivery: Delivery,
+    delivery: Cell<Delivery>,
 }
 
 impl Call {
-    fn new(watch: Watch, transport: Arc<Transport>) -> Self {
-        Self { watch: Rc::new(watch), transport, patient: false, attempts: 0, delivery: Delivery::NotSent }
+    fn new(watch: Watch) -> Self {
+        Self { watch, patient: false, attempts: Cell::new(0), delivery: Cell::new(Delivery::NotSent) }
     }
 
     /// Waits before the next attempt; false where the wait would pass the deadline.
@@ -273,7 +246,7 @@ impl Call {
 
     fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Cancelled => cancelled(self.delivery != Delivery::NotSent),
+            Stop::Cancelled => cancelled(self.delivery.get() != Delivery::NotSent),
             Stop::Late => {
                 Error::new(ErrorKind::Timeout, "the time allowed passed before it was this call's turn to send")
             }

@@ -4,9 +4,13 @@
 //!
 //! - No lock of this library is held by a thread that the child does not have: short critical sections run inside
 //!   [`held`], and a fork waits for them.
-//! - The child does not write to the parent's connections: [`generation`] tells a client that its transport is the
-//!   parent's, and it makes one of its own.
-//! - The child does not keep the parent's connections open: the sockets noted by [`Socket`] are let go in the child.
+//! - The child does not write to the parent's connections: [`generation`] tells which process made a connection.
+//! - The child does not keep the parent's connections open: in the child, each [`Socket`] of the parent is replaced by
+//!   one that is not connected.
+//!
+//! Programs close file descriptors that are not theirs (`closefrom(3)` in a daemon), and get the same numbers for files
+//! of their own. So a number alone means nothing: a socket is replaced or closed only if it is still the one that was
+//! made here, by its device and inode.
 //!
 //! Elsewhere than on Unix there is no `fork()`, and all of this is nothing.
 
@@ -20,10 +24,10 @@ pub(crate) use elsewhere::{generation, held, Socket};
 mod unix {
     use std::cell::RefCell;
     use std::mem::ManuallyDrop;
-    use std::os::fd::RawFd;
-    use std::ptr;
-    use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
     use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
+
+    pub(crate) use sockets::Socket;
 
     static GENERATION: AtomicU32 = AtomicU32::new(0);
     static SECTIONS: RwLock<()> = RwLock::new(());
@@ -36,7 +40,7 @@ mod unix {
             const { ManuallyDrop::new(RefCell::new(None)) };
     }
 
-    /// Runs a critical section: short, without I/O, without another one inside.
+    /// Runs a critical section: short, without blocking, without another one inside.
     pub(crate) fn held<T>(section: impl FnOnce() -> T) -> T {
         hook();
         let _no_fork = SECTIONS.read().unwrap_or_else(PoisonError::into_inner);
@@ -51,17 +55,17 @@ mod unix {
 
     /// Has forks heed this library from its first use on.
     fn hook() {
-        // Not a Once: a fork in the middle of one would leave it unfinished in the child for ever.
+        // Not a Once: a fork in the middle of one would leave it unfinished in the child forever.
         if !HOOKED.load(Ordering::Relaxed) && !HOOKED.swap(true, Ordering::Relaxed) {
-            // SAFETY: the handlers are functions of this library, which glibc takes out again where it is unloaded.
-            // Where there is no memory for them, forks go on as without this library.
+            // SAFETY: the handlers are functions of this library, which is never unloaded. If there is no memory for
+            // them, forks go on as without this library.
             unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         }
     }
 
     extern "C" fn before() {
         let guard = SECTIONS.write().unwrap_or_else(PoisonError::into_inner);
-        // Where thread-locals are not native and the thread is ending, the guard is dropped, and the fork not waited for.
+        // If thread-locals are not native and the thread is ending, the guard is dropped, and the fork does not wait.
         let _ = FORKING.try_with(|forking| forking.replace(Some(guard)));
     }
 
@@ -75,87 +79,126 @@ mod unix {
         in_parent();
     }
 
-    /// Notes an open socket as long as it lives.
-    #[derive(Debug)]
-    pub(crate) struct Socket(&'static AtomicI32);
-
-    impl Socket {
-        pub(crate) fn note(fd: RawFd) -> Self {
-            Self(sockets::note(fd))
-        }
-    }
-
-    impl Drop for Socket {
-        fn drop(&mut self) {
-            self.0.store(sockets::NONE, Ordering::Release);
-        }
-    }
-
-    /// The open sockets of all clients: a list that only grows, by blocks, and is read without a lock, for a child may
-    /// not wait for one.
+    /// The open sockets of all clients.
     mod sockets {
-        use super::{ptr, AtomicI32, AtomicPtr, Ordering, RawFd};
+        use std::io;
+        use std::mem::{ManuallyDrop, MaybeUninit};
+        use std::net::TcpStream;
+        use std::ops::Deref;
+        use std::os::fd::{AsRawFd, RawFd};
+        use std::sync::{Mutex, PoisonError};
 
-        pub(super) const NONE: RawFd = -1;
+        use super::held;
 
-        struct Block {
-            fds: [AtomicI32; 64],
-            next: *const Block,
+        /// Changed inside [`held`] only, so a forked child finds it unlocked and whole.
+        static OPEN: Mutex<Open> = Mutex::new(Open { made: 0, notes: Vec::new() });
+
+        struct Open {
+            made: u64,
+            notes: Vec<Note>,
         }
 
-        static BLOCKS: AtomicPtr<Block> = AtomicPtr::new(ptr::null_mut());
+        /// A program may close the number of one and have it given to another, so each has a serial number.
+        struct Note {
+            serial: u64,
+            fd: RawFd,
+            identity: Identity,
+        }
 
-        struct Blocks(*const Block);
-
-        impl Iterator for Blocks {
-            type Item = &'static Block;
-
-            fn next(&mut self) -> Option<&'static Block> {
-                // SAFETY: NULL or a block, and blocks are never freed nor changed but for their atomics.
-                let block = unsafe { self.0.as_ref() }?;
-                self.0 = block.next;
-                Some(block)
+        impl Note {
+            /// Whether the file descriptor still stands for the socket.
+            fn holds(&self) -> bool {
+                Identity::of(self.fd) == Some(self.identity)
             }
         }
 
-        fn all() -> impl Iterator<Item = &'static AtomicI32> {
-            Blocks(BLOCKS.load(Ordering::Acquire)).flat_map(|block| &block.fds)
+        /// What a file descriptor stands for, as long as that is open.
+        #[derive(Clone, Copy, PartialEq, Eq)]
+        struct Identity {
+            device: libc::dev_t,
+            inode: libc::ino_t,
         }
 
-        pub(super) fn note(fd: RawFd) -> &'static AtomicI32 {
-            loop {
-                let taken =
-                    all().find(|slot| slot.compare_exchange(NONE, fd, Ordering::AcqRel, Ordering::Relaxed).is_ok());
-                if let Some(slot) = taken {
-                    return slot;
-                }
-                grow();
+        impl Identity {
+            /// That of a socket; `None` for everything else.
+            fn of(fd: RawFd) -> Option<Self> {
+                let mut status = MaybeUninit::<libc::stat>::uninit();
+                // SAFETY: fstat fills it where it returns 0, and may be called in a forked child.
+                let status = unsafe {
+                    if libc::fstat(fd, status.as_mut_ptr()) != 0 {
+                        return None;
+                    }
+                    status.assume_init()
+                };
+                let is_socket = status.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+                is_socket.then_some(Self { device: status.st_dev, inode: status.st_ino })
             }
         }
 
-        fn grow() {
-            let next = BLOCKS.load(Ordering::Acquire);
-            let fds = [const { AtomicI32::new(NONE) }; 64];
-            let block = Box::into_raw(Box::new(Block { fds, next }));
-            if BLOCKS.compare_exchange(next, block, Ordering::AcqRel, Ordering::Relaxed).is_err() {
-                // SAFETY: from Box::into_raw above, and another thread's block was put in its place.
-                drop(unsafe { Box::from_raw(block) });
+        /// A TCP socket that a forked child does not keep open, and that is closed only while it is this library's.
+        #[derive(Debug)]
+        pub(crate) struct Socket {
+            stream: ManuallyDrop<TcpStream>,
+            serial: u64,
+        }
+
+        impl Socket {
+            /// Makes the socket by `open`, which must not block. No fork comes between that and the note.
+            pub(crate) fn make(open: impl FnOnce() -> io::Result<TcpStream>) -> io::Result<Self> {
+                held(|| {
+                    let stream = open()?;
+                    let fd = stream.as_raw_fd();
+                    let identity = Identity::of(fd).ok_or_else(io::Error::last_os_error)?;
+                    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+                    open.made += 1;
+                    let serial = open.made;
+                    open.notes.push(Note { serial, fd, identity });
+                    Ok(Self { stream: ManuallyDrop::new(stream), serial })
+                })
+            }
+        }
+
+        impl Deref for Socket {
+            type Target = TcpStream;
+
+            fn deref(&self) -> &TcpStream {
+                &self.stream
+            }
+        }
+
+        impl Drop for Socket {
+            fn drop(&mut self) {
+                held(|| {
+                    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+                    let place = open.notes.iter().position(|note| note.serial == self.serial);
+                    if place.is_some_and(|place| open.notes.swap_remove(place).holds()) {
+                        // SAFETY: nothing uses the stream after this drop.
+                        unsafe { ManuallyDrop::drop(&mut self.stream) };
+                    }
+                });
             }
         }
 
         /// Puts an unconnected socket in the place of each: the numbers stay taken, for objects that other threads of
         /// the parent were using still name them, and the connections are the parent's alone.
         pub(super) fn let_go() {
-            // SAFETY: socket, dup2 and close may be called in a forked child, and touch no memory of ours.
+            // Held elsewhere only if the fork did not wait; then nothing is known for certain.
+            let Ok(mut open) = OPEN.try_lock() else {
+                return;
+            };
+            if open.notes.is_empty() {
+                return;
+            }
+            // SAFETY: socket, fcntl, dup2 and close may be called in a forked child, and take numbers only.
             unsafe {
                 let nothing = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
-                if nothing < 0 {
+                let Some(dead) = Identity::of(nothing) else {
                     return;
-                }
-                libc::fcntl(nothing, libc::F_SETFD, libc::FD_CLOEXEC);
-                for fd in all().map(|slot| slot.load(Ordering::Acquire)).filter(|fd| *fd != NONE) {
-                    libc::dup2(nothing, fd);
-                    libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+                };
+                for note in open.notes.iter_mut().filter(|note| note.holds()) {
+                    libc::dup2(nothing, note.fd);
+                    libc::fcntl(note.fd, libc::F_SETFD, libc::FD_CLOEXEC);
+                    note.identity = dead;
                 }
                 libc::close(nothing);
             }
@@ -165,6 +208,10 @@ mod unix {
 
 #[cfg(not(unix))]
 mod elsewhere {
+    use std::io;
+    use std::net::TcpStream;
+    use std::ops::Deref;
+
     /// A critical section.
     pub(crate) fn held<T>(section: impl FnOnce() -> T) -> T {
         section()
@@ -175,7 +222,21 @@ mod elsewhere {
         0
     }
 
-    /// Nothing to note.
+    /// A TCP socket.
     #[derive(Debug)]
-    pub(crate) struct Socket;
+    pub(crate) struct Socket(TcpStream);
+
+    impl Socket {
+        pub(crate) fn make(open: impl FnOnce() -> io::Result<TcpStream>) -> io::Result<Self> {
+            open().map(Self)
+        }
+    }
+
+    impl Deref for Socket {
+        type Target = TcpStream;
+
+        fn deref(&self) -> &TcpStream {
+            &self.0
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
 
 /// What an answer is taken for.
 pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<String> {
-    reply::interpret(Reply { status, retry_after: None, body, complete })
+    reply::interpret(Reply { status, retry_after: None, encoding: None, body, complete })
 }
 
 #[cfg(test)]

@@ -60,6 +60,11 @@ pub struct Options {
     pub proxy: Option<String>,
     /// A PEM file whose certificates are trusted beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that this client shows to servers which ask for one, and the certificates between
+    /// it and its authority.
+    pub client_cert_file: Option<PathBuf>,
+    /// A PEM file with the key of `client_cert_file`, not encrypted; `None` if it is in that file.
+    pub client_key_file: Option<PathBuf>,
     /// Check the user before sending it; on by default.
     pub validate: bool,
     /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces, 256 at most.
@@ -83,6 +88,8 @@ impl Default for Options {
             dns_ttl: Duration::from_secs(60),
             proxy: None,
             ca_file: None,
+            client_cert_file: None,
+            client_key_file: None,
             validate: true,
             user_agent: None,
         }
@@ -124,6 +131,8 @@ impl FromObject for Options {
         "dns_ttl_ms",
         "proxy",
         "ca_file",
+        "client_cert_file",
+        "client_key_file",
         "validate",
         "user_agent",
     ];
@@ -146,6 +155,8 @@ impl FromObject for Options {
             "dns_ttl_ms" => self.dns_ttl = millis(value)?,
             "proxy" => self.proxy = Some(text(value)?),
             "ca_file" => self.ca_file = Some(text(value)?.into()),
+            "client_cert_file" => self.client_cert_file = Some(text(value)?.into()),
+            "client_key_file" => self.client_key_file = Some(text(value)?.into()),
             "validate" => self.validate = boolean(value)?,
             _ => self.user_agent = Some(text(value)?),
         }
@@ -266,8 +277,8 @@ pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     let proxy = Proxy::new(text).map_err(|_| expected)?;
     check_host_and_port(proxy.uri().authority().ok_or(expected)?)?;
     match proxy.protocol() {
-        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
-        _ => Err("must be an http or https proxy; SOCKS is not supported"),
+        ProxyProtocol::Http | ProxyProtocol::Https | ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => Ok(proxy),
+        _ => Err("must be an http, https, socks5 or socks5h proxy; SOCKS4 is not supported"),
     }
 }
 
@@ -288,7 +299,8 @@ mod tests {
             r#"{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1,"attempt_timeout_ms":2,
                 "total_timeout_ms":3,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,
                 "max_idle_connections":7,"idle_timeout_ms":8,"dns_ttl_ms":9,"proxy":"http://u:p@proxy:3128",
-                "ca_file":"ca.pem","validate":false,"user_agent":"crm-sync/2"}"#,
+                "ca_file":"ca.pem","client_cert_file":"me.pem",
+                "client_key_file":"me.key","validate":false,"user_agent":"crm-sync/2"}"#,
         )
         .unwrap();
         assert_eq!(options.base_url, "http://10.0.0.1:8080/prefix");
@@ -306,6 +318,8 @@ mod tests {
         assert_eq!((options.max_retries, options.max_idle_connections), (4, 7));
         assert!((options.max_requests_per_second - 0.5).abs() < f64::EPSILON);
         assert_eq!(options.ca_file.as_deref(), Some("ca.pem".as_ref()));
+        assert_eq!(options.client_cert_file.as_deref(), Some("me.pem".as_ref()));
+        assert_eq!(options.client_key_file.as_deref(), Some("me.key".as_ref()));
         assert_eq!(options.user_agent.as_deref(), Some("crm-sync/2"));
         assert!(!format!("{options:?}").contains("u:p"));
     }

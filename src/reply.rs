@@ -19,8 +19,9 @@ fn status(value: &str) -> Option<u16> {
 /// The server's text where it says that the update was done; otherwise the error that it stands for.
 pub(crate) fn interpret(reply: Reply) -> Result<String> {
     failpoint::reach("interpret");
-    let Reply { status: http_status, retry_after, body, complete } = reply;
+    let Reply { status: http_status, retry_after, encoding, body, complete } = reply;
     let text = match complete {
+        _ if encoding.is_some() => Err(("is encoded, although identity was asked for", body)),
         true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
         false => Err(("is larger than 1 MiB", body)),
     };
@@ -45,6 +46,13 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
         (200..=299, Ok(_)) => (
             ErrorKind::BadResponse,
             format!("the server answered HTTP {http_status}, but its reply has no status that is known"),
+        ),
+        (200..=299, _) if encoding.is_some() => (
+            ErrorKind::BadResponse,
+            format!(
+                "the server answered HTTP {http_status}, but its reply is encoded ({}), although identity was asked for",
+                encoding.unwrap_or_default()
+            ),
         ),
         (200..=299, Err(why)) => (
             ErrorKind::BadResponse,
@@ -89,7 +97,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, retry_after: None, body: body.into(), complete: true }
+        Reply { status, retry_after: None, encoding: None, body: body.into(), complete: true }
     }
 
     fn kind(status: u16, body: &str) -> ErrorKind {
@@ -141,7 +149,8 @@ mod tests {
 
     #[test]
     fn an_oversized_reply_is_none() {
-        let reply = |status| Reply { status, retry_after: None, body: vec![b' '; 100], complete: false };
+        let reply =
+            |status| Reply { status, retry_after: None, encoding: None, body: vec![b' '; 100], complete: false };
         assert_eq!(interpret(reply(200)).unwrap_err().kind(), ErrorKind::BadResponse);
         assert_eq!(interpret(reply(500)).unwrap_err().kind(), ErrorKind::Http(500));
     }

@@ -125,6 +125,15 @@ fn a_child_does_not_keep_the_connections_of_its_parent_open() {
     assert!(program.wait().unwrap().success());
 }
 
+/// A number may be the program's own by the time of the next fork, or of the end of the connection that had it.
+#[test]
+fn files_of_the_program_stay_its_own() {
+    let (port, record) = api();
+    run(fork("daemon", port));
+    let ids: HashSet<_> = updates(&record).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, HashSet::from([1, 2, 3, 4]));
+}
+
 #[test]
 fn a_child_does_not_wait_for_the_probe_of_its_parent() {
     let record = Record::new();

@@ -25,7 +25,9 @@ fn serve(stream: TcpStream) {
 
 /// Runs one program of `lookups.c`, in which every call makes a connection of its own.
 fn run_at(url: &str, what: &str, more: Value) {
-    let mut options = json!({"base_url": url, "max_retries": 0, "max_idle_connections": 0, "proxy": ""});
+    let mut options = json!({
+        "base_url": url, "allow_http": true, "max_retries": 0, "max_idle_connections": 0, "proxy": "",
+    });
     for (name, value) in more.as_object().unwrap() {
         options[name] = value.clone();
     }
@@ -36,7 +38,7 @@ fn run_at(url: &str, what: &str, more: Value) {
 
 fn run(what: &str, options: Value) {
     let port = listen(|stream, _| serve(stream));
-    run_at(&format!("http://localhost:{port}"), what, options);
+    run_at(&format!("http://one.example:{port}"), what, options);
 }
 
 #[test]
@@ -73,6 +75,17 @@ fn a_batch_makes_one_lookup_at_a_time() {
 }
 
 #[test]
+fn a_lookup_that_never_ends_is_not_the_last() {
+    run("endless", json!({"connect_timeout_ms": 300}));
+}
+
+#[test]
+fn localhost_is_this_machine_whatever_the_system_says() {
+    let port = listen(|stream, _| serve(stream));
+    run_at(&format!("http://localhost:{port}"), "unasked", json!({}));
+}
+
+#[test]
 fn a_forked_child_looks_up_by_itself() {
     run("forked", json!({"dns_ttl_ms": 0}));
     run("forking", json!({"max_retries": 1, "retry_base_ms": 1, "retry_cap_ms": 1}));
@@ -97,5 +110,5 @@ fn an_address_that_answers_nobody_is_tried_first_only_once() {
         }
     });
     let url = format!("http://two.example:{}", address.port());
-    run_at(&url, "dead", json!({"connect_timeout_ms": 800, "allow_http": true}));
+    run_at(&url, "dead", json!({"connect_timeout_ms": 800}));
 }

@@ -255,6 +255,8 @@ fn option_name() -> impl Strategy<Value = String> {
         "dns_ttl_ms",
         "proxy",
         "ca_file",
+        "client_cert_file",
+        "client_key_file",
         "validate",
         "user_agent",
         "max_retry",

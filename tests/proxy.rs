@@ -414,7 +414,7 @@ fn variables_rule_by_the_scheme_of_the_api() {
 fn a_proxy_of_the_environment_that_cannot_be_used_is_refused() {
     let (target, seen) = plain_api();
     let base = json!({"base_url": http(target)});
-    for url in ["socks5://user:p%40ss@127.0.0.1:1080", "user:p%40ss@:bad port", "http://user:p%40ss@127.0.0.1:99999"] {
+    for url in ["socks4://user:p%40ss@127.0.0.1:1080", "user:p%40ss@:bad port", "http://user:p%40ss@127.0.0.1:99999"] {
         let (code, error) = call_once(program("call_once").env("http_proxy", url), &base);
         assert_eq!(code, -3, "{error}");
         let message = error["message"].as_str().unwrap();

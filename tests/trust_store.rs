@@ -102,3 +102,32 @@ fn bundled_roots_serve_a_machine_without_a_store() {
     without_store.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(with_store.get_program());
     refused(port, &mut without_store, &["no authority that is trusted", "ca_file"]);
 }
+
+#[test]
+fn an_empty_variable_counts_as_unset_and_a_file_that_cannot_be_read_is_named() {
+    let machine = Authority::new();
+    let (port, _) = serve(machine.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
+    let store = file("empty-variable.pem", &machine.pem());
+    let (code, error) = call(port, program("call_once").env("SSL_CERT_FILE", ""), Some(&store));
+    assert_eq!(code, 0, "{error}");
+    refused(
+        port,
+        program("call_once").env("SSL_CERT_FILE", "/nowhere/roots.pem"),
+        &["SSL_CERT_FILE", "/nowhere/roots.pem"],
+    );
+}
+
+/// A new client sees what an update of the machine's certificates brought; in one process.
+#[test]
+fn the_store_is_read_again_when_it_has_changed() {
+    let (former, present) = (Authority::new(), Authority::new());
+    let (port, _) = serve(present.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
+    let store = file("changing.pem", &former.pem());
+    let replacement = file("changed.pem", &format!("{}{}", former.pem(), present.pem()));
+    let options = json!({"base_url": format!("https://127.0.0.1:{port}"), "proxy": ""}).to_string();
+    let mut program = program("two_clients");
+    program.env("SSL_CERT_FILE", &store).arg(&options).arg(&replacement).arg(&store);
+    let output = program.output().unwrap();
+    let said = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.0 == "-6 0\n", "{said:?}");
+}

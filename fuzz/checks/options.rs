@@ -44,7 +44,7 @@ fn check_taken(text: &str, mut options: Options) {
 
     // Neither the environment nor any file has a say.
     options.proxy.get_or_insert_default();
-    options.ca_file = None;
+    (options.ca_file, options.client_cert_file, options.client_key_file) = (None, None, None);
     Client::new("key", &options).expect("options that are taken make a client");
 }
 
@@ -69,6 +69,8 @@ fn check_values(text: &str, options: &Options) {
             "proxy" => options.proxy.clone().into(),
             "user_agent" => options.user_agent.clone().into(),
             "ca_file" => options.ca_file.as_ref().and_then(|path| path.to_str()).into(),
+            "client_cert_file" => options.client_cert_file.as_ref().and_then(|path| path.to_str()).into(),
+            "client_key_file" => options.client_key_file.as_ref().and_then(|path| path.to_str()).into(),
             "max_requests_per_second" => {
                 assert_eq!(Some(options.max_requests_per_second), value.as_f64());
                 continue;

@@ -39,6 +39,8 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
 /// | `proxy` | `null` | a URL; `""`: none; `null`: the environment's, for `http` without `allow_http` if on loopback |
 /// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
+/// | `client_cert_file` | `null` | PEM file with the certificate for servers that ask for one, and those between it and its authority |
+/// | `client_key_file` | `null` | PEM file with its key, not encrypted; `null` if the key is in `client_cert_file` |
 /// | `validate` | `true` | check the user before it is sent |
 /// | `user_agent` | `null` | appended to `commbox/<version>` |
 ///

@@ -6,6 +6,7 @@ use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use ureq::http::{HeaderValue, Uri};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::transport::connect::Target;
 
 /// Room for any user id, in digits.
 const LONGEST_ID: usize = 19;
@@ -40,6 +41,13 @@ impl Address {
     /// As the `Host` header names it.
     pub(crate) fn host(&self) -> &HeaderValue {
         &self.host
+    }
+
+    /// Who is connected to.
+    pub(super) fn target(&self) -> Target {
+        let is_tls = self.scheme == Scheme::HTTPS;
+        let port = self.authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        Target { host: self.authority.host().to_owned(), port, is_tls }
     }
 
     /// Of one user.

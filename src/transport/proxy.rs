@@ -1,12 +1,14 @@
-//! The proxy: the option's, or the environment's.
+//! The proxy: the option's, or the environment's; and which hosts it is not for.
 
 use std::env;
-use std::net::Ipv6Addr;
+use std::net::IpAddr;
 
-use ureq::Proxy;
+use ureq::{Proxy as Url, ProxyProtocol};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{self, Options};
+use crate::transport::connect::Target;
 
 /// The first of them that is set rules where the API is spoken to over `https`.
 const FOR_HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -14,56 +16,166 @@ const FOR_HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_pro
 /// The same for `http`. `HTTP_PROXY` is none of them: in a CGI program it is the `Proxy` header of whoever asks.
 const FOR_HTTP: &[&str] = &["http_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The proxy of the option, or of the environment where the option is absent.
-pub(crate) fn choose(options: &Options) -> Result<Option<Proxy>> {
+/// How a proxy is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+    /// The client looks the server's name up.
+    Socks5,
+    /// The proxy does.
+    Socks5h,
+}
+
+/// A proxy.
+pub(super) struct Proxy {
+    pub(super) scheme: Scheme,
+    pub(super) host: String,
+    pub(super) port: u16,
+    credentials: Option<(Zeroizing<String>, Zeroizing<String>)>,
+    /// What named it: the option, or a variable.
+    pub(super) source: &'static str,
+}
+
+impl Proxy {
+    fn new(url: &Url, source: &'static str) -> Self {
+        let scheme = match url.protocol() {
+            ProxyProtocol::Https => Scheme::Https,
+            ProxyProtocol::Socks5 => Scheme::Socks5,
+            ProxyProtocol::Socks5h => Scheme::Socks5h,
+            _ => Scheme::Http,
+        };
+        let part = |text: Option<&str>| Zeroizing::new(text.unwrap_or_default().to_owned());
+        let has_credentials = url.username().is_some() || url.password().is_some();
+        let credentials = has_credentials.then(|| (part(url.username()), part(url.password())));
+        Self { scheme, host: url.host().to_owned(), port: url.port(), credentials, source }
+    }
+
+    /// The user and the password.
+    pub(super) fn credentials(&self) -> Option<(&str, &str)> {
+        self.credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()))
+    }
+
+    /// The same for an HTTP header.
+    pub(super) fn basic_credentials(&self) -> Option<Zeroizing<String>> {
+        let (user, password) = self.credentials()?;
+        let plain = Zeroizing::new(format!("{user}:{password}"));
+        Some(Zeroizing::new(base64(plain.as_bytes())))
+    }
+}
+
+/// Base64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, place| bits << 8 | u32::from(group.get(place).copied().unwrap_or_default()));
+        for place in 0..4 {
+            let digit = DIGITS.get((bits >> (18 - 6 * place)) as usize & 63).copied().unwrap_or(b'=');
+            text.push(if place <= group.len() { digit.into() } else { '=' });
+        }
+    }
+    text
+}
+
+/// The proxy for this target: the option's, or if that is absent the environment's.
+pub(super) fn choose(options: &Options, target: &Target) -> Result<Option<Proxy>> {
     match options.proxy.as_deref() {
         // What may be in the clear only on this machine does not leave it through a proxy that nobody meant for it.
-        None => Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS })?
-            .filter(|proxy| !options.is_clear() || options.allow_http || options::is_loopback(proxy.host()))),
+        None => Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS }, target)?
+            .filter(|proxy| !options.is_clear() || options.allow_http || options::is_loopback(&proxy.host))),
         Some("") => Ok(None),
         Some(url) => match options::proxy(url) {
-            Ok(proxy) => Ok(Some(proxy)),
+            Ok(url) => Ok(Some(Proxy::new(&url, "the proxy option"))),
             Err(why) => Err(Error::new(ErrorKind::InvalidOptions, format!("proxy {why}"))),
         },
     }
 }
 
 /// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
-fn from_environment(variables: &[&'static str]) -> Result<Option<Proxy>> {
-    let set = |name: &&'static str| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (*name, url));
-    let Some((name, url)) = variables.iter().find_map(set) else {
+fn from_environment(variables: &[&'static str], target: &Target) -> Result<Option<Proxy>> {
+    let Some((name, url)) = variables.iter().find_map(|name| Some((*name, variable(name)?))) else {
         return Ok(None);
     };
-    let refuse = || {
+    let Ok(url) = options::proxy(&url) else {
         let why = format!(
-            "{name} in the environment is not the URL of an http or https proxy; correct it, or set the proxy option \
-             (\"\" for no proxy)"
+            "{name} in the environment is not the URL of an http, https or socks5 proxy; correct it, or set the proxy \
+             option (\"\" for no proxy)"
         );
-        Error::new(ErrorKind::InvalidOptions, why)
+        return Err(Error::new(ErrorKind::InvalidOptions, why));
     };
-    let proxy = options::proxy(&url).map_err(|_| refuse())?;
-    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(|name| env::var(name).ok()).unwrap_or_default();
-    with_exceptions(&proxy, &excepted).map(Some).map_err(|_| refuse())
+    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
+    Ok((!is_excepted(&excepted, &target.host, target.port)).then(|| Proxy::new(&url, name)))
 }
 
-/// The same but for the hosts of this list, and the hosts below them.
-fn with_exceptions(proxy: &Proxy, excepted: &str) -> Result<Proxy, ureq::Error> {
-    let mut builder = Proxy::builder(proxy.protocol()).host(proxy.host()).port(proxy.port());
-    if let Some(user) = proxy.username() {
-        builder = builder.username(user);
-    }
-    if let Some(password) = proxy.password() {
-        builder = builder.password(password);
-    }
-    for host in excepted.split(',').map(str::trim).filter(|host| !host.is_empty()) {
-        let bare = host.trim_start_matches("*.").trim_start_matches('.');
-        builder = builder.no_proxy(bare).no_proxy(&format!(".{bare}"));
-        if bare.parse::<Ipv6Addr>().is_ok() {
-            // As a URL has it.
-            builder = builder.no_proxy(&format!("[{bare}]"));
+/// A variable that is empty counts as unset.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// Whether a list as `NO_PROXY` has it names the host: as a host, which takes in the hosts below it, an address or a
+/// range of addresses (CIDR); each with a port where it is for that alone; `*` for all. Separated by commas or blanks.
+fn is_excepted(list: &str, host: &str, port: u16) -> bool {
+    let host = bare(host).trim_end_matches('.');
+    let address: Option<IpAddr> = host.parse().ok().map(canonical);
+    let separator = |character: char| character == ',' || character.is_ascii_whitespace();
+    list.split(separator).filter(|entry| !entry.is_empty()).any(|entry| {
+        let (name, its_port) = split_port(entry);
+        if its_port.is_some_and(|its_port| its_port != port) {
+            return false;
         }
+        let name = bare(name);
+        if name == "*" {
+            return true;
+        }
+        match address {
+            Some(address) => match name.split_once('/') {
+                Some((network, length)) => is_within(address, network, length),
+                None => name.parse().is_ok_and(|entry| canonical(entry) == address),
+            },
+            None => {
+                let name = name.trim_start_matches("*.").trim_matches('.');
+                let tail = host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
+                tail.is_some_and(|(before, tail)| {
+                    !name.is_empty() && tail.eq_ignore_ascii_case(name) && (before.is_empty() || before.ends_with('.'))
+                })
+            }
+        }
+    })
+}
+
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// IPv4 in the form of IPv6 is IPv4.
+fn canonical(address: IpAddr) -> IpAddr {
+    address.to_canonical()
+}
+
+/// An entry's host and its port, if it has one. More than one colon is an IPv6 address without brackets.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    match entry.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
     }
-    builder.build()
+}
+
+fn is_within(address: IpAddr, network: &str, length: &str) -> bool {
+    let (Ok(network), Ok(length)) = (bare(network).parse::<IpAddr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    let same = |bits: u32, left: u128, right: u128| {
+        length <= bits && (left ^ right).checked_shr(bits - length).unwrap_or_default() == 0
+    };
+    match (address, network) {
+        (IpAddr::V4(left), IpAddr::V4(right)) => same(32, u32::from(left).into(), u32::from(right).into()),
+        (IpAddr::V6(left), IpAddr::V6(right)) => same(128, left.into(), right.into()),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -71,25 +183,72 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exceptions_take_in_what_is_below_them_and_keep_the_credentials() {
-        let proxy = Proxy::new("http://user:p%40ss@proxy.example:3128").unwrap();
-        let proxy =
-            with_exceptions(&proxy, " one.example, .two.example,*.three.example ,,10.0.0.1,::1,[fe80::1]").unwrap();
-        let direct = |host: &str| proxy.is_no_proxy(&format!("https://{host}/").parse().unwrap());
-        for host in ["one.example", "a.one.example", "two.example", "a.two.example", "ONE.example", "a.b.three.example"]
-        {
-            assert!(direct(host), "{host}");
+    fn exceptions() {
+        let list =
+            " one.example, .two.example,*.three.example ,,10.0.0.1,::1,[fe80::1] four.example.\tfive.example:8443 \
+                    192.168.0.0/16,2001:db8::/32,[::2]:443,::ffff:10.0.0.9";
+        let direct = |host: &str, port| is_excepted(list, host, port);
+        for host in [
+            "one.example",
+            "a.one.example",
+            "two.example",
+            "a.two.example",
+            "ONE.example",
+            "a.b.three.example",
+            "four.example",
+            "four.example.",
+            "a.four.example",
+            "10.0.0.1",
+            "[::1]",
+            "[fe80::1]",
+            "192.168.255.255",
+            "[2001:db8:ffff::1]",
+            "[::2]",
+            "10.0.0.9",
+            "[::ffff:10.0.0.1]",
+            "[0:0::1]",
+        ] {
+            assert!(direct(host, 443), "{host}");
         }
-        for address in ["10.0.0.1", "[::1]", "[fe80::1]"] {
-            assert!(direct(address), "{address}");
+        for host in [
+            "example",
+            "none.example",
+            "one.example.org",
+            "one.example.evil.example",
+            "xone.example",
+            "five.example",
+            "10.0.0.2",
+            "192.169.0.1",
+            "[::3]",
+            "[2001:db9::1]",
+            "10.0.0.1.example",
+        ] {
+            assert!(!direct(host, 443), "{host}");
         }
-        assert!(!direct("[::2]"));
-        for host in ["example", "none.example", "one.example.org"] {
-            assert!(!direct(host), "{host}");
+        assert!(direct("five.example", 8443) && !direct("[::2]", 8443));
+        assert!(is_excepted("*", "one.example", 1) && !is_excepted(" , ", "one.example", 1));
+        assert!(is_excepted("0.0.0.0/0", "1.2.3.4", 1) && !is_excepted("0.0.0.0/33", "1.2.3.4", 1));
+        assert!(is_excepted("::/0", "[::9]", 1) && !is_excepted("1.2.3.4/x", "1.2.3.4", 1));
+    }
+
+    #[test]
+    fn urls() {
+        let proxy = |text: &str| Proxy::new(&options::proxy(text).unwrap(), "the proxy option");
+        let given = proxy("http://user:p%40ss@proxy.example:3128");
+        assert_eq!((given.scheme, given.host.as_str(), given.port), (Scheme::Http, "proxy.example", 3128));
+        assert_eq!(given.credentials(), Some(("user", "p@ss")));
+        assert_eq!(given.basic_credentials().unwrap().as_str(), "dXNlcjpwQHNz");
+        assert_eq!((proxy("socks5://x").scheme, proxy("socks5://x").port), (Scheme::Socks5, 1080));
+        assert_eq!(proxy("socks5h://x:1").scheme, Scheme::Socks5h);
+        assert_eq!((proxy("https://x").scheme, proxy("https://x").port), (Scheme::Https, 443));
+        assert_eq!(proxy("x:80").credentials(), None);
+    }
+
+    #[test]
+    fn base64_of_each_length() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
         }
-        assert_eq!((proxy.username(), proxy.password()), (Some("user"), Some("p@ss")));
-        assert_eq!((proxy.host(), proxy.port()), ("proxy.example", 3128));
-        let all = with_exceptions(&proxy, "*").unwrap();
-        assert!(all.is_no_proxy(&"https://one.example/".parse().unwrap()));
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
     }
 }

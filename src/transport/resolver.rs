@@ -1,118 +1,99 @@
-//! Name lookups: one of a name at a time, for all who wait for it; kept for a while, and made where a connection is.
+//! DNS lookups: one of a host at a time, for all who wait for it; kept for a while, and made when a connection is.
 
-use std::fmt;
 use std::io;
 use std::mem;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ureq::config::Config;
-use ureq::http::Uri;
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
-use ureq::Error;
-
 use crate::failpoint;
 use crate::fork;
+use crate::options;
 use crate::thread;
 use crate::transport::attempt::Attempt;
 use crate::transport::failure::shortage;
-
-/// The agent's resolver, which it asks before every request: it leaves the lookup to the connector, for most requests
-/// find a connection that is open already.
-#[derive(Debug)]
-pub(crate) struct Later;
-
-impl Resolver for Later {
-    fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
-        Ok(self.empty())
-    }
-}
+use crate::transport::wire::WireError;
 
 /// How long an answer is kept at least that came when nobody waited for it any more: until the next attempt, which would
 /// wait as long in vain otherwise, and so would every one after it.
 const KEPT_FOR_NEXT: Duration = Duration::from_secs(10);
 
-/// The lookups of names, under way or answered.
+/// How many lookups of a host may be under way: one that the system never ends must not be the last.
+const MOST_AT_ONCE: usize = 4;
+
+/// The hosts of a client: its server, its proxy.
 #[derive(Clone)]
-pub(crate) struct Names {
+pub(super) struct Names {
     ttl: Duration,
-    /// One of each name. A client talks to one host, through one proxy at most.
-    lookups: Arc<Mutex<Vec<Arc<Lookup>>>>,
+    /// How long a lookup is waited for before another one begins.
+    patience: Duration,
+    hosts: Arc<Mutex<Vec<Arc<Host>>>>,
 }
 
 impl Names {
-    pub(crate) fn new(ttl: Duration) -> Self {
-        Self { ttl, lookups: Arc::default() }
+    /// Another lookup begins when two attempts in a row have waited in vain: a slow one shall serve the second.
+    pub(super) fn new(ttl: Duration, connect_timeout: Duration) -> Self {
+        Self { ttl, patience: 2 * connect_timeout, hosts: Arc::default() }
     }
 
-    /// The addresses of a host, of which there is one at least.
-    pub(crate) fn look_up(&self, host: &str, port: u16, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
+    /// The addresses of a host, of which there is one at least; the one to try first comes first.
+    pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
         failpoint::reach("look_up");
-        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = bare.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
-        let lookup = self.held(|lookups| {
-            let now = Instant::now();
-            let known = lookups.iter().position(|lookup| lookup.is(host, port));
-            match known.and_then(|place| lookups.get_mut(place)) {
-                Some(lookup) if lookup.serves(now) => Ok(lookup.clone()),
-                former => {
-                    let lookup = Arc::new(Lookup::new(host.to_owned(), port));
-                    match former {
-                        Some(former) => *former = lookup.clone(),
-                        None => lookups.push(lookup.clone()),
-                    }
-                    // Not before: it may have its answer at once, and then looks who has it.
-                    lookup.start(self.ttl)?;
-                    io::Result::Ok(lookup)
-                }
-            }
-        })?;
-        lookup.wait(attempt)
+        if options::is_loopback(host) {
+            // Whatever the system has for it: what may be sent in the clear to this machine stays on it (RFC 6761, 6.3).
+            let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+            return Ok(loopback.map(|address: IpAddr| SocketAddr::new(address, port)).into());
+        }
+        let known = self.host(host, port);
+        attempt.looks_up(false);
+        let found = known.look_up(self, attempt)?;
+        attempt.looks_up(true);
+        Ok(found)
     }
 
     /// Drops what is known of a host: its addresses may have changed.
-    pub(crate) fn forget(&self, host: &str, port: u16) {
-        self.learn(host, port, None);
-    }
-
-    /// Has the next connection try first what this one came to after others.
-    pub(crate) fn prefer(&self, host: &str, port: u16, address: &SocketAddr) {
-        self.learn(host, port, Some(address));
-    }
-
-    /// Learns which address is good, or that none is.
-    fn learn(&self, host: &str, port: u16, good: Option<&SocketAddr>) {
-        let Some(lookup) = self.held(|lookups| lookups.iter().find(|lookup| lookup.is(host, port)).cloned()) else {
-            return;
-        };
-        let mut state = lookup.state();
-        if let Some(answer) = state.as_mut().and_then(|state| state.answer.as_mut()) {
-            match good {
-                None => answer.until = Instant::now(),
-                Some(good) => {
-                    if let Some(place) = answer.addresses.iter().position(|known| known == good) {
-                        answer.addresses.swap(0, place);
-                    }
-                }
-            }
+    pub(super) fn forget(&self, host: &str, port: u16) {
+        if let Some(mut state) = self.host(host, port).state() {
+            state.answer = None;
         }
     }
 
-    fn held<T>(&self, section: impl FnOnce(&mut Vec<Arc<Lookup>>) -> T) -> T {
-        fork::held(|| section(&mut self.lookups.lock().unwrap_or_else(PoisonError::into_inner)))
+    /// Has the next connection try this address first, which answered; also after the next lookup.
+    pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
+        if let Some(mut state) = self.host(host, port).state() {
+            state.preferred = Some(address);
+        }
+    }
+
+    fn host(&self, name: &str, port: u16) -> Arc<Host> {
+        fork::held(|| {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            let generation = fork::generation();
+            // What a parent looked up is of no use: its threads are not here, and its locks may be held forever.
+            hosts.retain(|host| host.generation == generation);
+            match hosts.iter().find(|host| host.port == port && host.name == name) {
+                Some(host) => host.clone(),
+                None => {
+                    let host = Arc::new(Host::new(name.to_owned(), port, generation));
+                    hosts.push(host.clone());
+                    host
+                }
+            }
+        })
     }
 }
 
-/// A lookup by the system, which cannot be given a time: it runs on a thread that is left to itself where it takes too
-/// long for those who wait.
-struct Lookup {
-    host: String,
+/// What is known of a host. The system's lookup cannot be given a time: it runs on a thread that is left to itself if it
+/// takes too long for those who wait.
+struct Host {
+    name: String,
     port: u16,
-    /// The process that the thread belongs to.
+    /// The process that the threads belong to.
     generation: u32,
     state: Mutex<State>,
     /// Not a channel: waiting on one keeps a few bytes for the main thread that are never freed.
@@ -121,113 +102,188 @@ struct Lookup {
 
 #[derive(Default)]
 struct State {
-    /// None while it is under way.
     answer: Option<Answer>,
-    /// For the first who gets the answer to join.
-    thread: Option<JoinHandle<()>>,
+    /// When each lookup under way began, by its number.
+    running: Vec<(u64, Instant)>,
+    lookups: u64,
+    waiting: usize,
+    /// For the first who gets an answer to join.
+    threads: Vec<JoinHandle<()>>,
+    preferred: Option<SocketAddr>,
 }
 
+#[derive(Clone)]
 struct Answer {
-    /// None where it failed.
+    /// Which lookup gave it.
+    number: u64,
+    /// None if it failed.
     addresses: Vec<SocketAddr>,
-    /// The system's error, where it told one.
+    /// The system's error, if it gave one.
     error: Option<i32>,
     until: Instant,
 }
 
-impl Lookup {
-    fn new(host: String, port: u16) -> Self {
-        Self { host, port, generation: fork::generation(), state: Mutex::default(), answered: Condvar::new() }
+impl Host {
+    fn new(name: String, port: u16, generation: u32) -> Self {
+        Self { name, port, generation, state: Mutex::default(), answered: Condvar::new() }
     }
 
-    fn start(self: &Arc<Self>, ttl: Duration) -> io::Result<()> {
-        let theirs = self.clone();
-        let started = thread::spawn("commbox-lookup", move || theirs.run(ttl));
-        let mut state = self.lock();
-        match started {
-            Ok(thread) => state.thread = Some(thread),
-            Err(error) => {
-                // It serves nobody, so the next attempt starts another.
-                state.answer = Some(Answer { addresses: Vec::new(), error: None, until: Instant::now() });
-                return Err(error);
+    fn look_up(self: &Arc<Self>, names: &Names, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
+        /// Who waits is counted, whichever way the wait ends.
+        struct Waiting<'a>(&'a Host);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                if let Some(mut state) = self.0.state() {
+                    state.waiting -= 1;
+                }
             }
         }
-        Ok(())
+
+        let seen = {
+            let mut state = self.state().ok_or(WireError::Closed)?;
+            if let Some(answer) = state.answer.as_ref().filter(|answer| answer.until > Instant::now()) {
+                return Ok(in_order(&answer.addresses, state.preferred));
+            }
+            state.waiting += 1;
+            // An answer that is older does not serve.
+            state.answer.as_ref().map_or(0, |answer| answer.number)
+        };
+        let _waiting = Waiting(self);
+        let (answer, preferred, threads) = loop {
+            // Without the lock, for an interrupt may make a call of its own.
+            let slice = attempt.slice()?;
+            let is_new = |state: &State| state.answer.as_ref().is_some_and(|answer| answer.number > seen);
+            self.start(names, is_new)?;
+            // In the child of an interrupt that forks, the next attempt looks up anew.
+            let state = self.state().ok_or(WireError::Closed)?;
+            let waited = self.answered.wait_timeout_while(state, slice, |state| !is_new(state));
+            let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
+            if let Some(answer) = state.answer.clone().filter(|answer| answer.number > seen) {
+                let is_over = |thread: &mut JoinHandle<()>| thread.is_finished() || state.running.is_empty();
+                break (answer, state.preferred, extract(&mut state.threads, is_over));
+            }
+        };
+        // They have nothing left to do but to end; a program that ends now finds them gone.
+        for thread in threads {
+            let _ = thread.join();
+        }
+        match answer.error.map(io::Error::from_raw_os_error) {
+            _ if !answer.addresses.is_empty() => Ok(in_order(&answer.addresses, preferred)),
+            Some(error) if shortage(&error).is_some() => Err(error.into()),
+            // What else the system says differs from one to the next; it always means this.
+            _ => Err(WireError::NameNotFound),
+        }
     }
 
-    fn run(self: &Arc<Self>, ttl: Duration) {
-        let (addresses, error) = match (self.host.as_str(), self.port).to_socket_addrs() {
+    /// Starts a lookup if none is under way, or those that are take too long; unless the answer is there.
+    fn start(self: &Arc<Self>, names: &Names, is_answered: impl Fn(&State) -> bool) -> Result<(), WireError> {
+        fork::held(|| {
+            let mut state = self.state().ok_or(WireError::Closed)?;
+            if is_answered(&state) {
+                return Ok(());
+            }
+            let is_recent = |(_, began): &(u64, Instant)| began.elapsed() < names.patience;
+            if state.running.len() >= MOST_AT_ONCE || state.running.iter().any(is_recent) {
+                return Ok(());
+            }
+            state.lookups += 1;
+            let number = state.lookups;
+            let (host, ttl) = (self.clone(), names.ttl);
+            let thread =
+                thread::spawn("commbox-lookup", move || host.run(number, ttl)).map_err(|_| WireError::NoThread)?;
+            state.running.push((number, Instant::now()));
+            state.threads.push(thread);
+            Ok(())
+        })
+    }
+
+    fn run(&self, number: u64, ttl: Duration) {
+        let (addresses, error) = match (self.name.as_str(), self.port).to_socket_addrs() {
             Ok(addresses) => (addresses.collect(), None),
             Err(error) => (Vec::new(), error.raw_os_error()),
         };
         fork::held(|| {
             let mut state = self.lock();
+            state.running.retain(|(running, _)| *running != number);
             let ttl = match addresses.is_empty() {
                 true => Duration::ZERO,
-                // But for this thread and the list, who has it waits for it.
-                false if Arc::strong_count(self) > 2 => ttl,
+                false if state.waiting > 0 => ttl,
                 false => ttl.max(KEPT_FOR_NEXT),
             };
-            state.answer = Some(Answer { addresses, error, until: Instant::now() + ttl });
+            if state.answer.as_ref().is_none_or(|answer| answer.number < number) {
+                state.answer = Some(Answer { number, addresses, error, until: Instant::now() + ttl });
+            }
         });
         self.answered.notify_all();
     }
 
-    fn wait(&self, attempt: &Attempt) -> Result<Vec<SocketAddr>, Error> {
-        let (found, thread) = loop {
-            // Without the lock, for an interrupt may make a call of its own.
-            let slice = attempt.slice()?;
-            // In the child of an interrupt that forks, the next attempt looks up anew.
-            let state = self.state().ok_or(Error::ConnectionFailed)?;
-            let waited = self.answered.wait_timeout_while(state, slice, |state| state.answer.is_none());
-            let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
-            if let Some(answer) = &state.answer {
-                let found = match answer.error.map(io::Error::from_raw_os_error) {
-                    _ if !answer.addresses.is_empty() => Ok(answer.addresses.clone()),
-                    Some(error) if shortage(&error).is_some() => Err(error.into()),
-                    // What else the system says differs from one to the next; it always means this.
-                    _ => Err(Error::HostNotFound),
-                };
-                break (found, state.thread.take());
-            }
-        };
-        // It has nothing left to do but to end; a program that ends now finds it gone.
-        let _ = thread.map(JoinHandle::join);
-        found
-    }
-
-    fn is(&self, host: &str, port: u16) -> bool {
-        self.port == port && self.host == host
-    }
-
-    /// Whether it has an answer at this time, or will have one.
-    fn serves(&self, now: Instant) -> bool {
-        self.state().is_some_and(|state| state.answer.as_ref().is_none_or(|answer| answer.until > now))
-    }
-
-    /// None of one that a parent made: its thread is not here, and its lock may be held for ever.
+    /// None of one that a parent made: its lock may be held forever.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
         (self.generation == fork::generation()).then(|| self.lock())
     }
 
-    // Several ask, and none is in a hurry.
-    #[inline(never)]
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Lookup {
+impl Drop for Host {
     fn drop(&mut self) {
         if self.generation != fork::generation() {
-            // What it names may be another thread here, which is not to be let go.
-            mem::forget(self.state.get_mut().unwrap_or_else(PoisonError::into_inner).thread.take());
+            // What they name may be other threads here, which are not to be let go.
+            mem::forget(mem::take(&mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).threads));
         }
     }
 }
 
-impl fmt::Debug for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Names").field("ttl", &self.ttl).finish_non_exhaustive()
+/// Takes out what `is_it` says.
+fn extract<T>(all: &mut Vec<T>, mut is_it: impl FnMut(&mut T) -> bool) -> Vec<T> {
+    let mut taken = Vec::new();
+    let mut kept = Vec::new();
+    for mut one in all.drain(..) {
+        if is_it(&mut one) {
+            taken.push(one)
+        } else {
+            kept.push(one)
+        }
+    }
+    *all = kept;
+    taken
+}
+
+/// The address that answered last, then the others as the system has them, but with the families in turn (RFC 8305,
+/// section 4), so that a family without a route costs one head start.
+fn in_order(addresses: &[SocketAddr], preferred: Option<SocketAddr>) -> Vec<SocketAddr> {
+    let preferred = preferred.filter(|preferred| addresses.contains(preferred));
+    let first = preferred.or(addresses.first().copied());
+    let Some(first) = first else {
+        return Vec::new();
+    };
+    let others = || addresses.iter().copied().filter(|address| *address != first);
+    let mut same = others().filter(|address| address.is_ipv4() == first.is_ipv4());
+    let mut other = others().filter(|address| address.is_ipv4() != first.is_ipv4());
+    let mut order = vec![first];
+    loop {
+        let (one, two) = (other.next(), same.next());
+        if one.is_none() && two.is_none() {
+            return order;
+        }
+        order.extend(one);
+        order.extend(two);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_behind_the_one_that_answered() {
+        let of = |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|one| one.parse().unwrap()).collect() };
+        let all = of("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1");
+        assert_eq!(in_order(&all, None), of("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1"));
+        assert_eq!(in_order(&all, Some(all[4])), of("2.2.2.2:1 [::1]:1 1.1.1.1:1 [::2]:1 [::3]:1"));
+        assert_eq!(in_order(&all[..1], Some(all[4])), of("[::1]:1"));
+        assert!(in_order(&[], None).is_empty());
     }
 }

@@ -225,6 +225,44 @@ static void probing(void) {
     }
 }
 
+/* A daemon closes all file descriptors, gets their numbers for files of its own, and forks again: those stay its own. */
+static void daemon_files(void) {
+    call(1);
+    pid_t child = fork_child();
+    if (child == 0) {
+        for (int fd = 3; fd < 256; fd++) {
+            close(fd);
+        }
+        int files[8];
+        for (int i = 0; i < 8; i++) {
+            FILE *file = tmpfile();
+            check(file != NULL, "tmpfile");
+            files[i] = fileno(file);
+        }
+        pid_t grandchild = fork_child();
+        if (grandchild == 0) {
+            for (int i = 0; i < 8; i++) {
+                check(write(files[i], "log", 3) == 3 && lseek(files[i], 0, SEEK_END) == 3, "the file is the program's");
+            }
+            call(2);
+            commbox_client_free(client);
+            for (int i = 0; i < 8; i++) {
+                check(write(files[i], "log", 3) == 3, "it still is");
+            }
+            _exit(0);
+        }
+        wait_for(grandchild);
+        call(3);
+        commbox_client_free(client);
+        for (int i = 0; i < 8; i++) {
+            check(write(files[i], "log", 3) == 3, "the file is the child's");
+        }
+        _exit(0);
+    }
+    wait_for(child);
+    call(4);
+}
+
 int main(int argc, char **argv) {
     check(argc == 3, "usage: fork WHAT OPTIONS_JSON");
     const char *what = argv[1];
@@ -243,6 +281,8 @@ int main(int argc, char **argv) {
         both();
     } else if (strcmp(what, "handles") == 0) {
         handles();
+    } else if (strcmp(what, "daemon") == 0) {
+        daemon_files();
     } else if (strcmp(what, "left") == 0) {
         left();
     } else if (strcmp(what, "probing") == 0) {

@@ -83,6 +83,39 @@ impl Identity {
         self.config_of(ALL_VERSIONS)
     }
 
+    /// The same for clients that show a certificate of this authority.
+    pub fn config_for_clients_of(
+        self,
+        authority: &Authority,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ServerConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.certificate()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(self.chain, key)
+            .unwrap()
+    }
+
+    /// The certificates and the key, as PEM.
+    pub fn pems(&self) -> (String, String) {
+        let text = |certificate: &CertificateDer<'_>| {
+            let body = base64(certificate)
+                .as_bytes()
+                .chunks(64)
+                .map(|line| String::from_utf8(line.to_vec()).unwrap())
+                .collect::<Vec<_>>()
+                .join("\n");
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        };
+        (self.chain.iter().map(text).collect(), self.key.serialize_pem())
+    }
+
     pub fn config_of(self, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -92,6 +125,24 @@ impl Identity {
             .with_single_cert(self.chain, key)
             .unwrap()
     }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let coded =
+        |group: &[u8]| {
+            let bits = (0..3).fold(0_u32, |bits, place| bits << 8 | u32::from(*group.get(place).unwrap_or(&0)));
+            (0..4)
+                .map(|place| {
+                    if place > group.len() {
+                        '='
+                    } else {
+                        char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63])
+                    }
+                })
+                .collect::<String>()
+        };
+    bytes.chunks(3).map(coded).collect()
 }
 
 /// The server's end of a connection.

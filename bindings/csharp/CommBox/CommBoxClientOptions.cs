@@ -68,6 +68,17 @@ public sealed class CommBoxClientOptions
     public string? CaFile { get; set; }
 
     /// <summary>
+    /// A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and the certificates between
+    /// it and its authority.
+    /// </summary>
+    public string? ClientCertFile { get; set; }
+
+    /// <summary>
+    /// A PEM file with the key of <see cref="ClientCertFile"/>, not encrypted. Default: it is in that file.
+    /// </summary>
+    public string? ClientKeyFile { get; set; }
+
+    /// <summary>
     /// How many asynchronous calls are under way at a time, each on a thread and a connection of the library, which come
     /// as they are needed; 1 to 256. Further calls wait without a thread. Default: 64.
     /// </summary>
@@ -98,6 +109,8 @@ public sealed class CommBoxClientOptions
             ("dns_ttl_ms", Milliseconds(DnsTtl)),
             ("proxy", Proxy),
             ("ca_file", CaFile),
+            ("client_cert_file", ClientCertFile),
+            ("client_key_file", ClientKeyFile),
             ("validate", Validate),
             ("user_agent", UserAgent),
         ];

@@ -58,6 +58,8 @@ class BaseClient:
         dns_ttl: float | None = None,
         proxy: str | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        client_cert_file: str | os.PathLike[str] | None = None,
+        client_key_file: str | os.PathLike[str] | None = None,
         validate: bool | None = None,
         user_agent: str | None = None,
     ) -> None:
@@ -78,7 +80,9 @@ class BaseClient:
             "idle_timeout_ms": _milliseconds(idle_timeout),
             "dns_ttl_ms": _milliseconds(dns_ttl),
             "proxy": proxy,
-            "ca_file": None if ca_file is None else os.fspath(ca_file),
+            "ca_file": _path(ca_file),
+            "client_cert_file": _path(client_cert_file),
+            "client_key_file": _path(client_key_file),
             "validate": validate,
             "user_agent": user_agent,
         }
@@ -117,6 +121,10 @@ def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
     """A client of the library, with options as the library calls them."""
     hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
     return handle(lib.commbox_client_new(c_text("api_key", api_key), json_object(-3, options)), hint)
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -24,6 +24,8 @@ class ClientOptions(TypedDict, total=False):
     dns_ttl: float | None
     proxy: str | None
     ca_file: str | os.PathLike[str] | None
+    client_cert_file: str | os.PathLike[str] | None
+    client_key_file: str | os.PathLike[str] | None
     validate: bool | None
     user_agent: str | None
 

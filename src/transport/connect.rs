@@ -1,0 +1,266 @@
+//! Makes connections: to the server or its proxy, through the proxy's tunnel, and under TLS.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use crate::failpoint;
+use crate::fork;
+use crate::transport::attempt::Attempt;
+use crate::transport::proxy::{Proxy, Scheme};
+use crate::transport::resolver::Names;
+use crate::transport::socket::Socket;
+use crate::transport::tls::{TlsStream, Trust};
+use crate::transport::tunnel;
+use crate::transport::wire::{Stream, WireError};
+
+/// How long an address has before the next one is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+
+/// The host and port that a client talks to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_tls: bool,
+}
+
+/// What a client's connections are made from.
+pub(super) struct Dialer {
+    pub(super) target: Target,
+    pub(super) proxy: Option<Proxy>,
+    names: Names,
+    trust: Trust,
+    constant_headers: Arc<[u8]>,
+    user_agent: String,
+}
+
+impl Dialer {
+    pub(super) fn new(target: Target, proxy: Option<Proxy>, names: Names, trust: Trust, user_agent: String) -> Self {
+        let constant_headers = super::outgoing::constant_headers(&user_agent);
+        Self { target, proxy, names, trust, constant_headers, user_agent }
+    }
+
+    pub(super) fn constant_headers(&self) -> Arc<[u8]> {
+        self.constant_headers.clone()
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.target.is_tls
+    }
+
+    /// A connection to the server.
+    pub(super) fn connect(&self, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+        failpoint::reach("connect");
+        let target = &self.target;
+        let mut stream = match &self.proxy {
+            None => self.dial(&target.host, target.port, attempt)?,
+            Some(proxy) => self.tunnel(proxy, attempt)?,
+        };
+        if target.is_tls {
+            stream = TlsStream::handshake(stream, &target.host, &self.trust, attempt)?;
+        }
+        Ok(stream)
+    }
+
+    /// A connection to the server through the proxy.
+    fn tunnel(&self, proxy: &Proxy, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+        let mut stream = self.dial(&proxy.host, proxy.port, attempt)?;
+        match proxy.scheme {
+            Scheme::Http => tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?,
+            Scheme::Https => {
+                stream = TlsStream::handshake(stream, &proxy.host, &self.trust, attempt)?;
+                tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?;
+            }
+            Scheme::Socks5 => {
+                let address = *self
+                    .names
+                    .look_up(&self.target.host, self.target.port, attempt)?
+                    .first()
+                    .ok_or(WireError::NameNotFound)?;
+                tunnel::socks5(&mut stream, proxy, tunnel::Destination::Address(address), attempt)?;
+            }
+            Scheme::Socks5h => {
+                let destination = tunnel::Destination::Name(&self.target.host, self.target.port);
+                tunnel::socks5(&mut stream, proxy, destination, attempt)?;
+            }
+        }
+        attempt.enters_tunnel();
+        Ok(stream)
+    }
+
+    /// A connection to one of a host's addresses.
+    fn dial(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+        let addresses = self.names.look_up(host, port, attempt)?;
+        match race(&addresses, attempt) {
+            Ok((address, stream)) => {
+                self.names.prefer(host, port, address);
+                Ok(Stream::Plain(Socket::new(stream)?))
+            }
+            Err(error) => {
+                // They may have changed.
+                self.names.forget(host, port);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Connects to the first of the addresses that answers. Each has a head start over the next one.
+#[cfg(unix)]
+fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
+    let until = Instant::now() + attempt.connect_time();
+    let mut waiting = addresses.iter();
+    let mut next = Instant::now();
+    let mut begun: Vec<(SocketAddr, fork::Socket)> = Vec::new();
+    let mut failure = WireError::NoAddressAnswered;
+    loop {
+        let slice = attempt.slice()?;
+        let now = Instant::now();
+        if now >= until {
+            return Err(WireError::NoAddressAnswered);
+        }
+        if now >= next || begun.is_empty() {
+            match waiting.next() {
+                None if begun.is_empty() => return Err(failure),
+                None => {}
+                Some(address) => {
+                    match fork::Socket::make(|| begin_connect(address)) {
+                        Ok(socket) => begun.push((*address, socket)),
+                        Err(error) => failure = error.into(),
+                    }
+                    next = now + NEXT_ADDRESS;
+                    continue;
+                }
+            }
+        }
+        let mut slice = slice.min(until - now);
+        if waiting.len() > 0 {
+            slice = slice.min(next.saturating_duration_since(now));
+        }
+        let ready = poll_writable(&begun, slice)?;
+        for ((address, socket), is_ready) in mem::take(&mut begun).into_iter().zip(ready) {
+            match socket
+                .take_error()
+                .map(|error| error.or_else(|| (!is_ready).then(|| io::ErrorKind::WouldBlock.into())))
+            {
+                Ok(None) => return Ok((address, socket)),
+                Ok(Some(error)) if error.kind() == io::ErrorKind::WouldBlock => begun.push((address, socket)),
+                Ok(Some(error)) | Err(error) => {
+                    failure = error.into();
+                    // The next one need not wait for this one any more.
+                    next = Instant::now();
+                }
+            }
+        }
+    }
+}
+
+/// A socket that connects.
+#[cfg(unix)]
+fn begin_connect(address: &SocketAddr) -> io::Result<TcpStream> {
+    use socket2::{Domain, Protocol, Type};
+
+    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&(*address).into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket.into()),
+    }
+}
+
+/// Which of the sockets can be written, or have failed. Waits for one, `limit` at most.
+#[cfg(unix)]
+fn poll_writable(sockets: &[(SocketAddr, fork::Socket)], limit: Duration) -> io::Result<Vec<bool>> {
+    use std::os::fd::AsRawFd;
+
+    let poll =
+        |(_, socket): &(_, fork::Socket)| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    let mut polls: Vec<_> = sockets.iter().map(poll).collect();
+    let millis = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX).max(1);
+    // SAFETY: so many pollfds, which live during the call.
+    let result = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, millis) };
+    match (result, io::Error::last_os_error()) {
+        (-1, error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        (-1, _) => Ok(vec![false; polls.len()]),
+        _ => Ok(polls.iter().map(|poll| poll.revents != 0).collect()),
+    }
+}
+
+/// The same with the standard library alone: one after the other, and a cancel is seen between them.
+#[cfg(not(unix))]
+fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
+    let mut failure = WireError::NoAddressAnswered;
+    for (tried, address) in addresses.iter().enumerate() {
+        attempt.slice()?;
+        let share = u32::try_from(addresses.len() - tried).unwrap_or(1);
+        let limit = (attempt.connect_time() / share).max(Duration::from_millis(1));
+        match fork::Socket::make(|| TcpStream::connect_timeout(address, limit)) {
+            Ok(socket) => return Ok((*address, socket)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+            Err(error) => failure = error.into(),
+        }
+        attempt.slice()?;
+    }
+    Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::watch::{Canceller, Watch};
+    use crate::secret::ApiKey;
+    use crate::transport::attempt::Limits;
+    use std::net::TcpListener;
+
+    /// Listens, and accepts nothing any more: its queue is full, so that connecting to it takes forever.
+    fn deaf() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let listener: TcpListener = socket.into();
+        let address = listener.local_addr().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            queue.push(stream);
+        }
+        (listener, queue, address)
+    }
+
+    #[test]
+    fn dead_addresses_cost_a_head_start_each() {
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = good.local_addr().unwrap();
+        let (_listener, _queue, dead) = deaf();
+        let watch = Watch::new(Duration::from_secs(20), Canceller::default(), None);
+        let key = ApiKey::new("key").unwrap();
+        let limits = Limits { attempt: Duration::from_secs(20), connect: Duration::from_secs(10) };
+        for count in [0, 1, 3] {
+            let mut addresses = vec![dead; count];
+            addresses.push(good);
+            let began = Instant::now();
+            let (address, _) = race(&addresses, &Attempt::new(&watch, &key, limits)).unwrap();
+            assert_eq!(address, good);
+            let took = began.elapsed();
+            let head_starts = NEXT_ADDRESS * u32::try_from(count).unwrap();
+            assert!(took >= head_starts && took < head_starts + Duration::from_secs(2), "{count}: {took:?}");
+        }
+        let limits = Limits { connect: Duration::from_millis(400), ..limits };
+        let error = race(&[dead], &Attempt::new(&watch, &key, limits)).unwrap_err();
+        assert!(matches!(error, WireError::Stopped | WireError::NoAddressAnswered), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_refuses_costs_nothing() {
+        let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let watch = Watch::new(Duration::from_secs(20), Canceller::default(), None);
+        let key = ApiKey::new("key").unwrap();
+        let limits = Limits { attempt: Duration::from_secs(20), connect: Duration::from_secs(10) };
+        let addresses = [refusing, refusing, good.local_addr().unwrap()];
+        assert_eq!(race(&addresses, &Attempt::new(&watch, &key, limits)).unwrap().0, addresses[2]);
+        let error = race(&addresses[..2], &Attempt::new(&watch, &key, limits)).unwrap_err();
+        assert!(matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused));
+    }
+}

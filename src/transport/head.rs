@@ -1,0 +1,304 @@
+//! The head of an answer, read as leniently as servers and proxies are written: folded lines, blanks before a colon,
+//! bare line feeds, lines that are no headers. Other clients take these too, and the update was made.
+
+use crate::bytes::find;
+use crate::transport::wire::WireError;
+
+/// The longest head, in bytes and in lines.
+pub(super) const LONGEST: usize = 64 << 10;
+const MOST_LINES: usize = 512;
+
+/// How the end of a body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// A status line and those headers that matter.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(super) framing: Framing,
+    /// The connection serves no other request.
+    pub(super) closes: bool,
+    /// The encodings of the body, `identity` not among them.
+    pub(super) encoding: Option<String>,
+    length: Option<u64>,
+    is_chunked: bool,
+    is_kept: bool,
+    /// What the client wants to know: their names in lower case, and their values.
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    /// Reads a head that `input` begins with, and returns it with its length; `None` if it is not complete.
+    pub(super) fn read(input: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
+        let mut lines = Lines { input, place: 0 };
+        let status_line = loop {
+            match lines.next() {
+                // Left over from a body before, as RFC 9112 2.2 lets servers have it.
+                Some([]) => {}
+                Some(line) => break line,
+                None => return Self::incomplete(input),
+            }
+        };
+        let (status, is_old) = status(status_line).ok_or(WireError::NotHttp)?;
+        let mut head = Self {
+            status,
+            framing: Framing::UntilClose,
+            closes: false,
+            encoding: None,
+            length: None,
+            is_chunked: false,
+            is_kept: false,
+            fields: Vec::new(),
+        };
+        let mut count = 0;
+        loop {
+            let Some(line) = lines.next() else {
+                return Self::incomplete(input);
+            };
+            count += 1;
+            if line.is_empty() {
+                break;
+            }
+            if count > MOST_LINES {
+                return Err(WireError::HeadTooLong);
+            }
+            head.take_line(line)?;
+        }
+        if lines.place > LONGEST {
+            return Err(WireError::HeadTooLong);
+        }
+        head.conclude(is_old);
+        Ok(Some((head, lines.place)))
+    }
+
+    /// Not all has come; what can be told is whether it is a head at all.
+    fn incomplete(input: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
+        let begun =
+            input.iter().position(|byte| !b"\r\n".contains(byte)).and_then(|at| input.get(at..)).unwrap_or_default();
+        let expected = b"HTTP/1.";
+        let compared = begun.len().min(expected.len());
+        if begun.get(..compared) != expected.get(..compared) {
+            return Err(WireError::NotHttp);
+        }
+        let lines = input.iter().filter(|byte| **byte == b'\n').take(MOST_LINES + 2).count();
+        if input.len() > LONGEST || lines > MOST_LINES + 1 {
+            return Err(WireError::HeadTooLong);
+        }
+        Ok(None)
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Result<(), WireError> {
+        if line.first().is_some_and(u8::is_ascii_whitespace) {
+            // A folded line goes on with the header before. None of those that matter is long enough for that.
+            return Ok(());
+        }
+        let Some(colon) = find(b':', line) else {
+            self.closes = true;
+            return Ok(());
+        };
+        let (name, value) = line.split_at(colon);
+        let (name, value) = (name.trim_ascii_end(), value.get(1..).unwrap_or_default().trim_ascii());
+        let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        // By the length first: most headers are none of these.
+        match name.len() {
+            10 if is("connection") => {
+                self.closes |= elements(value).any(|word| word.eq_ignore_ascii_case(b"close"));
+                self.is_kept |= elements(value).any(|word| word.eq_ignore_ascii_case(b"keep-alive"));
+            }
+            14 if is("content-length") => {
+                for text in elements(value) {
+                    let length = number(text).ok_or(WireError::NotHttp)?;
+                    if self.length.replace(length).is_some_and(|other| other != length) {
+                        return Err(WireError::NotHttp);
+                    }
+                }
+            }
+            17 if is("transfer-encoding") => {
+                self.is_chunked = elements(value).last().is_some_and(|word| word.eq_ignore_ascii_case(b"chunked"));
+                self.add_encodings(value);
+            }
+            16 if is("content-encoding") => self.add_encodings(value),
+            11 if is("retry-after") => self.keep("retry-after", value),
+            18 if is("proxy-authenticate") => self.keep("proxy-authenticate", value),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, name: &'static str, value: &[u8]) {
+        self.fields.push((name, String::from_utf8_lossy(value).into_owned()));
+    }
+
+    fn add_encodings(&mut self, value: &[u8]) {
+        let usual: [&[u8]; 2] = [b"identity", b"chunked"];
+        for word in elements(value).filter(|word| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(word))) {
+            let word = String::from_utf8_lossy(word).chars().take(20).collect::<String>();
+            self.encoding = Some(match self.encoding.take() {
+                Some(before) => format!("{before}, {word}"),
+                None => word,
+            });
+        }
+    }
+
+    /// The values of a header that was kept.
+    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
+        self.fields.iter().filter(move |(kept, _)| *kept == name).map(|(_, value)| value.as_str())
+    }
+
+    /// `Retry-After`, as it came.
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        self.values("retry-after").next()
+    }
+
+    /// The authentication schemes that a proxy asks for, with commas.
+    pub(super) fn schemes(&self) -> String {
+        let schemes = self.values("proxy-authenticate").filter_map(|value| value.split_whitespace().next());
+        schemes
+            .map(|scheme| scheme.chars().filter(char::is_ascii_alphanumeric).take(20).collect::<String>())
+            .fold(String::new(), |all, scheme| if all.is_empty() { scheme } else { format!("{all}, {scheme}") })
+    }
+
+    /// Works out what follows the head.
+    fn conclude(&mut self, is_old: bool) {
+        self.closes |= is_old && !self.is_kept;
+        self.framing = match self.length {
+            _ if matches!(self.status, 100..=199 | 204 | 304) => Framing::Length(0),
+            _ if self.is_chunked => Framing::Chunked,
+            Some(length) => Framing::Length(length),
+            None => Framing::UntilClose,
+        };
+    }
+}
+
+/// The elements of a header that is a list.
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// The lines of a text, each without its end; the last is none if it has no end.
+struct Lines<'a> {
+    input: &'a [u8],
+    place: usize,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.input.get(self.place..)?;
+        let length = find(b'\n', rest)?;
+        self.place += length + 1;
+        let line = rest.get(..length)?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+}
+
+/// The status of a status line, and whether it is of HTTP/1.0.
+fn status(line: &[u8]) -> Option<(u16, bool)> {
+    let rest = line.strip_prefix(b"HTTP/1.")?;
+    let (version, rest) = rest.split_first()?;
+    let rest = rest.strip_prefix(b" ")?.trim_ascii_start();
+    let (digits, rest) = rest.split_at_checked(3)?;
+    if !version.is_ascii_digit()
+        || !digits.iter().all(u8::is_ascii_digit)
+        || rest.first().is_some_and(|byte| *byte != b' ')
+    {
+        return None;
+    }
+    let status = digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit - b'0'));
+    (status >= 100).then_some((status, *version == b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<(Head, usize)>, WireError> {
+        Head::read(text.as_bytes())
+    }
+
+    fn head(text: &str) -> Head {
+        read(text).unwrap().unwrap().0
+    }
+
+    #[test]
+    fn reads_what_other_clients_read() {
+        let text =
+            "HTTP/1.1 200 OK\r\nContent-Length : 12\r\nX-Long: a\r\n  folded\r\nno header\r\nRETRY-AFTER:7\r\n\r\nrest";
+        let (head, length) = read(text).unwrap().unwrap();
+        assert_eq!((head.status, head.framing, length), (200, Framing::Length(12), text.len() - 4));
+        assert_eq!(head.retry_after(), Some("7"));
+        assert!(head.closes, "a line that is no header says that something is odd");
+        for odd in ["\r\n\r\nHTTP/1.1 204\nFoo: bar\n\n", "HTTP/1.1 204 \r\n\r\n"] {
+            assert_eq!(self::head(odd).framing, Framing::Length(0));
+        }
+    }
+
+    #[test]
+    fn finds_the_end_of_the_body() {
+        for (headers, framing, closes) in [
+            ("", Framing::UntilClose, false),
+            ("content-length: 5\r\nContent-Length: 5\r\n", Framing::Length(5), false),
+            ("content-length: 5, 5\r\nconnection: Keep-Alive, Close\r\n", Framing::Length(5), true),
+            ("content-length: 5\r\ntransfer-encoding: Chunked\r\n", Framing::Chunked, false),
+        ] {
+            let head = head(&format!("HTTP/1.1 200 OK\r\n{headers}\r\n"));
+            assert_eq!((head.framing, head.closes), (framing, closes), "{headers}");
+        }
+        assert!(head("HTTP/1.0 200 OK\r\n\r\n").closes);
+        assert!(!head("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").closes);
+        for odd in
+            ["content-length: -1", "content-length: 5\r\ncontent-length: 6", "content-length: 99999999999999999999"]
+        {
+            assert!(matches!(read(&format!("HTTP/1.1 200 OK\r\n{odd}\r\n\r\n")), Err(WireError::NotHttp)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn names_encodings_and_schemes() {
+        let head = head(
+            "HTTP/1.1 407 x\r\nContent-Encoding: gzip\r\nProxy-Authenticate: NTLM\r\n\
+                         Proxy-Authenticate: Basic realm=\"canary\"\r\nTransfer-Encoding: identity\r\n\r\n",
+        );
+        assert_eq!(head.encoding.as_deref(), Some("gzip"));
+        assert_eq!(head.schemes(), "NTLM, Basic");
+    }
+
+    #[test]
+    fn waits_for_the_rest_and_refuses_what_is_none() {
+        let whole = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        for length in 0..whole.len() {
+            assert!(read(&whole[..length]).unwrap().is_none(), "{length}");
+        }
+        for odd in
+            ["SSH-2.0", "HTTP/2 200", "HTTP/1.1 20\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 \r\n\r\n", "<html>"]
+        {
+            let read = read(odd);
+            let is_complete = odd.contains('\n') || !odd.starts_with("HTTP/1.");
+            assert!(!is_complete || matches!(read, Err(WireError::NotHttp)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn has_limits() {
+        let of_lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert!(read(&of_lines(MOST_LINES)).unwrap().is_some());
+        assert!(matches!(read(&of_lines(MOST_LINES + 1)), Err(WireError::HeadTooLong)));
+        let of_bytes = |count| format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(count));
+        assert!(read(&of_bytes(LONGEST - 100)).unwrap().is_none());
+        assert!(matches!(read(&of_bytes(LONGEST)), Err(WireError::HeadTooLong)));
+        assert!(matches!(read(&format!("{}\r\n\r\n", of_bytes(LONGEST))), Err(WireError::HeadTooLong)));
+    }
+}

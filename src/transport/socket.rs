@@ -1,0 +1,102 @@
+//! A TCP socket: written and read in slices, so that a call sees its deadline, a cancel or an interrupt within 100 ms;
+//! and with as few system calls as can be.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use crate::delivery::watch::SLICE;
+use crate::failpoint;
+use crate::fork;
+use crate::transport::attempt::Attempt;
+use crate::transport::wire::WireError;
+
+/// One TCP connection.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: fork::Socket,
+    /// The time-out that the socket has now.
+    slice: Duration,
+}
+
+impl Socket {
+    /// Takes a connected socket.
+    pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(SLICE))?;
+        stream.set_write_timeout(Some(SLICE))?;
+        Ok(Self { stream, slice: SLICE })
+    }
+
+    /// The slice is nearly always the same, so this is nearly never a system call.
+    fn set_slice(&mut self, slice: Duration) -> io::Result<()> {
+        // The system's clock for time-outs is coarse, and 0 would mean none.
+        let slice = slice.max(Duration::from_millis(1));
+        if slice != self.slice {
+            self.stream.set_read_timeout(Some(slice))?;
+            self.stream.set_write_timeout(Some(slice))?;
+            self.slice = slice;
+        }
+        Ok(())
+    }
+
+    /// Reads what comes, and waits for it. 0 is the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+        failpoint::reach("receive");
+        loop {
+            self.set_slice(attempt.slice()?)?;
+            match (&*self.stream).read(buffer) {
+                Err(error) if is_a_slice(&error) => {}
+                read => return Ok(read?),
+            }
+        }
+    }
+
+    /// Sends some of `bytes`; 0 if nothing was taken for a slice.
+    pub(super) fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+        failpoint::reach("send");
+        self.set_slice(attempt.slice()?)?;
+        match (&*self.stream).write(bytes) {
+            Ok(sent) => {
+                attempt.bytes_left();
+                Ok(sent)
+            }
+            Err(error) if is_a_slice(&error) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what has come in. Waits a slice at most, if nothing has.
+    pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.stream).read(buffer)
+    }
+
+    /// Whether something came in, or the other side closed.
+    #[cfg(unix)]
+    pub(super) fn has_input(&self) -> bool {
+        use std::os::fd::AsRawFd;
+
+        let mut byte = 0_u8;
+        let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+        // SAFETY: room for the one byte that is asked for.
+        let result = unsafe { libc::recv(self.stream.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
+        !(result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The same with the standard library alone, in three system calls.
+    #[cfg(not(unix))]
+    pub(super) fn has_input(&self) -> bool {
+        let peek = || {
+            self.stream.set_nonblocking(true)?;
+            let peeked = self.stream.peek(&mut [0]);
+            self.stream.set_nonblocking(false)?;
+            peeked
+        };
+        !matches!(peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// Whether nothing went wrong but that a slice, or a signal's interruption, is over.
+fn is_a_slice(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
