@@ -1,0 +1,87 @@
+//! What a TLS server says for itself on a connection that is idle, or is still being sent to.
+
+mod loopback;
+mod tls_server;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use commbox::{Client, ErrorKind, Options};
+use loopback::{listen, Record};
+use tls_server::{accept, file, serve, Authority};
+
+fn client(port: u16, authority: &Authority) -> Client {
+    let mut options = Options::default();
+    options.base_url = format!("https://127.0.0.1:{port}");
+    options.proxy = Some(String::new());
+    options.max_retries = 0;
+    options.ca_file = Some(file(&format!("idle-{port}.pem"), &authority.pem()));
+    Client::new("key", &options).unwrap()
+}
+
+/// Calls with pauses in which `say` speaks; all go over one connection.
+fn over_one_connection(say: impl Fn(&mut rustls::ServerConnection) + Send + Sync + Copy + 'static) {
+    let authority = Authority::new();
+    let config = Arc::new(authority.issue(|_| ()).config());
+    let connections = Record::new();
+    let seen = connections.clone();
+    let port = listen(move |stream, connection| {
+        let mut http = accept(&config, stream);
+        while http.request().is_some() {
+            seen.add(connection);
+            http.confirm("").unwrap();
+            thread::sleep(Duration::from_millis(30));
+            say(&mut http.stream.conn);
+            http.stream.flush().unwrap();
+        }
+    });
+    let client = client(port, &authority);
+    for _ in 0..5 {
+        client.update_user_json(1, "{}").unwrap();
+        thread::sleep(Duration::from_millis(150));
+    }
+    assert_eq!(connections.all(), [0; 5]);
+}
+
+#[test]
+fn a_new_key_is_taken() {
+    over_one_connection(|connection| connection.refresh_traffic_keys().unwrap());
+}
+
+#[test]
+fn an_answer_to_nobody_ends_the_connection() {
+    let authority = Authority::new();
+    let (port, seen) = serve(authority.issue(|_| ()).config(), |http, _| {
+        http.confirm("").unwrap();
+        thread::sleep(Duration::from_millis(30));
+        http.confirm("").is_ok()
+    });
+    let client = client(port, &authority);
+    for _ in 0..3 {
+        client.update_user_json(1, "{}").unwrap();
+        thread::sleep(Duration::from_millis(150));
+    }
+    let connections: Vec<_> = seen.all().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections, [0, 1, 2]);
+}
+
+/// The server answers when it has read the head, and goes on neither reading nor closing.
+#[test]
+fn an_answer_before_all_of_a_large_body_is_heard() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.issue(|_| ()).config());
+    let port = listen(move |stream, _| {
+        let mut http = accept(&config, stream);
+        let mut piece = [0; 1024];
+        let _ = std::io::Read::read(&mut http.stream, &mut piece).unwrap();
+        http.stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        http.stream.flush().unwrap();
+        thread::sleep(Duration::from_secs(30));
+    });
+    let client = client(port, &authority);
+    let user = format!("{{\"Remarks\":\"{}\"}}", "x".repeat(16 << 20));
+    let error = client.update_user_json(1, &user).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Http(413), "{error}");
+}
