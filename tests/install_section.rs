@@ -10,7 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::install::{at, bare, elsewhere, files, make, needed, run, target, updates, venv, Folder, ROOT, VERSION};
+use common::install::{
+    at, bare, elsewhere, files, make, needed, run, target, target_of_make, updates, venv, with_rust, Folder, ROOT,
+    VERSION,
+};
 use common::page::{blocks_in, section};
 use common::sandbox::Sandbox;
 use common::tools::has;
@@ -50,10 +53,10 @@ impl Machine {
     /// Runs lines of a shell in the checkout.
     fn in_checkout(&self, lines: &str) {
         let mut shell = self.set_up(bare("sh"), lines);
-        let variables = [("TARGET", target()), ("prefix", &self.path("local")), ("NUGET", &self.path("nuget"))];
-        let variables = variables.map(|(name, path)| format!("{name}={}", path.display())).join(" ");
+        let (prefix, nuget) = (self.path("local"), self.path("nuget"));
+        let variables = format!("TARGET={} prefix={} NUGET={}", target_of_make(), prefix.display(), nuget.display());
         shell.env("MAKEFLAGS", format!("s -- {variables}")).env("CARGO_TARGET_DIR", target());
-        shell.env("HOME", env::var_os("HOME").unwrap_or_default()).current_dir(ROOT);
+        with_rust(&mut shell).current_dir(ROOT);
         if let Some(tools) = venv() {
             // Without a network, with the build backend that is at hand. Of this one 0 says what its name denies.
             let packages = "import sysconfig; print(sysconfig.get_path('purelib'))";

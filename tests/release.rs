@@ -8,7 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::install::{
-    bare, elsewhere, files, make, needed, run, target, updates, venv, Folder, Installed, REAL_NAME, ROOT, VERSION,
+    bare, elsewhere, files, make, needed, run, target_of_make, updates, venv, with_rust, Folder, Installed, REAL_NAME,
+    ROOT, VERSION,
 };
 use common::tools::has;
 
@@ -52,10 +53,9 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     let [first, second] = ["dist 1", "dist 2"].map(Folder::new);
     make("dist", &[format!("DIST={}", first.path().display())]);
     // Another person's shell, and later.
-    let (target, dist) = (target().display(), second.path().display());
+    let (target, dist) = (target_of_make(), second.path().display());
     let later = format!("umask 077; make -s -C '{ROOT}' dist TARGET='{target}' DIST='{dist}'");
-    let home = env::var_os("HOME").unwrap_or_default();
-    run(bare("sh").args(["-c", &later]).env("TZ", "Asia/Jerusalem").env("HOME", home));
+    run(with_rust(bare("sh").args(["-c", &later]).env("TZ", "Asia/Jerusalem")));
 
     let sums = |folder: &Folder| fs::read_to_string(folder.path().join("SHA256SUMS")).expect("the sums are there");
     assert_eq!(sums(&first), sums(&second));

@@ -1,6 +1,13 @@
 """Runs every test of every language, and says what could not be run and why.
 
-Started by `make test`, which has built the library and the sandbox. With CI set, what cannot be run is a failure.
+    tests/run.py                 all of them; started by `make test`, which has built the library and the sandbox
+    tests/run.py COMMAND [ARG…]  one command, in the surroundings that the tests have
+
+The tests are to come to the same on every machine, so they see none of the variables that steer the library, and
+signals do what they do by default, also where `nohup` or a shell's `&` has them ignored. What needs the network is
+fetched before, with the variables that the caller has set.
+
+With CI set, what cannot be run is a failure.
 """
 
 from __future__ import annotations
@@ -8,20 +15,68 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOTNET = os.environ.get("DOTNET", "dotnet")
 
-# What a suite's own closing line counts: cargo test, pytest, and the plain form.
+# What the library, or a wrapper, takes from its environment.
+PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
+STEERING = {
+    *PROXIES,
+    *map(str.upper, PROXIES),
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "COMMBOX_API_KEY",
+    "COMMBOX_BASE_URL",
+}
+
+# What a suite's own closing line counts: cargo test, pytest, and dotnet test in English.
 COUNTS = [
     re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed", re.M),
     re.compile(r"^=+ .*?(?:(?P<failed>\d+) failed)?,? ?(?:(?P<passed>\d+) passed).* in [\d.]+s.*=+$", re.M),
-    re.compile(r"^(?P<passed>\d+) passed, (?P<failed>\d+) failed(?:, \d+ skipped)?$", re.M),
     re.compile(r"Failed: +(?P<failed>\d+), Passed: +(?P<passed>\d+), Skipped:", re.M),
 ]
+
+
+def reset_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            pass  # One that the C library keeps for itself.
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def start(command: list[str], environment: dict[str, str], **options: Any) -> subprocess.Popen[str]:
+    """Starts a command in the surroundings of the tests."""
+    inherited = {name: value for name, value in os.environ.items() if name not in STEERING}
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**inherited, **environment},
+        text=True,
+        errors="replace",
+        # In a session of its own, the signals of a terminal do not reach it: what is ignored here stays without effect.
+        start_new_session=True,
+        preexec_fn=reset_signals,
+        **options,
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Ends a command, and all that it has started, where this program is ended."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def quit_by(number: int, _: object) -> None:
+    sys.exit(128 + number)
 
 
 class Report:
@@ -34,21 +89,16 @@ class Report:
 
     def suite(self, name: str, command: list[str], **environment: str) -> None:
         print(f"\n=== {name}: {' '.join(command)}", flush=True)
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        )
+        process = start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
         lines = []
-        for line in process.stdout:
-            print(line, end="", flush=True)
-            lines.append(line)
-        code = process.wait()
+        try:
+            for line in process.stdout:
+                print(line, end="", flush=True)
+                lines.append(line)
+            code = process.wait()
+        finally:
+            end(process)
         passed, failed = count("".join(lines))
         self.passed += passed
         # A suite that broke before it could count, or that ran nothing, has failed all the same.
@@ -70,7 +120,25 @@ def count(output: str) -> tuple[int, int]:
     )
 
 
+def fetch(*command: str) -> None:
+    """Has a tool fetch what it will need. Where that fails, the suite that needs it says so."""
+    subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
+
+
 def main() -> int:
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, quit_by)
+    if command := sys.argv[1:]:
+        process = start(command, {})
+        try:
+            return process.wait()
+        finally:
+            end(process)
+    return run_all()
+
+
+def run_all() -> int:
     report = Report()
     for tool, what in [
         ("valgrind", "the memory and lock checks"),
@@ -83,6 +151,8 @@ def main() -> int:
         report.without(tool, what)
 
     cargo = os.environ.get("CARGO", "cargo")
+    for manifest in ("Cargo.toml", "tests/loom/Cargo.toml"):
+        fetch(cargo, "fetch", "--quiet", "--locked", "--manifest-path", manifest)
     report.suite("Rust, C and C++", [cargo, "test", "--locked", "--no-fail-fast"])
     report.suite(
         "Python",
@@ -91,7 +161,12 @@ def main() -> int:
         PYTHONDONTWRITEBYTECODE="1",
     )
     if not report.without(DOTNET, "the C# tests"):
-        report.suite("C#", [DOTNET, "test", "bindings/csharp/CommBox.Tests"])
+        fetch(DOTNET, "restore", "bindings/csharp/CommBox.Tests")
+        report.suite(
+            "C#",
+            [DOTNET, "test", "--no-restore", "bindings/csharp/CommBox.Tests"],
+            DOTNET_CLI_UI_LANGUAGE="en",
+        )
 
     print()
     for line in report.missing:

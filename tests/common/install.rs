@@ -111,11 +111,22 @@ pub fn venv() -> Option<PathBuf> {
     ready.then_some(venv)
 }
 
+/// The same as make is to have it: below the checkout without the checkout's own path, which may have a blank in it.
+pub fn target_of_make() -> String {
+    target().strip_prefix(ROOT).unwrap_or(target()).display().to_string()
+}
+
 pub fn make(goal: &str, variables: &[String]) {
     // No MAKEFLAGS of a `make test` around this.
     let mut make = bare("make");
-    make.args(["-s", "-C", ROOT, goal, &format!("TARGET={}", target().display())]).args(variables);
-    run(make.env("HOME", env::var_os("HOME").unwrap_or_default()));
+    make.args(["-s", "-C", ROOT, goal, &format!("TARGET={}", target_of_make())]).args(variables);
+    run(with_rust(&mut make));
+}
+
+/// Tells a command where its user keeps Rust: below the home, unless these variables say otherwise.
+pub fn with_rust(command: &mut Command) -> &mut Command {
+    let variables = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    command.envs(variables.into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
 }
 
 /// Every file and link below a folder.
