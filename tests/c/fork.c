@@ -1,6 +1,7 @@
 /* Programs that fork, one a word: what a library must bear that is loaded into Python, PHP or a pre-forking server.
  *
- * Every call updates a user of its own, and its reply must be about that user. Exits with 0 where all went well. */
+ * Every call updates a user of its own, and its reply must be about that user. A third argument divides how often
+ * things are done, for slow runs. Exits with 0 where all went well. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -19,6 +20,9 @@
 #include "forking.h"
 
 static commbox_client *client;
+
+/* What divides the numbers of calls and forks. */
+static int part = 1;
 
 static void check(bool good, const char *what) {
     if (!good) {
@@ -47,7 +51,7 @@ static void calls(int64_t first, int count) {
 static void both(void) {
     call(1);
     pid_t child = fork_child();
-    calls(child == 0 ? 1000 : 2000, 200);
+    calls(child == 0 ? 1000 : 2000, 200 / part);
     if (child == 0) {
         _exit(0);
     }
@@ -163,7 +167,7 @@ static void use_handles(int number) {
 
 static void fork_among_users(void) {
     /* Without a client. */
-    fork_among(use_handles_until_done, 300, use_handles);
+    fork_among(use_handles_until_done, 300 / part, use_handles);
 }
 
 /* The same when the variables of the thread that forks are gone. */
@@ -264,7 +268,8 @@ static void daemon_files(void) {
 }
 
 int main(int argc, char **argv) {
-    check(argc == 3, "usage: fork WHAT OPTIONS_JSON");
+    check(argc == 3 || argc == 4, "usage: fork WHAT OPTIONS_JSON [PART]");
+    part = argc == 4 ? atoi(argv[3]) : 1;
     const char *what = argv[1];
     alarm(40);
     if (strcmp(what, "users") == 0) {
@@ -290,7 +295,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "connecting") == 0) {
         connecting();
     } else {
-        fork_among(call_until_done, 50, call_and_free);
+        fork_among(call_until_done, 50 / part, call_and_free);
         call(2000000);
     }
     commbox_client_free(client);

@@ -1,6 +1,7 @@
 /* Looks for API keys in the whole memory of this process: while a client lives, and after it is freed. Its arguments are
  * options of clients, with none of which the keys are valid. It reads two keys from standard input, each 40 bytes, and
- * keeps them only so that they cannot be taken for a find. Linux only. tests/secrets.rs runs it. */
+ * keeps them only so that they cannot be taken for a find. "-" as the first argument has it look in the end alone, for
+ * slow runs. Linux only. tests/secrets.rs runs it. */
 
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
@@ -105,11 +106,12 @@ int main(int argc, char **argv)
         hide(which, key);
     }
     wipe(key);
-    printf("before %d\n", count_keys());
+    int is_slow = argc > 1 && strcmp(argv[1], "-") == 0, first = is_slow ? 2 : 1;
+    if (!is_slow) printf("before %d\n", count_keys());
 
     enum { MOST = 8 };
     commbox_client *clients[MOST];
-    for (int i = 1; i < argc && i <= MOST; i++) {
+    for (int i = first; i < argc && i <= MOST; i++) {
         show(0, key);
         clients[i - 1] = commbox_client_new(key, argv[i]);
         wipe(key);
@@ -121,8 +123,8 @@ int main(int argc, char **argv)
         wipe(key);
         commbox_update_user_json(clients[i - 1], 1, "{\"FirstName\": \"John\"}", NULL);
     }
-    printf("alive %d\n", count_keys());
-    for (int i = 1; i < argc && i <= MOST; i++) {
+    if (!is_slow) printf("alive %d\n", count_keys());
+    for (int i = first; i < argc && i <= MOST; i++) {
         commbox_client_free(clients[i - 1]);
     }
     printf("freed %d\n", count_keys());
