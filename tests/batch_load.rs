@@ -5,7 +5,7 @@ mod faults;
 
 use std::collections::HashMap;
 use std::env;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,23 @@ use commbox::{Batch, BatchOptions, Client, Delivery, ErrorKind, Finished};
 
 use faults::table::{self, ATTEMPT_TIMEOUT};
 use faults::{client, is_for, millis, user, Fault, Seen, Server};
+
+/// Held by each test: together they would open more files than some systems allow a process.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // One test that failed is no reason for others to fail.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Cancels a batch when dropped. If a check fails, nobody collects results any more, and the submitting thread would
+/// block forever.
+struct Ending<'a>(&'a Batch);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.cancel();
+    }
+}
 
 fn batch(client: &Arc<Client>, concurrency: u32) -> Batch {
     let mut options = BatchOptions::default();
@@ -31,6 +48,7 @@ fn run(batch: &Batch, updates: u64, body: &str, mut each: impl FnMut(Finished)) 
             }
             batch.close().unwrap();
         });
+        let _ending = Ending(batch);
         while let Some(finished) = batch.next(Some(Duration::from_secs(60))).unwrap() {
             each(finished);
         }
@@ -68,6 +86,7 @@ fn measure(updates: u64) -> (f64, f64, f64) {
 
 #[test]
 fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
+    let _alone = alone();
     let updates = env::var("COMMBOX_BATCH_UPDATES").ok().and_then(|text| text.parse().ok()).unwrap_or(6_000);
     // Others may use the machine too, so the best of a few runs counts.
     let mut best = f64::INFINITY;
@@ -122,6 +141,7 @@ fn throttled(rate: f64, updates: u64) -> (f64, f64) {
 
 #[test]
 fn nearly_all_that_a_throttling_server_allows_is_used() {
+    let _alone = alone();
     // Others may use the machine too, so the better of a few runs counts.
     let runs = (0..3).map(|_| throttled(200.0, 5_000)).inspect(|(used, rejected)| {
         println!("{used:.3} of the allowed rate used, {rejected:.4} of the requests rejected");
@@ -132,6 +152,7 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
 
 #[test]
 fn with_faults_among_them_every_update_is_accounted_for() {
+    let _alone = alone();
     // Those that shut the gate, or make every attempt as long as its time, would leave little to see.
     let faults: Vec<Fault> = table::rows().into_iter().map(|row| row.fault).collect();
     let mut count = 0_usize;

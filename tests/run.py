@@ -4,8 +4,8 @@
     tests/run.py COMMAND [ARG…]  one command, in the surroundings that the tests have
 
 The tests are to come to the same on every machine, so they see none of the variables that steer the library, and
-signals do what they do by default, also where `nohup` or a shell's `&` has them ignored. What needs the network is
-fetched before, with the variables that the caller has set.
+signals have their default action, even under `nohup` or a shell's `&`, and the limit of open files is raised to 4096
+if the system allows it. What needs the network is fetched before, with the variables that the caller has set.
 
 With CI set, what cannot be run is a failure.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -43,7 +44,11 @@ COUNTS = [
 ]
 
 
-def reset_signals() -> None:
+def reset() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The same limit everywhere: a test that uses up all files takes as long as there are many.
+    soft = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         try:
             signal.signal(number, signal.SIG_DFL)
@@ -63,7 +68,7 @@ def start(command: list[str], environment: dict[str, str], **options: Any) -> su
         errors="replace",
         # In a session of its own, the signals of a terminal do not reach it: what is ignored here stays without effect.
         start_new_session=True,
-        preexec_fn=reset_signals,
+        preexec_fn=reset,
         **options,
     )
 
