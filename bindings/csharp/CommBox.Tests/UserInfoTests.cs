@@ -53,6 +53,35 @@ public sealed class UserInfoTests
             """{"Content":{"text":"t","yes":true,"none":null,"byte":1,"int":-2,"long":-9223372036854775808,"ulong":18446744073709551615,"float":0.5,"double":1E+300,"decimal":1.10,"element":{ "a": [1.50, "\ud83d\ude00"] }}}"""));
     }
 
+    [TestCase("""{"a": 1.50, /* note */ "b": [1e2, 12345678901234567890]}""", """{"a":1.50,"b":[1e2,12345678901234567890]}""")]
+    [TestCase("""{"a": "// no comment", }""", """{"a":"// no comment"}""")]
+    [TestCase("""{"a": "// no comment \u0041"}""", """{"a": "// no comment \u0041"}""")]
+    [TestCase("[\"/**/\", 1, // note\n2]", """["/**/",1,2]""")]
+    public void ElementIsSentWithoutTheCommentsThatItWasParsedWith(string parsed, string sent)
+    {
+        var options = new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
+        using JsonDocument document = JsonDocument.Parse(parsed, options);
+        var user = new UserInfo { Content = { ["a"] = document.RootElement } };
+        Assert.That(user.ToJson(), Is.EqualTo("{\"Content\":{\"a\":" + sent + "}}"));
+    }
+
+    [Test]
+    public void ElementThatCannotBeWrittenIsNamed()
+    {
+        JsonDocument document = JsonDocument.Parse("[1]");
+        var user = new UserInfo { Content = { ["a"] = document.RootElement } };
+        document.Dispose();
+        var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
+        Assert.That(error.Message, Does.Contain("Content.a").And.Contain("Clone()"));
+        Assert.That(error.InnerException, Is.InstanceOf<ObjectDisposedException>());
+
+        var options = new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip };
+        using JsonDocument half = JsonDocument.Parse("""["\ud800" /* */]""", options);
+        user.Content["a"] = half.RootElement;
+        error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
+        Assert.That(error.Message, Does.Contain("Content.a"));
+    }
+
     [TestCase(double.NaN)]
     [TestCase(float.PositiveInfinity)]
     [TestCase('c')]

@@ -19,6 +19,9 @@ internal sealed class BatchRun : IDisposable
     /// <summary>How many were refused with each code: the batch never had them, and does not count them.</summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
+    /// <summary>How many rows the source has returned. Used by the feeding task alone.</summary>
+    private long _rows;
+
     private BatchRun(ClientHandle client, BatchOptions options)
     {
         _queue = new UpdateQueue(new BatchHandle(client, options.ToJson()), options.Limit);
@@ -87,22 +90,31 @@ internal sealed class BatchRun : IDisposable
     }
 
     /// <summary>Returns false where the batch takes no more.</summary>
-    private bool Add(UserUpdate update)
+    private bool Add(UserUpdate? row)
     {
-        ArgumentNullException.ThrowIfNull(update);
+        long index = _rows++;
+        UserUpdate update = row ?? new UserUpdate(0, "");
         byte[] userJson;
         try
         {
-            userJson = Utf8.Terminate(update.ToJson(), nameof(userJson));
+            userJson = row is null
+                ? throw new CommBoxValidationException(Native.InvalidUser, $"row {index} of the source is null")
+                : Utf8.Terminate(row.ToJson(), nameof(userJson));
         }
-        catch (CommBoxValidationException error)
+        catch (Exception thrown)
         {
+            // Reading an update runs the caller's code, such as an enumerator of Content. Whatever it throws concerns
+            // this row alone.
+            CommBoxValidationException error = thrown as CommBoxValidationException ?? new(
+                Native.InvalidUser, $"reading the update threw {thrown.GetType().Name}; see the inner exception", thrown);
             CountRefused(error.Code);
-            _results.Writer.TryWrite(() => new(update, Result: null, error));
+            _results.Writer.TryWrite(() => new(update, Result: null, error) { Index = index });
             return true;
         }
         bool accepted = _queue.Add(new(
-            update.UserId, userJson, outcome => _results.Writer.TryWrite(() => BatchResult.From(update, outcome))));
+            update.UserId,
+            userJson,
+            outcome => _results.Writer.TryWrite(() => BatchResult.From(update, outcome) with { Index = index })));
         if (!accepted)
         {
             CountRefused(Native.Cancelled);

@@ -142,7 +142,7 @@ public class CommBoxClient : IDisposable
     /// <param name="cancellationToken">Ends the enumeration, as leaving it does, with an exception.</param>
     /// <returns>
     /// The results. An update that fails, or that is not what the API takes, is a result with its
-    /// <see cref="BatchResult.Error"/>, and the others go on. Where the source fails, what was not sent comes back as
+    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or that is null. Where the source fails, what was not sent comes back as
     /// cancelled, then the source's exception is thrown.
     /// </returns>
     /// <remarks>

@@ -14,6 +14,10 @@ public class CommBoxException : Exception
     {
     }
 
+    private protected CommBoxException(string message, Exception? cause) : base(message, cause)
+    {
+    }
+
     internal CommBoxException(JsonElement error) : base(error.GetProperty("message").GetString())
     {
         Code = error.GetProperty("code").GetInt32();
@@ -169,7 +173,7 @@ public sealed class CommBoxValidationException : CommBoxException
     }
 
     /// <summary>A refusal of this side, before the library was asked, with the code that it would give.</summary>
-    internal CommBoxValidationException(int code, string message) : base(message)
+    internal CommBoxValidationException(int code, string message, Exception? cause = null) : base(message, cause)
     {
         Code = code;
         Name = code switch

@@ -58,14 +58,71 @@ internal static class JsonText
             case double number when double.IsFinite(number):
                 json.WriteNumberValue(number);
                 break;
-            case JsonElement { ValueKind: not JsonValueKind.Undefined } element:
-                // As it was written, digits and all; the library checks the whole.
-                json.WriteRawValue(element.GetRawText(), skipInputValidation: true);
+            case JsonElement element when element.IsDefined(path, code):
+                json.WriteElement(element, path, code);
                 break;
             default:
                 throw new CommBoxValidationException(
                     code,
                     $"{path} must be a string, a bool, a finite number, null or a JsonElement, not this {value.GetType().Name}");
+        }
+    }
+
+    /// <summary>Returns whether the element has a value at all.</summary>
+    private static bool IsDefined(this JsonElement element, string path, int code)
+    {
+        try
+        {
+            return element.ValueKind != JsonValueKind.Undefined;
+        }
+        catch (ObjectDisposedException error)
+        {
+            throw new CommBoxValidationException(
+                code,
+                $"{path} is a JsonElement whose JsonDocument is disposed; pass JsonElement.Clone() of it",
+                error);
+        }
+    }
+
+    /// <summary>
+    /// Writes the element exactly as it was parsed, digits and escapes included. The parser may have accepted comments
+    /// and trailing commas, which are not JSON: such an element is written without them.
+    /// </summary>
+    private static void WriteElement(this Utf8JsonWriter json, JsonElement element, string path, int code)
+    {
+        try
+        {
+            byte[] raw = Encoding.UTF8.GetBytes(element.GetRawText());
+            if (IsStrict(raw))
+            {
+                json.WriteRawValue(raw, skipInputValidation: true);
+            }
+            else
+            {
+                element.WriteTo(json);
+            }
+        }
+        catch (Exception error) when (error is ObjectDisposedException or InvalidOperationException)
+        {
+            // Disposed meanwhile, nested too deeply, or half a surrogate pair beside a comment.
+            throw new CommBoxValidationException(
+                code, $"{path} is a JsonElement that cannot be written as JSON; see the inner exception", error);
+        }
+    }
+
+    private static bool IsStrict(ReadOnlySpan<byte> raw)
+    {
+        var reader = new Utf8JsonReader(raw, new JsonReaderOptions { MaxDepth = int.MaxValue });
+        try
+        {
+            while (reader.Read())
+            {
+            }
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
         }
     }
 }
