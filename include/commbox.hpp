@@ -14,14 +14,20 @@
 #ifndef COMMBOX_HPP
 #define COMMBOX_HPP
 
-#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <limits>
+#include <list>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <ratio>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "commbox.h"
@@ -64,9 +70,17 @@ inline void check(std::int32_t code) {
     }
 }
 
-/** A time as C has it, where a negative one would be as long as it takes. */
-inline std::int64_t c_timeout(std::chrono::milliseconds timeout) {
-    return std::max(timeout, std::chrono::milliseconds::zero()).count();
+/** Whole milliseconds for C, rounded up. A negative timeout is 0 (C waits forever), one too long the longest. */
+template <typename Rep, typename Period>
+std::int64_t c_timeout(std::chrono::duration<Rep, Period> timeout) {
+    // Converted as an integer, seconds::max() would overflow.
+    const std::chrono::duration<long double, std::milli> exact = timeout;
+    constexpr std::int64_t longest = std::numeric_limits<std::int64_t>::max();
+    if (!(exact.count() > 0)) {
+        return 0;
+    }
+    const long double whole = std::ceil(exact.count());
+    return whole >= static_cast<long double>(longest) ? longest : static_cast<std::int64_t>(whole);
 }
 
 constexpr std::int64_t as_long_as_it_takes = -1;
@@ -111,6 +125,11 @@ private:
 
 /** A user's fields on the way to becoming JSON, escaped as JSON needs. Move-only. */
 class User {
+    // A template, because as plain overloads views would make a std::string and std::nullopt ambiguous.
+    template <typename T>
+    using IfView = std::enable_if_t<std::is_same_v<T, std::string_view> ||
+                                    std::is_same_v<T, std::optional<std::string_view>>>;
+
 public:
     User() : user_(commbox_user_new()) {}
 
@@ -123,6 +142,12 @@ public:
         return *this;
     }
 
+    /** The same with a view, or an optional one. */
+    template <typename View, typename = IfView<View>>
+    User &set(const std::string &name, View value) {
+        return set(name, std::optional<std::string>(value));
+    }
+
     /** Sets a custom field, as "Content" holds it; std::nullopt is JSON null. */
     User &set_custom(const std::string &name, const std::optional<std::string> &value) {
         return set_custom(name, text(value));
@@ -132,6 +157,12 @@ public:
     User &set_custom(const std::string &name, const char *value) {
         detail::check(commbox_user_set_custom(user_.get(), detail::c_text(name, "name"), value));
         return *this;
+    }
+
+    /** The same with a view, or an optional one. */
+    template <typename View, typename = IfView<View>>
+    User &set_custom(const std::string &name, View value) {
+        return set_custom(name, std::optional<std::string>(value));
     }
 
     /** The body, {"data": {…}}. */
@@ -191,6 +222,16 @@ private:
     detail::Owned<commbox_client> client_;
 };
 
+/** One update for Batch::run(). */
+struct Update {
+    /** Any number; it is returned with the result. */
+    std::uint64_t tag = 0;
+    /** The number that CommBox gave the user: 1 or more. */
+    std::int64_t user_id = 0;
+    /** As for Client::update_user_json(). */
+    std::string user_json;
+};
+
 /** An update that was taken back from a Batch. */
 struct Finished {
     /** What it was submitted with. */
@@ -212,34 +253,93 @@ enum class BatchStatus {
 };
 
 /**
- * Many updates at once: submitted on one side, taken back finished on the other, each exactly once. Move-only. Any
- * number of threads may submit and take back. A thread that does both gives submit() a time, and takes back when that
- * is over: each waits for room, and there is none while `queue_limit` updates wait to be sent, or to be taken back.
+ * Many updates at once. run() submits a range of them and collects the results, on the calling thread. Instead, any
+ * number of threads may submit() and collect with next(), each result once. Move-only.
  *
- * Updates of the same user are sent in the order in which they were submitted. The Client may be destroyed before. To
- * destroy a Batch waits for nothing: what was not sent is dropped, what is under way is cancelled.
+ * Updates of the same user are sent in the order in which they were submitted. The Client may be destroyed before. The
+ * destructor does not block: queued updates are dropped, and those in flight are cancelled.
  */
 class Batch {
 public:
     /** `options_json` as commbox_batch_new() documents it; "" for the defaults. */
     explicit Batch(Client &client, const std::string &options_json = {})
-        : batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
+        : held_(std::make_unique<Held>()),
+          batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
 
-    /** Submits an update, as soon as there is room. `tag` is any number; it comes back with the outcome. */
-    void submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json) {
-        detail::check(commbox_batch_submit(batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"),
-                                           detail::as_long_as_it_takes));
+    /**
+     * Submits every Update of a range, closes the batch, and calls `on_result` with each Finished, once, in the order in
+     * which they finish. Everything happens on this thread, with memory that does not depend on the number of updates:
+     * the range is read only as fast as updates are sent. Returns when all results were collected.
+     *
+     * An update that cannot be submitted because of its own text is a result too, and the others continue. If the batch
+     * takes no more, as after an API key was rejected, the rest of the range is not read; if the range throws, queued
+     * updates are cancelled. In both cases the results are collected first, and the exception is thrown at the end.
+     *
+     * An exception of `on_result`, or COMMBOX_CANCELLED (Client::cancel(), a callback of Client::set_interrupt()), is
+     * thrown at once. The batch is closed then, and next() returns the results that are left.
+     */
+    template <typename Updates, typename OnResult>
+    void run(Updates &&updates, OnResult &&on_result) {
+        // However this function ends: with the batch closed, next() returns nothing in the end, and cannot block forever.
+        const Closing closing{batch_.get()};
+        std::exception_ptr failure;
+        auto collecting = false;
+        try {
+            for (const auto &update : updates) {
+                std::optional<Finished> refused;
+                while (!refused && !try_submit(update, refused)) {
+                    collecting = true;
+                    if (auto finished = next()) {
+                        on_result(std::move(*finished));
+                    }
+                    collecting = false;
+                }
+                Finished finished;
+                collecting = true;
+                if (refused) {
+                    on_result(std::move(*refused));
+                }
+                while (next_for(std::chrono::milliseconds::zero(), finished) == BatchStatus::finished) {
+                    on_result(std::move(finished));
+                }
+                collecting = false;
+            }
+        } catch (...) {
+            if (collecting) {
+                throw;
+            }
+            failure = std::current_exception();
+            commbox_batch_cancel(batch_.get());
+        }
+        close();
+        while (auto finished = next()) {
+            on_result(std::move(*finished));
+        }
+        if (failure) {
+            std::rethrow_exception(failure);
+        }
     }
 
-    /** The same, unless there is no room within `timeout`: returns whether the update was accepted. */
+    /** Submits an update. Returns false, and submits nothing, if the batch is full for all of `timeout`. */
+    template <typename Rep, typename Period>
     bool submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json,
-                std::chrono::milliseconds timeout) {
+                std::chrono::duration<Rep, Period> timeout) {
         const std::int32_t code = commbox_batch_submit(
             batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"), detail::c_timeout(timeout));
         if (code != COMMBOX_TIMEOUT) {
             detail::check(code);
         }
         return code == COMMBOX_OK;
+    }
+
+    /**
+     * The same, and blocks while the batch is full: only for a thread beside another one that collects. A thread that
+     * submits everything first, and collects afterwards, blocks forever once there are more updates than the batch
+     * holds: use run().
+     */
+    void submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json) {
+        detail::check(commbox_batch_submit(batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"),
+                                           detail::as_long_as_it_takes));
     }
 
     /** Takes back the next update that finishes. Nothing where the batch is closed and everything was taken back. */
@@ -250,7 +350,8 @@ public:
     }
 
     /** The same into `finished`, which is left alone where none finishes within `timeout`. */
-    BatchStatus next_for(std::chrono::milliseconds timeout, Finished &finished) {
+    template <typename Rep, typename Period>
+    BatchStatus next_for(std::chrono::duration<Rep, Period> timeout, Finished &finished) {
         return take(detail::c_timeout(timeout), finished);
     }
 
@@ -267,23 +368,82 @@ public:
     std::string stats_json() const { return detail::Owned<char>(commbox_batch_stats_json(batch_.get())).get(); }
 
 private:
+    /** A result as the library returned it. */
+    struct Raw {
+        std::uint64_t tag = 0;
+        std::int32_t code = COMMBOX_OK;
+        std::unique_ptr<char, detail::Free> json;
+    };
+
+    /** Results that were collected, and that there was no memory to return. */
+    struct Held {
+        std::mutex mutex;
+        std::list<Raw> results;
+    };
+
+    struct Closing {
+        commbox_batch *batch;
+        ~Closing() { commbox_batch_close(batch); }
+    };
+
+    /** Returns false if the batch is full. An update that is refused for its own text becomes a result. */
+    template <typename Item>
+    bool try_submit(const Item &update, std::optional<Finished> &refused) {
+        const std::string &json = update.user_json;
+        try {
+            return submit(update.tag, update.user_id, json, std::chrono::milliseconds::zero());
+        } catch (const Error &error) {
+            if (error.code() != COMMBOX_INVALID_USER && json.find('\0') == std::string::npos) {
+                throw;
+            }
+            refused = Finished{update.tag, error.code(), error.json()};
+            return true;
+        }
+    }
+
+    /** What an earlier call collected and could not return; empty if there is none. */
+    std::list<Raw> take_held() {
+        std::list<Raw> one;
+        if (held_) {
+            const std::lock_guard<std::mutex> lock(held_->mutex);
+            if (!held_->results.empty()) {
+                one.splice(one.begin(), held_->results, held_->results.begin());
+            }
+        }
+        return one;
+    }
+
     BatchStatus take(std::int64_t timeout_ms, Finished &finished) {
-        // Not into `finished` itself: the library writes these also where there is none.
-        Finished next;
-        char *json = nullptr;
-        const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &next.tag, &next.code, &json);
-        if (code == COMMBOX_DONE) {
-            return BatchStatus::done;
+        std::list<Raw> one = take_held();
+        if (one.empty()) {
+            // Allocated before the result is collected: afterwards nothing may fail without a place to keep it.
+            one.emplace_back();
+            char *json = nullptr;
+            Raw &raw = one.front();
+            const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &raw.tag, &raw.code, &json);
+            raw.json.reset(json);
+            if (code == COMMBOX_DONE) {
+                return BatchStatus::done;
+            }
+            if (code == COMMBOX_TIMEOUT) {
+                return BatchStatus::timeout;
+            }
+            detail::check(code);
         }
-        if (code == COMMBOX_TIMEOUT) {
-            return BatchStatus::timeout;
+        const Raw &raw = one.front();
+        try {
+            // Not into `finished` itself, which stays as it is if this throws.
+            Finished next{raw.tag, raw.code, raw.json ? raw.json.get() : ""};
+            finished = std::move(next);
+        } catch (...) {
+            const std::lock_guard<std::mutex> lock(held_->mutex);
+            held_->results.splice(held_->results.begin(), one);
+            throw;
         }
-        detail::check(code);
-        next.json = detail::Owned<char>(json).get();
-        finished = std::move(next);
         return BatchStatus::finished;
     }
 
+    std::unique_ptr<Held> held_;
     detail::Owned<commbox_batch> batch_;
 };
 

@@ -8,15 +8,25 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
+/// How often the sandbox is asked.
+enum Asked {
+    Exactly(usize),
+    TimesCount(usize),
+    AnyNumber,
+}
+
 /// The parts of the program, each with what the sandbox is to answer first, and how often it is then asked.
-const PARTS: [(&str, &str, Option<usize>); 4] = [
-    ("updates", "[]", None),
-    ("cancel", r#"[{"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]"#, Some(2)),
-    ("cancel_tag", r#"[{"delay_ms": 5000}]"#, Some(2)),
-    ("failures", "[]", Some(1)),
+const PARTS: [(&str, &str, Asked); 7] = [
+    ("updates", "[]", Asked::TimesCount(2)),
+    ("run", "[]", Asked::TimesCount(10)),
+    ("broken ranges", "[]", Asked::AnyNumber),
+    ("longest", "[]", Asked::Exactly(2)),
+    ("cancel", r#"[{"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]"#, Asked::Exactly(2)),
+    ("cancel_tag", r#"[{"delay_ms": 5000}]"#, Asked::Exactly(2)),
+    ("failures", "[]", Asked::Exactly(1)),
 ];
 
-/// Runs every part of the program; `count` is how many updates "updates" makes, twice.
+/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run" ten times.
 fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
     let sandbox = Sandbox::start();
     for (part, script, requests) in PARTS {
@@ -31,13 +41,27 @@ fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
             Some(valgrind) => valgrind.assert_clean(output.status),
             None => assert!(output.status.success(), "{part}: {}", output.status),
         }
-        assert_eq!(sandbox.requests().len(), requests.unwrap_or(2 * count), "{part}");
+        let asked = sandbox.requests().len();
+        match requests {
+            Asked::Exactly(times) => assert_eq!(asked, times, "{part}"),
+            Asked::TimesCount(times) => assert_eq!(asked, times * count, "{part}"),
+            Asked::AnyNumber => {}
+        }
     }
 }
 
 #[test]
 fn every_update_comes_back_once() {
     run(&compile(Language::Cpp, "cpp/batch.cpp", "batch-cpp"), None, 1_000);
+}
+
+#[test]
+fn no_result_is_lost_where_memory_runs_out() {
+    let sandbox = Sandbox::start();
+    let mut program = compile(Language::Cpp, "cpp/no_memory.cpp", "no-memory-cpp");
+    let output = program.arg(&sandbox.url).env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert_eq!(sandbox.requests().len(), 40);
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
             vec![Run { input, ..run([""; 0]) }]
         }
         "cpp/exit.cpp" => vec![run([options(&by_name)])],
+        "cpp/no_memory.cpp" => vec![run([&*url, "any"])],
         "cpp/text.cpp" => vec![run([""; 0])],
         _ => return None,
     };

@@ -6,10 +6,12 @@
 #include <chrono>
 #include <iostream>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "commbox.hpp"
 
@@ -17,12 +19,14 @@ using commbox::Batch;
 using commbox::BatchStatus;
 using commbox::Client;
 using commbox::Finished;
+using commbox::Update;
 using namespace std::chrono_literals;
 
 static_assert(std::is_nothrow_move_constructible_v<Batch> && std::is_nothrow_move_assignable_v<Batch>);
 static_assert(!std::is_copy_constructible_v<Batch> && !std::is_copy_assignable_v<Batch>);
 
 static const std::string user = R"({"FirstName":"John"})";
+static std::string options;
 static bool all_hold = true;
 
 static void check(bool holds, const std::string &what) {
@@ -67,7 +71,8 @@ private:
 };
 
 /** There is nothing to take back, and what was there before stays as it is. */
-static void takes_nothing(Batch &batch, std::chrono::milliseconds time, BatchStatus status, const std::string &what) {
+template <typename Time>
+static void takes_nothing(Batch &batch, Time time, BatchStatus status, const std::string &what) {
     Finished finished{7, COMMBOX_NOT_FOUND, "{}"};
     check(batch.next_for(time, finished) == status, what);
     check(finished.tag == 7 && finished.code == COMMBOX_NOT_FOUND && finished.json == "{}", what + ": left alone");
@@ -108,6 +113,107 @@ static void on_two_threads(Client &client, std::uint64_t count) {
     }
     submitter.join();
     check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
+}
+
+/** Far more updates than a batch holds, on one thread. */
+static void whole_range(Client &client, std::uint64_t count) {
+    std::vector<Update> updates;
+    for (std::uint64_t tag = 0; tag < count; ++tag) {
+        updates.push_back({tag, static_cast<std::int64_t>(tag + 1), user});
+    }
+    Batch batch(client);
+    Outcomes outcomes;
+    batch.run(updates, [&](const Finished &finished) { outcomes.add(finished); });
+    check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
+    check(!batch.next(), "the batch is done");
+    Batch none(client);
+    none.run(std::vector<Update>(), [&](const Finished &) { check(false, "there is no result"); });
+}
+
+/** The second half of a range, of which the element in the middle throws. */
+struct Broken {
+    struct Iterator {
+        std::uint64_t tag;
+        Update operator*() const {
+            if (tag == 3) {
+                throw std::runtime_error("row 3");
+            }
+            return {tag, static_cast<std::int64_t>(tag + 1), user};
+        }
+        Iterator &operator++() {
+            ++tag;
+            return *this;
+        }
+        bool operator!=(const Iterator &other) const { return tag != other.tag; }
+    };
+    Iterator begin() const { return {0}; }
+    Iterator end() const { return {6}; }
+};
+
+static void broken_ranges(Client &client) {
+    // The server was not asked yet about those whose own text is wrong.
+    const std::vector<Update> odd{{0, 1, user}, {1, 1, std::string("{}\0", 3)}, {2, 0, user}, {3, 2, user}};
+    Outcomes outcomes;
+    Batch(client).run(odd, [&](Finished finished) { outcomes.add(finished); });
+    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_INVALID_ARGUMENT, 2}}, "an odd update is a result");
+
+    Outcomes before;
+    bool thrown = false;
+    try {
+        Batch(client).run(Broken{}, [&](const Finished &finished) { before.add(finished); });
+    } catch (const std::runtime_error &error) {
+        thrown = error.what() == std::string("row 3");
+    }
+    check(thrown, "the range's own exception is thrown");
+    std::uint64_t collected = 0;
+    for (const auto &[code, times] : before.codes()) {
+        check(code == COMMBOX_OK || code == COMMBOX_CANCELLED, "they were sent or cancelled");
+        collected += times;
+    }
+    check(collected == 3, "after the results of what it gave");
+
+    Batch left(client);
+    std::uint64_t seen = 0;
+    thrown = false;
+    try {
+        left.run(odd, [&](const Finished &) {
+            ++seen;
+            throw std::runtime_error("enough");
+        });
+    } catch (const std::runtime_error &) {
+        thrown = true;
+    }
+    check(thrown && seen == 1, "an exception of on_result is thrown at once");
+    while (left.next()) {
+        ++seen;
+    }
+    check(seen >= 1 && seen <= 4, "and next() ends");
+
+    Client rejected("another-key", options);
+    std::vector<Update> many;
+    for (std::uint64_t tag = 0; tag < 5000; ++tag) {
+        many.push_back({tag, static_cast<std::int64_t>(tag + 1), user});
+    }
+    Outcomes stopped;
+    fails(COMMBOX_CANCELLED, "a batch that a rejected key stopped", [&] {
+        Batch(rejected, R"({"concurrency": 1, "queue_limit": 8})").run(many, [&](const Finished &finished) {
+            stopped.add(finished);
+        });
+    });
+    check(stopped.codes()[COMMBOX_UNAUTHORIZED] >= 1, "its results come first");
+}
+
+/** The longest timeouts there are; the result is there long before. */
+static void longest(Client &client) {
+    Batch batch(client);
+    Finished finished;
+    check(batch.submit(1, 1, user, std::chrono::seconds::max()), "there is room");
+    check(batch.next_for(std::chrono::seconds::max(), finished) == BatchStatus::finished, "seconds::max()");
+    check(batch.submit(2, 1, user, std::chrono::hours::max()), "there is room");
+    check(batch.next_for(std::chrono::nanoseconds::max(), finished) == BatchStatus::finished, "nanoseconds::max()");
+    takes_nothing(batch, std::chrono::seconds::min(), BatchStatus::timeout, "seconds::min()");
+    takes_nothing(batch, 1us, BatchStatus::timeout, "a microsecond");
+    takes_nothing(batch, std::chrono::duration<double>(0.001), BatchStatus::timeout, "a double");
 }
 
 /** The server takes half a second for the first two. */
@@ -178,10 +284,17 @@ int main(int argc, char **argv) {
     const std::string part = argv[2];
     const std::uint64_t count = argc > 3 ? std::stoull(argv[3]) : 0;
     try {
-        Client client("sandbox-key", R"({"proxy": "", "base_url": ")" + std::string(argv[1]) + "\"}");
+        options = R"({"proxy": "", "base_url": ")" + std::string(argv[1]) + "\"}";
+        Client client("sandbox-key", options);
         if (part == "updates") {
             on_one_thread(client, count);
             on_two_threads(client, count);
+        } else if (part == "run") {
+            whole_range(client, count * 10);
+        } else if (part == "broken ranges") {
+            broken_ranges(client);
+        } else if (part == "longest") {
+            longest(client);
         } else if (part == "cancel") {
             cancel(client);
         } else if (part == "cancel_tag") {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "commbox.hpp"
@@ -52,5 +53,9 @@ int main() {
     holds("", R"("")", "an empty literal");
     holds(std::string(text), R"("050")", "a std::string");
     holds(std::optional<std::string>(text), R"("050")", "a std::optional");
+    const std::string_view longer = "0501";
+    holds(longer.substr(0, 3), R"("050")", "a std::string_view that no NUL ends");
+    holds(std::optional<std::string_view>(text), R"("050")", "an optional view");
+    holds(std::optional<std::string_view>(), "null", "an empty optional view");
     return all_hold ? 0 : 1;
 }
