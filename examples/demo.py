@@ -53,7 +53,7 @@ def merged(before: dict, change: dict) -> dict:
 
 def show(title: str, value: object) -> None:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    print(f"  {title:<8}{text}")
+    print(f"  {title:<9}{text}")
 
 
 def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
@@ -71,7 +71,7 @@ def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
     for request in requests:
         show("sent", f"{request['method']} {request['path']}")
         show("", request["body"])
-    show("reply", program.stdout.strip() or program.stderr.strip())
+    show("printed", program.stdout.strip() or program.stderr.strip())
     show("after", after)
 
     problems = []
@@ -84,7 +84,7 @@ def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
     if after == before:
         problems.append("the record did not change")
     if str(USER_ID) not in program.stdout:
-        problems.append("the reply does not name the user")
+        problems.append("the output does not name the user")
     return problems
 
 

@@ -13,7 +13,8 @@ int main() {
         commbox::User user;
         user.set("FirstName", "John").set("LastName", "Doe").set("Email", "JohnDoe@gmail.com");
         user.set_custom("VIP_Status", "8");
-        std::cout << client.update_user(94382332, user) << '\n';
+        client.update_user(94382332, user);  // returns the server's reply, which may repeat personal data
+        std::cout << "user 94382332 is updated\n";
     } catch (const commbox::Error &error) {
         std::cerr << "commbox " << error.code() << ": " << error.what() << '\n';
         return EXIT_FAILURE;

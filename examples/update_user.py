@@ -10,4 +10,4 @@ try:
         result = client.update_user(94382332, first_name="John", content=content)
 except CommBoxError as error:
     sys.exit(str(error))
-print(f"user {result.id}: {result.description}")
+print(f"user {result.id} is updated")

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use commbox::{Client, Options, User};
 
-fn update() -> commbox::Result<String> {
+fn update() -> commbox::Result<()> {
     let mut options = Options::default();
     if let Ok(url) = env::var("COMMBOX_BASE_URL") {
         options.base_url = url;
@@ -16,13 +16,15 @@ fn update() -> commbox::Result<String> {
     user.set("FirstName", Some("John"))?;
     user.set("Phone2", None)?;
     user.set_custom("VIP_Status", Some("8"))?;
-    client.update_user_json(94_382_332, &user.to_json())
+    // The server's reply may repeat personal data, and is not needed here.
+    client.update_user_json(94_382_332, &user.to_json())?;
+    Ok(())
 }
 
 fn main() -> ExitCode {
     match update() {
-        Ok(reply) => {
-            println!("{reply}");
+        Ok(()) => {
+            println!("user 94382332 is updated");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -40,6 +40,30 @@ fn run(what: &str, program: &mut Command, sandbox: &Sandbox) -> String {
     stdout.into_owned()
 }
 
+/// Runs a program whose calls the server answers with words about the customer: none of them may be printed. The first
+/// `confirmed` calls succeed, those after them fail.
+fn prints_no_answer(what: &str, program: &mut Command, sandbox: &Sandbox) {
+    program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", API_KEY).env_remove("LD_LIBRARY_PATH");
+    for confirmed in [0, 3, 60] {
+        let answer = |status: u16| {
+            let body = format!(
+                r#"{{"status":{status},"description":"canary 0501234567","response_time":"canary","data":{{"Id":94382332}}}}"#
+            );
+            serde_json::json!({"status": status, "body": body})
+        };
+        let answers: Vec<_> = (0..60).map(|call| answer(if call < confirmed { 200 } else { 404 })).collect();
+        sandbox.reset();
+        sandbox.script(&serde_json::Value::from(answers).to_string());
+        // It may end as it likes: some of them end with the first error.
+        let output = program.output().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
+        assert!(!sandbox.requests().is_empty(), "{what} sent nothing");
+        for told in [output.stdout, output.stderr] {
+            let told = String::from_utf8_lossy(&told);
+            assert!(!told.contains("canary") && !told.contains("0501234567"), "{what} prints an answer:\n{told}");
+        }
+    }
+}
+
 fn sandbox() -> Sandbox {
     Sandbox::start_with(&["--api-key", API_KEY])
 }
@@ -58,7 +82,9 @@ fn program(language: Language, name: &str, text: &str, api_key: &str, sandbox: &
 }
 
 fn native(language: Language, name: &str, text: &str, sandbox: &Sandbox) {
-    run(name, &mut program(language, name, text, API_KEY, sandbox), sandbox);
+    let mut program = program(language, name, text, API_KEY, sandbox);
+    prints_no_answer(name, &mut program, sandbox);
+    run(name, &mut program, sandbox);
     let (_, user) = sandbox.get("/users/94382332");
     assert!(user.contains("\"FirstName\":\"John\""), "{name}: {user}");
 }
@@ -113,6 +139,7 @@ fn python() {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("COMMBOX_LIBRARY", common::build::library());
         run(page, &mut python, &sandbox);
+        prints_no_answer(page, &mut python, &sandbox);
     }
 }
 
@@ -166,6 +193,40 @@ fn csharp() {
         let mut run_it = Command::new(&dotnet);
         run_it.args(["run", "--project"]).arg(project).env("COMMBOX_LIBRARY", common::build::library());
         run(page, &mut run_it, &sandbox);
+        prints_no_answer(page, &mut run_it, &sandbox);
+    }
+    let mut example = Command::new(&dotnet);
+    example.args(["run", "--project"]).arg(Path::new(ROOT).join("examples/csharp/UpdateUser"));
+    example.env("COMMBOX_LIBRARY", common::build::library());
+    run("the example in C#", &mut example, &sandbox);
+    prints_no_answer("the example in C#", &mut example, &sandbox);
+}
+
+/// Those in C# run with the others in C#.
+#[test]
+fn programs_of_the_folder() {
+    let sandbox = sandbox();
+    let examples = Path::new(ROOT).join("examples");
+    let mut python = Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()));
+    python
+        .arg(examples.join("update_user.py"))
+        .env("PYTHONPATH", Path::new(ROOT).join("bindings/python/src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("COMMBOX_LIBRARY", common::build::library());
+    let mut rust = Command::new(env!("CARGO"));
+    common::build::forget_test(&mut rust);
+    rust.args(["run", "--quiet", "--example", "update_user"]).current_dir(ROOT);
+    rust.env("CARGO_TARGET_DIR", common::build::target_dir());
+    let programs = [
+        ("the example in C", compile_file(Language::C, &examples.join("update_user.c"), "example-c")),
+        ("the example in C++", compile_file(Language::Cpp, &examples.join("update_user.cpp"), "example-cpp")),
+        ("the example in Python", python),
+        ("the example in Rust", rust),
+    ];
+    for (what, mut program) in programs {
+        let printed = run(what, &mut program, &sandbox);
+        assert!(printed.contains("user 94382332 is updated"), "{what}: {printed}");
+        prints_no_answer(what, &mut program, &sandbox);
     }
 }
 

@@ -14,7 +14,7 @@ try
         Remarks = "Some remarks about the customer",
         Content = { ["Birth_Date"] = "01-01-1983", ["VIP_Status"] = "8" },
     });
-    Console.WriteLine($"{result.Id}: {result.Description}");
+    Console.WriteLine($"user {result.Id} is updated");
     return 0;
 }
 catch (Exception error) when (error is CommBoxException or DllNotFoundException)
