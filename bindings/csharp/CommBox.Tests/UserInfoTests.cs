@@ -53,7 +53,9 @@ public sealed class UserInfoTests
             """{"Content":{"text":"t","yes":true,"none":null,"byte":1,"int":-2,"long":-9223372036854775808,"ulong":18446744073709551615,"float":0.5,"double":1E+300,"decimal":1.10,"element":{ "a": [1.50, "\ud83d\ude00"] }}}"""));
     }
 
-    [TestCase("""{"a": 1.50, /* note */ "b": [1e2, 12345678901234567890]}""", """{"a":1.50,"b":[1e2,12345678901234567890]}""")]
+    [TestCase(
+        """{"a": 1.50, /* note */ "b": [1e2, 12345678901234567890]}""",
+        """{"a":1.50,"b":[1e2,12345678901234567890]}""")]
     [TestCase("""{"a": "// no comment", }""", """{"a":"// no comment"}""")]
     [TestCase("""{"a": "// no comment \u0041"}""", """{"a": "// no comment \u0041"}""")]
     [TestCase("[\"/**/\", 1, // note\n2]", """["/**/",1,2]""")]

@@ -8,7 +8,8 @@ namespace CommBox;
 /// </param>
 /// <param name="Result">The server's confirmation; null where it failed.</param>
 /// <param name="Error">
-/// Why it failed; null where it succeeded. If reading the update threw an exception, that is its inner exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code -8.
+/// Why it failed; null where it succeeded. If reading the update threw an exception, that is its inner
+/// exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code -8.
 /// </param>
 public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBoxException? Error)
 {

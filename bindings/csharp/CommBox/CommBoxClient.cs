@@ -142,8 +142,8 @@ public class CommBoxClient : IDisposable
     /// <param name="cancellationToken">Ends the enumeration, as leaving it does, with an exception.</param>
     /// <returns>
     /// The results. An update that fails, or that is not what the API takes, is a result with its
-    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or that is null. Where the source fails, what was not sent comes back as
-    /// cancelled, then the source's exception is thrown.
+    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or that is null. If the
+    /// source fails, what was not sent comes back as cancelled, then the source's exception is thrown.
     /// </returns>
     /// <remarks>
     /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is under way is cancelled, its
