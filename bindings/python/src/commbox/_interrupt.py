@@ -1,15 +1,20 @@
-"""Ctrl-C during a call: lets Python's signal handlers run while the library waits.
+"""Ctrl-C during a call: runs Python's signal handlers while the library waits.
 
-The library asks ``POLL`` every so often, on the thread that made the call. Python runs a signal's handler, and raises
+The library calls ``POLL`` every so often, on the thread that made the call. Python runs a signal's handler, and raises
 what it raises, as soon as any Python code runs on the main thread: on entering a function too, before a ``try`` in it
-could catch anything, and then ctypes can only print it. So what is asked is a generator that waits inside its ``try``,
-and no Python code lies between: the method caller and ``send`` are C.
+could catch anything, and then ctypes can only print it. So ``POLL`` resumes a generator that is suspended inside its
+``try``; the method caller and ``send`` are C.
+
+A second signal may raise while the first one's exception is handled. So the generators are nested: whatever is raised
+outside the ``try`` of one is raised inside the ``try`` of the next. A generator that has caught something is used no
+more: the next call makes new ones.
 """
 
 from __future__ import annotations
 
 import operator
 import os
+import sys
 import threading
 from collections.abc import Callable, Generator
 from ctypes import CFUNCTYPE, c_int32, py_object
@@ -18,44 +23,55 @@ from types import GeneratorType
 CALLBACK = CFUNCTYPE(c_int32, py_object)
 
 
+DEPTH = 8
+"""How many exceptions one call can catch: far more than signals arrive within one poll."""
+
+# Until 3.11 what a trace function raises as a generator is resumed passes by the generator's ``try``, and a signal's
+# handler runs within the trace function.
+TRACE_ENDS_GENERATORS = sys.version_info < (3, 12)
+
+# Bound now: while the interpreter exits, modules lose their names.
+_gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
+
+
 class _Thread(threading.local):
-    """What the calls of one thread ask; ``send`` is looked up here by ``POLL``."""
+    """What the calls of one thread poll; ``send`` is looked up here by ``POLL``."""
 
     error: BaseException | None = None
     listener: GeneratorType[int, None, None]
     send: Callable[[None], int]
 
     def __init__(self) -> None:
-        self.listen(self._new_listener())
+        self.listen(self.new_listener())
 
     def listen(self, listener: GeneratorType[int, None, None]) -> None:
         self.listener, self.send = listener, listener.send
 
-    def _new_listener(self) -> GeneratorType[int, None, None]:
-        listener: GeneratorType[int, None, None] = self._listen()  # type: ignore[assignment]
+    def new_listener(self) -> GeneratorType[int, None, None]:
+        listener = _go_on()
+        for _ in range(DEPTH):
+            listener = self._catch(listener)
         next(listener)
-        return listener
+        return listener  # type: ignore[return-value]
 
-    def _listen(self) -> Generator[int, None, None]:
-        """Answers 1 once something was raised while it waited, and keeps that; else 0."""
-        answer = 0
-        while True:
-            try:
-                yield answer
-                answer = 0
-            except GeneratorExit:
-                return
-            except BaseException as error:
-                self.error, answer = error, 1
-
-    def call_nested(self, function: Callable[..., int], *arguments: object) -> int:
-        """For a call that a signal handler makes while another call waits: its listener is busy."""
-        outer = self.listener
-        self.listen(self._new_listener())
+    def _catch(self, inner: Generator[int, None, None]) -> Generator[int, None, None]:
+        """Answers what ``inner`` does; 1, which ends the call, once that has raised something, which is kept."""
         try:
-            return _call(function, *arguments)
-        finally:
-            self.listen(outer)
+            yield from inner
+        except GeneratorExit:
+            return
+        except BaseException as error:
+            # No call in here: after one, Python runs the handlers of further signals.
+            if error.__context__ is None and error is not self.error:
+                error.__context__ = self.error
+            self.error = error
+        while True:
+            yield 1
+
+
+def _go_on() -> Generator[int, None, None]:
+    while True:
+        yield 0
 
 
 thread = _Thread()
@@ -77,9 +93,32 @@ def call(function: Callable[..., int], *arguments: object) -> int:
     """Calls a function of the library that may wait, and returns its code, or raises what was raised meanwhile."""
     if threading.current_thread() is not threading.main_thread():
         return _call_elsewhere(function, *arguments)
-    if thread.listener.gi_running:
-        return thread.call_nested(function, *arguments)
-    return _call(function, *arguments)
+    if TRACE_ENDS_GENERATORS and (_gettrace() is not None or _getprofile() is not None):
+        return _call_untraced(function, *arguments)
+    return _call_listening(function, *arguments)
+
+
+def _call_untraced(function: Callable[..., int], *arguments: object) -> int:
+    trace, profile = _gettrace(), _getprofile()
+    try:
+        _settrace(None)
+        _setprofile(None)
+        return _call_listening(function, *arguments)
+    finally:
+        _setprofile(profile)
+        _settrace(trace)
+
+
+def _call_listening(function: Callable[..., int], *arguments: object) -> int:
+    outer = thread.listener
+    if not outer.gi_running:
+        return _call(function, *arguments)
+    # A signal handler makes a call while another call waits: that one's listener is in use.
+    thread.listen(thread.new_listener())
+    try:
+        return _call(function, *arguments)
+    finally:
+        thread.listen(outer)
 
 
 def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
@@ -101,8 +140,24 @@ if hasattr(os, "register_at_fork"):
 
 
 def _call(function: Callable[..., int], *arguments: object) -> int:
-    code = function(*arguments)
-    error, thread.error = thread.error, None
-    if error is not None:
-        raise error
+    if thread.error is not None:
+        # A second signal came before the last call could clean up after the first.
+        _reset()
+    try:
+        code = function(*arguments)
+    except BaseException as error:
+        # A further signal, whose handler ran as soon as the library returned.
+        if error.__context__ is None and error is not thread.error:
+            error.__context__ = thread.error
+        _reset()
+        raise
+    caught = thread.error
+    if caught is not None:
+        _reset()
+        raise caught
     return code
+
+
+def _reset() -> None:
+    thread.listen(thread.new_listener())
+    thread.error = None
