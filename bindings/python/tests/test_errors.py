@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Sandbox
+from conftest import CHECKOUT, Sandbox
 
 import commbox
 from commbox import AsyncClient, Client, CommBoxError
-from commbox._errors import from_json
+from commbox._errors import from_json, name_of
 from commbox._library import check, lib
 
 CLASSES = [found for found in vars(commbox).values() if isinstance(found, type) and issubclass(found, CommBoxError)]
@@ -146,3 +147,18 @@ def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
     del closed
     with pytest.raises(commbox.ValidationError, match="user_id"):
         check(code)
+
+
+def test_every_code_has_the_name_that_the_library_gives_it() -> None:
+    source = (CHECKOUT / "src/error.rs").read_text()
+    codes = dict(re.findall(r"Self::(\w+) => (-\d+),", source))
+    names = dict(re.findall(r'Self::(\w+) => "(\w+)",', source))
+    assert len(codes) >= 10
+    assert codes.keys() == names.keys()
+    for kind, code in codes.items():
+        assert name_of(int(code)) == names[kind]
+        assert from_json("", int(code)).name == names[kind]
+    statuses = re.findall(r'Self::Http\((\d+)\) => "(\w+)",', source)
+    assert len(statuses) >= 5
+    for status, name in [*statuses, ("302", "redirect"), ("418", "client_error"), ("503", "server_error")]:
+        assert from_json("", int(status)).name == name

@@ -190,6 +190,41 @@ def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
     assert int(words[4]) == len(sandbox.requests())
 
 
+def test_ctrl_c_loses_no_confirmed_result(sandbox: Sandbox) -> None:
+    setup = (
+        "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 4001))\nseen = []\n"
+        "interrupts = 0\nimport os\n"
+        "def often():\n    for _ in range(20):\n        time.sleep(0.02); os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "class Stop(BaseException): pass\n"
+        "def stop(*_): raise Stop\n"
+        "signal.signal(signal.SIGUSR1, stop)\n"
+        "sender = threading.Thread(target=often)"
+    )
+    # The results are kept by a list that is extended in C, so that this program itself loses none.
+    after = """
+sender.start()
+while True:
+    try:
+        seen.extend(updates)
+        if not sender.is_alive():
+            break
+    except Stop:
+        interrupts += 1
+sender.join()
+assert sorted(result.index for result in seen) == list(range(len(seen))), "lost or twice"
+bad = [(result.error.code, result.error.name) for result in seen if not result.ok]
+assert set(bad) <= {(-8, "cancelled")}, bad
+stats = updates.stats
+assert stats.succeeded == sum(result.ok for result in seen), (stats, len(seen))
+print(interrupts > 0, len(seen), stats.succeeded, len(bad))
+"""
+    words, _ = interrupted(sandbox, signal.SIGINT, setup=setup, call="time.sleep(9)", after=after)
+    assert words[:2] == ["raised", "KeyboardInterrupt"]
+    assert words[3] == "True"
+    assert int(words[5]) == len(sandbox.requests())
+    assert int(words[5]) + int(words[6]) == int(words[4])
+
+
 def test_a_handler_may_update_while_the_batch_waits(sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 1500, "own": True}] * 8)
     setup = (

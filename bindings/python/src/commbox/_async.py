@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
-from ._errors import APICancelledError, AuthenticationError, ValidationError, from_json
+from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
 from ._progress import start_progress
 from ._reply import UpdateResult, read
@@ -106,6 +106,7 @@ def _bring_back(batch: Batch, waiting: _Waiting) -> None:
         while finished is not None:
             future, slots = waiting.pop(finished.tag)
             awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
+            batch.release()
             finished = batch.next(0)
         for loop, arrived in awaited.items():
             # The loop may be closed; then nobody waits any more.
@@ -319,7 +320,7 @@ class _Feed:
             return
         except asyncio.CancelledError:
             why = "this update was not sent: no more are read"
-            self._results.put_nowait(failure(index, update, APICancelledError(why, code=-8, name="cancelled")))
+            self._results.put_nowait(failure(index, update, cancelled(why)))
             raise
         self._under_way.add(future)
         future.add_done_callback(lambda _: self._finish(index, update, future))

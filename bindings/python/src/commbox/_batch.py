@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Union
 
 from . import _interrupt
-from ._errors import APICancelledError, CommBoxError, ValidationError, from_json
+from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
 from ._fields import c_text, id_number, invalid, json_object, user_json
 from ._library import check, handle, lib, quick, take_text
 from ._progress import Progress, start_progress
@@ -105,26 +106,40 @@ class Batch:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
         """Whether it is closed, and everything was taken back."""
+        self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
 
     def submit(self, tag: int, user_id: int, user_json: bytes) -> None:
         # Its queues are never full: callers count what they have submitted and not taken back.
         check(quick.commbox_batch_submit(self._handle, tag, user_id, user_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
-        """The next finished update; None where there is none in time, or none more, or the wait was cancelled."""
-        tag, code, text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
-        places = ctypes.byref(tag), ctypes.byref(code), ctypes.byref(text)
-        try:
-            take_back = (lib if timeout_ms else quick).commbox_batch_next
-            outcome = _interrupt.call(take_back, self._handle, timeout_ms, *places)
+        """The next finished update, the same one until it is released. None if none finishes in time, if there are no
+        more, or if the wait was cancelled.
+
+        What a signal handler raises meanwhile loses nothing: the next call returns what was collected.
+        """
+        if self._text.value is None:
+            places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
+            collect = (lib if timeout_ms else quick).commbox_batch_next
+            outcome = _interrupt.call(collect, self._handle, timeout_ms, *places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):
                 return None
             check(outcome)
-            return Finished(tag.value, code.value, ctypes.string_at(text).decode())
-        finally:
+        return Finished(self._tag.value, self._code.value, ctypes.string_at(self._text).decode())
+
+    def release(self) -> None:
+        """Lets the next call of :meth:`next` collect another update."""
+        text, self._text.value = self._text.value, None
+        if text is not None:
             lib.commbox_string_free(text)
+
+    def __del__(self, free: Any = lib.commbox_string_free) -> None:
+        # Not collected by its owner, who was interrupted. If __init__ failed, there is none.
+        text = self.__dict__.get("_text")
+        if text is not None and text.value is not None:
+            free(text)
 
     def close(self) -> None:
         check(lib.commbox_batch_close(self._handle))
@@ -164,6 +179,9 @@ class Updates(Iterator[BatchResult]):
         progress: bool,
     ) -> None:
         self._source: Iterator[AnyUpdate] | None = iter(updates)
+        # What was read and not submitted, and what was collected and not returned: kept if a signal handler raises.
+        self._ahead: list[AnyUpdate] = []
+        self._kept: BatchResult | None = None
         self._index = 0
         self._pending: dict[int, AnyUpdate] = {}
         self._refused: Counter[int] = Counter()
@@ -215,39 +233,49 @@ class Updates(Iterator[BatchResult]):
         return self
 
     def __next__(self) -> BatchResult:
-        while not self._closed:
+        # A signal handler may raise between any two steps. Each leaves behind what the next call goes on with.
+        while self._kept is None:
+            if self._closed:
+                raise StopIteration
             # As long as there is room, one more is read rather than waited for one to finish.
-            source = self._source if len(self._pending) < self._room else None
-            result = None if source is None else self._read(source)
-            if result is None:
-                result = self._take(-1 if source is None else 0)
-            if result is not None:
-                if self._progress is not None:
-                    self._progress.count(result.ok)
-                return result
-            if self._batch.done:
+            reads = (self._source is not None or self._ahead) and len(self._pending) < self._room
+            self._kept = self._read() if reads else None
+            if self._kept is None:
+                self._kept = self._take(0 if reads and self._source is not None else -1)
+            if self._kept is None and self._batch.done:
                 self.close()
-        raise StopIteration
+        result = self._kept
+        self._pending.pop(result.index, None)
+        self._batch.release()
+        if self._progress is not None:
+            self._progress.count(result.ok)
+        self._kept = None
+        return result
 
-    def _read(self, source: Iterator[AnyUpdate]) -> BatchResult | None:
+    def _read(self) -> BatchResult | None:
         """Reads an update and submits it; what cannot be submitted is a result at once."""
-        try:
-            update = next(source)
-        except StopIteration:
-            # In this order, so that what a signal handler raises between leaves no batch that waits for more.
-            self._batch.close()
-            self._source = None
-            return None
-        except Exception:
-            self.close()
-            raise
-        index = self._index
-        self._index += 1
+        if not self._ahead:
+            source = self._source
+            if source is None:
+                return None
+            try:
+                # In C, so that no signal handler runs between an item's arrival and its being kept.
+                self._ahead.extend(islice(source, 1))
+            except Exception:
+                self.close()
+                raise
+            if not self._ahead:
+                # In this order, so that what a signal handler raises between leaves no batch that waits for more.
+                self._batch.close()
+                self._source = None
+                return None
+        update, index = self._ahead[0], self._index
         self._pending[index] = update
+        self._index = index + 1
+        self._ahead = []
         try:
             self._batch.submit(index, *prepare(update))
         except (ValidationError, APICancelledError) as error:
-            del self._pending[index]
             if isinstance(error, APICancelledError):
                 # The batch takes no more: the server refused the key, or another thread cancelled.
                 self._source = None
@@ -257,12 +285,13 @@ class Updates(Iterator[BatchResult]):
 
     def _take(self, timeout_ms: int) -> BatchResult | None:
         finished = self._batch.next(timeout_ms)
-        if finished is None:
-            if self._batch.done and self._pending:
-                # What a signal handler raised came between this and its outcome.
-                return failure(*self._pending.popitem(), from_json("", CANCELLED))
-            return None
-        return outcome(finished.tag, self._pending.pop(finished.tag), finished.code, finished.text)
+        if finished is not None:
+            return outcome(finished.tag, self._pending[finished.tag], finished.code, finished.text)
+        if self._batch.done and self._pending:
+            # A signal handler raised before it was submitted: whatever was submitted has come back.
+            index, update = next(iter(self._pending.items()))
+            return failure(index, update, cancelled("this update was not sent: a signal interrupted its submission"))
+        return None
 
     def __enter__(self) -> Updates:
         return self

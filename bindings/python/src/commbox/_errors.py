@@ -124,6 +124,39 @@ _CLASSES: dict[int, type[CommBoxError]] = {
 }
 
 
+_NAMES = {
+    -1: "invalid_argument",
+    -2: "invalid_handle",
+    -3: "invalid_options",
+    -4: "invalid_user",
+    -5: "connection",
+    -6: "tls",
+    -7: "timeout",
+    -8: "cancelled",
+    -9: "bad_response",
+    -10: "internal",
+    400: "bad_request",
+    401: "unauthorized",
+    404: "not_found",
+    429: "rate_limited",
+    501: "not_implemented",
+}
+
+
+def name_of(code: int) -> str:
+    """The library's name for a code, for errors that are raised without it."""
+    if code in _NAMES:
+        return _NAMES[code]
+    if code < 100:
+        return "internal"
+    return "redirect" if 300 <= code < 400 else "client_error" if 400 <= code < 500 else "server_error"
+
+
+def cancelled(message: str) -> APICancelledError:
+    """The error of an update that was never sent, since it was cancelled before."""
+    return APICancelledError(message, code=-8, name=name_of(-8))
+
+
 _AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "attempts", "delivery", "response")
 
 
@@ -136,7 +169,8 @@ def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxErr
     if known is None or code not in (None, known["code"]):
         # A finalizer or a signal handler called the library on this thread since the call failed: that error is gone.
         code = -10 if code is None else code
-        return _class(code)(f"the call failed with code {code}; the details are lost", code=code, delivery="unknown")
+        message = f"the call failed with code {code}; the details are lost"
+        return _class(code)(message, code=code, name=name_of(code), delivery="unknown")
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(
         known["message"] + hint,

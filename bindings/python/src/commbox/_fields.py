@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 
-from ._errors import ValidationError
+from ._errors import ValidationError, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -107,5 +107,4 @@ def _utf8(code: int, name: str, text: str) -> bytes:
 
 def invalid(code: int, message: str) -> ValidationError:
     """A refusal of this side, before the library was asked."""
-    name = {-1: "invalid_argument", -3: "invalid_options", -4: "invalid_user"}[code]
-    return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name)
+    return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name_of(code))
