@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -138,11 +138,32 @@ def test_memory_does_not_grow_with_the_job(sandbox: Sandbox) -> None:
     assert peak(20_000) < small * 1.1 + 2_000
 
 
+class Lazy(Mapping[str, Any]):
+    """A row whose database is gone."""
+
+    def __iter__(self) -> Any:
+        raise LookupError("a value")
+
+    def keys(self) -> Any:
+        raise LookupError("a value")
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, key: str) -> Any:
+        raise LookupError("a value")
+
+
+class BadIndex:
+    def __index__(self) -> int:
+        raise ZeroDivisionError
+
+
 @pytest.mark.parametrize(
     ("update", "user_id", "named"),
     [
         ((7, {"FirstName": LONE_SURROGATE}), 7, "FirstName has half a surrogate"),
-        ((7, {"Content": {"A": float("nan")}}), 7, "Content cannot be written as JSON"),
+        ((7, {"Content": {"A": float("nan")}}), 7, "Content.A is NaN; use None, or leave it out"),
         ((7, {"FirstName": "x" * 101}), 7, "FirstName is 101 characters"),
         ((7, LONE_SURROGATE), 7, "user has half a surrogate"),
         ((7, "{}\0"), 7, "user has a NUL"),
@@ -156,6 +177,9 @@ def test_memory_does_not_grow_with_the_job(sandbox: Sandbox) -> None:
         ("ab", None, "a pair of user_id and user or a UserUpdate, not str"),
         (None, None, "not NoneType"),
         (UserUpdate(7, {"firstname": "x"}), 7, "FirstName"),
+        ((7, Lazy()), 7, "user cannot be read: reading it raised LookupError"),
+        ((7, {"Content": Lazy()}), 7, "user cannot be read: reading it raised LookupError"),
+        ((BadIndex(), {}), None, "user_id cannot be read: its __index__ raised ZeroDivisionError"),
     ],
 )
 def test_a_bad_update_is_a_result_and_stops_nothing(
@@ -379,5 +403,5 @@ def test_what_is_no_iterable_and_a_closed_client_are_told_at_once(client: Client
     updates = client.update_users(users(20))
     client.close()
     assert sum(result.ok for result in updates) == 20
-    with pytest.raises(CommBoxError, match="already freed"):
+    with pytest.raises(CommBoxError, match="the client is closed"):
         client.update_users(users(1))

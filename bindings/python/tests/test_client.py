@@ -9,8 +9,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import pytest
 from conftest import Sandbox
@@ -130,11 +135,20 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
     ("call", "named"),
     [
         (lambda client: client.update_user(7, first_name=LONE_SURROGATE), "FirstName has half a surrogate"),
-        (lambda client: client.update_user(7, content={"A": [LONE_SURROGATE]}), "Content has half a surrogate"),
-        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "has half a surrogate"),
+        (
+            lambda client: client.update_user(7, content={"A": [LONE_SURROGATE]}),
+            "Content.A\\[0\\] has half a surrogate",
+        ),
+        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "user has a name with half a surrogate"),
         (lambda client: client.update_user(7, {"FirstName": "x" * 101}), "FirstName is 101 characters"),
-        (lambda client: client.update_user(7, content={"A": float("nan")}), "Content cannot be written as JSON"),
-        (lambda client: client.update_user(7, content={"A": object()}), "Content cannot be written as JSON"),
+        (
+            lambda client: client.update_user(7, content={"A": float("nan")}),
+            "Content.A is NaN; use None, or leave it out",
+        ),
+        (
+            lambda client: client.update_user(7, content={"A": object()}),
+            "Content.A is of type object, which JSON does not have",
+        ),
         (lambda client: client.update_user(7, {"Content": None}), "Content must be an object"),
         (lambda client: client.update_user_json(7, LONE_SURROGATE), "user_json has half a surrogate"),
         (lambda client: client.update_user_json(7, '{"a": 1}\0'), "user_json has a NUL"),
@@ -188,18 +202,23 @@ def test_a_missing_key_says_what_to_do(key: str | None) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"timeout": 0}, "total_timeout_ms"),
-        ({"timeout": float("nan")}, "total_timeout_ms cannot be written as JSON"),
-        ({"timeout": 1e9}, "total_timeout_ms"),
-        ({"attempt_timeout": 0}, "attempt_timeout_ms"),
-        ({"connect_timeout": -1}, "connect_timeout_ms"),
+        ({"timeout": 0}, "timeout must be from 0.001 to 86400 seconds"),
+        ({"timeout": float("nan")}, "timeout must be a finite number of seconds"),
+        ({"timeout": 1e9}, "timeout must be from 0.001 to 86400 seconds"),
+        ({"timeout": 1e308}, "timeout must be from 0.001 to 86400 seconds"),
+        ({"timeout": 10**400}, "timeout must be from 0.001 to 86400 seconds"),
+        ({"timeout": "10"}, "timeout must be a number of seconds, not str"),
+        ({"dns_ttl": timedelta(seconds=1)}, "dns_ttl must be a number of seconds, not timedelta"),
+        ({"retry_base": 2, "retry_cap": 1}, "retry_cap must be at least retry_base"),
+        ({"attempt_timeout": 0}, "attempt_timeout must be"),
+        ({"connect_timeout": -1}, "connect_timeout must be"),
         ({"max_retries": 101}, "max_retries"),
-        ({"retry_base": 9}, "retry_cap_ms"),
-        ({"retry_cap": 0}, "retry_cap_ms"),
+        ({"retry_base": 9}, "retry_cap must be"),
+        ({"retry_cap": 0}, "retry_cap must be"),
         ({"max_requests_per_second": -1}, "max_requests_per_second"),
         ({"max_idle_connections": 1025}, "max_idle_connections"),
-        ({"idle_timeout": -1}, "idle_timeout_ms"),
-        ({"dns_ttl": -1}, "dns_ttl_ms"),
+        ({"idle_timeout": -1}, "idle_timeout must be"),
+        ({"dns_ttl": -1}, "dns_ttl must be"),
         ({"proxy": "ftp://x"}, "proxy"),
         ({"ca_file": Path("/nonexistent.pem")}, "ca_file"),
         ({"user_agent": "a\nb"}, "user_agent"),
@@ -247,7 +266,7 @@ def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
         pass
     client.close()
     for call in (lambda: client.update_user(7, {}), lambda: client.set_api_key("key")):
-        with pytest.raises(CommBoxError, match="already freed") as caught:
+        with pytest.raises(CommBoxError, match="the client is closed") as caught:
             call()
         assert (caught.value.code, caught.value.name) == (-2, "invalid_handle")
 
@@ -288,3 +307,63 @@ def test_other_threads_run_while_a_call_waits(client: Client, sandbox: Sandbox) 
     assert thread.is_alive()
     assert time.monotonic() - began < 0.9
     thread.join()
+
+
+def test_all_problems_of_a_row_come_at_once(client: Client, sandbox: Sandbox) -> None:
+    class Color(Enum):
+        RED = 1
+
+    content = {
+        "a": float("nan"),
+        "b": b"x",
+        "c": [date(2024, 1, 2), {"d": Decimal(1)}],
+        "e": UUID(int=1),
+        "f": Color.RED,
+        "g": datetime(2024, 1, 2),
+        "h": LONE_SURROGATE,
+    }
+    with pytest.raises(ValidationError) as raised:
+        client.update_user(7, {"FirstName": float("nan"), "Email": float("inf"), "Content": content})
+    assert str(raised.value).split("; ", 1)[0] == "FirstName is NaN"
+    for part in (
+        "Email is infinite; use None",
+        "Content.a is NaN; use None, or leave it out",
+        "Content.b is of type bytes; decode it to text",
+        "Content.c[0] is of type date; use its isoformat()",
+        "Content.c[1].d is of type Decimal; use str() or float()",
+        "Content.e is of type UUID; use str()",
+        "Content.f is of type Color; use its value",
+        "Content.g is of type datetime; use its isoformat()",
+        "Content.h has half a surrogate pair",
+    ):
+        assert part in str(raised.value)
+    assert sandbox.requests() == []
+
+
+def test_any_mapping_serves_as_content(client: Client, sandbox: Sandbox) -> None:
+    inner = MappingProxyType({"deep": MappingProxyType({"x": 1})})
+    client.update_user(7, {"Content": inner})
+    client.update_user(8, content=inner)
+    bodies = [json.loads(request["body"])["data"] for request in sandbox.requests()]
+    assert bodies == [{"Content": {"deep": {"x": 1}}}] * 2
+
+
+@pytest.mark.parametrize(("user_id", "kind"), [("7", "str"), (7.0, "float"), (None, "NoneType"), (True, "a bool")])
+def test_an_id_that_is_no_integer_is_named(client: Client, user_id: Any, kind: str) -> None:
+    with pytest.raises(TypeError, match=f"user_id must be an int, not {kind}"):
+        client.update_user(user_id, {})
+
+
+def test_numpys_bool_is_no_id(client: Client) -> None:
+    # As numpy 1 has it: an integer to operator.index.
+    kind = type("bool_", (), {"__index__": lambda _: 1})
+    with pytest.raises(TypeError, match="user_id must be an int, not a bool"):
+        client.update_user(kind(), {})
+
+
+def test_a_closed_client_speaks_of_itself(client: Client) -> None:
+    client.close()
+    with pytest.raises(CommBoxError, match="the client is closed") as raised:
+        client.update_user(7, {})
+    assert (raised.value.code, raised.value.name) == (-2, "invalid_handle")
+    assert "commbox_" not in str(raised.value)

@@ -9,8 +9,9 @@ import time
 import weakref
 from collections.abc import Mapping
 
-from . import _interrupt
-from ._fields import c_text, json_object
+from . import _interrupt, _late
+from ._errors import TIMES
+from ._fields import c_text, invalid, json_object
 from ._library import check, handle, lib
 
 TYPE_CHECKING = False
@@ -69,22 +70,24 @@ class BaseClient:
         options = {
             "base_url": self._base_url,
             "allow_http": allow_http,
-            "total_timeout_ms": _milliseconds(timeout),
-            "attempt_timeout_ms": _milliseconds(attempt_timeout),
-            "connect_timeout_ms": _milliseconds(connect_timeout),
             "max_retries": max_retries,
-            "retry_base_ms": _milliseconds(retry_base),
-            "retry_cap_ms": _milliseconds(retry_cap),
             "max_requests_per_second": max_requests_per_second,
             "max_idle_connections": max_idle_connections,
-            "idle_timeout_ms": _milliseconds(idle_timeout),
-            "dns_ttl_ms": _milliseconds(dns_ttl),
             "proxy": proxy,
             "ca_file": _path(ca_file),
             "client_cert_file": _path(client_cert_file),
             "client_key_file": _path(client_key_file),
             "validate": validate,
             "user_agent": user_agent,
+            **_milliseconds(
+                timeout=timeout,
+                attempt_timeout=attempt_timeout,
+                connect_timeout=connect_timeout,
+                retry_base=retry_base,
+                retry_cap=retry_cap,
+                idle_timeout=idle_timeout,
+                dns_ttl=dns_ttl,
+            ),
         }
         self._handle = new_handle(api_key, options)
         self._closed = False
@@ -119,6 +122,7 @@ class BaseClient:
 
 def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
     """A client of the library, with options as the library calls them."""
+    _late.load()
     hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
     return handle(lib.commbox_client_new(c_text("api_key", api_key), json_object(-3, options)), hint)
 
@@ -127,7 +131,31 @@ def _path(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
-def _milliseconds(seconds: float | None) -> float | None:
-    if seconds is None or not math.isfinite(seconds):
-        return seconds
-    return round(seconds * 1000)
+_LONGEST = 1e12
+"""More seconds than any time may have: the library says what its bound is, if it can still read the number."""
+
+
+def _milliseconds(**times: float | None) -> dict[str, int | None]:
+    """The times as the library takes them, or a refusal that lists all that are no numbers."""
+    wrong = [f"{name} {_wrong_time(seconds)}" for name, seconds in times.items() if _wrong_time(seconds)]
+    if wrong:
+        raise invalid(-3, "; ".join(wrong))
+    options: dict[str, int | None] = {}
+    for option, name in TIMES.items():
+        seconds = times[name]
+        options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
+    return options
+
+
+def _wrong_time(seconds: object) -> str | None:
+    if seconds is None:
+        return None
+    if type(seconds).__name__ == "timedelta":
+        return "must be a number of seconds, not timedelta; use its total_seconds()"
+    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+        return f"must be a number of seconds, not {type(seconds).__name__}"
+    try:
+        finite = math.isfinite(seconds)  # type: ignore[arg-type]
+    except OverflowError:  # an int beyond all floats
+        return None
+    return None if finite else "must be a finite number of seconds"

@@ -318,13 +318,23 @@ def prepare(update: AnyUpdate) -> tuple[int, bytes]:
     user_id, user = parts
     try:
         number = id_number(user_id)
-    except TypeError:
-        raise invalid(-1, f"user_id must be an int, not {_kind(user_id)}") from None
+    except ValidationError:
+        raise
+    except TypeError as error:
+        raise invalid(-1, f"user_id must be an int, not {_kind(user_id)}") from error
+    except Exception as error:
+        raise invalid(-1, f"user_id cannot be read: its __index__ raised {_kind(error)}") from error
     if isinstance(user, str):
         return number, c_text("user", user)
-    if isinstance(user, Mapping):
+    if not isinstance(user, Mapping):
+        raise invalid(-4, f"user must be a mapping or JSON text, not {_kind(user)}")
+    try:
         return number, user_json(user, {})
-    raise invalid(-4, f"user must be a mapping or JSON text, not {_kind(user)}")
+    except ValidationError:
+        raise
+    except Exception as error:
+        # A lazy row whose source is gone, or a mapping that another thread changes. Its message may hold values.
+        raise invalid(-4, f"user cannot be read: reading it raised {_kind(error)}") from error
 
 
 def _parts(update: Any) -> tuple[Any, Any] | None:
@@ -353,9 +363,9 @@ def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
 
 def _user_id(update: object) -> int | None:
     parts = _parts(update)
-    if parts is None or isinstance(parts[0], bool):
+    if parts is None or _kind(parts[0]) in ("bool", "bool_"):
         return None
-    with suppress(TypeError):
+    with suppress(Exception):
         return operator.index(parts[0])
     return None
 

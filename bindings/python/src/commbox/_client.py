@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from . import _interrupt
+from . import _interrupt, _late
 from ._base import BaseClient
 from ._fields import OMITTED, Omitted, c_text, id_number, user_json
 from ._library import check, lib
@@ -62,7 +62,7 @@ class Client(BaseClient):
 
     Raises:
         ValidationError: The key is missing or malformed, or an option is not what it must be. All options that are
-            wrong are named at once, as the library calls them (``timeout`` is ``total_timeout_ms``).
+            wrong are named at once.
     """
 
     _poll = _interrupt.POLL
@@ -143,9 +143,7 @@ class Client(BaseClient):
         }
         given = {name: value for name, value in keywords.items() if value is not OMITTED}
         reply = self._update(user_id, user_json(user, given))
-        from ._reply import read
-
-        return read(reply)
+        return _late.read(reply)
 
     def update_user_json(self, user_id: int, user_json: str) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import _late
+
 
 class CommBoxError(Exception):
     """The base of every error that this package raises. ``str(error)`` is :attr:`message`.
@@ -162,10 +164,7 @@ _AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "
 
 def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxError:
     """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``, or a NULL."""
-    # Here, since importing the package is quicker without it.
-    import json
-
-    known = json.loads(text) if text else None
+    known = _late.loads(text) if text else None
     if known is None or code not in (None, known["code"]):
         # A finalizer or a signal handler called the library on this thread since the call failed: that error is gone.
         code = -10 if code is None else code
@@ -173,11 +172,44 @@ def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxErr
         return _class(code)(message, code=code, name=name_of(code), delivery="unknown")
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(
-        known["message"] + hint,
+        _in_words_of_python(known["message"]) + hint,
         retry_after=None if retry_after_ms is None else retry_after_ms / 1000,
         elapsed=known["elapsed_ms"] / 1000,
         **{field: known[field] for field in _AS_THEY_ARE},
     )
+
+
+TIMES = {
+    "total_timeout_ms": "timeout",
+    "attempt_timeout_ms": "attempt_timeout",
+    "connect_timeout_ms": "connect_timeout",
+    "retry_base_ms": "retry_base",
+    "retry_cap_ms": "retry_cap",
+    "idle_timeout_ms": "idle_timeout",
+    "dns_ttl_ms": "dns_ttl",
+}
+"""The library's options in milliseconds, and their keywords in seconds."""
+
+
+def _in_words_of_python(message: str) -> str:
+    """The library's message with its options and functions as they are called here."""
+    if "commbox_client_new" in message:
+        return "the client is closed; make another one"
+    if "_ms" not in message:
+        return message
+    return "; ".join(_problem_in_seconds(problem) for problem in message.split("; "))
+
+
+def _problem_in_seconds(problem: str) -> str:
+    name, _, rest = problem.partition(" ")
+    if name not in TIMES:
+        return problem
+    least, to, most = rest[len("must be from ") :].partition(" to ")
+    if rest.startswith("must be from ") and to and least.isdigit() and most.isdigit():
+        rest = f"must be from {int(least) / 1000:g} to {int(most) / 1000:g} seconds"
+    for option, keyword in TIMES.items():
+        rest = rest.replace(option, keyword)
+    return f"{TIMES[name]} {rest}"
 
 
 def _class(code: int) -> type[CommBoxError]:

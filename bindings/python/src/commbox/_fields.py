@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 
+from . import _late
 from ._errors import ValidationError, name_of
 
 TYPE_CHECKING = False
@@ -38,8 +39,6 @@ def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) ->
     """The fields as JSON, which came in a mapping or as keywords."""
     if isinstance(user, Omitted):
         named = {_name(keyword): value for keyword, value in keywords.items()}
-        if isinstance(named.get("Content"), Mapping):
-            named["Content"] = dict(named["Content"])
         return json_object(-4, named)
     if keywords:
         raise TypeError("give the fields in a mapping or as keywords, not both")
@@ -56,8 +55,11 @@ def _name(keyword: str) -> str:
 
 def id_number(user_id: int) -> int:
     """The user's id as C takes it."""
-    if isinstance(user_id, bool):
+    # numpy's bool is an integer to operator.index, and would update user 1.
+    if type(user_id).__name__ in ("bool", "bool_"):
         raise TypeError("user_id must be an int, not a bool")
+    if not hasattr(type(user_id), "__index__"):
+        raise TypeError(f"user_id must be an int, not {type(user_id).__name__}")
     user_id = operator.index(user_id)
     # ctypes would cut off the higher bits, and another user would be updated.
     if not -(2**63) <= user_id < 2**63:
@@ -75,25 +77,13 @@ def c_text(name: str, text: str) -> bytes:
 
 
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
-    """A JSON object."""
-    from ._json import to_json
-
+    """A JSON object, or a refusal that lists everything in it that JSON does not have."""
     try:
-        return to_json(dict(members)).encode()
+        return _late.to_json(dict(members)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
-    # Member by member, so that the error can name the one that cannot be.
-    return b"{" + b", ".join(_json_member(code, name, value) for name, value in members.items()) + b"}"
-
-
-def _json_member(code: int, name: str, value: Any) -> bytes:
-    from ._json import to_json
-
-    try:
-        text = to_json({name: value})
-    except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(code, f"{name} cannot be written as JSON: {error}") from None
-    return _utf8(code, name, text[1:-1])
+    # Raised out here, since the error may hold a text, and would go along as the context.
+    raise invalid(code, "; ".join(_late.problems(members)) or "this cannot be written as JSON")
 
 
 def _utf8(code: int, name: str, text: str) -> bytes:

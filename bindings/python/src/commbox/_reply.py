@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from json import loads
 from typing import NamedTuple
 
 
@@ -28,7 +28,7 @@ class UpdateResult(NamedTuple):
 def read(raw: str) -> UpdateResult:
     """What a reply says."""
     try:
-        reply = json.loads(raw)
+        reply = loads(raw)
     except (ValueError, RecursionError):
         # The library has read it and the update is confirmed; only Python's limits of digits or depth are passed.
         reply = {}

@@ -1,0 +1,25 @@
+"""What is imported with the first client: importing the package is quicker without it.
+
+No call imports anything: while the interpreter exits, when destructors and exit handlers make calls, it cannot.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from json import loads as loads
+
+    from ._json import problems as problems
+    from ._json import to_json as to_json
+    from ._reply import read as read
+
+
+def load() -> None:
+    """Imports it, unless it is here."""
+    if "read" not in globals():
+        from json import loads
+
+        from ._json import problems, to_json
+        from ._reply import read
+
+        globals().update(loads=loads, problems=problems, to_json=to_json, read=read)
