@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakKeyDictionary
 
+from . import _interrupt
 from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
@@ -31,6 +32,16 @@ if TYPE_CHECKING:
     _Awaited = tuple[asyncio.Future[Finished], asyncio.Semaphore, Finished]
 
 
+_LOOK_EVERY = 0.005
+"""How often a loop looks for results where no thread brings them, in seconds."""
+
+
+class _UnpolledBatch(Batch):
+    """A batch of an AsyncClient, which polls nothing."""
+
+    _wait = staticmethod(_interrupt.call_unpolled)
+
+
 class _Courier:
     """A batch, and the thread that takes back from it and wakes who waits.
 
@@ -39,7 +50,9 @@ class _Courier:
 
     def __init__(self, client: int | None, concurrency: int) -> None:
         self._process = os.getpid()
-        self._batch = Batch(client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False)
+        self._batch = _UnpolledBatch(
+            client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False
+        )
         # An update's tag is the address of its future, which stays alive in here until it is taken back.
         self._waiting: _Waiting = {}
         self._thread: threading.Thread | None = None
@@ -59,8 +72,11 @@ class _Courier:
             if self._thread is None:
                 # A daemon, for a program may end without closing its client.
                 work = self._batch, self._waiting
-                self._thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
+                # None starts in an exit handler, or in a sub-interpreter without daemon threads. The loops look then.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
 
     def leave(self) -> None:
         with self._lock:
@@ -77,7 +93,15 @@ class _Courier:
             del self._waiting[id(future)]
             raise
         future.add_done_callback(self._cancel)
+        if self._thread is None:
+            self._look(future)
         return future
+
+    def _look(self, future: asyncio.Future[Finished]) -> None:
+        """Collects what has finished, again and again until this call has."""
+        _wake_all(_collect(self._batch, self._waiting, 0))
+        if id(future) in self._waiting:
+            future.get_loop().call_later(_LOOK_EVERY, self._look, future)
 
     def _cancel(self, future: asyncio.Future[Finished]) -> None:
         if future.cancelled() and id(future) in self._waiting:
@@ -100,19 +124,27 @@ class _Courier:
 
 def _bring_back(batch: Batch, waiting: _Waiting) -> None:
     while not batch.done:
-        finished = batch.next(-1)
-        # What else is there now: a loop is woken once for all that it waits for.
-        awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
-        while finished is not None:
-            future, slots = waiting.pop(finished.tag)
-            awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
-            batch.release()
-            finished = batch.next(0)
-        for loop, arrived in awaited.items():
-            # The loop may be closed; then nobody waits any more.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_wake, arrived)
+        _wake_all(_collect(batch, waiting, -1))
     batch.free()
+
+
+def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
+    """The next that finishes and what else is there then: a loop is woken once for all that it waits for."""
+    finished = batch.next(timeout_ms)
+    awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
+    while finished is not None:
+        future, slots = waiting.pop(finished.tag)
+        awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
+        batch.release()
+        finished = batch.next(0)
+    return awaited
+
+
+def _wake_all(awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]]) -> None:
+    for loop, arrived in awaited.items():
+        # The loop may be closed; then nobody waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_wake, arrived)
 
 
 def _wake(arrived: list[_Awaited]) -> None:

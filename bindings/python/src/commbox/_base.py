@@ -23,8 +23,13 @@ _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 
 @atexit.register
 def _end() -> None:
-    """Gets daemon threads out of the library, which Python would kill there: that may not be done to Rust's frames."""
+    """Gets daemon threads out of calls that poll: Python would kill them there, which Rust's frames do not bear.
+
+    Exit handlers that were registered before this one run after it, and make calls too: those do not poll.
+    """
     _interrupt.ending = True
+    for client in list(_clients):
+        lib.commbox_client_set_interrupt(client._handle, _interrupt.CALLBACK(), None)
     until = time.monotonic() + 1
     while _interrupt.elsewhere and time.monotonic() < until:
         for client in list(_clients):
@@ -91,6 +96,8 @@ class BaseClient:
         }
         self._handle = new_handle(api_key, options)
         self._closed = False
+        if not self._poll or _interrupt.ending:
+            return
         _clients.add(self)
         check(lib.commbox_client_set_interrupt(self._handle, self._poll, _interrupt.CONTEXT))
 

@@ -102,6 +102,8 @@ class Finished(NamedTuple):
 class Batch:
     """A batch of the library."""
 
+    _wait = staticmethod(_interrupt.call)
+
     def __init__(self, client: int | None, **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
@@ -121,7 +123,7 @@ class Batch:
         if self._text.value is None:
             places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
             collect = (lib if timeout_ms else quick).commbox_batch_next
-            outcome = _interrupt.call(collect, self._handle, timeout_ms, *places)
+            outcome = self._wait(collect, self._handle, timeout_ms, *places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):

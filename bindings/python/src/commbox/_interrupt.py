@@ -86,7 +86,7 @@ elsewhere: set[int] = set()
 """The threads, other than the main one, that are in a call now."""
 
 ending = False
-"""Whether the interpreter ends: a thread that asks for Python then is killed where it stands."""
+"""Whether the interpreter ends. A thread that asks for Python then is killed where it stands: none polls any more."""
 
 
 def call(function: Callable[..., int], *arguments: object) -> int:
@@ -121,12 +121,21 @@ def _call_listening(function: Callable[..., int], *arguments: object) -> int:
         thread.listen(outer)
 
 
+def call_unpolled(function: Callable[..., int], *arguments: object) -> int:
+    """Calls a function of the library that does not ask ``POLL``, since its client has none."""
+    return function(*arguments)
+
+
 def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
     number = threading.get_ident()
     elsewhere.add(number)
     try:
-        code = None if ending else _call(function, *arguments)
-        if code is None or ending:
+        if ending:
+            # Nothing polls any more: it is safe, and a later exit handler may wait for it.
+            elsewhere.discard(number)
+            return _call(function, *arguments)
+        code = _call(function, *arguments)
+        if ending:
             # Ends the thread without a word.
             raise SystemExit
         return code
