@@ -175,3 +175,26 @@ def test_on_a_real_terminal(sandbox: Sandbox, tmp_path: Path, with_tqdm: bool) -
     os.close(ours)
     os.close(theirs)
     assert re.fullmatch("bar 50/50 failed=0" if with_tqdm else FINAL, shown)
+
+
+class Unwritable(io.StringIO):
+    """As a pipe whose reader has gone, or a full disk."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_stream_that_cannot_be_written_ends_nothing(
+    sandbox: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (Unwritable(), closed):
+        sandbox.reset()
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert sum(result.ok for result in client.update_users(users(5), progress=True)) == 5
+
+
+def test_progress_is_true_or_false(client: Client) -> None:
+    with pytest.raises(TypeError, match="progress must be True or False, not builtin_function_or_method"):
+        client.update_users([], progress=print)  # type: ignore[arg-type]

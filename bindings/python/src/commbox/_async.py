@@ -16,7 +16,7 @@ from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
-from ._progress import start_progress
+from ._progress import check_progress, start_progress
 from ._reply import UpdateResult, read
 
 _QUEUE_LIMIT = 1_000_000
@@ -218,6 +218,7 @@ class AsyncClient(BaseClient):
             stop_on_unauthorized: Read no more updates once the server has refused the key (401). Default True.
             progress: As for :meth:`Client.update_users`.
         """
+        check_progress(progress)
         if queue_limit < 1:
             raise invalid(-3, "queue_limit must be 1 or more")
         feed = _Feed(self, updates, queue_limit)

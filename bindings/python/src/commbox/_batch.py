@@ -17,7 +17,7 @@ from . import _interrupt
 from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
 from ._fields import c_text, id_number, invalid, json_object, user_json
 from ._library import check, handle, lib, quick, take_text
-from ._progress import Progress, start_progress
+from ._progress import Progress, check_progress, start_progress
 from ._reply import UpdateResult, read
 
 DONE, TIMEOUT, CANCELLED = 1, -7, -8
@@ -180,6 +180,7 @@ class Updates(Iterator[BatchResult]):
         stop_on_unauthorized: bool,
         progress: bool,
     ) -> None:
+        check_progress(progress)
         self._source: Iterator[AnyUpdate] | None = iter(updates)
         # What was read and not submitted, and what was collected and not returned: kept if a signal handler raises.
         self._ahead: list[AnyUpdate] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Protocol, TextIO
 
 
@@ -18,14 +19,27 @@ class Progress(Protocol):
         """Shows where it ended."""
 
 
+UNWRITABLE = (OSError, ValueError)
+"""What a full disk, a broken pipe or a closed stream raises: the updates go on without being shown."""
+
+
+def check_progress(progress: object) -> None:
+    """Refuses what is neither True nor False: a function would never be called."""
+    if not isinstance(progress, bool):
+        raise TypeError(f"progress must be True or False, not {type(progress).__name__}")
+
+
 def start_progress(total: int | None) -> Progress | None:
     """A bar of tqdm on a terminal, where tqdm is installed; else lines: every 5 seconds on a terminal, every 30 in a
     log, and at the end."""
     stream = sys.stderr
     if stream is None:  # as under pythonw
         return None
-    if not stream.isatty():
-        return _Lines(total, stream, 30)
+    try:
+        if not stream.isatty():
+            return _Lines(total, stream, 30)
+    except UNWRITABLE:
+        return None
     try:
         tqdm = importlib.import_module("tqdm").tqdm
     except ImportError:
@@ -43,10 +57,12 @@ class _Bar:
         if not ok:
             self._failed += 1
             self._bar.set_postfix(failed=self._failed, refresh=False)
-        self._bar.update(1)
+        with suppress(*UNWRITABLE):
+            self._bar.update(1)
 
     def close(self) -> None:
-        self._bar.close()
+        with suppress(*UNWRITABLE):
+            self._bar.close()
 
 
 class _Lines:
@@ -78,7 +94,8 @@ class _Lines:
         known = "" if self._total is None else f" of {self._total:,}"
         rate = self._done / max(now - self._began, 0.001)
         line = f"commbox: {self._done:,}{known} updates, {self._failed:,} failed, {rate:,.0f} a second, {time_text}"
-        print(line, file=self._stream, flush=True)
+        with suppress(*UNWRITABLE):
+            print(line, file=self._stream, flush=True)
 
 
 def _duration(seconds: float) -> str:
