@@ -39,8 +39,8 @@ fn without_a_socket_or_a_name_lookup() {
             http.confirm("").unwrap();
         }
     });
-    for host in ["127.0.0.1", "localhost"] {
-        let options = json!({"base_url": format!("http://{host}:{port}"), "max_retries": 0});
+    for host in ["127.0.0.1", "one.example"] {
+        let options = json!({"base_url": format!("http://{host}:{port}"), "allow_http": true, "max_retries": 0});
         assert_told(&failure(&mut program("out_of_files"), &options, 0));
     }
 }
