@@ -51,8 +51,8 @@ class Client(BaseClient):
             ``http`` base_url ``http_proxy`` or ``ALL_PROXY``, and without ``allow_http`` only one on loopback; none for
             the hosts in ``NO_PROXY``.
         ca_file: A PEM file of certificates to trust beside the system's.
-        client_cert_file: A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and the
-            certificates between it and its authority.
+        client_cert_file: A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and
+            the certificates between it and its authority.
         client_key_file: A PEM file with its key, not encrypted. Default: the key is in ``client_cert_file``.
         validate: Check the user before it is sent. Default True.
         user_agent: Appended to ``commbox/<version>``.
