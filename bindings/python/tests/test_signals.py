@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Sandbox
+from conftest import CHECKOUT, Sandbox
 
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 PROGRAM = Path(__file__).with_name("signals_program.py")
@@ -26,12 +26,14 @@ def runs(program: str, version: str) -> bool:
 
 
 def interpreters() -> dict[str, str]:
-    """The program of each version that is found: this one, on the PATH, or among pyenv's."""
+    """The program of each version that is found: this one, on the PATH, among pyenv's, or fetched by `make pythons`."""
     found = {}
+    fetched = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "pythons"
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     for version in VERSIONS:
         places = [sys.executable, shutil.which(f"python{version}")]
         places += [str(place) for place in sorted(root.glob(f"{version}.*/bin/python{version}"))]
+        places.append(str(fetched / version / "usr/bin" / f"python{version}"))
         program = next((place for place in places if place and runs(place, version)), None)
         if program is not None:
             found[version] = program
