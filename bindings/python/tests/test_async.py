@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import json
 import os
 import subprocess
@@ -12,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Union, get_args, get_type_hints
 
 import pytest
 from conftest import Sandbox, assert_no_threads, threads
@@ -25,6 +24,7 @@ from commbox import (
     CommBoxError,
     ValidationError,
 )
+from commbox._fields import Omitted
 from commbox._types import ClientOptions, UserFields
 
 Make = Callable[..., AsyncClient]
@@ -49,20 +49,14 @@ def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
 
 def test_keywords_and_options_are_those_of_the_client() -> None:
     """Type checkers know them from these classes, and users from the signatures of Client."""
-    options = dict(inspect.signature(Client).parameters)
-    del options["api_key"]
-    assert {name: option.annotation for name, option in options.items()} == members(ClientOptions)
-    fields = dict(inspect.signature(Client.update_user).parameters)
-    for name in ("self", "user_id", "user"):
+    options = get_type_hints(Client.__init__)
+    del options["api_key"], options["return"]
+    assert options == get_type_hints(ClientOptions)
+    fields = get_type_hints(Client.update_user)
+    for name in ("user_id", "user", "return"):
         del fields[name]
-    known = {
-        name: field.annotation.replace("| Omitted", "").replace("  ", " ").strip() for name, field in fields.items()
-    }
-    assert known == members(UserFields)
-
-
-def members(kind: Any) -> dict[str, str]:
-    return {name: reference.__forward_arg__ for name, reference in kind.__annotations__.items()}
+    given = {name: Union[tuple(set(get_args(hint)) - {Omitted})] for name, hint in fields.items()}
+    assert given == get_type_hints(UserFields)
 
 
 def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox: Sandbox) -> None:

@@ -98,7 +98,7 @@ def test_the_family() -> None:
     assert issubclass(commbox.APITimeoutError, commbox.APIConnectionError)
     assert not issubclass(commbox.APIConnectionError, commbox.APIStatusError)
     assert len(CLASSES) == 12
-    assert all(kind.__module__ == "commbox" for kind in CLASSES)
+    assert all(kind.__module__ == "commbox._errors" for kind in CLASSES)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

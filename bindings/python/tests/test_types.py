@@ -1,4 +1,4 @@
-"""What a type checker says to a program like those of the documentation."""
+"""What a type checker says to a program like those of the documentation, and type hints at run time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from conftest import CHECKOUT
+from test_signals import SOURCES, interpreters
 
 PAGES = ("README.md", "bindings/python/README.md")
 
@@ -64,3 +65,41 @@ def test_what_is_right_passes_and_what_is_wrong_does_not(tmp_path: Path) -> None
     )
     assert "Found 1 error in 1 file" in done.stdout, done.stdout
     assert re.search(r"^wrong\.py:4: error: .*update_user", done.stdout, re.MULTILINE), done.stdout
+
+
+HINTS = """
+import sys, commbox
+assert not {"typing", "json", "dataclasses"} & set(sys.modules)
+# Each in a process of its own, since the first that is resolved may define what others need.
+target = sys.argv[1]
+import inspect, typing
+from collections.abc import Mapping
+found = eval("commbox." + target)
+hints = typing.get_type_hints(found)
+assert hints and not [hint for hint in hints.values() if isinstance(hint, (str, typing.ForwardRef))], hints
+assert inspect.getsource(found).split()[0] in ("class", "def", "async", "@dataclass(frozen=True)"), target
+inspect.signature(found)
+if target == "Client.update_user":
+    assert hints["user_id"] is int
+    assert hints["email"] == typing.Union[str, commbox._fields.Omitted, None]
+    assert hints["return"] is commbox.UpdateResult
+"""
+
+TARGETS = [
+    *("BatchStats", "UserUpdate", "BatchResult", "UpdateResult", "CommBoxError", "CommBoxError.__init__"),
+    *("Client.__init__", "Client.update_user", "Client.update_users", "Client.update_user_json", "Client.__enter__"),
+    *("AsyncClient.__init__", "AsyncClient.update_user", "AsyncClient.update_users", "AsyncClient.__aexit__"),
+    *("Client.set_api_key", "Client.__exit__", "Updates.__exit__", "Updates.__init__", "Client.close"),
+]
+
+
+def test_type_hints_are_resolved_on_every_python() -> None:
+    for version, python in interpreters().items():
+        for target in TARGETS:
+            done = subprocess.run(
+                [python, "-B", "-S", "-c", HINTS, target],
+                env={**os.environ, "PYTHONPATH": str(SOURCES)},
+                capture_output=True,
+                text=True,
+            )
+            assert (done.returncode, done.stderr) == (0, ""), (version, target, done.stderr)

@@ -82,9 +82,3 @@ if not TYPE_CHECKING:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LATER})
-
-
-# Users see one package, in tracebacks and in pickles too, whichever file a class stands in.
-for _name in __all__:
-    if isinstance(globals().get(_name), type):
-        globals()[_name].__module__ = __name__

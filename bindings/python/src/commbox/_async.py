@@ -8,7 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
 from weakref import WeakKeyDictionary
 
 from . import _interrupt
@@ -16,8 +16,10 @@ from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
+from ._hints import found_in_typing
 from ._progress import check_progress, start_progress
 from ._reply import UpdateResult, read
+from ._types import ClientOptions, UserFields
 
 _QUEUE_LIMIT = 1_000_000
 """As much as the library allows: what is submitted is bounded by slots."""
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
     # Type checkers know these without their being installed.
     from typing_extensions import Self, Unpack
 
-    from ._types import ClientOptions, UserFields
-
     _Waiting = dict[int, tuple[asyncio.Future[Finished], asyncio.Semaphore]]
     _Awaited = tuple[asyncio.Future[Finished], asyncio.Semaphore, Finished]
+else:
+    Self = found_in_typing("Self", Any)
+    Unpack = found_in_typing("Unpack", Union)
 
 
 _LOOK_EVERY = 0.005
@@ -166,10 +169,10 @@ class AsyncClient(BaseClient):
         **options: As for :class:`Client`. ``timeout`` begins when an update's turn has come.
     """
 
-    _courier: _Courier | None = None
+    _courier: Optional[_Courier] = None
 
     def __init__(
-        self, api_key: str | None = None, *, max_concurrency: int = 64, **options: Unpack[ClientOptions]
+        self, api_key: Optional[str] = None, *, max_concurrency: int = 64, **options: Unpack[ClientOptions]
     ) -> None:
         self._max_concurrency = max_concurrency
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
@@ -184,7 +187,7 @@ class AsyncClient(BaseClient):
     async def update_user(self, user_id: int, **fields: Unpack[UserFields]) -> UpdateResult: ...
 
     async def update_user(
-        self, user_id: int, user: Mapping[str, Any] | Omitted = OMITTED, **fields: Any
+        self, user_id: int, user: Union[Mapping[str, Any], Omitted] = OMITTED, **fields: Any
     ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it.
 
@@ -200,7 +203,7 @@ class AsyncClient(BaseClient):
 
     async def update_users(
         self,
-        updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate],
+        updates: Union[AsyncIterable[AnyUpdate], Iterable[AnyUpdate]],
         *,
         queue_limit: int = 1024,
         stop_on_unauthorized: bool = True,
@@ -247,7 +250,7 @@ class AsyncClient(BaseClient):
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         await self.aclose()
 
@@ -299,7 +302,7 @@ class _Feed:
     """Reads updates and submits them, in a task of its own, and collects what comes of them."""
 
     def __init__(
-        self, client: AsyncClient, updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate], limit: int
+        self, client: AsyncClient, updates: Union[AsyncIterable[AnyUpdate], Iterable[AnyUpdate]], limit: int
     ) -> None:
         self._client, self._updates = client, updates
         self._courier = client._join_courier()
@@ -374,6 +377,3 @@ async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> Asyn
             yield update
             # Others have their turn.
             await asyncio.sleep(0)
-
-
-AsyncClient.__module__ = __package__

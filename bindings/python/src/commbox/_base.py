@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from . import _interrupt, _late
 from ._errors import TIMES
 from ._fields import c_text, invalid, json_object
+from ._hints import resolvable
 from ._library import check, handle, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, Optional, Union
 
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 
@@ -40,34 +41,34 @@ def _end() -> None:
 class BaseClient:
     """A client's handle, from its making to its end."""
 
-    _handle: int | None = None
+    _handle: Optional[int] = None
     _closed = True
-    _base_url: str | None = None
+    _base_url: Optional[str] = None
     _poll = _interrupt.CALLBACK()
     """What calls ask while they wait; this asks nothing."""
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: Optional[str] = None,
         *,
-        base_url: str | None = None,
-        allow_http: bool | None = None,
-        timeout: float | None = None,
-        attempt_timeout: float | None = None,
-        connect_timeout: float | None = None,
-        max_retries: int | None = None,
-        retry_base: float | None = None,
-        retry_cap: float | None = None,
-        max_requests_per_second: float | None = None,
-        max_idle_connections: int | None = None,
-        idle_timeout: float | None = None,
-        dns_ttl: float | None = None,
-        proxy: str | None = None,
-        ca_file: str | os.PathLike[str] | None = None,
-        client_cert_file: str | os.PathLike[str] | None = None,
-        client_key_file: str | os.PathLike[str] | None = None,
-        validate: bool | None = None,
-        user_agent: str | None = None,
+        base_url: Optional[str] = None,
+        allow_http: Optional[bool] = None,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        connect_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        retry_base: Optional[float] = None,
+        retry_cap: Optional[float] = None,
+        max_requests_per_second: Optional[float] = None,
+        max_idle_connections: Optional[int] = None,
+        idle_timeout: Optional[float] = None,
+        dns_ttl: Optional[float] = None,
+        proxy: Optional[str] = None,
+        ca_file: Union[str, os.PathLike[str], None] = None,
+        client_cert_file: Union[str, os.PathLike[str], None] = None,
+        client_key_file: Union[str, os.PathLike[str], None] = None,
+        validate: Optional[bool] = None,
+        user_agent: Optional[str] = None,
     ) -> None:
         if api_key is None:
             api_key = os.environ.get("COMMBOX_API_KEY", "")
@@ -127,6 +128,9 @@ class BaseClient:
         return f"{name}()" if self._base_url is None else f"{name}(base_url={self._base_url!r})"
 
 
+resolvable(BaseClient, globals())
+
+
 def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
     """A client of the library, with options as the library calls them."""
     _late.load()
@@ -134,7 +138,7 @@ def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
     return handle(lib.commbox_client_new(c_text("api_key", api_key), json_object(-3, options)), hint)
 
 
-def _path(path: str | os.PathLike[str] | None) -> str | None:
+def _path(path: Union[str, os.PathLike[str], None]) -> Optional[str]:
     return None if path is None else os.fspath(path)
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 from . import _interrupt
 from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
@@ -29,7 +29,7 @@ class UserUpdate:
 
     user_id: int
     """The number that CommBox gave the user, 1 or more."""
-    user: Mapping[str, Any] | str = field(repr=False)
+    user: Union[Mapping[str, Any], str] = field(repr=False)
     """The fields by the API's names, or JSON text, as ``update_user_json`` takes it."""
     tag: Any = field(default=None, repr=False)
     """Anything of your own, such as the row that the update was made from: it comes back with the result."""
@@ -45,13 +45,13 @@ class BatchResult:
 
     index: int
     """The update's place in the iterable, from 0."""
-    user_id: int | None
+    user_id: Optional[int]
     """The user's id; None where the update had none that is an integer."""
     update: AnyUpdate = field(repr=False)
     """The update as it was given, to be tried again or logged."""
-    result: UpdateResult | None
+    result: Optional[UpdateResult]
     """The server's reply, where it confirmed the update."""
-    error: CommBoxError | None
+    error: Optional[CommBoxError]
     """What ``update_user`` would have raised."""
 
     @property
@@ -104,7 +104,7 @@ class Batch:
 
     _wait = staticmethod(_interrupt.call)
 
-    def __init__(self, client: int | None, **options: object) -> None:
+    def __init__(self, client: Optional[int], **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
         """Whether it is closed, and everything was taken back."""
@@ -172,7 +172,7 @@ class Updates(Iterator[BatchResult]):
 
     def __init__(
         self,
-        client: int | None,
+        client: Optional[int],
         updates: Iterable[AnyUpdate],
         *,
         concurrency: int,
@@ -300,7 +300,7 @@ class Updates(Iterator[BatchResult]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
     ) -> None:
         self.close()
 
@@ -371,7 +371,3 @@ def _user_id(update: object) -> int | None:
     with suppress(Exception):
         return operator.index(parts[0])
     return None
-
-
-for _public in (UserUpdate, BatchResult, BatchStats, Updates):
-    _public.__module__ = __package__

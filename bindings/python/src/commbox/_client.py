@@ -9,11 +9,12 @@ from types import TracebackType
 from . import _interrupt, _late
 from ._base import BaseClient
 from ._fields import OMITTED, Omitted, c_text, id_number, user_json
+from ._hints import resolvable
 from ._library import check, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, overload
+    from typing import Any, Optional, Union, overload
 
     # Type checkers know it without its being installed.
     from typing_extensions import Self
@@ -77,29 +78,29 @@ class Client(BaseClient):
             self,
             user_id: int,
             *,
-            unique_id: str | None = ...,
-            first_name: str | None = ...,
-            last_name: str | None = ...,
-            email: str | None = ...,
-            phone1: str | None = ...,
-            phone2: str | None = ...,
-            remarks: str | None = ...,
+            unique_id: Optional[str] = ...,
+            first_name: Optional[str] = ...,
+            last_name: Optional[str] = ...,
+            email: Optional[str] = ...,
+            phone1: Optional[str] = ...,
+            phone2: Optional[str] = ...,
+            remarks: Optional[str] = ...,
             content: Mapping[str, Any] = ...,
         ) -> UpdateResult: ...
 
     def update_user(
         self,
         user_id: int,
-        user: Mapping[str, Any] | Omitted = OMITTED,
+        user: Union[Mapping[str, Any], Omitted] = OMITTED,
         *,
-        unique_id: str | Omitted | None = OMITTED,
-        first_name: str | Omitted | None = OMITTED,
-        last_name: str | Omitted | None = OMITTED,
-        email: str | Omitted | None = OMITTED,
-        phone1: str | Omitted | None = OMITTED,
-        phone2: str | Omitted | None = OMITTED,
-        remarks: str | Omitted | None = OMITTED,
-        content: Mapping[str, Any] | Omitted = OMITTED,
+        unique_id: Union[str, Omitted, None] = OMITTED,
+        first_name: Union[str, Omitted, None] = OMITTED,
+        last_name: Union[str, Omitted, None] = OMITTED,
+        email: Union[str, Omitted, None] = OMITTED,
+        phone1: Union[str, Omitted, None] = OMITTED,
+        phone2: Union[str, Omitted, None] = OMITTED,
+        remarks: Union[str, Omitted, None] = OMITTED,
+        content: Union[Mapping[str, Any], Omitted] = OMITTED,
     ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it: at most the client's ``timeout``.
 
@@ -223,9 +224,9 @@ class Client(BaseClient):
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
     ) -> None:
         self.close()
 
@@ -237,3 +238,6 @@ class Client(BaseClient):
             return ctypes.string_at(reply).decode()
         finally:
             lib.commbox_string_free(reply)
+
+
+resolvable(Client, globals())

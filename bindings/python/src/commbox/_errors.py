@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from . import _late
+from ._hints import resolvable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional
 
 
 class CommBoxError(Exception):
@@ -17,13 +22,13 @@ class CommBoxError(Exception):
     """The HTTP status from 100 up; below 0 for failures of this side. The same in every language."""
     name: str
     """The code as a word, such as ``"rate_limited"`` or ``"timeout"``."""
-    http_status: int | None
+    http_status: Optional[int]
     """The status of the server's answer, where one came."""
-    description: str | None
+    description: Optional[str]
     """The server's own words. They may repeat what was sent: mind where they are logged."""
-    response_time: str | None
+    response_time: Optional[str]
     """When the server answered, as it wrote it."""
-    retry_after: float | None
+    retry_after: Optional[float]
     """How long the server asks to wait, in seconds."""
     attempts: int
     """How often the update was tried."""
@@ -32,7 +37,7 @@ class CommBoxError(Exception):
     delivery: str
     """``"not_sent"``: no byte of the update left; ``"unknown"``: it may have arrived, and no full answer came;
     ``"answered"``: the server answered."""
-    response: str | None
+    response: Optional[str]
     """The server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged."""
 
     # Every field has a default, so that pickle, which calls the class with the message alone, can restore them after.
@@ -42,14 +47,14 @@ class CommBoxError(Exception):
         *,
         code: int = -10,
         name: str = "internal",
-        http_status: int | None = None,
-        description: str | None = None,
-        response_time: str | None = None,
-        retry_after: float | None = None,
+        http_status: Optional[int] = None,
+        description: Optional[str] = None,
+        response_time: Optional[str] = None,
+        retry_after: Optional[float] = None,
         attempts: int = 0,
         elapsed: float = 0.0,
         delivery: str = "not_sent",
-        response: str | None = None,
+        response: Optional[str] = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -63,6 +68,9 @@ class CommBoxError(Exception):
         self.elapsed = elapsed
         self.delivery = delivery
         self.response = response
+
+
+resolvable(CommBoxError, globals())
 
 
 class ValidationError(CommBoxError, ValueError):

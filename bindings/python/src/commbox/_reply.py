@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from json import loads
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 
 class UpdateResult(NamedTuple):
     """The server's reply to an update that it confirmed. What the reply does not have is None."""
 
-    id: int | None
+    id: Optional[int]
     """The id of the user that was updated."""
-    status: int | None
+    status: Optional[int]
     """The status in the reply, 200 in general."""
-    description: str | None
+    description: Optional[str]
     """The server's own words, such as ``"Operation successful"``."""
-    response_time: str | None
+    response_time: Optional[str]
     """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
     raw: str
     """The whole reply as it came, JSON."""
@@ -52,6 +52,3 @@ def _integer(value: object) -> int | None:
 
 def _string(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-UpdateResult.__module__ = __package__

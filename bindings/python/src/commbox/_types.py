@@ -1,43 +1,43 @@
-"""What keywords may be: for type checkers alone, since making these takes long at import."""
+"""What keywords may be. Imported for type hints alone."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, Optional, TypedDict, Union
 
 
 class ClientOptions(TypedDict, total=False):
     """The options of a client as keywords; :class:`Client` has what each means."""
 
-    base_url: str | None
-    allow_http: bool | None
-    timeout: float | None
-    attempt_timeout: float | None
-    connect_timeout: float | None
-    max_retries: int | None
-    retry_base: float | None
-    retry_cap: float | None
-    max_requests_per_second: float | None
-    max_idle_connections: int | None
-    idle_timeout: float | None
-    dns_ttl: float | None
-    proxy: str | None
-    ca_file: str | os.PathLike[str] | None
-    client_cert_file: str | os.PathLike[str] | None
-    client_key_file: str | os.PathLike[str] | None
-    validate: bool | None
-    user_agent: str | None
+    base_url: Optional[str]
+    allow_http: Optional[bool]
+    timeout: Optional[float]
+    attempt_timeout: Optional[float]
+    connect_timeout: Optional[float]
+    max_retries: Optional[int]
+    retry_base: Optional[float]
+    retry_cap: Optional[float]
+    max_requests_per_second: Optional[float]
+    max_idle_connections: Optional[int]
+    idle_timeout: Optional[float]
+    dns_ttl: Optional[float]
+    proxy: Optional[str]
+    ca_file: Union[str, os.PathLike[str], None]
+    client_cert_file: Union[str, os.PathLike[str], None]
+    client_key_file: Union[str, os.PathLike[str], None]
+    validate: Optional[bool]
+    user_agent: Optional[str]
 
 
 class UserFields(TypedDict, total=False):
     """The fields of a user as keywords; :meth:`Client.update_user` has what each may be."""
 
-    unique_id: str | None
-    first_name: str | None
-    last_name: str | None
-    email: str | None
-    phone1: str | None
-    phone2: str | None
-    remarks: str | None
+    unique_id: Optional[str]
+    first_name: Optional[str]
+    last_name: Optional[str]
+    email: Optional[str]
+    phone1: Optional[str]
+    phone2: Optional[str]
+    remarks: Optional[str]
     content: Mapping[str, Any]
