@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
 from conftest import CHECKOUT, Sandbox
 
 
@@ -59,13 +61,17 @@ def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
     return package
 
 
-def test_a_wheel_of_a_checkout(tmp_path: Path, sandbox: Sandbox) -> None:
-    before = git_status()
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    before, folder = git_status(), tmp_path_factory.mktemp("wheel")
     package = CHECKOUT / "bindings/python"
-    run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", tmp_path, package, cwd=tmp_path, **BACKEND)
+    run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", folder, package, cwd=folder, **BACKEND)
     assert git_status() == before
-    (wheel,) = tmp_path.glob("*.whl")
+    (built,) = folder.glob("*.whl")
+    return built
 
+
+def test_a_wheel_of_a_checkout(tmp_path: Path, sandbox: Sandbox, wheel: Path) -> None:
     # Its name says how old a Linux may be, and another judges the same.
     tag = wheel.stem.split("-", 2)[2]
     assert re.fullmatch(rf"py3-none-manylinux_2_\d+_{platform.machine()}", tag)
@@ -75,6 +81,46 @@ def test_a_wheel_of_a_checkout(tmp_path: Path, sandbox: Sandbox) -> None:
     installed = check(install(wheel, tmp_path), tmp_path, sandbox)
     notices = (installed / "THIRD-PARTY.txt").read_text()
     assert all(name in notices for name in ("ring ", "rustls ", "The Rust standard library"))
+
+
+FROZEN = """
+import asyncio, sys
+from commbox import AsyncClient, Client, UserUpdate
+
+async def main():
+    async with AsyncClient(*sys.argv[1:2], base_url=sys.argv[2]) as client:
+        print((await client.update_user(2, {"FirstName": "Jane"})).id)
+
+with Client(sys.argv[1], base_url=sys.argv[2]) as client:
+    print(client.update_user(1, first_name="John").id)
+    asyncio.run(main())
+    print(sum(result.ok for result in client.update_users([UserUpdate(3, {}), (4, "{}")], progress=False)))
+"""
+
+
+@pytest.mark.parametrize("kind", ["--onefile", "--onedir"])
+def test_a_frozen_program(tmp_path: Path, sandbox: Sandbox, wheel: Path, kind: str) -> None:
+    python = install(wheel, tmp_path)
+    (tmp_path / "program.py").write_text(FROZEN)
+    quiet = ("--log-level", "ERROR", "--noconfirm")
+    run(python, "-m", "PyInstaller", kind, *quiet, "program.py", cwd=tmp_path, HOME=str(tmp_path), **BACKEND)
+    (tmp_path / "venv").rename(tmp_path / "gone")
+    program = tmp_path / ("dist/program" if kind == "--onefile" else "dist/program/program")
+    command = [str(program), sandbox.api_key, sandbox.url]
+    done = subprocess.run(command, cwd="/", env={"HOME": "/"}, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["1", "2", "2"]
+
+
+def test_a_frozen_program_without_the_library_says_what_to_do(tmp_path: Path) -> None:
+    script = "import sys; sys.frozen = True; import commbox"
+    sources = tmp_path / "commbox"
+    shutil.copytree(CHECKOUT / "bindings/python/src/commbox", sources, ignore=shutil.ignore_patterns("*.so"))
+    environment = {"PYTHONPATH": str(tmp_path), "LD_LIBRARY_PATH": ""}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "put libcommbox.so into its folder commbox" in done.stderr
+    assert "COMMBOX_LIBRARY" not in done.stderr.replace("(COMMBOX_LIBRARY)", "")
 
 
 def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:

@@ -63,11 +63,18 @@ def load() -> CDLL:
         if failures and os.environ.get("COMMBOX_LIBRARY"):
             warnings.warn(f"commbox uses {path}, since this failed:\n{failures[0]}", RuntimeWarning, stacklevel=2)
         return library
-    raise ImportError(
-        "the commbox shared library could not be loaded. Tried:\n"
-        + "\n".join(failures)
-        + "\nInstall the package for this platform (pip install ./bindings/python in a checkout builds it), or build "
-        f"the library (cargo build --release) and set COMMBOX_LIBRARY to the path of {FILE_NAME}."
+    raise ImportError("\n".join(["the commbox shared library could not be loaded. Tried:", *failures, _advice()]))
+
+
+def _advice() -> str:
+    if getattr(sys, "frozen", False):
+        return (
+            f"This program is frozen, and was built without it: put {FILE_NAME} into its folder commbox. PyInstaller "
+            f"does so by itself where the package is installed with pip; else use --add-binary {FILE_NAME}:commbox."
+        )
+    return (
+        "Install the package for this platform (pip install ./bindings/python in a checkout builds it), or build the "
+        f"library (cargo build --release) and set COMMBOX_LIBRARY to the path of {FILE_NAME}."
     )
 
 
