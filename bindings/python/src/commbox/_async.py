@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
-from . import _interrupt
+from . import _gevent, _interrupt
 from ._base import BaseClient
 from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
@@ -61,7 +61,9 @@ class _Courier:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._users = 0
-        self._closing = False
+        self._closing = self._freed = False
+        # Those that look for results themselves.
+        self._looking: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
     @property
     def is_inherited(self) -> bool:
@@ -72,12 +74,13 @@ class _Courier:
         """Has it serve a call, until that leaves, even where it is closed meanwhile."""
         with self._lock:
             self._users += 1
-            if self._thread is None:
+            # A greenlet in the place of a thread would block all others.
+            if self._thread is None and not _gevent.has_patched_threads():
                 # A daemon, for a program may end without closing its client.
                 work = self._batch, self._waiting
-                thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
-                # None starts in an exit handler, or in a sub-interpreter without daemon threads. The loops look then.
+                # There is none in an exit handler, or in a sub-interpreter without daemon threads. The loops look then.
                 with suppress(RuntimeError):
+                    thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
                     thread.start()
                     self._thread = thread
 
@@ -96,15 +99,20 @@ class _Courier:
             del self._waiting[id(future)]
             raise
         future.add_done_callback(self._cancel)
-        if self._thread is None:
-            self._look(future)
+        loop = future.get_loop()
+        if self._thread is None and loop not in self._looking:
+            self._looking.add(loop)
+            loop.call_soon(self._look, loop)
         return future
 
-    def _look(self, future: asyncio.Future[Finished]) -> None:
-        """Collects what has finished, again and again until this call has."""
-        _wake_all(_collect(self._batch, self._waiting, 0))
-        if id(future) in self._waiting:
-            future.get_loop().call_later(_LOOK_EVERY, self._look, future)
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Collects what has finished, again and again while an update is under way."""
+        if not self._freed:
+            _wake_all(_collect(self._batch, self._waiting, 0))
+        if self._waiting and not self._freed:
+            loop.call_later(_LOOK_EVERY, self._look, loop)
+        else:
+            self._looking.discard(loop)
 
     def _cancel(self, future: asyncio.Future[Finished]) -> None:
         if future.cancelled() and id(future) in self._waiting:
@@ -120,6 +128,7 @@ class _Courier:
         if not self._closing or self._users or self.is_inherited:
             return
         if self._thread is None:
+            self._freed = True
             self._batch.free()
         else:
             self._batch.close()

@@ -13,7 +13,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
-from . import _interrupt
+from . import _gevent, _interrupt
 from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
 from ._fields import c_text, id_number, invalid, json_object, user_json
 from ._library import check, handle, lib, quick, take_text
@@ -287,7 +287,7 @@ class Updates(Iterator[BatchResult]):
         return None
 
     def _take(self, timeout_ms: int) -> BatchResult | None:
-        finished = self._batch.next(timeout_ms)
+        finished = _gevent.run(self._batch.next, timeout_ms) if timeout_ms else self._batch.next(0)
         if finished is not None:
             return outcome(finished.tag, self._pending[finished.tag], finished.code, finished.text)
         if self._batch.done and self._pending:

@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from . import _interrupt, _late
+from . import _gevent, _interrupt, _late
 from ._base import BaseClient
 from ._fields import OMITTED, Omitted, c_text, id_number, user_json
 from ._hints import resolvable
@@ -231,6 +231,10 @@ class Client(BaseClient):
         self.close()
 
     def _update(self, user_id: int, user_json: bytes) -> str:
+        return _gevent.run(self._send, user_id, user_json)
+
+    def _send(self, user_id: int, user_json: bytes) -> str:
+        # The library keeps the error of a call for the thread that made it, which reads it too.
         reply = ctypes.c_void_p()
         try:
             update = lib.commbox_update_user_json
