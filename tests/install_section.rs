@@ -174,7 +174,7 @@ fn csharp() {
         program.env("HOME", home);
     }
     let told = run(at(&sandbox, &mut program));
-    assert!(told.contains("94382332: "), "{told}");
+    assert!(told.contains("94382332 is updated"), "{told}");
     assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
 }
 

@@ -56,7 +56,7 @@ def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
     example = folder / "update_user.py"
     example.write_bytes((CHECKOUT / "examples/update_user.py").read_bytes())
     environment = {"COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": sandbox.api_key}
-    assert run(python, example, cwd=folder, **environment).startswith("user 94382332: ")
+    assert run(python, example, cwd=folder, **environment) == "user 94382332 is updated\n"
     assert sandbox.user(94382332)["data"]["FirstName"] == "John"
     return package
 
