@@ -137,11 +137,7 @@ impl Head {
     fn add_encodings(&mut self, value: &[u8]) {
         let usual: [&[u8]; 2] = [b"identity", b"chunked"];
         for word in elements(value).filter(|word| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(word))) {
-            let word = String::from_utf8_lossy(word).chars().take(20).collect::<String>();
-            self.encoding = Some(match self.encoding.take() {
-                Some(before) => format!("{before}, {word}"),
-                None => word,
-            });
+            add(&mut self.encoding, known(&ENCODINGS, word));
         }
     }
 
@@ -157,10 +153,11 @@ impl Head {
 
     /// The authentication schemes that a proxy asks for, with commas.
     pub(super) fn schemes(&self) -> String {
-        let schemes = self.values("proxy-authenticate").filter_map(|value| value.split_whitespace().next());
-        schemes
-            .map(|scheme| scheme.chars().filter(char::is_ascii_alphanumeric).take(20).collect::<String>())
-            .fold(String::new(), |all, scheme| if all.is_empty() { scheme } else { format!("{all}, {scheme}") })
+        let mut schemes = None;
+        for value in self.values("proxy-authenticate") {
+            add(&mut schemes, known(&SCHEMES, value.split_whitespace().next().unwrap_or_default().as_bytes()));
+        }
+        schemes.unwrap_or_default()
     }
 
     /// Works out what follows the head.
@@ -173,6 +170,21 @@ impl Head {
             None => Framing::UntilClose,
         };
     }
+}
+
+/// Those that a message names; what else a server writes is in no message.
+const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"];
+const SCHEMES: [&str; 6] = ["Basic", "Digest", "NTLM", "Negotiate", "Kerberos", "Bearer"];
+
+fn known(names: &[&'static str], word: &[u8]) -> &'static str {
+    names.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(word)).copied().unwrap_or("an unknown one")
+}
+
+fn add(all: &mut Option<String>, name: &str) {
+    *all = Some(match all.take() {
+        Some(before) => format!("{before}, {name}"),
+        None => name.to_owned(),
+    });
 }
 
 /// The elements of a header that is a list.
@@ -274,6 +286,8 @@ mod tests {
         );
         assert_eq!(head.encoding.as_deref(), Some("gzip"));
         assert_eq!(head.schemes(), "NTLM, Basic");
+        let odd = self::head("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\u{2}canary\r\n\r\n");
+        assert_eq!(odd.encoding.as_deref(), Some("an unknown one"));
     }
 
     #[test]
