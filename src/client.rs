@@ -158,8 +158,8 @@ impl Client {
             }
 
             let was_stale = error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection();
-            // What happened to one idle connection may have happened to others.
-            fresh |= attempt.reused_connection();
+            // What happened to one idle connection may have happened to others; one that brought an answer is good.
+            fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
             if was_stale {
                 // The server closed it while it was idle; that it is not there any more is no failure of this call.
             } else if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {

@@ -190,3 +190,29 @@ fn calls_in_an_interrupt_keep_to_their_own_client() {
     assert_eq!(keys[0].all(), ["Bearer outer", "Bearer outer"]);
     assert_eq!(keys[1].all(), ["Bearer inner"]);
 }
+
+/// A server that answers is there: its connection is as good for the retry as for the first attempt.
+#[test]
+fn a_retry_after_an_answer_keeps_the_connection() {
+    let requests = Record::new();
+    let seen = requests.clone();
+    let port = listen(move |stream: TcpStream, number| {
+        let mut http = Http::new(stream);
+        while http.request().is_some() {
+            seen.add(number);
+            if seen.all().len() == 2 {
+                let refusal = b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\n{}";
+                std::io::Write::write_all(&mut http.stream, refusal).unwrap();
+            } else {
+                http.confirm("").unwrap();
+            }
+        }
+    });
+    let client = client(port, |options| {
+        options.retry_base = Duration::from_millis(1);
+        options.retry_cap = Duration::from_millis(1);
+    });
+    client.update_user_json(1, BODY).unwrap();
+    client.update_user_json(1, BODY).unwrap();
+    assert_eq!(requests.all(), [0, 0, 0]);
+}
