@@ -50,8 +50,9 @@ impl Trust {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let verifier = Verifier::new(self.roots()?, Arc::new(ring::default_provider()))?;
-        let builder = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), Arc::new(Clock))
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Verifier::new(self.roots()?, provider.clone())?;
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
@@ -60,7 +61,8 @@ impl Trust {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
             None => builder.with_no_client_auth(),
         };
-        Ok(self.config.get_or_init(|| Arc::new(config)).clone())
+        // A fork waits for it: a child that found it half set would wait forever.
+        Ok(fork::held(|| self.config.get_or_init(|| Arc::new(config)).clone()))
     }
 
     /// The system's store and the `ca_file`.
@@ -205,14 +207,7 @@ fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<V
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?);
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
     let text = text.trim_start_matches('\u{feff}');
-    let mut lines = Zeroizing::new(String::with_capacity(text.len() + 64));
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("-----BEGIN ") {
-        lines.push_str(before);
-        lines.push_str("\n-----BEGIN ");
-        rest = behind;
-    }
-    lines.push_str(rest);
+    let lines = Zeroizing::new(text.replace("-----BEGIN ", "\n-----BEGIN "));
     Ok(Zeroizing::new(lines.replace('\r', "").into_bytes()))
 }
 
