@@ -1,0 +1,56 @@
+//! How much one client may add to a bad hour by its retries: the retry quota of the AWS SDKs.
+
+/// What a client starts with, and has at most.
+const FULL: u32 = 500;
+
+/// What a retry costs, and one after a timeout.
+const RETRY: u32 = 5;
+const TIMEOUT: u32 = 10;
+
+/// What a success gives back.
+const SUCCESS: u32 = 1;
+
+/// Tokens, which retries take and successes give back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget(u32);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(FULL)
+    }
+}
+
+impl Budget {
+    /// Takes the tokens of a retry, unless there are too few.
+    pub(crate) fn take(&mut self, after_timeout: bool) -> bool {
+        let cost = if after_timeout { TIMEOUT } else { RETRY };
+        let rest = self.0.checked_sub(cost);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    pub(crate) fn success(&mut self) {
+        self.0 = (self.0 + SUCCESS).min(FULL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_retries_or_fifty_after_timeouts_and_one_for_five_successes() {
+        for (after_timeout, retries) in [(false, 100), (true, 50)] {
+            let mut budget = Budget::default();
+            assert_eq!((0..1000).filter(|_| budget.take(after_timeout)).count(), retries);
+            for _ in 0..5 {
+                assert!(!budget.take(after_timeout));
+                budget.success();
+            }
+            assert_eq!((0..10).filter(|_| budget.take(false)).count(), 1);
+        }
+        let mut budget = Budget::default();
+        budget.success();
+        assert_eq!((0..1000).filter(|_| budget.take(false)).count(), 100);
+    }
+}

@@ -1,0 +1,120 @@
+//! The rate that a client has learned, and how it grows back: the cubic curve of TCP CUBIC.
+//!
+//! A 429 tells about where the limit is. The rate is cut to a little below, stays there for most of
+//! the time `K`, passes the point of the last 429 slowly, and only then grows ever faster. The growth
+//! is absolute, not a share of the rate: from any rate it finds a free limit in seconds.
+//!
+//! The first 429 is a rough measure: a burst is over before it tells a rate. From a rough measure the
+//! rate doubles each second until the next 429, as in TCP's slow start.
+
+use super::Moment;
+
+/// The lowest rate, in requests a second.
+pub(super) const SLOWEST: f64 = 0.1;
+
+/// The rate to start from if the server accepted next to nothing before its first 429.
+pub(super) const START: f64 = 2.0;
+
+/// The steepness of the curve, in requests a second per second cubed.
+const STEEPNESS: f64 = 0.05;
+
+/// What is left of the rate after a 429, by how many came in quick succession.
+const CUTS: [f64; 5] = [0.9, 0.88, 0.85, 0.85, 0.85];
+
+/// The bounds of `K`, in seconds; it is at least so many requests long.
+const SHORTEST: f64 = 1.0;
+const LONGEST: f64 = 60.0;
+const REQUESTS: f64 = 25.0;
+
+/// The longest `K`, in seconds, until 429s have come in quick succession: a limit that was met once
+/// may be gone.
+const LONGEST_AT_FIRST: f64 = 8.5;
+
+/// However low the rate, `K` is at least so many requests long.
+const FEWEST: f64 = 8.0;
+
+/// If no 429 comes for so many seconds after `K`, the limit is gone: the rate doubles in so many.
+const FREE: f64 = 1.5;
+const FREE_DOUBLES: f64 = 1.4;
+
+/// So many accepted requests before the first 429 are no rough measure.
+const ROUGH: f64 = 10.0;
+
+/// The factor by which the rate grows each second while the measure is rough.
+const DOUBLING: f64 = 3.0;
+
+/// If less than this share of the rate was accepted, the caller had no more to send.
+const IDLE: f64 = 0.6;
+
+/// A 429 so soon after the rate was cut, in requests, shows that the rough measure was too high.
+const FEW: f64 = 3.0;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Curve {
+    /// The rate at which the last 429 came.
+    pub(super) ceiling: f64,
+    /// How much of it was left then.
+    pub(super) cut: f64,
+    /// When requests resumed.
+    pub(super) since: Moment,
+    /// How many 429s came in quick succession.
+    pub(super) strikes: u32,
+    /// Whether the ceiling is a rough measure.
+    pub(super) rough: bool,
+}
+
+impl Curve {
+    /// After the first 429, when the server had accepted `taken` requests in the last second.
+    pub(super) fn first(taken: f64, policy: Option<f64>, now: Moment) -> Self {
+        let ceiling = policy.unwrap_or_else(|| taken.max(START)).max(SLOWEST);
+        Self { ceiling, cut: cut(0), since: now, strikes: 0, rough: policy.is_none() && taken < ROUGH }
+    }
+
+    /// After a 429 to a request that left at this moment and this rate. `measured` is the rate that
+    /// the server accepted in the last second, if that is known.
+    pub(super) fn next(self, rate: f64, measured: Option<f64>, left: Moment) -> Self {
+        let passed = self.passed(left);
+        let early = if self.rough { passed * rate < FEW } else { passed < self.k() };
+        let strikes = if early { self.strikes.saturating_add(1) } else { 0 };
+        // While the rate grows, the last second shows less than the limit. After 429s in quick
+        // succession, or if the caller had no more to send, it is the better measure.
+        let half_a_second_ago = self.rate(left.saturating_sub(Moment::from_millis(500))).min(rate);
+        let measured = measured.unwrap_or(rate).min(rate);
+        let is_better = early || measured < IDLE * half_a_second_ago;
+        let measured = if is_better { measured } else { (measured * rate).sqrt() };
+        // One measure may be far off.
+        let ceiling = measured.max(rate / 2.0).max(SLOWEST);
+        Self { ceiling, cut: cut(strikes), since: left, strikes, rough: self.rough && early }
+    }
+
+    /// The rate now, in requests a second.
+    pub(super) fn rate(&self, now: Moment) -> f64 {
+        let (passed, floor) = (self.passed(now), self.ceiling * self.cut);
+        let rate = if self.rough {
+            floor * DOUBLING.powf(passed.min(60.0) * (self.ceiling / START).min(1.0))
+        } else {
+            let beyond = passed - self.k();
+            let cubic = (self.ceiling + STEEPNESS * beyond.powi(3)).max(floor);
+            cubic.max(self.ceiling * DOUBLING.powf((beyond - FREE).min(60.0) / FREE_DOUBLES))
+        };
+        rate.clamp(SLOWEST, 1e9)
+    }
+
+    fn passed(&self, now: Moment) -> f64 {
+        now.saturating_sub(self.since).as_secs_f64()
+    }
+
+    /// How long the rate takes to come back to the ceiling, in seconds.
+    fn k(&self) -> f64 {
+        let bend = (self.ceiling * (1.0 - self.cut) / STEEPNESS).cbrt();
+        let longest = if self.strikes > 1 { LONGEST } else { LONGEST_AT_FIRST };
+        let longest = longest.max(FEWEST / self.ceiling).min(LONGEST);
+        bend.max(REQUESTS / self.ceiling).clamp(SHORTEST, longest)
+    }
+}
+
+fn cut(strikes: u32) -> f64 {
+    let last = CUTS.len() - 1;
+    let index = usize::try_from(strikes).unwrap_or(last).min(last);
+    CUTS.get(index).copied().unwrap_or(0.7)
+}

@@ -1,0 +1,71 @@
+//! How many in the last second.
+
+use super::Moment;
+
+const TENTH: u128 = 100;
+
+/// Events of the last second, counted by tenths of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct LastSecond {
+    pub(super) counts: [u32; 10],
+    /// The tenth that is being counted, since the clock's zero.
+    pub(super) tenth: u64,
+}
+
+impl LastSecond {
+    pub(crate) fn add(&mut self, now: Moment) {
+        self.advance(now);
+        if let Some(count) = self.counts.get_mut(index(self.tenth)) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The events of the last second, or of as much of it as is covered, made up to a second.
+    pub(crate) fn count(&mut self, now: Moment) -> f64 {
+        self.advance(now);
+        let counted: f64 = self.counts.iter().map(|count| f64::from(*count)).sum();
+        // The tenth that is being counted is not over, and the one of a second ago is forgotten.
+        let covered = 900 + now.as_millis() % TENTH;
+        counted * 1000.0 / f64::from(u32::try_from(covered).unwrap_or(1000))
+    }
+
+    /// The events of the last second, as counted.
+    pub(crate) fn sum(&mut self, now: Moment) -> f64 {
+        self.advance(now);
+        self.counts.iter().map(|count| f64::from(*count)).sum()
+    }
+
+    /// Forgets the tenths that are more than a second old.
+    fn advance(&mut self, now: Moment) {
+        let tenth = u64::try_from(now.as_millis() / TENTH).unwrap_or(u64::MAX);
+        for passed in (self.tenth.saturating_add(1)..=tenth).rev().take(10) {
+            if let Some(count) = self.counts.get_mut(index(passed)) {
+                *count = 0;
+            }
+        }
+        self.tenth = self.tenth.max(tenth);
+    }
+}
+
+fn index(tenth: u64) -> usize {
+    usize::try_from(tenth % 10).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forgets_what_is_older_than_a_second() {
+        let mut events = LastSecond::default();
+        let at = |millis| Moment::from_millis(5_000_000 + millis);
+        for millis in [0, 50, 500, 950] {
+            events.add(at(millis));
+        }
+        assert!((events.count(at(999)) - 4.0).abs() < 0.1);
+        assert!((events.count(at(1_050)) - 2.0 / 0.95).abs() < 0.1);
+        assert!((events.count(at(1_800)) - 1.0 / 0.9).abs() < 0.1);
+        assert!(events.count(at(60_000)) < 0.1);
+        assert!(events.sum(at(3_600_000)) < 0.1);
+    }
+}

@@ -1,0 +1,183 @@
+//! Servers, as they count what they accept.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::flow::Outcome;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    Accepted,
+    /// A 429, and its `Retry-After` as the client understands it.
+    Refused(Option<Duration>),
+    /// A 503.
+    Failed,
+    /// Nobody listens.
+    Unreachable,
+}
+
+impl Answer {
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Accepted => Outcome::Accepted { exhausted: None },
+            Self::Refused(asked) => Outcome::Throttled { asked, policy: None },
+            Self::Failed => Outcome::Failed { asked: None, sent: true, timed_out: false },
+            Self::Unreachable => Outcome::Failed { asked: None, sent: false, timed_out: false },
+        }
+    }
+}
+
+pub trait Server: Send {
+    /// Answers a request that arrives now.
+    fn answer(&mut self, now: Duration) -> Answer;
+}
+
+/// Tokens that come at a rate, up to a burst of them. As nginx's `limit_req` with a burst of one less,
+/// which counts milliseconds.
+pub struct Bucket {
+    rate: f64,
+    burst: f64,
+    tokens: f64,
+    at: Duration,
+}
+
+impl Bucket {
+    pub fn new(rate: f64, burst: f64) -> Self {
+        Self { rate, burst, tokens: burst, at: Duration::ZERO }
+    }
+}
+
+impl Server for Bucket {
+    fn answer(&mut self, now: Duration) -> Answer {
+        self.tokens = (self.tokens + (now - self.at).as_secs_f64() * self.rate).min(self.burst);
+        self.at = now;
+        if self.tokens < 1.0 {
+            return Answer::Refused(None);
+        }
+        self.tokens -= 1.0;
+        Answer::Accepted
+    }
+}
+
+/// nginx's `limit_req`: its clock goes by whole milliseconds.
+pub struct Nginx(pub Bucket);
+
+impl Server for Nginx {
+    fn answer(&mut self, now: Duration) -> Answer {
+        self.0.answer(Duration::from_millis(now.as_millis() as u64))
+    }
+}
+
+/// So many in any second.
+pub struct Sliding {
+    limit: usize,
+    taken: VecDeque<Duration>,
+}
+
+impl Sliding {
+    pub fn new(limit: usize) -> Self {
+        Self { limit, taken: VecDeque::new() }
+    }
+}
+
+impl Server for Sliding {
+    fn answer(&mut self, now: Duration) -> Answer {
+        while self.taken.front().is_some_and(|at| *at + Duration::from_secs(1) <= now) {
+            self.taken.pop_front();
+        }
+        if self.taken.len() >= self.limit {
+            return Answer::Refused(None);
+        }
+        self.taken.push_back(now);
+        Answer::Accepted
+    }
+}
+
+/// How a server says when to come back.
+#[derive(Clone, Copy, Debug)]
+pub enum Says {
+    Nothing,
+    /// Always this.
+    Seconds(u64),
+    /// The rest of the window, in whole seconds, rounded up.
+    Rest,
+    /// The rest of the window, rounded down, as a date comes out.
+    Date,
+}
+
+/// So many in each window of the server's clock.
+pub struct Fixed {
+    window: Duration,
+    limit: u64,
+    says: Says,
+    number: u128,
+    taken: u64,
+}
+
+impl Fixed {
+    pub fn new(window: Duration, limit: u64, says: Says) -> Self {
+        Self { window, limit, says, number: 0, taken: 0 }
+    }
+}
+
+impl Server for Fixed {
+    fn answer(&mut self, now: Duration) -> Answer {
+        let number = now.as_nanos() / self.window.as_nanos();
+        if number != self.number {
+            (self.number, self.taken) = (number, 0);
+        }
+        if self.taken < self.limit {
+            self.taken += 1;
+            return Answer::Accepted;
+        }
+        let rest = self.window.as_secs_f64() * (number + 1) as f64 - now.as_secs_f64();
+        Answer::Refused(match self.says {
+            Says::Nothing => None,
+            Says::Seconds(seconds) => Some(Duration::from_secs(seconds)),
+            Says::Rest => Some(Duration::from_secs_f64(rest.ceil())),
+            Says::Date => Some(Duration::from_secs_f64(rest.floor())),
+        })
+    }
+}
+
+/// A server that is not there, or fails, between two times.
+pub struct Down<S> {
+    pub server: S,
+    pub from: Duration,
+    pub to: Duration,
+    pub answer: Answer,
+}
+
+impl<S: Server> Server for Down<S> {
+    fn answer(&mut self, now: Duration) -> Answer {
+        match (self.from..self.to).contains(&now) {
+            true => self.answer,
+            false => self.server.answer(now),
+        }
+    }
+}
+
+/// A server that another takes the place of.
+pub struct Then<A, B> {
+    pub first: A,
+    pub at: Duration,
+    pub second: B,
+}
+
+impl<A: Server, B: Server> Server for Then<A, B> {
+    fn answer(&mut self, now: Duration) -> Answer {
+        match now < self.at {
+            true => self.first.answer(now),
+            false => self.second.answer(now),
+        }
+    }
+}
+
+/// Accepts everything.
+pub struct Free;
+
+impl Server for Free {
+    fn answer(&mut self, _: Duration) -> Answer {
+        Answer::Accepted
+    }
+}
