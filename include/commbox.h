@@ -115,6 +115,11 @@
 #define COMMBOX_INTERNAL -10
 
 /**
+ * The server's rate limit holds the call back past its deadline. Nothing was sent; `retry_after_ms` is set.
+ */
+#define COMMBOX_THROTTLED -11
+
+/**
  * The server did not take the fields or their values.
  */
 #define COMMBOX_BAD_REQUEST 400
@@ -189,10 +194,14 @@ uint32_t commbox_abi_version(void);
  * | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
  * | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
  * | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
- * | `max_retries` | 3 | how often a failure that may pass is tried again; 0 to 100 |
+ * | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 counts as none; 0 to 100 |
  * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
  *   base to the cap; 1 to 86400000 |
  * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
+ * | `order_per_user` | `true` | calls for one user leave one at a time in the order in which they were made, over
+ *   direct calls and batches, retries included |
+ * | `rate_group` | `null` | a name: processes of the same user on one machine that name the same group share one rate
+ *   limit; 1 to 64 letters, digits, `.`, `_`, `-`, no `.` first; Unix only |
  * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
  * | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
  * | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
@@ -229,6 +238,17 @@ int32_t commbox_client_set_api_key(commbox_client *client,
                                    const char *api_key);
 
 /**
+ * Sets `max_requests_per_second` of a client, for every request from now on, those of waiting calls included. A
+ * program can divide a limit among its processes with this.
+ *
+ * @param client               The client.
+ * @param requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
+ */
+int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
+                                                   double requests_per_second);
+
+/**
  * Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
  * #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
  *
@@ -252,18 +272,29 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
                                      void *context);
 
 /**
- * Updates one user: `POST /users/{user_id}`. It returns within `total_timeout_ms`, which covers waiting for its turn,
- * every attempt and every pause between.
+ * Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
+ * every backoff.
  *
- * Tried again, at most `max_retries` times: HTTP 429, 500, 502, 503 and 504, connections that fail or break, and
- * attempts that take too long; sending the same values twice does no harm. Never: other statuses, TLS failures,
- * redirects. A `Retry-After` of the server rules over `retry_base_ms`; where it would pass the time that is left, the
- * call fails at once and tells it. After a 429 all calls of the client wait until one of them has found the server
- * willing again, and from then on leave at a rate that the client learns.
+ * **Retries.** Retried at most `max_retries` times: HTTP 500, 502, 503 and 504, connections that fail or break, and
+ * attempts that exceed `attempt_timeout_ms`; sending the same values twice does no harm. Not retried: other statuses, TLS
+ * failures, redirects. The server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
+ * fails at once and reports `retry_after_ms`. A client may retry 100 times (50 after timeouts) more than its calls
+ * succeed, and once more for each 5 successes.
  *
- * Two things are sent once more whatever `max_retries` says, and count as attempts: what a connection that had been
- * used before took without giving one byte back, as one does that the server has just closed; and what was turned
- * away (401) with a key that commbox_client_set_api_key() has replaced since.
+ * **Rate limits.** A 429 costs no retry. It pauses all requests of the client until one of them, a probe request, is
+ * accepted; from then on requests leave at a rate that the client learns. If the call's deadline comes before it could
+ * leave, it fails at once with #COMMBOX_THROTTLED.
+ *
+ * **Outages.** 8 transient failures in a row pause all requests of the client, too. A probe request, on a connection of
+ * its own and with a short timeout, ends the pause. If the call's deadline comes before the next probe, it fails at once
+ * with #COMMBOX_CONNECTION, and says since when the outage lasts.
+ *
+ * **Order.** Calls for one user leave one at a time, in the order in which they were made (`order_per_user`). A request
+ * that timed out may still be applied by the server later, after a newer one: no client can prevent that.
+ *
+ * Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a reused connection that
+ * the server closed before returning a byte, and a 401 for an API key that commbox_client_set_api_key() has replaced
+ * since.
  *
  * @param client         The client. Any number of threads may call with the same one.
  * @param user_id        The number that CommBox gave the user: 1 or more.
@@ -377,8 +408,10 @@ void commbox_user_free(commbox_user *user);
  * Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
  * other, each exactly once. The client may be freed before the batch is.
  *
- * Updates of the same user are sent in the order in which they were submitted, never two at a time. An update's time
- * (`total_timeout_ms`) begins when it may be sent: neither the queue nor the server's throttling costs it any.
+ * Updates of one user are sent in the order in which they were submitted, one at a time, and in one order with the
+ * direct calls for that user. The timeout of an update (`total_timeout_ms`) starts when it is dispatched: time spent
+ * queued or held back by the server does not count. In an outage the batch pauses; no update is lost to it before
+ * `outage_timeout_ms`.
  *
  * @param client        The client.
  * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
@@ -386,8 +419,15 @@ void commbox_user_free(commbox_user *user);
  * | key | default | meaning |
  * | --- | --- | --- |
  * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
- * | `queue_limit` | 1024 | no more is accepted while so many wait to be sent, or to be taken back; 1 to 1000000 |
+ * | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; 16 times as many
+ *   more may stand behind an earlier update of their user; submitting blocks at any limit; 1 to 1000000 |
  * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
+ * | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
+ *   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
+ * | `outage_timeout_ms` | 600000 | how long an update waits through an outage; then it fails with #COMMBOX_CONNECTION or
+ *   its last error; 1 to 86400000 |
+ * | `overall_timeout_ms` | `null` | timeout of an update from when it is submitted, whatever it waits for; an update that
+ *   cannot meet it fails at once; 1 to 86400000 |
  *
  * `queue_limit` and `concurrency` bound the memory, however many updates there are.
  *
@@ -472,8 +512,9 @@ int32_t commbox_batch_cancel_tag(commbox_batch *batch,
  * - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
  * - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
  * - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
- * - `retried`: attempts beyond the first of an update
+ * - `retried`: attempts beyond the first of an update; `throttled`: those that the server answered with 429
  * - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
+ * - `learned_requests_per_second`: the rate that the client has learned from 429s; null before the first one
  * - `elapsed_ms`: since the first update was submitted
  *
  * @param batch  The batch.

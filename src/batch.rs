@@ -8,8 +8,10 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::client::Client;
-use crate::delivery::watch::{Canceller, Stop};
+use crate::client::{held_back, Client, Effort, Update};
+use crate::delivery::line::{Held, Patience, Ready, Successor};
+use crate::delivery::park::Canceller;
+use crate::delivery::watch::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
@@ -18,7 +20,7 @@ use crate::thread;
 pub use options::BatchOptions;
 pub use stats::BatchStats;
 
-use queue::{Job, Queue};
+use queue::{Job, Queue, Waiters};
 
 /// The longest wait that is asked for: longer ones mean as long as it takes.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
@@ -49,10 +51,6 @@ struct Shared {
     queue: Mutex<Queue>,
     /// There is something to send, or nothing more will come.
     work: Condvar,
-    /// There is room in the queues.
-    room: Condvar,
-    /// Something has finished, or nothing more will.
-    finished: Condvar,
     /// Stops what waits for its turn, and lets finish what is under way.
     gentle: Canceller,
     /// What a worker does first, on its thread.
@@ -84,8 +82,6 @@ impl Batch {
             options: options.clone(),
             queue: Mutex::new(Queue::new(options.queue_limit)),
             work: Condvar::new(),
-            room: Condvar::new(),
-            finished: Condvar::new(),
             gentle: Canceller::default(),
             on_start,
         };
@@ -103,16 +99,16 @@ impl Batch {
     /// send from.
     pub fn submit(&self, tag: u64, user_id: i64, user_json: String, timeout: Option<Duration>) -> Result<()> {
         self.check_process()?;
-        let mut job = Some(Job::new(tag, user_id, user_json));
+        let mut text = Some(user_json);
         let look = |queue: &mut Queue| {
             queue.check_open()?;
             if !queue.has_room() {
                 return Ok(None);
             }
             self.start_worker(queue)?;
-            Ok(job.take().map(|job| queue.add(job)))
+            Ok(text.take().map(|text| self.shared.add(queue, tag, user_id, text)))
         };
-        self.wait(&self.shared.room, timeout, look).map_err(|stop| match stop {
+        let _released = self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
             Stopped::By(error) => error,
             Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled"),
             Stopped::Late(millis) => Error::new(
@@ -138,12 +134,12 @@ impl Batch {
             let finished = queue.take_finished();
             Ok(if finished.is_some() || queue.is_done() { Some(finished) } else { None })
         };
-        let finished = self.wait(&self.shared.finished, timeout, look).map_err(|stop| match stop {
+        let finished = self.wait(|queue| &mut queue.for_finished, timeout, look).map_err(|stop| match stop {
             Stopped::By(error) => error,
             Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled"),
             Stopped::Late(millis) => Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms")),
         })?;
-        self.shared.room.notify_one();
+        self.shared.lock().for_room.wake_one();
         Ok(finished)
     }
 
@@ -167,7 +163,7 @@ impl Batch {
     /// Only in a forked child.
     pub fn cancel(&self) -> Result<()> {
         self.check_process()?;
-        self.shared.lock().stop("the batch was cancelled");
+        let _released = self.shared.lock().stop("the batch was cancelled");
         self.shared.gentle.cancel();
         self.shared.wake_all();
         Ok(())
@@ -181,8 +177,8 @@ impl Batch {
     /// Only in a forked child.
     pub fn cancel_tag(&self, tag: u64) -> Result<()> {
         self.check_process()?;
-        self.shared.lock().cancel_tag(tag);
-        self.shared.wake_all();
+        let _released = self.shared.lock().cancel_tag(tag);
+        self.shared.lock().for_room.wake_one();
         Ok(())
     }
 
@@ -193,7 +189,8 @@ impl Batch {
     /// Only in a forked child.
     pub fn stats(&self) -> Result<BatchStats> {
         self.check_process()?;
-        Ok(self.shared.lock().stats(Instant::now()))
+        let learned = self.shared.client.line().learned();
+        Ok(self.shared.lock().stats(Instant::now(), learned))
     }
 
     /// Ends it without waiting: what was not sent is dropped, what is under way is cancelled, and those that wait on
@@ -201,7 +198,7 @@ impl Batch {
     pub(crate) fn end(&self) {
         // In a forked child the workers are not there, and the lock may be held for ever.
         if self.check_process().is_ok() {
-            self.shared.lock().end();
+            let _released = self.shared.lock().end();
             self.shared.wake_all();
         }
     }
@@ -214,27 +211,47 @@ impl Batch {
         Err(Error::new(ErrorKind::InvalidHandle, why))
     }
 
-    /// Waits for a change after which `look` finds what it looks for, a slice at a time: between them, and without the
-    /// lock, the caller's interrupt is asked.
+    /// Waits for a change after which `look` finds what it looks for.
     fn wait<T>(
         &self,
-        change: &Condvar,
+        waiters: impl Fn(&mut Queue) -> &mut Waiters,
         timeout: Option<Duration>,
         mut look: impl FnMut(&mut Queue) -> Result<Option<T>>,
     ) -> Result<T, Stopped> {
         let watch = self.shared.client.watch(timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST)));
-        loop {
-            let slice = watch.slice(watch.deadline());
-            let mut queue = self.shared.lock();
-            if let Some(found) = look(&mut queue).map_err(Stopped::By)? {
-                return Ok(found);
+        // Only one that was among the waiters passes on what woke it.
+        let mut waited = false;
+        let outcome = loop {
+            let mut until = watch.deadline();
+            let released;
+            {
+                let mut queue = self.shared.lock();
+                released = self.shared.expire(&mut queue);
+                match look(&mut queue) {
+                    Err(error) => break Err(Stopped::By(error)),
+                    Ok(Some(found)) => break Ok(found),
+                    Ok(None) => {}
+                }
+                if Instant::now() >= until {
+                    break Err(Stopped::Late(timeout.unwrap_or(LONGEST).as_millis()));
+                }
+                until = queue.next_deadline().map_or(until, |deadline| deadline.min(until));
+                waiters(&mut queue).add(watch.parker());
+                waited = true;
             }
-            match slice {
-                Ok(slice) => drop(change.wait_timeout(queue, slice)),
-                Err(Stop::Cancelled) => return Err(Stopped::Cancelled),
-                Err(Stop::Late) => return Err(Stopped::Late(timeout.unwrap_or(LONGEST).as_millis())),
+            drop(released);
+            let woken = watch.park(Some(until)).and_then(|wake| if wake == Wake::Ask { watch.ask() } else { Ok(()) });
+            if woken.is_err() {
+                break Err(Stopped::Cancelled);
+            }
+        };
+        if waited {
+            let mut queue = self.shared.lock();
+            if !waiters(&mut queue).remove(watch.parker()) && outcome.is_err() {
+                waiters(&mut queue).wake_one();
             }
         }
+        outcome
     }
 
     /// Starts a worker where all are busy and there may be more.
@@ -265,23 +282,66 @@ impl Shared {
 
     fn wake_all(&self) {
         self.work.notify_all();
-        self.room.notify_all();
-        self.finished.notify_all();
+        let mut queue = self.lock();
+        queue.for_room.wake_all();
+        queue.for_finished.wake_all();
     }
 
-    /// The life of a worker.
-    fn work(&self) {
-        (self.on_start)();
-        while let Some(job) = self.next_job() {
-            let user = (job.user_id, job.user_json.as_str());
-            let call = || self.client.update_patiently(user, &job.canceller, &self.gentle);
-            let (outcome, attempts) =
-                panic::catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| (Err(Error::bug()), 1));
-            self.finish(&job, outcome, attempts);
+    /// Puts an update into the queue, or finishes it at once if it cannot meet its deadline.
+    fn add(self: &Arc<Self>, queue: &mut Queue, tag: u64, user_id: i64, user_json: String) -> queue::Released {
+        let line = self.client.line();
+        let deadline = self.options.overall_timeout.map(|timeout| Instant::now() + timeout);
+        let shared: Arc<dyn Ready> = self.clone();
+        let (place, is_ready) = line.enter_update(user_id, &Arc::downgrade(&shared));
+        let job = Job::new(tag, user_id, user_json, deadline, place);
+        match deadline.and_then(|deadline| line.too_late(deadline, 0)) {
+            Some(held) => queue.refuse(job, held_back(held)),
+            None => {
+                queue.add(job, is_ready);
+                queue::Released::default()
+            }
         }
     }
 
-    /// The next update to send; none where the worker is no longer needed.
+    /// Finishes what is queued past its deadline.
+    fn expire(&self, queue: &mut Queue) -> queue::Released {
+        let now = Instant::now();
+        queue.expire(now, || match self.client.line().too_late(now, 0) {
+            None | Some(Held::Stopped(_)) => {
+                let millis = self.options.overall_timeout.unwrap_or_default().as_millis();
+                let why = format!("deadline exceeded: the update was queued for overall_timeout_ms, {millis} ms");
+                Error::new(ErrorKind::Timeout, why)
+            }
+            Some(held) => held_back(held),
+        })
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { throttled: self.options.throttle_timeout, outage: self.options.outage_timeout }
+    }
+
+    /// The life of a worker.
+    fn work(self: &Arc<Self>) {
+        (self.on_start)();
+        while let Some(mut job) = self.next_job() {
+            let call = || {
+                let update = Update {
+                    user_id: job.user_id,
+                    user_json: &job.user_json,
+                    place: &mut job.place,
+                    canceller: &job.canceller,
+                    overall: job.deadline,
+                    patience: self.patience(),
+                };
+                self.client.update_patiently(update, &self.gentle)
+            };
+            let (outcome, effort) = panic::catch_unwind(AssertUnwindSafe(call))
+                .unwrap_or_else(|_| (Err(Error::bug()), Effort { attempts: 1, throttled: 0 }));
+            self.finish(job, outcome, effort);
+        }
+    }
+
+    /// The next update to send; none if the worker is no longer needed.
     fn next_job(&self) -> Option<Job> {
         let mut queue = self.lock();
         queue.worker_idles(true);
@@ -295,27 +355,40 @@ impl Shared {
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         };
         queue.worker_idles(false);
-        drop(queue);
-        self.room.notify_one();
+        queue.for_room.wake_one();
         job
     }
 
-    fn finish(&self, job: &Job, outcome: Result<String>, attempts: u32) {
-        let refused = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
+    fn finish(self: &Arc<Self>, job: Job, outcome: Result<String>, effort: Effort) {
+        let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
         let mut queue = self.lock();
-        queue.finish(job, outcome, attempts, Instant::now());
-        if refused && self.options.stop_on_unauthorized {
-            queue.stop("the server refused the API key (401) for an earlier update of the batch");
+        queue.finish(&job, outcome, effort, Instant::now());
+        let mut released = queue::Released::default();
+        if rejected && self.options.stop_on_unauthorized {
+            released = queue.stop("the server refused the API key (401) for an earlier update of the batch");
             self.gentle.cancel();
         }
         let is_open = queue.is_open();
         drop(queue);
-        if is_open {
+        drop(released);
+        match job.place.release() {
             // What this update let follow, this worker takes next.
-            self.finished.notify_one();
-        } else {
+            Some(Successor::Update(ready, number)) if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) => {
+                self.lock().turn_comes(number);
+            }
+            Some(successor) => successor.begin(),
+            None => {}
+        }
+        if !is_open {
             // The last one tells all that it is over.
             self.wake_all();
         }
+    }
+}
+
+impl Ready for Shared {
+    fn ready(&self, number: u64) {
+        self.lock().turn_comes(number);
+        self.work.notify_one();
     }
 }

@@ -1,23 +1,27 @@
 //! The client: the life of one call, from the caller's text to the server's answer.
 
-use std::cell::Cell;
+use std::borrow::Cow;
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crate::delivery::gate::{Gate, Outcome, Passage, Ticket};
-use crate::delivery::retry::Policy;
-use crate::delivery::watch::{Canceller, Interrupt, Stop, Watch};
+use crate::delivery::advice::Advice;
+use crate::delivery::flow::Outcome;
+use crate::delivery::line::{Held, Line, Patience, Place};
+use crate::delivery::park::Canceller;
+use crate::delivery::retry::{is_transient, Policy};
+use crate::delivery::watch::{Interrupt, Stop, Watch};
 use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
 use crate::options::object::FromObject;
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::reply;
 use crate::secret::ApiKey;
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
+use ureq::http::Uri;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
 ///
@@ -27,7 +31,7 @@ pub struct Client {
     /// What may be replaced while calls run.
     current: RwLock<Current>,
     transport: Transport,
-    gate: Gate,
+    line: Arc<Line>,
     canceller: Canceller,
     users: Address,
     validate: bool,
@@ -54,7 +58,11 @@ impl Client {
         Ok(Self {
             current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
             transport: Transport::new(options, &users)?,
-            gate: Gate::new(options.max_requests_per_second),
+            line: Arc::new(Line::new(
+                options.max_requests_per_second,
+                options.order_per_user,
+                options.rate_group.as_deref(),
+            )?),
             canceller: Canceller::default(),
             users,
             validate: options.validate,
@@ -87,32 +95,54 @@ impl Client {
         let _former = self.write(|current| mem::replace(&mut current.interrupt, interrupt));
     }
 
+    /// Sets the option [`max_requests_per_second`](Options::max_requests_per_second) of the running client, for every
+    /// request from now on; 0 removes the limit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a rate that is out of range; the present limit then stays.
+    pub fn set_max_requests_per_second(&self, rate: f64) -> Result<()> {
+        if !options::is_rate(rate) {
+            let why = format!("max_requests_per_second must be {}", options::RATES);
+            return Err(Error::new(ErrorKind::InvalidArgument, why));
+        }
+        self.line.set_limit(rate);
+        Ok(())
+    }
+
     /// Updates one user and returns the server's reply as it came.
     ///
     /// `user_json` is the user's fields, `{"FirstName": …}`, or the whole body, `{"data": {…}}`. It is sent as it is
-    /// written. Failures that may pass are tried again, as the options say.
+    /// written. Transient failures are retried, as the options say. Calls for one user leave in the order in which they
+    /// were made, unless [`Options::order_per_user`] is off.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
-    /// `user_json`; then whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
+    /// `user_json`; [`ErrorKind::Throttled`] if the server's rate limit holds the call back past its deadline; then
+    /// whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
-        let watch = self.watch(self.total_timeout);
-        self.run(user_id, user_json, &Call::new(watch))
+        let mut call = Call::new(self.watch(self.total_timeout), None);
+        self.explained(&mut call, |client, call| {
+            let (uri, body) = client.request(user_id, user_json)?;
+            let mut place = client.line.enter(user_id, &call.watch);
+            client.line.wait_for_turn(&place, &call.watch).map_err(|stop| call.stopped_behind_user(stop))?;
+            client.deliver(&uri, &body, &mut place, call)
+        })
     }
 
-    /// Makes a call for a batch. Its time begins when it may be sent: how long it waits for its turn is the batch's
-    /// affair. Returns how often it was tried, too.
-    pub(crate) fn update_patiently(
-        &self,
-        (user_id, user_json): (i64, &str),
-        own: &Canceller,
-        gentle: &Canceller,
-    ) -> (Result<String>, u32) {
-        let watch = Watch::new(self.total_timeout, self.canceller.clone(), None).heeding(own, gentle);
-        let call = Call { patient: true, ..Call::new(watch) };
-        let outcome = self.run(user_id, user_json, &call);
-        (outcome, call.attempts.get())
+    /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
+    /// back. Returns how many attempts and 429s there were, too.
+    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> (Result<String>, Effort) {
+        let watch = Watch::new(self.total_timeout, self.canceller.clone(), None)
+            .with_cancellers(update.canceller, gentle)
+            .with_overall(update.overall);
+        let mut call = Call::new(watch, Some(update.patience));
+        let outcome = self.explained(&mut call, |client, call| {
+            let (uri, body) = client.request(update.user_id, update.user_json)?;
+            client.deliver(&uri, &body, update.place, call)
+        });
+        (outcome, call.effort)
     }
 
     /// A watch for waiting on behalf of a caller of this client.
@@ -120,52 +150,73 @@ impl Client {
         Watch::new(limit, self.canceller.clone(), self.read(|current| current.interrupt.clone()))
     }
 
-    fn run(&self, user_id: i64, user_json: &str, call: &Call) -> Result<String> {
-        self.deliver(user_id, user_json, call).map_err(|error| {
-            error.with_effort(call.attempts.get(), call.watch.elapsed()).with_delivery(call.delivery.get())
-        })
+    /// The line that all requests of this client leave by.
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
     }
 
-    fn deliver(&self, user_id: i64, user_json: &str, call: &Call) -> Result<String> {
+    /// Runs `body`, and completes its error with what is known of the call.
+    fn explained(&self, call: &mut Call, body: impl FnOnce(&Self, &mut Call) -> Result<String>) -> Result<String> {
+        body(self, call)
+            .map_err(|error| error.with_effort(call.effort.attempts, call.watch.elapsed()).with_delivery(call.delivery))
+    }
+
+    fn request<'a>(&self, user_id: i64, user_json: &'a str) -> Result<(Uri, Cow<'a, str>)> {
         if user_id < 1 {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
         let body = user::body(user_json, self.validate)?;
-        let uri = self.users.of_user(user_id)?;
+        Ok((self.users.of_user(user_id)?, body))
+    }
+
+    fn deliver(&self, uri: &Uri, body: &str, place: &mut Place, call: &mut Call) -> Result<String> {
         let (mut retries, mut fresh, mut rekeyed) = (0, false, false);
         let mut last: Option<Error> = None;
         loop {
-            // An error that an attempt had says more than that there is no time for another.
-            let ticket = match self.pass_gate(call) {
-                Err(error) if error.kind() == ErrorKind::Timeout => return Err(last.unwrap_or(error)),
-                passed => passed?,
+            let departure = match self.line.depart(place, &call.watch, call.patience) {
+                Ok(departure) => departure,
+                Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled)),
+                // An error that an attempt had says more than that there is no time for another.
+                Err(held) => return Err(last.unwrap_or_else(|| held_back(held))),
             };
+            let probe = departure.probe();
+            let limits = probe.map_or(self.limits, |probe| self.limits.within(probe.limit));
+            let needs_fresh = fresh || probe.is_some_and(|probe| probe.fresh);
             let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, &api_key, self.limits);
-            call.attempts.set(call.attempts.get() + 1);
-            let reply = self.transport.post(&uri, &body, &attempt, fresh);
-            let outcome = reply.and_then(reply::interpret);
-            ticket.report(Instant::now(), &news(&outcome));
-            let error = match outcome {
+            let attempt = Attempt::new(&call.watch, &api_key, limits);
+            call.effort.attempts += 1;
+            let reply = self.transport.post(uri, body, &attempt, needs_fresh);
+            let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
+            let reply = reply.and_then(reply::interpret);
+            let is_stale = attempt.met_a_stale_connection();
+            departure.report(outcome(&reply, advice, is_stale, &call.watch), reply.is_ok());
+            let error = match reply {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
             };
             if error.delivery() != Delivery::NotSent {
-                call.delivery.set(error.delivery());
+                call.delivery = error.delivery();
             } else if error.kind() == ErrorKind::Cancelled {
                 // Of an attempt before, the transport knows nothing.
                 return Err(call.stopped(Stop::Cancelled));
             }
 
-            let was_stale = error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection();
             // What happened to one idle connection may have happened to others; one that brought an answer is good.
             fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
-            if was_stale {
+            if error.kind() == ErrorKind::Connection && is_stale {
                 // The server closed it while it was idle; that it is not there any more is no failure of this call.
             } else if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
                 rekeyed = true;
+            } else if error.kind() == ErrorKind::Http(429) {
+                // The line waits it out. It costs no retry.
+                call.effort.throttled += 1;
+            } else if !is_transient(&error) {
+                return Err(error);
+            } else if call.patience.is_some() && self.line.is_outage() {
+                // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
+                place.move_to_end();
             } else {
-                let Some(wait) = self.retries.wait(&error, retries) else {
+                let Some(wait) = self.backoff(&error, retries, call.patience.is_some()) else {
                     return Err(error);
                 };
                 retries += 1;
@@ -177,26 +228,14 @@ impl Client {
         }
     }
 
-    /// Waits until the client may send.
-    fn pass_gate(&self, call: &Call) -> Result<Ticket<'_>> {
-        call.watch.check_gentle().map_err(|stop| call.stopped(stop))?;
-        let mut place = None;
-        loop {
-            let now = Instant::now();
-            let deadline = if call.patient { now + PATIENCE } else { call.watch.deadline() };
-            let until = match self.gate.pass(now, deadline, &mut place) {
-                Passage::Go(ticket) => return Ok(ticket),
-                Passage::Wait(until) => until,
-                Passage::TooLate { wait, throttled } => return Err(too_late(wait, throttled)),
-            };
-            if call.patient {
-                call.watch.extend(until.saturating_duration_since(now));
-            }
-            if let Err(stop) = call.watch.sleep(until) {
-                self.gate.give_back(place);
-                return Err(call.stopped(stop));
-            }
+    /// How long to wait before the next retry, if there is one.
+    fn backoff(&self, error: &Error, retries: u32, is_patient: bool) -> Option<Duration> {
+        let wait = self.retries.wait(error, retries)?;
+        if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
+            return Some(wait);
         }
+        // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
+        is_patient.then(|| wait.max(self.retries.longest()))
     }
 
     fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
@@ -213,25 +252,42 @@ impl Client {
     }
 }
 
-/// How long a patient call waits for its turn: a year, as good as for ever.
-const PATIENCE: Duration = Duration::from_secs(365 * 86_400);
+/// An update of a batch, for [`Client::update_patiently`].
+pub(crate) struct Update<'a> {
+    pub(crate) user_id: i64,
+    pub(crate) user_json: &'a str,
+    pub(crate) place: &'a mut Place,
+    /// Cancels it while it is in flight, too.
+    pub(crate) canceller: &'a Canceller,
+    /// When it is to end, whatever extends its deadline.
+    pub(crate) overall: Option<Instant>,
+    pub(crate) patience: Patience,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Effort {
+    pub(crate) attempts: u32,
+    /// How many of them were answered by a 429.
+    pub(crate) throttled: u32,
+}
 
 /// A call on its way.
 struct Call {
     watch: Watch,
-    /// Whether waiting for its turn costs it none of its time.
-    patient: bool,
-    attempts: Cell<u32>,
+    /// How long the server may hold it back beyond its deadline, in a batch.
+    patience: Option<Patience>,
+    effort: Effort,
     /// What became of the last attempt that sent anything.
-    delivery: Cell<Delivery>,
+    delivery: Delivery,
 }
 
 impl Call {
-    fn new(watch: Watch) -> Self {
-        Self { watch, patient: false, attempts: Cell::new(0), delivery: Cell::new(Delivery::NotSent) }
+    fn new(watch: Watch, patience: Option<Patience>) -> Self {
+        Self { watch, patience, effort: Effort::default(), delivery: Delivery::NotSent }
     }
 
-    /// Waits before the next attempt; false where the wait would pass the deadline.
+    /// Waits before the next attempt; false if the wait would pass the deadline.
     fn sleep(&self, wait: Duration) -> Result<bool> {
         let until = Instant::now() + wait;
         if until >= self.watch.deadline() {
@@ -246,33 +302,72 @@ impl Call {
 
     fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Cancelled => cancelled(self.delivery.get() != Delivery::NotSent),
-            Stop::Late => {
-                Error::new(ErrorKind::Timeout, "the time allowed passed before it was this call's turn to send")
-            }
+            Stop::Cancelled => cancelled(self.delivery != Delivery::NotSent),
+            Stop::Late => held_back(Held::Stopped(stop)),
+        }
+    }
+
+    fn stopped_behind_user(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Cancelled => self.stopped(stop),
+            Stop::Late => Error::new(
+                ErrorKind::Timeout,
+                "deadline exceeded while an earlier call for the same user was in flight (order_per_user)",
+            ),
         }
     }
 }
 
-fn news(outcome: &Result<String>) -> Outcome {
-    match outcome {
-        Err(error) if error.kind() == ErrorKind::Http(429) => Outcome::Throttled(error.retry_after()),
-        Err(error) if error.delivery() != Delivery::Answered => Outcome::Failed,
-        _ => Outcome::Passed,
+/// What an attempt tells of the server.
+fn outcome(reply: &Result<String>, advice: Advice, is_stale: bool, watch: &Watch) -> Outcome {
+    let error = match reply {
+        Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
+        Err(error) => error,
+    };
+    let sent = error.delivery() != Delivery::NotSent;
+    match error.kind() {
+        ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
+        ErrorKind::Connection if is_stale => Outcome::Nothing,
+        // The call had little time left, which says nothing.
+        ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
+        kind if is_transient(error) => {
+            Outcome::Failed { asked: advice.asked(), sent, timed_out: kind == ErrorKind::Timeout }
+        }
+        _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },
+        _ => Outcome::Nothing,
     }
 }
 
-fn too_late(wait: Duration, throttled: bool) -> Error {
-    let millis = wait.as_millis();
-    if throttled {
-        let why = format!(
-            "the server throttles this client, which may send again in {millis} ms: after this call's time is over"
-        );
-        return Error::new(ErrorKind::Timeout, why)
-            .with_answer(Answer { retry_after: Some(wait), ..Answer::default() });
+/// The error of a call that the line holds back past its deadline.
+pub(crate) fn held_back(held: Held) -> Error {
+    let with_wait = |kind, why: String, wait| {
+        Error::new(kind, why).with_answer(Answer { retry_after: Some(wait), ..Answer::default() })
+    };
+    match held {
+        Held::Stopped(_) => Error::new(ErrorKind::Timeout, "deadline exceeded before the request could leave"),
+        Held::Throttled { wait } => {
+            let why = format!(
+                "rate limit: the server throttles this client; the next slot, in {} ms, is past this call's deadline",
+                wait.as_millis()
+            );
+            with_wait(ErrorKind::Throttled, why, wait)
+        }
+        Held::Limited { wait } => {
+            let why = format!(
+                "max_requests_per_second: the next slot, in {} ms, is past this call's deadline",
+                wait.as_millis()
+            );
+            with_wait(ErrorKind::Timeout, why, wait)
+        }
+        Held::Outage { lasts, failures, wait } => {
+            let why = format!(
+                "outage: all of the last {failures} requests failed, the first {:.1} s ago; the next probe request, in {}                  ms, is past this call's deadline",
+                lasts.as_secs_f64(),
+                wait.as_millis()
+            );
+            with_wait(ErrorKind::Connection, why, wait)
+        }
     }
-    let why = format!("max_requests_per_second lets this call send in {millis} ms: after its time is over");
-    Error::new(ErrorKind::Timeout, why)
 }
 
 impl fmt::Debug for Client {

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     BadResponse,
     /// A bug of this library, or no thread for a batch; the client stays usable.
     Internal,
+    /// The server's rate limit holds the call back past its deadline; nothing was sent.
+    Throttled,
     /// The server answered with this HTTP status, or with a reply that names this status.
     Http(u16),
 }
@@ -54,6 +56,7 @@ impl ErrorKind {
             Self::Cancelled => -8,
             Self::BadResponse => -9,
             Self::Internal => -10,
+            Self::Throttled => -11,
             Self::Http(status) => status as i32,
         }
     }
@@ -72,6 +75,7 @@ impl ErrorKind {
             Self::Cancelled => "cancelled",
             Self::BadResponse => "bad_response",
             Self::Internal => "internal",
+            Self::Throttled => "throttled",
             Self::Http(400) => "bad_request",
             Self::Http(401) => "unauthorized",
             Self::Http(404) => "not_found",
@@ -192,7 +196,8 @@ impl Error {
         self.answer.response_time.as_deref()
     }
 
-    /// How long the server asks to wait (`Retry-After`).
+    /// How long to wait: what the server asks for (`Retry-After`), or, if the call was held back, when it could have
+    /// left.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer.retry_after

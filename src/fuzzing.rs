@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::delivery::advice::Advice;
 use crate::error::Result;
 use crate::reply;
 use crate::transport::Reply;
@@ -14,7 +15,7 @@ pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
 
 /// What an answer is taken for.
 pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<String> {
-    reply::interpret(Reply { status, retry_after: None, encoding: None, body, complete })
+    reply::interpret(Reply { status, advice: Advice::default(), encoding: None, body, complete })
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::options::object::{boolean, check_bounds, count, millis, text, FromObject};
 
 /// A day, in milliseconds: the longest of all times.
-const DAY: u64 = 86_400_000;
+pub(crate) const DAY: u64 = 86_400_000;
 
 /// The head of a request has to fit into a buffer.
 const LONGEST_URL: usize = 2048;
@@ -47,6 +47,13 @@ pub struct Options {
     pub retry_cap: Duration,
     /// Requests a second over all threads, 0 for no limit (the default), fractions allowed, 0.001 to 1,000,000.
     pub max_requests_per_second: f64,
+    /// Calls for the same user leave one at a time, in the order in which they were made, over direct calls and batches,
+    /// retries included. The default is true.
+    pub order_per_user: bool,
+    /// The name of a group of processes: those of the same user on one machine that name the same one share a rate
+    /// limit, what was learned of it, and pauses. 1 to 64 letters, digits, `.`, `_` and `-`, no `.` first; Unix only. The
+    /// default is none.
+    pub rate_group: Option<String>,
     /// Connections kept open between calls: 0 to 1024, default 16.
     pub max_idle_connections: u32,
     /// How long an unused connection is kept: 0 ms to a day, default 60 s. The next call closes what is older.
@@ -83,6 +90,8 @@ impl Default for Options {
             retry_base: Duration::from_millis(500),
             retry_cap: Duration::from_secs(8),
             max_requests_per_second: 0.0,
+            order_per_user: true,
+            rate_group: None,
             max_idle_connections: 16,
             idle_timeout: Duration::from_secs(60),
             dns_ttl: Duration::from_secs(60),
@@ -126,6 +135,8 @@ impl FromObject for Options {
         "retry_base_ms",
         "retry_cap_ms",
         "max_requests_per_second",
+        "order_per_user",
+        "rate_group",
         "max_idle_connections",
         "idle_timeout_ms",
         "dns_ttl_ms",
@@ -150,6 +161,8 @@ impl FromObject for Options {
             "max_requests_per_second" => {
                 self.max_requests_per_second = serde_json::from_str(value).map_err(|_| "a number")?;
             }
+            "order_per_user" => self.order_per_user = boolean(value)?,
+            "rate_group" => self.rate_group = Some(text(value)?),
             "max_idle_connections" => self.max_idle_connections = count(value)?,
             "idle_timeout_ms" => self.idle_timeout = millis(value)?,
             "dns_ttl_ms" => self.dns_ttl = millis(value)?,
@@ -180,9 +193,11 @@ impl FromObject for Options {
         if self.retry_cap < self.retry_base {
             problems.add("retry_cap_ms must be at least retry_base_ms");
         }
-        let rate = self.max_requests_per_second;
-        if rate != 0.0 && !(0.001..=1_000_000.0).contains(&rate) {
-            problems.add("max_requests_per_second must be 0 (no limit) or from 0.001 to 1000000");
+        if !is_rate(self.max_requests_per_second) {
+            problems.add(format!("max_requests_per_second must be {RATES}"));
+        }
+        if !self.rate_group.as_deref().is_none_or(is_group_name) {
+            problems.add("rate_group must have 1 to 64 letters, digits, '.', '_' or '-', and must not start with '.'");
         }
         let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if !self.user_agent.as_ref().is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT) {
@@ -224,6 +239,19 @@ impl fmt::Debug for Options {
             .field("validate", &self.validate)
             .finish_non_exhaustive()
     }
+}
+
+/// What a rate limit may be.
+pub(crate) const RATES: &str = "0 (no limit) or from 0.001 to 1000000";
+
+pub(crate) fn is_rate(rate: f64) -> bool {
+    rate == 0.0 || (0.001..=1_000_000.0).contains(&rate)
+}
+
+/// Whether a text can name a group: it becomes part of a file's name.
+fn is_group_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(fits)
 }
 
 /// Accepts a base URL, or tells what is wrong with it.
@@ -298,13 +326,15 @@ mod tests {
         let options = Options::from_json(
             r#"{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1,"attempt_timeout_ms":2,
                 "total_timeout_ms":3,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,
+                "order_per_user":false,"rate_group":"crm-1",
                 "max_idle_connections":7,"idle_timeout_ms":8,"dns_ttl_ms":9,"proxy":"http://u:p@proxy:3128",
                 "ca_file":"ca.pem","client_cert_file":"me.pem",
                 "client_key_file":"me.key","validate":false,"user_agent":"crm-sync/2"}"#,
         )
         .unwrap();
         assert_eq!(options.base_url, "http://10.0.0.1:8080/prefix");
-        assert!(options.allow_http && !options.validate);
+        assert!(options.allow_http && !options.validate && !options.order_per_user);
+        assert_eq!(options.rate_group.as_deref(), Some("crm-1"));
         let times = [
             options.connect_timeout,
             options.attempt_timeout,

@@ -1,5 +1,6 @@
 //! The reply envelope: `{"status", "description", "response_time", "data": {"Id"}}`.
 
+use crate::delivery::advice::Advice;
 use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::json;
@@ -19,7 +20,7 @@ fn status(value: &str) -> Option<u16> {
 /// The server's text where it says that the update was done; otherwise the error that it stands for.
 pub(crate) fn interpret(reply: Reply) -> Result<String> {
     failpoint::reach("interpret");
-    let Reply { status: http_status, retry_after, encoding, body, complete } = reply;
+    let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, body, complete } = reply;
     let text = match complete {
         _ if encoding.is_some() => Err(("is encoded, although identity was asked for", body)),
         true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, retry_after: None, encoding: None, body: body.into(), complete: true }
+        Reply { status, advice: Advice::default(), encoding: None, body: body.into(), complete: true }
     }
 
     fn kind(status: u16, body: &str) -> ErrorKind {
@@ -149,8 +150,13 @@ mod tests {
 
     #[test]
     fn an_oversized_reply_is_none() {
-        let reply =
-            |status| Reply { status, retry_after: None, encoding: None, body: vec![b' '; 100], complete: false };
+        let reply = |status| Reply {
+            status,
+            advice: Advice::default(),
+            encoding: None,
+            body: vec![b' '; 100],
+            complete: false,
+        };
         assert_eq!(interpret(reply(200)).unwrap_err().kind(), ErrorKind::BadResponse);
         assert_eq!(interpret(reply(500)).unwrap_err().kind(), ErrorKind::Http(500));
     }

@@ -242,8 +242,9 @@ fn idle_connections_are_closed_in_time_and_kept_in_number() {
         let client = client(&server, |options| options.max_idle_connections = kept);
         for _ in 0..2 {
             thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| client.update_user_json(FIRST, &user(10)).unwrap());
+                for id in FIRST..FIRST + 4 {
+                    let client = &client;
+                    scope.spawn(move || client.update_user_json(id, &user(10)).unwrap());
                 }
             });
         }

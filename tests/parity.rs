@@ -131,6 +131,7 @@ fn c_type(declared: &str) -> String {
         Some("uint32_t") => "u32",
         Some("int64_t") => "i64",
         Some("uint64_t") => "u64",
+        Some("double") => "f64",
         Some("void") => "void",
         _ => panic!("the width of {declared:?} is not known here"),
     };
@@ -210,6 +211,7 @@ fn csharp_type(declared: &str) -> String {
         Some("uint") => "u32",
         Some("long") => "i64",
         Some("ulong") => "u64",
+        Some("double") => "f64",
         Some("void") => "void",
         _ => panic!("the width of {declared:?} is not known here"),
     };

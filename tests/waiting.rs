@@ -5,7 +5,7 @@ mod faults;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -20,8 +20,11 @@ const USER: i64 = 100_000_001;
 /// What a call may be late.
 const LATE: Duration = Duration::from_millis(100);
 
+/// Updates another user each time: calls for the same one would stand behind each other.
 fn call(client: &Client) -> (Result<String, Error>, Duration) {
-    timed(|| client.update_user_json(USER, &user(10)))
+    static USERS: AtomicI64 = AtomicI64::new(USER + 1);
+    let user_id = USERS.fetch_add(1, Ordering::SeqCst);
+    timed(|| client.update_user_json(user_id, &user(10)))
 }
 
 fn never_replies() -> Fault {
@@ -150,10 +153,27 @@ fn retry_after_in_seconds_and_as_a_date() {
             result.unwrap();
             assert!(took >= millis(least) && took <= millis(most) + LATE, "{status}, {text}: {took:?}");
         }
-        let server = Server::script([Fault::status(status).header("Retry-After", &date(0))]);
+        // One that is past is never less than the backoff: after the first 429 that is a second and a half at most.
+        for text in ["0", &date(0)] {
+            let server = Server::script([Fault::status(status).header("Retry-After", text)]);
+            let (result, took) = call(&client(&server, |_| {}));
+            result.unwrap();
+            let (least, most) = if status == 429 { (1000, 1500) } else { (0, 1) };
+            assert!(took >= millis(least) && took <= millis(most) + LATE, "{status}, {text}: {took:?}");
+        }
+    }
+    // The server's clock goes its own way.
+    for hours in [-24, -1, 1, 24_i64] {
+        let now = if hours < 0 {
+            SystemTime::now() - Duration::from_secs(hours.unsigned_abs() * 3600)
+        } else {
+            SystemTime::now() + Duration::from_secs(hours.unsigned_abs() * 3600)
+        };
+        let [now, then] = [now, now + Duration::from_secs(2)].map(httpdate::fmt_http_date);
+        let server = Server::script([Fault::status(429).header("Date", &now).header("Retry-After", &then)]);
         let (result, took) = call(&client(&server, |_| {}));
         result.unwrap();
-        assert!(took <= LATE, "{took:?}");
+        assert!(took >= millis(2000) && took <= millis(2200) + LATE, "{hours} h: {took:?}");
     }
 }
 
@@ -172,7 +192,7 @@ fn retry_after_beyond_the_deadline_fails_at_once_and_is_told() {
                 // The next call finds the gate shut, and asks nobody.
                 let (result, took) = call(&client);
                 let error = result.unwrap_err();
-                assert_eq!((error.kind(), error.delivery()), (ErrorKind::Timeout, Delivery::NotSent));
+                assert_eq!((error.kind(), error.delivery()), (ErrorKind::Throttled, Delivery::NotSent));
                 assert!(error.retry_after() > Some(Duration::from_secs(60)), "{:?}", error.retry_after());
                 assert!(took <= LATE, "{took:?}");
                 assert_eq!(server.seen().len(), 1);

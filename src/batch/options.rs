@@ -1,7 +1,10 @@
 //! What a batch can be told.
 
+use std::time::Duration;
+
 use crate::error::{Problems, Result};
-use crate::options::object::{boolean, check_bounds, count, FromObject};
+use crate::options::object::{boolean, check_bounds, count, millis, FromObject};
+use crate::options::DAY;
 
 /// What a [`Batch`](crate::Batch) can be told.
 #[derive(Clone, Debug)]
@@ -14,11 +17,27 @@ pub struct BatchOptions {
     pub queue_limit: u32,
     /// Stop at the first 401: what was not sent comes back as cancelled. On by default.
     pub stop_on_unauthorized: bool,
+    /// How long an update waits while the server throttles without accepting one request: 1 ms to a day. The default is
+    /// 15 minutes.
+    pub throttle_timeout: Duration,
+    /// How long an update waits through an outage: 1 ms to a day. The default is 10 minutes.
+    pub outage_timeout: Duration,
+    /// The timeout of an update from the moment when it is submitted, whatever it waits for: 1 ms to a day. The default
+    /// is none: then the client's [`total_timeout`](crate::Options::total_timeout), from when it is dispatched, is the
+    /// only one.
+    pub overall_timeout: Option<Duration>,
 }
 
 impl Default for BatchOptions {
     fn default() -> Self {
-        Self { concurrency: 8, queue_limit: 1024, stop_on_unauthorized: true }
+        Self {
+            concurrency: 8,
+            queue_limit: 1024,
+            stop_on_unauthorized: true,
+            throttle_timeout: Duration::from_secs(900),
+            outage_timeout: Duration::from_secs(600),
+            overall_timeout: None,
+        }
     }
 }
 
@@ -34,12 +53,22 @@ impl BatchOptions {
 }
 
 impl FromObject for BatchOptions {
-    const KEYS: &'static [&'static str] = &["concurrency", "queue_limit", "stop_on_unauthorized"];
+    const KEYS: &'static [&'static str] = &[
+        "concurrency",
+        "queue_limit",
+        "stop_on_unauthorized",
+        "throttle_timeout_ms",
+        "outage_timeout_ms",
+        "overall_timeout_ms",
+    ];
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
             "concurrency" => self.concurrency = count(value)?,
             "queue_limit" => self.queue_limit = count(value)?,
+            "throttle_timeout_ms" => self.throttle_timeout = millis(value)?,
+            "outage_timeout_ms" => self.outage_timeout = millis(value)?,
+            "overall_timeout_ms" => self.overall_timeout = Some(millis(value)?),
             _ => self.stop_on_unauthorized = boolean(value)?,
         }
         Ok(())
@@ -48,6 +77,16 @@ impl FromObject for BatchOptions {
     fn add_problems(&self, problems: &mut Problems) {
         check_bounds(problems, "concurrency", self.concurrency.into(), &(1..=256));
         check_bounds(problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));
+        let timeouts = [
+            ("throttle_timeout_ms", Some(self.throttle_timeout)),
+            ("outage_timeout_ms", Some(self.outage_timeout)),
+            ("overall_timeout_ms", self.overall_timeout),
+        ];
+        for (name, timeout) in timeouts {
+            if let Some(timeout) = timeout {
+                check_bounds(problems, name, timeout.as_millis(), &(1..=DAY));
+            }
+        }
     }
 }
 
@@ -57,8 +96,11 @@ mod tests {
 
     #[test]
     fn every_key_is_read_and_everything_wrong_is_named() {
-        let json = r#"{"concurrency":256,"queue_limit":1,"stop_on_unauthorized":false}"#;
+        let json = r#"{"concurrency":256,"queue_limit":1,"stop_on_unauthorized":false,"throttle_timeout_ms":1,
+                       "outage_timeout_ms":2,"overall_timeout_ms":3}"#;
         let options = BatchOptions::from_json(json).unwrap();
+        let timeouts = [Some(options.throttle_timeout), Some(options.outage_timeout), options.overall_timeout];
+        assert_eq!(timeouts, [1, 2, 3].map(|millis| Some(Duration::from_millis(millis))));
         assert_eq!((options.concurrency, options.queue_limit, options.stop_on_unauthorized), (256, 1, false));
         let why =
             BatchOptions::from_json(r#"{"concurency":1,"concurrency":257,"queue_limit":0,"stop_on_unauthorized":1}"#);
@@ -66,6 +108,11 @@ mod tests {
             why.unwrap_err().to_string(),
             "\"concurency\" is no option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
              a number; concurrency must be from 1 to 256; queue_limit must be from 1 to 1000000"
+        );
+        let why = BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#).unwrap_err();
+        assert_eq!(
+            why.to_string(),
+            "throttle_timeout_ms must be from 1 to 86400000; overall_timeout_ms must be from 1 to 86400000"
         );
         assert_eq!(BatchOptions::from_json(r#"{"concurrency":null}"#).unwrap().concurrency, 8);
     }

@@ -1,44 +1,70 @@
-//! The queues of a batch: what is to be sent, in which order, and what has finished. It never waits; the batch does.
+//! The queues of a batch: what is to be sent, in which order, and what has finished. It never blocks; the
+//! batch does.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::{BatchStats, Finished};
-use crate::delivery::last_second::LastSecond;
-use crate::delivery::watch::Canceller;
+use crate::client::Effort;
+use crate::delivery::flow::{LastSecond, Moment};
+use crate::delivery::line::Place;
+use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
 
+/// For each update that may be queued, so many more may stand behind an earlier one of their user.
+const BEHIND_USER: usize = 16;
+
 /// An update that was submitted.
-#[derive(Clone)]
 pub(super) struct Job {
     pub(super) tag: u64,
     pub(super) user_id: i64,
     pub(super) user_json: String,
-    /// Cancels it while it is under way.
+    /// When it is to have finished.
+    pub(super) deadline: Option<Instant>,
+    /// Cancels it while it is in flight.
     pub(super) canceller: Canceller,
+    pub(super) place: Place,
+    number: u64,
 }
 
 impl Job {
-    pub(super) fn new(tag: u64, user_id: i64, user_json: String) -> Self {
-        Self { tag, user_id, user_json, canceller: Canceller::default() }
+    pub(super) fn new(tag: u64, user_id: i64, user_json: String, deadline: Option<Instant>, place: Place) -> Self {
+        let number = place.number();
+        Self { tag, user_id, user_json, deadline, canceller: Canceller::default(), place, number }
     }
 }
 
+/// Places of updates that finished. They are to be dropped without the lock of the queue: that tells the
+/// next ones of their users, which may be of this batch.
+#[must_use]
+#[derive(Default)]
+pub(super) struct Released(Vec<Job>);
+
 pub(super) struct Queue {
     limit: usize,
-    /// What may be sent now: of each user one at most.
-    ready: VecDeque<Job>,
-    /// The users of whom an update is ready or under way, and what is to follow it, in order.
-    behind: HashMap<i64, VecDeque<Job>>,
-    /// How many are ready or behind.
-    queued: usize,
-    in_flight: Vec<(u64, Canceller)>,
+    /// What may be sent now, by number: in the order in which it was submitted.
+    ready: BTreeMap<u64, Job>,
+    /// What stands behind an earlier update or call of its user.
+    behind: BTreeMap<u64, Job>,
+    /// All that is queued, by tag.
+    tags: BTreeSet<(u64, u64)>,
+    /// What is queued and has a deadline.
+    deadlines: BTreeSet<(Instant, u64)>,
+    in_flight: BTreeMap<(u64, u64), Canceller>,
     finished: VecDeque<Finished>,
     workers: u32,
     idle: u32,
     state: State,
     counts: Counts,
+    /// Those who wait for room, and for what finishes.
+    pub(super) for_room: Waiters,
+    pub(super) for_finished: Waiters,
 }
+
+/// Threads that wait for a change, the longest first.
+#[derive(Default)]
+pub(super) struct Waiters(VecDeque<Arc<Parker>>);
 
 enum State {
     Open,
@@ -49,13 +75,14 @@ enum State {
     Ended,
 }
 
-#[derive(Default)]
 struct Counts {
+    origin: Instant,
     began: Option<Instant>,
     succeeded: u64,
     failed: u64,
     failed_by_code: BTreeMap<i32, u64>,
     retried: u64,
+    throttled: u64,
     requests: u64,
     last_second: LastSecond,
 }
@@ -64,15 +91,28 @@ impl Queue {
     pub(super) fn new(limit: u32) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            ready: VecDeque::new(),
-            behind: HashMap::new(),
-            queued: 0,
-            in_flight: Vec::new(),
+            ready: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            tags: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
             finished: VecDeque::new(),
             workers: 0,
             idle: 0,
             state: State::Open,
-            counts: Counts::default(),
+            counts: Counts {
+                origin: Instant::now(),
+                began: None,
+                succeeded: 0,
+                failed: 0,
+                failed_by_code: BTreeMap::new(),
+                retried: 0,
+                throttled: 0,
+                requests: 0,
+                last_second: LastSecond::default(),
+            },
+            for_room: Waiters::default(),
+            for_finished: Waiters::default(),
         }
     }
 
@@ -95,18 +135,37 @@ impl Queue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.queued < self.limit && self.finished.len() < self.limit
+        let behind = self.limit.saturating_mul(BEHIND_USER);
+        self.ready.len() < self.limit && self.behind.len() < behind && self.finished.len() < self.limit
     }
 
-    pub(super) fn add(&mut self, job: Job) {
+    /// Puts an update in; whether it may be sent now.
+    pub(super) fn add(&mut self, job: Job, is_ready: bool) {
         self.counts.began.get_or_insert_with(Instant::now);
-        self.queued += 1;
-        match self.behind.get_mut(&job.user_id) {
-            Some(behind) => behind.push_back(job),
-            None => {
-                self.behind.insert(job.user_id, VecDeque::new());
-                self.ready.push_back(job);
+        self.tags.insert((job.tag, job.number));
+        if let Some(deadline) = job.deadline {
+            if self.deadlines.is_empty() {
+                // Who waits for what finishes watches the deadlines.
+                self.for_finished.wake_all();
             }
+            self.deadlines.insert((deadline, job.number));
+        }
+        let queue = if is_ready { &mut self.ready } else { &mut self.behind };
+        queue.insert(job.number, job);
+    }
+
+    /// Finishes an update at once that cannot meet its deadline.
+    pub(super) fn refuse(&mut self, job: Job, error: Error) -> Released {
+        self.counts.began.get_or_insert_with(Instant::now);
+        self.put_finished(job.tag, Err(error));
+        Released(vec![job])
+    }
+
+    /// The turn of an update has come that stood behind its user.
+    pub(super) fn turn_comes(&mut self, number: u64) {
+        // One that was cancelled meanwhile leaves its turn as soon as it is dropped.
+        if let Some(job) = self.behind.remove(&number) {
+            self.ready.insert(number, job);
         }
     }
 
@@ -133,41 +192,35 @@ impl Queue {
         }
     }
 
+    fn queued(&self) -> usize {
+        self.ready.len() + self.behind.len()
+    }
+
     pub(super) fn needs_no_worker(&self) -> bool {
-        !self.is_open() && self.queued == 0
+        !self.is_open() && self.queued() == 0
     }
 
     pub(super) fn take_ready(&mut self) -> Option<Job> {
-        let job = self.ready.pop_front()?;
-        self.queued -= 1;
-        self.in_flight.push((job.tag, job.canceller.clone()));
+        let (_, job) = self.ready.pop_first()?;
+        self.forget(&job);
+        self.in_flight.insert((job.tag, job.number), job.canceller.clone());
         Some(job)
     }
 
-    pub(super) fn finish(&mut self, job: &Job, outcome: Result<String>, attempts: u32, now: Instant) {
-        if let Some(at) = self.in_flight.iter().position(|(_, canceller)| canceller.is(&job.canceller)) {
-            self.in_flight.swap_remove(at);
+    pub(super) fn finish(&mut self, job: &Job, outcome: Result<String>, effort: Effort, now: Instant) {
+        self.in_flight.remove(&(job.tag, job.number));
+        let counts = &mut self.counts;
+        let moment = counts.moment(now);
+        for _ in 0..effort.attempts {
+            counts.last_second.add(moment);
         }
-        for _ in 0..attempts {
-            self.counts.last_second.add(now);
-        }
-        self.counts.requests += u64::from(attempts);
-        self.counts.retried += u64::from(attempts.saturating_sub(1));
-        self.give_back(job.tag, outcome);
-        self.let_follow(job.user_id);
+        counts.requests += u64::from(effort.attempts);
+        counts.retried += u64::from(effort.attempts.saturating_sub(1));
+        counts.throttled += u64::from(effort.throttled);
+        self.put_finished(job.tag, outcome);
     }
 
-    /// The next update of a user becomes ready.
-    fn let_follow(&mut self, user_id: i64) {
-        match self.behind.get_mut(&user_id).and_then(VecDeque::pop_front) {
-            Some(next) => self.ready.push_back(next),
-            None => {
-                self.behind.remove(&user_id);
-            }
-        }
-    }
-
-    fn give_back(&mut self, tag: u64, outcome: Result<String>) {
+    fn put_finished(&mut self, tag: u64, outcome: Result<String>) {
         match &outcome {
             Ok(_) => self.counts.succeeded += 1,
             Err(error) => {
@@ -177,10 +230,26 @@ impl Queue {
         }
         if !matches!(self.state, State::Ended) {
             self.finished.push_back(Finished { tag, outcome });
+            self.for_finished.wake_one();
         }
     }
 
-    // The taker's side.
+    /// Takes note that an update is not queued any more.
+    fn forget(&mut self, job: &Job) {
+        self.tags.remove(&(job.tag, job.number));
+        if let Some(deadline) = job.deadline {
+            self.deadlines.remove(&(deadline, job.number));
+        }
+    }
+
+    /// Takes an update out of the queue.
+    fn take(&mut self, number: u64) -> Option<Job> {
+        let job = self.ready.remove(&number).or_else(|| self.behind.remove(&number))?;
+        self.forget(&job);
+        Some(job)
+    }
+
+    // The collector's side.
 
     pub(super) fn check_not_ended(&self) -> Result<()> {
         match self.state {
@@ -194,7 +263,25 @@ impl Queue {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        !self.is_open() && self.queued == 0 && self.in_flight.is_empty() && self.finished.is_empty()
+        !self.is_open() && self.queued() == 0 && self.in_flight.is_empty() && self.finished.is_empty()
+    }
+
+    /// The first deadline of what is queued.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Finishes what is queued past its deadline.
+    pub(super) fn expire(&mut self, now: Instant, why: impl Fn() -> Error) -> Released {
+        let mut released = Released::default();
+        while let Some((deadline, number)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.remove(&(deadline, number));
+            if let Some(job) = self.take(number) {
+                self.put_finished(job.tag, Err(why()));
+                released.0.push(job);
+            }
+        }
+        released
     }
 
     // The end.
@@ -205,71 +292,103 @@ impl Queue {
         }
     }
 
-    /// Closes it, and gives back what was not sent.
-    pub(super) fn stop(&mut self, why: &'static str) {
+    /// Closes it, and finishes what was not sent.
+    pub(super) fn stop(&mut self, why: &'static str) -> Released {
         if matches!(self.state, State::Open | State::Closed) {
             self.state = State::Stopped(why);
         }
-        for job in self.take_queued() {
-            self.give_back(job.tag, Err(not_sent(why)));
+        let released = self.take_queued();
+        for job in &released.0 {
+            self.put_finished(job.tag, Err(not_sent(why)));
         }
+        released
     }
 
-    pub(super) fn cancel_tag(&mut self, tag: u64) {
-        for (_, canceller) in self.in_flight.iter().filter(|(in_flight, _)| *in_flight == tag) {
+    pub(super) fn cancel_tag(&mut self, tag: u64) -> Released {
+        for (_, canceller) in self.in_flight.range((tag, 0)..=(tag, u64::MAX)) {
             canceller.cancel();
         }
-        let (taken, kept): (Vec<_>, Vec<_>) = self.ready.drain(..).partition(|job| job.tag == tag);
-        self.ready.extend(kept);
-        let mut cancelled = taken.len();
-        for behind in self.behind.values_mut() {
-            let before = behind.len();
-            behind.retain(|job| job.tag != tag);
-            cancelled += before - behind.len();
+        let mut released = Released::default();
+        while let Some((_, number)) = self.tags.range((tag, 0)..=(tag, u64::MAX)).next().copied() {
+            self.tags.remove(&(tag, number));
+            if let Some(job) = self.take(number) {
+                self.put_finished(tag, Err(not_sent("it was cancelled")));
+                released.0.push(job);
+            }
         }
-        self.queued -= cancelled;
-        for job in taken {
-            self.let_follow(job.user_id);
-        }
-        for _ in 0..cancelled {
-            self.give_back(tag, Err(not_sent("it was cancelled")));
-        }
+        released
     }
 
-    /// Frees it: nobody takes anything back any more.
-    pub(super) fn end(&mut self) {
+    /// Frees it: nobody collects anything any more.
+    pub(super) fn end(&mut self) -> Released {
         self.state = State::Ended;
-        self.take_queued();
         self.finished.clear();
-        for (_, canceller) in &self.in_flight {
+        for canceller in self.in_flight.values() {
             canceller.cancel();
         }
+        self.take_queued()
     }
 
     /// Takes everything that was not sent.
-    fn take_queued(&mut self) -> Vec<Job> {
-        let mut taken: Vec<_> = self.ready.drain(..).collect();
-        for behind in self.behind.values_mut() {
-            taken.extend(behind.drain(..));
-        }
-        self.queued = 0;
-        taken
+    fn take_queued(&mut self) -> Released {
+        self.tags.clear();
+        self.deadlines.clear();
+        let queued = [&mut self.ready, &mut self.behind].map(std::mem::take);
+        Released(queued.into_iter().flatten().map(|(_, job)| job).collect())
     }
 
-    pub(super) fn stats(&mut self, now: Instant) -> BatchStats {
-        let elapsed = self.counts.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
-        let seconds = elapsed.as_secs_f64();
+    pub(super) fn stats(&mut self, now: Instant, learned: Option<f64>) -> BatchStats {
+        let counts = &mut self.counts;
+        let elapsed = counts.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+        let (seconds, moment) = (elapsed.as_secs_f64(), counts.moment(now));
         BatchStats {
-            queued: self.queued,
+            queued: self.ready.len() + self.behind.len(),
             in_flight: self.in_flight.len(),
             finished: self.finished.len(),
-            succeeded: self.counts.succeeded,
-            failed: self.counts.failed,
-            failed_by_code: self.counts.failed_by_code.clone(),
-            retried: self.counts.retried,
-            requests_per_second: self.counts.last_second.count(now),
-            average_requests_per_second: if seconds > 0.0 { self.counts.requests as f64 / seconds } else { 0.0 },
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            failed_by_code: counts.failed_by_code.clone(),
+            retried: counts.retried,
+            throttled: counts.throttled,
+            requests_per_second: counts.last_second.count(moment),
+            average_requests_per_second: if seconds > 0.0 { counts.requests as f64 / seconds } else { 0.0 },
+            learned_requests_per_second: learned,
             elapsed,
+        }
+    }
+}
+
+impl Counts {
+    fn moment(&self, now: Instant) -> Moment {
+        // The clock of what is counted does not begin with nothing.
+        Moment::from_secs(10) + now.saturating_duration_since(self.origin)
+    }
+}
+
+impl Waiters {
+    /// Has the parker woken at the next change, if it is not to be already.
+    pub(super) fn add(&mut self, parker: &Arc<Parker>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, parker)) {
+            self.0.push_back(parker.clone());
+        }
+    }
+
+    /// Takes a parker out; false if it was woken.
+    pub(super) fn remove(&mut self, parker: &Arc<Parker>) -> bool {
+        let before = self.0.len();
+        self.0.retain(|known| !Arc::ptr_eq(known, parker));
+        self.0.len() < before
+    }
+
+    pub(super) fn wake_one(&mut self) {
+        if let Some(parker) = self.0.pop_front() {
+            parker.unpark();
+        }
+    }
+
+    pub(super) fn wake_all(&mut self) {
+        for parker in self.0.drain(..) {
+            parker.unpark();
         }
     }
 }

@@ -23,10 +23,14 @@ pub struct BatchStats {
     pub failed_by_code: BTreeMap<i32, u64>,
     /// Attempts beyond the first of an update.
     pub retried: u64,
+    /// Requests that the server answered by a 429.
+    pub throttled: u64,
     /// Requests a second, over the last second.
     pub requests_per_second: f64,
     /// Requests a second, since the first update was submitted.
     pub average_requests_per_second: f64,
+    /// The rate that the client has learned from 429s, in requests a second; `None` before the first one.
+    pub learned_requests_per_second: Option<f64>,
     /// Since the first update was submitted.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,

@@ -1,6 +1,8 @@
-//! When a call may send, how long it may wait, and what is tried again.
+//! When a request may leave, how long a call may wait, and what is retried.
 
-pub(crate) mod gate;
-pub(crate) mod last_second;
+pub(crate) mod advice;
+pub(crate) mod flow;
+pub(crate) mod line;
+pub(crate) mod park;
 pub(crate) mod retry;
 pub(crate) mod watch;

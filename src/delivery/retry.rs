@@ -1,4 +1,4 @@
-//! Which failures are tried again, and after how long.
+//! Which failures are retried, and after how long.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 
-/// How often to try again, and how long to wait: "full jitter", any time from nothing to a bound that doubles.
+/// How often to retry, and how long to wait: exponential backoff with full jitter.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
     max_retries: u32,
@@ -21,21 +21,19 @@ impl Policy {
         Self { max_retries: options.max_retries, base: options.retry_base, cap: options.retry_cap }
     }
 
-    /// The wait before the next attempt, `retries` of which there were; none where trying again is of no use.
+    /// The wait before the next attempt, after so many `retries`; none if the failure is not retried. The server's
+    /// `Retry-After` makes it longer, and never shorter.
     pub(crate) fn wait(&self, error: &Error, retries: u32) -> Option<Duration> {
         if retries >= self.max_retries || !is_transient(error) {
             return None;
         }
-        // A 429 waits at the gate, with all other calls.
-        if error.kind() == ErrorKind::Http(429) {
-            return Some(Duration::ZERO);
-        }
-        // 503 may carry a Retry-After too; it rules over backoff.
-        let wait = match error.retry_after() {
-            Some(asked) => with_jitter(asked),
-            None => self.bound(retries).mul_f64(random()),
-        };
-        Some(wait)
+        let asked = error.retry_after().map(with_jitter).unwrap_or_default();
+        Some(self.bound(retries).mul_f64(random()).max(asked))
+    }
+
+    /// The longest backoff.
+    pub(crate) fn longest(&self) -> Duration {
+        self.cap
     }
 
     fn bound(&self, retries: u32) -> Duration {
@@ -44,17 +42,18 @@ impl Policy {
     }
 }
 
-/// The body sets the same values each time, so sending it again is safe; it helps where the failure may pass.
-fn is_transient(error: &Error) -> bool {
+/// Whether a retry may help. It is safe: the body sets the same values each time. A 429 is no failure: the line waits it
+/// out.
+pub(crate) fn is_transient(error: &Error) -> bool {
     match error.kind() {
-        ErrorKind::Http(429 | 500 | 502 | 503 | 504) | ErrorKind::Timeout => true,
+        ErrorKind::Http(500 | 502 | 503 | 504) | ErrorKind::Timeout => true,
         ErrorKind::Connection => !error.is_permanent(),
         _ => false,
     }
 }
 
 /// What a server asks for and up to a tenth more, so that its clients do not all come back at once.
-pub(crate) fn with_jitter(asked: Duration) -> Duration {
+fn with_jitter(asked: Duration) -> Duration {
     // Longer than a year is as good as never, and fits every clock.
     let asked = asked.min(Duration::from_secs(365 * 86_400));
     asked + asked.mul_f64(0.1 * random())
@@ -81,16 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_may_pass_is_tried_again() {
-        for kind in [500, 502, 503, 504, 429]
-            .map(ErrorKind::Http)
-            .into_iter()
-            .chain([ErrorKind::Connection, ErrorKind::Timeout])
+    fn only_transient_failures_are_retried() {
+        for kind in
+            [500, 502, 503, 504].map(ErrorKind::Http).into_iter().chain([ErrorKind::Connection, ErrorKind::Timeout])
         {
             assert!(wait(kind, 0).is_some(), "{kind:?}");
             assert!(wait(kind, 3).is_none(), "{kind:?}");
         }
-        for status in [302, 400, 401, 403, 404, 407, 408, 409, 501] {
+        for status in [302, 400, 401, 403, 404, 407, 408, 409, 429, 501] {
             assert!(wait(ErrorKind::Http(status), 0).is_none(), "{status}");
         }
         for kind in [ErrorKind::Tls, ErrorKind::Cancelled, ErrorKind::BadResponse, ErrorKind::Internal] {
@@ -110,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_asks_rules_with_up_to_a_tenth_more() {
+    fn what_the_server_asks_is_a_lower_bound_with_up_to_a_tenth_more() {
         let answer = |seconds| Answer { retry_after: Some(Duration::from_secs(seconds)), ..Answer::default() };
         let error = |seconds| Error::new(ErrorKind::Http(503), "").with_answer(answer(seconds));
         for _ in 0..100 {
@@ -118,5 +115,8 @@ mod tests {
             assert!((10.0..=11.0).contains(&wait.as_secs_f64()));
         }
         assert!(POLICY.wait(&error(u64::MAX), 0).is_some());
+        // The server that asks for nothing waits for the backoff.
+        let waits: Vec<_> = (0..400).filter_map(|_| POLICY.wait(&error(0), 2)).collect();
+        assert!(waits.iter().max() > Some(&Duration::from_millis(225)));
     }
 }

@@ -1,12 +1,15 @@
-//! What a waiting call watches: its deadline, a cancel from another thread, an interrupt of its own.
+//! What a blocked call watches: its deadline, cancels from other threads, and its callback.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-/// The longest wait without a look around. Half of the 100 ms that are promised, so that a busy machine keeps them too.
+use crate::delivery::park::{Parker, Watched};
+
+pub(crate) use crate::delivery::park::Canceller;
+
+/// The longest time without asking the callback. Half of the 100 ms that are promised, so that a busy
+/// machine keeps them too.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 /// Why a call stops waiting.
@@ -16,51 +19,33 @@ pub(crate) enum Stop {
     Late,
 }
 
-/// Asked while a call waits, on its thread; true ends the call.
+/// What is to be done after a time of blocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// Look again: the thread was woken, or the time has come.
+    Look,
+    /// Invoke the callback, with [`Watch::ask`].
+    Ask,
+}
+
+/// Invoked while a call blocks, on its thread; true ends the call.
 pub(crate) type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// Cancels every call that runs when it is told to, and none that begins later.
-#[derive(Clone, Default)]
-pub(crate) struct Canceller(Arc<AtomicU64>);
-
-impl Canceller {
-    pub(crate) fn cancel(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Whether this is the same one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    fn watched(&self) -> Watched {
-        Watched { canceller: self.clone(), before: self.0.load(Ordering::SeqCst) }
-    }
-}
-
-/// A canceller as a call looks at it.
-struct Watched {
-    canceller: Canceller,
-    before: u64,
-}
-
-impl Watched {
-    fn has_cancelled(&self) -> bool {
-        self.canceller.0.load(Ordering::SeqCst) != self.before
-    }
-}
 
 /// One call's watch. It begins when the call does.
 pub(crate) struct Watch {
     began: Instant,
     deadline: Cell<Instant>,
+    /// A deadline that nothing extends.
+    overall: Option<Instant>,
     canceller: Watched,
     /// Cancels this call alone.
     own: Option<Watched>,
-    /// Cancels it only while nothing of it is under way.
+    /// Cancels it only while nothing of it is in flight.
     gentle: Option<Watched>,
     interrupt: Option<Interrupt>,
     asked: Cell<Instant>,
+    /// Made when the call first blocks.
+    parker: OnceCell<Arc<Parker>>,
 }
 
 impl Watch {
@@ -69,19 +54,28 @@ impl Watch {
         Self {
             began,
             deadline: Cell::new(began + limit),
+            overall: None,
             canceller: canceller.watched(),
             own: None,
             gentle: None,
             interrupt,
             asked: Cell::new(began),
+            parker: OnceCell::new(),
         }
     }
 
-    /// Heeds `own` too, and `gentle` while it waits for its turn or between attempts.
-    pub(crate) fn heeding(mut self, own: &Canceller, gentle: &Canceller) -> Self {
-        // They were made for this call and its like, which may have been cancelled before it came to look.
-        self.own = Some(Watched { canceller: own.clone(), before: 0 });
-        self.gentle = Some(Watched { canceller: gentle.clone(), before: 0 });
+    /// Heeds `own` too, and `gentle` while it waits in the line or between attempts.
+    pub(crate) fn with_cancellers(mut self, own: &Canceller, gentle: &Canceller) -> Self {
+        // They were made for this call and its like, which may have been cancelled before it began.
+        self.own = Some(own.watched_from_start());
+        self.gentle = Some(gentle.watched_from_start());
+        self
+    }
+
+    /// Ends at this time at the latest, whatever extends the deadline.
+    pub(crate) fn with_overall(mut self, overall: Option<Instant>) -> Self {
+        self.overall = overall;
+        self.extend(Duration::ZERO);
         self
     }
 
@@ -93,16 +87,20 @@ impl Watch {
         self.deadline.get()
     }
 
-    /// Moves the deadline.
-    pub(crate) fn extend(&self, time: Duration) {
-        self.deadline.set(self.deadline.get() + time);
+    pub(crate) fn overall(&self) -> Option<Instant> {
+        self.overall
     }
 
-    /// How long the call may wait before it looks around again, at most until `until`.
+    /// Moves the deadline.
+    pub(crate) fn extend(&self, time: Duration) {
+        let deadline = self.deadline.get() + time;
+        self.deadline.set(self.overall.map_or(deadline, |overall| overall.min(deadline)));
+    }
+
+    /// How long the call may wait for I/O before it looks around again, at most until `until`.
     pub(crate) fn slice(&self, until: Instant) -> Result<Duration, Stop> {
         let now = Instant::now();
-        let own = self.own.as_ref().is_some_and(Watched::has_cancelled);
-        if own || self.canceller.has_cancelled() || self.interrupted(now) {
+        if self.is_cancelled() || (self.is_to_ask(now) && self.ask().is_err()) {
             return Err(Stop::Cancelled);
         }
         let left = until.min(self.deadline.get()).saturating_duration_since(now);
@@ -120,37 +118,97 @@ impl Watch {
         }
     }
 
-    /// Sleeps until `until`, or until the call is to stop.
+    /// What wakes this call's thread when it blocks in [`park`](Self::park).
+    pub(crate) fn parker(&self) -> &Arc<Parker> {
+        self.parker.get_or_init(|| {
+            let parker = Arc::new(Parker::default());
+            for watched in self.cancellers() {
+                watched.wakes(&parker);
+            }
+            parker
+        })
+    }
+
+    /// Blocks until `until`, forever if that is `None`, or until the thread is woken. Nothing of the
+    /// call may be in flight. The deadline is the caller's affair.
+    pub(crate) fn park(&self, until: Option<Instant>) -> Result<Wake, Stop> {
+        let parker = self.parker();
+        // Not before the parker is known to them: a cancel in between would wake nobody.
+        self.check_cancelled()?;
+        let now = Instant::now();
+        if self.is_to_ask(now) {
+            return Ok(Wake::Ask);
+        }
+        let ask = self.interrupt.as_ref().map(|_| self.asked.get() + SLICE);
+        let until = until.into_iter().chain(ask).min();
+        parker.park(until.map(|until| until.saturating_duration_since(now)));
+        self.check_cancelled()?;
+        Ok(Wake::Look)
+    }
+
+    /// Invokes the callback.
+    pub(crate) fn ask(&self) -> Result<(), Stop> {
+        let interrupted = self.interrupt.as_ref().is_some_and(|interrupt| interrupt());
+        // The callback may have taken its time.
+        self.asked.set(Instant::now());
+        if interrupted {
+            return Err(Stop::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Blocks until `until`, or until the call is to stop.
     pub(crate) fn sleep(&self, until: Instant) -> Result<(), Stop> {
         loop {
-            self.check_gentle()?;
-            match self.slice(until) {
-                // Not a sleep: the standard library takes one that a sandbox refuses for a bug. It may end early.
-                Ok(slice) => thread::park_timeout(slice),
-                Err(Stop::Late) if until < self.deadline.get() => return Ok(()),
-                Err(stop) => return Err(stop),
+            let now = Instant::now();
+            let deadline = self.deadline.get();
+            if now >= until.min(deadline) {
+                self.check_gentle()?;
+                return if until < deadline { Ok(()) } else { Err(Stop::Late) };
+            }
+            if self.park(Some(until.min(deadline)))? == Wake::Ask {
+                self.ask()?;
             }
         }
     }
 
-    /// Asks the caller, once a slice however short the waits are.
-    fn interrupted(&self, now: Instant) -> bool {
-        let Some(interrupt) = &self.interrupt else {
-            return false;
-        };
-        if now.saturating_duration_since(self.asked.get()) < SLICE {
-            return false;
+    /// Whether a call of which nothing is in flight may go on.
+    fn check_cancelled(&self) -> Result<(), Stop> {
+        if self.is_cancelled() {
+            return Err(Stop::Cancelled);
         }
-        let interrupted = interrupt();
-        // The caller may have taken its time to answer.
-        self.asked.set(Instant::now());
-        interrupted
+        self.check_gentle()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.canceller.has_cancelled() || self.own.as_ref().is_some_and(Watched::has_cancelled)
+    }
+
+    /// Whether the callback is due: once a slice, however short the waits are.
+    fn is_to_ask(&self, now: Instant) -> bool {
+        self.interrupt.is_some() && now.saturating_duration_since(self.asked.get()) >= SLICE
+    }
+
+    fn cancellers(&self) -> impl Iterator<Item = &Watched> {
+        [&self.own, &self.gentle].into_iter().flatten().chain([&self.canceller])
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(parker) = self.parker.get() {
+            for watched in self.cancellers() {
+                watched.wakes_no_more(parker);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::thread;
 
     fn watch(millis: u64, interrupt: Option<Interrupt>) -> (Watch, Canceller) {
         let canceller = Canceller::default();
@@ -175,22 +233,36 @@ mod tests {
         let (running, canceller) = watch(1000, None);
         canceller.cancel();
         assert_eq!(running.sleep(soon(500)), Err(Stop::Cancelled));
-        let later = Watch::new(Duration::from_secs(1), canceller, None);
+        let later = Watch::new(Duration::from_secs(1), canceller.clone(), None);
         assert_eq!(later.sleep(soon(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_cancel_wakes_a_sleeping_call() {
+        let (watch, canceller) = watch(60_000, None);
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(50));
+                canceller.cancel();
+            });
+            assert_eq!(watch.sleep(soon(30_000)), Err(Stop::Cancelled));
+        });
+        assert!(began.elapsed() < Duration::from_secs(5));
     }
 
     #[test]
     fn a_call_heeds_cancels_of_its_own_that_came_before_it_began() {
         let (own, gentle) = (Canceller::default(), Canceller::default());
         own.cancel();
-        let heeding = |own| watch(1000, None).0.heeding(own, &gentle);
-        assert_eq!(heeding(&own).sleep(soon(1)), Err(Stop::Cancelled));
+        let with = |own| watch(1000, None).0.with_cancellers(own, &gentle);
+        assert_eq!(with(&own).sleep(soon(1)), Err(Stop::Cancelled));
         let fresh = Canceller::default();
-        let other = heeding(&fresh);
+        let other = with(&fresh);
         assert_eq!(other.check_gentle(), Ok(()));
         assert_eq!(other.sleep(soon(1)), Ok(()));
         gentle.cancel();
-        for other in [other, heeding(&fresh)] {
+        for other in [other, with(&fresh)] {
             assert!(other.slice(soon(100)).is_ok());
             assert_eq!(other.check_gentle(), Err(Stop::Cancelled));
             assert_eq!(other.sleep(soon(100)), Err(Stop::Cancelled));
@@ -198,7 +270,17 @@ mod tests {
     }
 
     #[test]
-    fn the_interrupt_is_asked_every_slice_and_not_before() {
+    fn nothing_extends_the_overall_deadline() {
+        let (watch, _) = watch(1000, None);
+        let overall = soon(2000);
+        let watch = watch.with_overall(Some(overall));
+        assert!(watch.deadline() < overall);
+        watch.extend(Duration::from_secs(60));
+        assert_eq!(watch.deadline(), overall);
+    }
+
+    #[test]
+    fn the_callback_is_asked_every_slice_and_not_before() {
         let asked = Arc::new(AtomicU64::new(0));
         let counter = asked.clone();
         let (watch, _) = watch(10_000, Some(Arc::new(move || counter.fetch_add(1, Ordering::SeqCst) == 1)));

@@ -26,8 +26,10 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
 /// other, each exactly once. The client may be freed before the batch is.
 ///
-/// Updates of the same user are sent in the order in which they were submitted, never two at a time. An update's time
-/// (`total_timeout_ms`) begins when it may be sent: neither the queue nor the server's throttling costs it any.
+/// Updates of one user are sent in the order in which they were submitted, one at a time, and in one order with the
+/// direct calls for that user. The timeout of an update (`total_timeout_ms`) starts when it is dispatched: time spent
+/// queued or held back by the server does not count. In an outage the batch pauses; no update is lost to it before
+/// `outage_timeout_ms`.
 ///
 /// @param client        The client.
 /// @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
@@ -35,8 +37,15 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// | key | default | meaning |
 /// | --- | --- | --- |
 /// | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
-/// | `queue_limit` | 1024 | no more is accepted while so many wait to be sent, or to be taken back; 1 to 1000000 |
+/// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; 16 times as many
+///   more may stand behind an earlier update of their user; submitting blocks at any limit; 1 to 1000000 |
 /// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
+/// | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
+///   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
+/// | `outage_timeout_ms` | 600000 | how long an update waits through an outage; then it fails with #COMMBOX_CONNECTION or
+///   its last error; 1 to 86400000 |
+/// | `overall_timeout_ms` | `null` | timeout of an update from when it is submitted, whatever it waits for; an update that
+///   cannot meet it fails at once; 1 to 86400000 |
 ///
 /// `queue_limit` and `concurrency` bound the memory, however many updates there are.
 ///
@@ -184,8 +193,9 @@ pub extern "C" fn commbox_batch_cancel_tag(batch: *mut commbox_batch, tag: u64) 
 /// - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
 /// - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
 /// - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
-/// - `retried`: attempts beyond the first of an update
+/// - `retried`: attempts beyond the first of an update; `throttled`: those that the server answered with 429
 /// - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
+/// - `learned_requests_per_second`: the rate that the client has learned from 429s; null before the first one
 /// - `elapsed_ms`: since the first update was submitted
 ///
 /// @param batch  The batch.

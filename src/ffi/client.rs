@@ -30,10 +30,14 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
 /// | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
 /// | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
-/// | `max_retries` | 3 | how often a failure that may pass is tried again; 0 to 100 |
+/// | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 counts as none; 0 to 100 |
 /// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
 ///   base to the cap; 1 to 86400000 |
 /// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
+/// | `order_per_user` | `true` | calls for one user leave one at a time in the order in which they were made, over
+///   direct calls and batches, retries included |
+/// | `rate_group` | `null` | a name: processes of the same user on one machine that name the same group share one rate
+///   limit; 1 to 64 letters, digits, `.`, `_`, `-`, no `.` first; Unix only |
 /// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
 /// | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
 /// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
@@ -89,6 +93,20 @@ pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client,
     })
 }
 
+/// Sets `max_requests_per_second` of a client, for every request from now on, those of waiting calls included. A
+/// program can divide a limit among its processes with this.
+///
+/// @param client               The client.
+/// @param requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
+/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
+#[no_mangle]
+pub extern "C" fn commbox_client_set_max_requests_per_second(
+    client: *mut commbox_client,
+    requests_per_second: f64,
+) -> i32 {
+    code(|| CLIENTS.get(client)?.set_max_requests_per_second(requests_per_second))
+}
+
 /// Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
 /// #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
 ///
@@ -136,18 +154,29 @@ pub extern "C" fn commbox_client_set_interrupt(
     })
 }
 
-/// Updates one user: `POST /users/{user_id}`. It returns within `total_timeout_ms`, which covers waiting for its turn,
-/// every attempt and every pause between.
+/// Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
+/// every backoff.
 ///
-/// Tried again, at most `max_retries` times: HTTP 429, 500, 502, 503 and 504, connections that fail or break, and
-/// attempts that take too long; sending the same values twice does no harm. Never: other statuses, TLS failures,
-/// redirects. A `Retry-After` of the server rules over `retry_base_ms`; where it would pass the time that is left, the
-/// call fails at once and tells it. After a 429 all calls of the client wait until one of them has found the server
-/// willing again, and from then on leave at a rate that the client learns.
+/// **Retries.** Retried at most `max_retries` times: HTTP 500, 502, 503 and 504, connections that fail or break, and
+/// attempts that exceed `attempt_timeout_ms`; sending the same values twice does no harm. Not retried: other statuses, TLS
+/// failures, redirects. The server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
+/// fails at once and reports `retry_after_ms`. A client may retry 100 times (50 after timeouts) more than its calls
+/// succeed, and once more for each 5 successes.
 ///
-/// Two things are sent once more whatever `max_retries` says, and count as attempts: what a connection that had been
-/// used before took without giving one byte back, as one does that the server has just closed; and what was turned
-/// away (401) with a key that commbox_client_set_api_key() has replaced since.
+/// **Rate limits.** A 429 costs no retry. It pauses all requests of the client until one of them, a probe request, is
+/// accepted; from then on requests leave at a rate that the client learns. If the call's deadline comes before it could
+/// leave, it fails at once with #COMMBOX_THROTTLED.
+///
+/// **Outages.** 8 transient failures in a row pause all requests of the client, too. A probe request, on a connection of
+/// its own and with a short timeout, ends the pause. If the call's deadline comes before the next probe, it fails at once
+/// with #COMMBOX_CONNECTION, and says since when the outage lasts.
+///
+/// **Order.** Calls for one user leave one at a time, in the order in which they were made (`order_per_user`). A request
+/// that timed out may still be applied by the server later, after a newer one: no client can prevent that.
+///
+/// Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a reused connection that
+/// the server closed before returning a byte, and a 401 for an API key that commbox_client_set_api_key() has replaced
+/// since.
 ///
 /// @param client         The client. Any number of threads may call with the same one.
 /// @param user_id        The number that CommBox gave the user: 1 or more.

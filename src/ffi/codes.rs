@@ -29,6 +29,8 @@ pub const COMMBOX_CANCELLED: i32 = -8;
 pub const COMMBOX_BAD_RESPONSE: i32 = -9;
 /// A bug of this library was caught, or the system has no thread for a batch. The client stays usable.
 pub const COMMBOX_INTERNAL: i32 = -10;
+/// The server's rate limit holds the call back past its deadline. Nothing was sent; `retry_after_ms` is set.
+pub const COMMBOX_THROTTLED: i32 = -11;
 
 /// The server did not take the fields or their values.
 pub const COMMBOX_BAD_REQUEST: i32 = 400;
@@ -55,4 +57,5 @@ const _: () = {
     assert!(ErrorKind::Cancelled.code() == COMMBOX_CANCELLED);
     assert!(ErrorKind::BadResponse.code() == COMMBOX_BAD_RESPONSE);
     assert!(ErrorKind::Internal.code() == COMMBOX_INTERNAL);
+    assert!(ErrorKind::Throttled.code() == COMMBOX_THROTTLED);
 };

@@ -27,7 +27,7 @@ pub use batch::{
 };
 pub use client::{
     commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_set_api_key,
-    commbox_client_set_interrupt, commbox_update_user_json,
+    commbox_client_set_interrupt, commbox_client_set_max_requests_per_second, commbox_update_user_json,
 };
 pub use codes::*;
 pub use last_error::{commbox_last_error, commbox_last_error_code, commbox_last_error_json};

@@ -1,7 +1,10 @@
 //! The head of an answer, read as leniently as servers and proxies are written: folded lines, blanks before a colon,
 //! bare line feeds, lines that are no headers. Other clients take these too, and the update was made.
 
+use std::time::SystemTime;
+
 use crate::bytes::find;
+use crate::delivery::advice::{self, Advice};
 use crate::transport::wire::WireError;
 
 /// The longest head, in bytes and in lines.
@@ -30,6 +33,8 @@ pub(crate) struct Head {
     is_kept: bool,
     /// What the client wants to know: their names in lower case, and their values.
     fields: Vec<(&'static str, String)>,
+    /// `Date`, in the form that servers send today.
+    date: Option<[u8; 29]>,
 }
 
 impl Head {
@@ -54,6 +59,7 @@ impl Head {
             is_chunked: false,
             is_kept: false,
             fields: Vec::new(),
+            date: None,
         };
         let mut count = 0;
         loop {
@@ -123,9 +129,14 @@ impl Head {
                 self.add_encodings(value);
             }
             16 if is("content-encoding") => self.add_encodings(value),
+            4 if is("date") => self.date = value.try_into().ok(),
             11 if is("retry-after") => self.keep("retry-after", value),
             18 if is("proxy-authenticate") => self.keep("proxy-authenticate", value),
-            _ => {}
+            _ => {
+                if let Some(name) = advice::known(name) {
+                    self.keep(name, value);
+                }
+            }
         }
         Ok(())
     }
@@ -146,9 +157,13 @@ impl Head {
         self.fields.iter().filter(move |(kept, _)| *kept == name).map(|(_, value)| value.as_str())
     }
 
-    /// `Retry-After`, as it came.
-    pub(crate) fn retry_after(&self) -> Option<&str> {
-        self.values("retry-after").next()
+    /// What it says about when to send again.
+    pub(crate) fn advice(&self) -> Advice {
+        if self.fields.is_empty() {
+            return Advice::default();
+        }
+        let date = self.date.as_ref().and_then(|date| std::str::from_utf8(date).ok());
+        Advice::read(&self.fields, date, SystemTime::now())
     }
 
     /// The authentication schemes that a proxy asks for, with commas.
@@ -236,6 +251,7 @@ fn status(line: &[u8]) -> Option<(u16, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn read(text: &str) -> Result<Option<(Head, usize)>, WireError> {
         Head::read(text.as_bytes())
@@ -251,7 +267,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length : 12\r\nX-Long: a\r\n  folded\r\nno header\r\nRETRY-AFTER:7\r\n\r\nrest";
         let (head, length) = read(text).unwrap().unwrap();
         assert_eq!((head.status, head.framing, length), (200, Framing::Length(12), text.len() - 4));
-        assert_eq!(head.retry_after(), Some("7"));
+        assert_eq!(head.advice().retry_after, Some(Duration::from_secs(7)));
         assert!(head.closes, "a line that is no header says that something is odd");
         for odd in ["\r\n\r\nHTTP/1.1 204\nFoo: bar\n\n", "HTTP/1.1 204 \r\n\r\n"] {
             assert_eq!(self::head(odd).framing, Framing::Length(0));

@@ -30,11 +30,11 @@ mod wire;
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use ureq::http::header::{CONTENT_LENGTH, HOST};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
+use crate::delivery::advice::Advice;
 use crate::delivery::watch::Stop;
 use crate::error::Result;
 use crate::options::Options;
@@ -58,8 +58,8 @@ const USUAL_REPLY: usize = 1 << 10;
 /// A server's answer.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// How long the server asks to wait.
-    pub(crate) retry_after: Option<Duration>,
+    /// What its headers say about when to send again.
+    pub(crate) advice: Advice,
     /// How the body is encoded, which nobody asked for.
     pub(crate) encoding: Option<String>,
     pub(crate) body: Vec<u8>,
@@ -115,8 +115,7 @@ impl Transport {
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;
             let head = attempt.take_head().ok_or(WireError::NotHttp)?;
-            let retry_after = head.retry_after().and_then(|text| retry_after(text, SystemTime::now()));
-            Ok(Reply { status: head.status, retry_after, encoding: head.encoding, body, complete })
+            Ok(Reply { status: head.status, advice: head.advice(), encoding: head.encoding, body, complete })
         });
         if attempt.kept_connection() {
             self.pool.put(lane);
@@ -142,33 +141,4 @@ fn headers(host: HeaderValue) -> HeaderMap {
     headers.insert(HOST, host);
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     headers
-}
-
-/// `Retry-After`, in seconds or as a date.
-fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean longer than anyone waits.
-        return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX / 1000)));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_in_both_forms() {
-        let now = httpdate::parse_http_date("Fri, 07 Aug 2026 10:00:00 GMT").unwrap();
-        let read = |text: &str| retry_after(text, now).map(|duration| duration.as_secs());
-        assert_eq!(read("120"), Some(120));
-        assert_eq!(read("0"), Some(0));
-        assert_eq!(read("Fri, 07 Aug 2026 10:00:30 GMT"), Some(30));
-        assert_eq!(read("Fri, 07 Aug 2026 09:00:00 GMT"), Some(0));
-        assert_eq!(read("99999999999999999999999"), Some(u64::MAX / 1000));
-        for odd in ["", "-1", "1.5", "soon"] {
-            assert_eq!(read(odd), None, "{odd}");
-        }
-    }
 }

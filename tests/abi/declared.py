@@ -19,6 +19,8 @@ def name_of(declared: Any) -> str:
     # z, P and O are text, any pointer, and a Python object.
     if issubclass(declared, ctypes._Pointer) or declared._type_ in "zPO":
         return "pointer"
+    if declared._type_ == "d":
+        return "f64"
     sign = "u" if declared._type_.isupper() else "i"
     return f"{sign}{8 * ctypes.sizeof(declared)}"
 

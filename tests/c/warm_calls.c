@@ -1,7 +1,7 @@
 /* Does one thing as often as it is told to, for what one more costs to be counted:
  *
  *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
- *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client
+ *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client, with a user each
  *     warm_calls batch NUMBER BASE_URL    the same through a batch of 64 workers, with a user each and 64 at a time
  *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
  */
@@ -27,6 +27,7 @@ struct work {
     pthread_t thread;
     commbox_client *client;
     long number;
+    long user_id;
     int status;
 };
 
@@ -35,7 +36,7 @@ static void *update(void *argument)
     struct work *work = argument;
     for (long call = 0; call < work->number; call++) {
         char *reply = NULL;
-        if (commbox_update_user_json(work->client, 94382332, user, &reply) != COMMBOX_OK) {
+        if (commbox_update_user_json(work->client, work->user_id, user, &reply) != COMMBOX_OK) {
             work->status = fail("update");
         }
         commbox_string_free(reply);
@@ -52,6 +53,7 @@ static int update_all(long number, const char *base_url, int threads)
     for (int i = 0; i < threads; i++) {
         work[i].client = client;
         work[i].number = number / threads;
+        work[i].user_id = 94382332 + i;
     }
     /* This thread is one of them. */
     for (int i = 1; i < threads; i++) {

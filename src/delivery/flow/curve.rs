@@ -4,8 +4,10 @@
 //! the time `K`, passes the point of the last 429 slowly, and only then grows ever faster. The growth
 //! is absolute, not a share of the rate: from any rate it finds a free limit in seconds.
 //!
-//! The first 429 is a rough measure: a burst is over before it tells a rate. From a rough measure the
-//! rate doubles each second until the next 429, as in TCP's slow start.
+//! If no 429 comes then, the limit is gone, and the rate doubles in little more than a second.
+//!
+//! The first 429 after few requests is a rough measure. From a rough measure the rate grows threefold
+//! each second until the next 429, as in TCP's slow start.
 
 use super::Moment;
 
@@ -33,15 +35,16 @@ const LONGEST_AT_FIRST: f64 = 8.5;
 /// However low the rate, `K` is at least so many requests long.
 const FEWEST: f64 = 8.0;
 
-/// If no 429 comes for so many seconds after `K`, the limit is gone: the rate doubles in so many.
+/// If no 429 comes for so many seconds after `K`, the limit is gone: the rate grows by
+/// [`GROWTH`] in so many seconds.
 const FREE: f64 = 1.5;
-const FREE_DOUBLES: f64 = 1.4;
+const FREE_GROWS: f64 = 1.4;
 
-/// So many accepted requests before the first 429 are no rough measure.
+/// So many requests that were accepted before the first 429 are more than a rough measure.
 const ROUGH: f64 = 10.0;
 
 /// The factor by which the rate grows each second while the measure is rough.
-const DOUBLING: f64 = 3.0;
+const GROWTH: f64 = 3.0;
 
 /// If less than this share of the rate was accepted, the caller had no more to send.
 const IDLE: f64 = 0.6;
@@ -91,11 +94,11 @@ impl Curve {
     pub(super) fn rate(&self, now: Moment) -> f64 {
         let (passed, floor) = (self.passed(now), self.ceiling * self.cut);
         let rate = if self.rough {
-            floor * DOUBLING.powf(passed.min(60.0) * (self.ceiling / START).min(1.0))
+            floor * GROWTH.powf(passed.min(60.0) * (self.ceiling / START).min(1.0))
         } else {
             let beyond = passed - self.k();
             let cubic = (self.ceiling + STEEPNESS * beyond.powi(3)).max(floor);
-            cubic.max(self.ceiling * DOUBLING.powf((beyond - FREE).min(60.0) / FREE_DOUBLES))
+            cubic.max(self.ceiling * GROWTH.powf((beyond - FREE).min(60.0) / FREE_GROWS))
         };
         rate.clamp(SLOWEST, 1e9)
     }

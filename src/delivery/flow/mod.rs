@@ -17,11 +17,14 @@
 
 mod budget;
 mod curve;
+mod stored;
 mod taken;
 
 use std::time::Duration;
 
 pub(crate) use budget::Budget;
+#[cfg(unix)]
+pub(crate) use stored::WORDS;
 pub(crate) use taken::LastSecond;
 
 use curve::Curve;
@@ -206,6 +209,15 @@ impl Flow {
         self
     }
 
+    /// Forgets the probe and the slots of a parent, whose threads a forked child does not have.
+    pub(crate) fn orphan(&mut self) {
+        self.version += 1;
+        self.next = Moment::ZERO;
+        if let Some(pause) = &mut self.pause {
+            pause.probe = None;
+        }
+    }
+
     /// Asks for leave to send. `slot` is the asker's, if it has asked before.
     pub(crate) fn ask(&mut self, now: Moment, slot: &mut Option<Slot>) -> Turn {
         if let Some(pause) = self.pause {
@@ -273,7 +285,7 @@ impl Flow {
         self.refused_since = None;
         (self.failures, self.lost_probes) = (0, 0);
         let latency = now.saturating_sub(ticket.left);
-        self.slowest = latency.max(self.slowest.mul_f64(0.95));
+        self.slowest = latency.max(self.slowest - self.slowest / 16);
         match self.pause {
             Some(pause) if ticket.probe.is_some() && ticket.epoch == self.epoch => self.resume(now, pause),
             // Of a request that had left before, or a probe that was given up: the server is there.
@@ -461,7 +473,8 @@ impl Flow {
             return Some(from);
         }
         // In steps over the curve, which starts anew when requests resume.
-        let curve = self.curve.map(|curve| Curve { since: if self.pause.is_some() { from } else { curve.since }, ..curve });
+        let curve =
+            self.curve.map(|curve| Curve { since: if self.pause.is_some() { from } else { curve.since }, ..curve });
         let step = ((deadline - from) / 64).max(Duration::from_millis(1));
         let (mut at, mut places) = (from, ahead as f64);
         while at < deadline {

@@ -2,7 +2,7 @@
 
 use super::Moment;
 
-const TENTH: u128 = 100;
+const TENTH: u32 = 100;
 
 /// Events of the last second, counted by tenths of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,8 +25,8 @@ impl LastSecond {
         self.advance(now);
         let counted: f64 = self.counts.iter().map(|count| f64::from(*count)).sum();
         // The tenth that is being counted is not over, and the one of a second ago is forgotten.
-        let covered = 900 + now.as_millis() % TENTH;
-        counted * 1000.0 / f64::from(u32::try_from(covered).unwrap_or(1000))
+        let covered = 900 + now.subsec_millis() % TENTH;
+        counted * 1000.0 / f64::from(covered)
     }
 
     /// The events of the last second, as counted.
@@ -37,13 +37,16 @@ impl LastSecond {
 
     /// Forgets the tenths that are more than a second old.
     fn advance(&mut self, now: Moment) {
-        let tenth = u64::try_from(now.as_millis() / TENTH).unwrap_or(u64::MAX);
+        let tenth = now.as_secs() * 10 + u64::from(now.subsec_millis() / TENTH);
+        if tenth <= self.tenth {
+            return;
+        }
         for passed in (self.tenth.saturating_add(1)..=tenth).rev().take(10) {
             if let Some(count) = self.counts.get_mut(index(passed)) {
                 *count = 0;
             }
         }
-        self.tenth = self.tenth.max(tenth);
+        self.tenth = tenth;
     }
 }
 
@@ -58,7 +61,7 @@ mod tests {
     #[test]
     fn forgets_what_is_older_than_a_second() {
         let mut events = LastSecond::default();
-        let at = |millis| Moment::from_millis(5_000_000 + millis);
+        let at = |millis: u64| Moment::from_millis(5_000_000 + millis);
         for millis in [0, 50, 500, 950] {
             events.add(at(millis));
         }

@@ -1,0 +1,373 @@
+use super::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::sync::Weak;
+use std::thread;
+
+use crate::delivery::park::Canceller;
+
+fn line(limit: f64) -> Arc<Line> {
+    Arc::new(Line::new(limit, true, None).unwrap())
+}
+
+fn watch(millis: u64, canceller: &Canceller) -> Watch {
+    Watch::new(Duration::from_millis(millis), canceller.clone(), None)
+}
+
+const THROTTLED: Outcome = Outcome::Throttled { asked: None, policy: None };
+const ACCEPTED: Outcome = Outcome::Accepted { exhausted: None };
+
+fn asked(seconds: u64) -> Outcome {
+    Outcome::Throttled { asked: Some(Duration::from_secs(seconds)), policy: None }
+}
+
+/// Makes a call whose request has this outcome.
+fn call(line: &Arc<Line>, user_id: i64, outcome: Outcome) -> Result<(), Held> {
+    let canceller = Canceller::default();
+    let watch = watch(60_000, &canceller);
+    let place = line.enter(user_id, &watch);
+    line.wait_for_turn(&place, &watch).map_err(Held::Stopped)?;
+    line.depart(&place, &watch, None)?.report(outcome, outcome == ACCEPTED);
+    Ok(())
+}
+
+fn waiting(line: &Line) -> usize {
+    line.held(|state| state.waiting.len())
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < until, "never so: {what}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn calls_leave_in_the_order_in_which_they_came() {
+    let line = line(50.0);
+    call(&line, 1, ACCEPTED).unwrap();
+    let (left, order) = mpsc::channel();
+    thread::scope(|scope| {
+        for number in 0..20 {
+            let (line, left) = (&line, left.clone());
+            scope.spawn(move || {
+                let canceller = Canceller::default();
+                let watch = watch(60_000, &canceller);
+                let place = line.enter(100 + number, &watch);
+                let departure = line.depart(&place, &watch, None).unwrap();
+                left.send(number).unwrap();
+                departure.report(ACCEPTED, true);
+            });
+            eventually("it waits, or has left", || line.held(|state| state.next_number) == number as u64 + 2);
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+    assert_eq!(order.try_iter().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_pause_fails_at_once_whom_it_makes_too_late() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    // One is on its way, so that others wait for the slot after a 429.
+    call(&line, 1, asked(3)).unwrap();
+    thread::scope(|scope| {
+        let began = Instant::now();
+        let waits = scope.spawn(|| {
+            let watch = watch(20_000, &canceller);
+            let place = line.enter(2, &watch);
+            line.depart(&place, &watch, None).map(|departure| departure.report(asked(60), false))
+        });
+        let late = scope.spawn(|| {
+            let watch = watch(40_000, &canceller);
+            let place = line.enter(3, &watch);
+            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).unwrap_err()
+        });
+        eventually("both wait", || waiting(&line) == 2);
+        // One that comes, and would be too late, is told at once.
+        let watch = watch(1_000, &canceller);
+        let place = line.enter(4, &watch);
+        assert!(matches!(line.depart(&place, &watch, None).err(), Some(Held::Throttled { .. })));
+        assert!(began.elapsed() < Duration::from_millis(1500));
+        waits.join().unwrap().unwrap();
+        match late.join().unwrap() {
+            Held::Throttled { wait } => assert!(wait > Duration::from_secs(50), "{wait:?}"),
+            held => panic!("{held:?}"),
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn an_outage_says_since_when_and_until_when() {
+    let line = line(0.0);
+    let failed = Outcome::Failed { asked: Some(Duration::from_secs(30)), sent: true, timed_out: false };
+    for _ in 0..8 {
+        call(&line, 1, failed).unwrap();
+    }
+    let canceller = Canceller::default();
+    let watch = watch(5_000, &canceller);
+    let place = line.enter(1, &watch);
+    match line.depart(&place, &watch, None).err() {
+        Some(Held::Outage { failures: 8, wait, .. }) => assert!(wait > Duration::from_secs(25), "{wait:?}"),
+        held => panic!("{held:?}"),
+    }
+    assert!(line.is_outage());
+}
+
+#[test]
+fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
+    let line = line(0.0);
+    call(&line, 1, asked(600)).unwrap();
+    let canceller = Canceller::default();
+    let ended = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for number in 0..4000 {
+            let (line, canceller, ended) = (&line, &canceller, &ended);
+            let body = move || {
+                let watch = watch(3_600_000, canceller);
+                let place = line.enter(100 + number, &watch);
+                let outcome = line.depart(&place, &watch, None).err();
+                assert_eq!(outcome, Some(Held::Stopped(Stop::Cancelled)));
+                ended.fetch_add(1, Ordering::SeqCst);
+            };
+            thread::Builder::new().stack_size(64 << 10).spawn_scoped(scope, body).unwrap();
+        }
+        eventually("all wait", || waiting(&line) == 4000);
+        thread::sleep(Duration::from_millis(200));
+        let (began, before) = (Instant::now(), processor_time());
+        thread::sleep(Duration::from_secs(2));
+        let used = (processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64();
+        println!("4,000 waiting threads use {:.2} % of a processor", used * 100.0);
+        assert!(used < 0.02 || cfg!(not(target_os = "linux")), "{used}");
+        let cancelled = Instant::now();
+        canceller.cancel();
+        while ended.load(Ordering::SeqCst) < 4000 {
+            thread::sleep(Duration::from_micros(200));
+            assert!(cancelled.elapsed() < Duration::from_secs(10));
+        }
+        println!("a cancel ended them in {:?}", cancelled.elapsed());
+    });
+    assert_eq!(waiting(&line), 0);
+}
+
+/// Of this thread's process, in user space and in the system.
+fn processor_time() -> Duration {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after = text.rsplit_once(')').map_or("", |(_, after)| after);
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+#[test]
+fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    let first = watch(60_000, &canceller);
+    let place = line.enter(7, &first);
+    line.wait_for_turn(&place, &first).unwrap();
+    let (left, order) = mpsc::channel();
+    thread::scope(|scope| {
+        for number in 0..5_u64 {
+            let (line, left) = (&line, left.clone());
+            scope.spawn(move || {
+                call(line, 7, ACCEPTED).unwrap();
+                left.send(number).unwrap();
+            });
+            eventually("it has its place", || line.held(|state| state.next_number) == number + 2);
+            thread::sleep(Duration::from_millis(5));
+        }
+        call(&line, 8, ACCEPTED).unwrap();
+        assert!(order.try_recv().is_err());
+        drop(place);
+    });
+    assert_eq!(order.try_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn one_that_gives_up_leaves_the_others_in_their_order() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    let first = watch(60_000, &canceller);
+    let place = line.enter(7, &first);
+    thread::scope(|scope| {
+        let gives_up = scope.spawn(|| {
+            let watch = watch(300, &canceller);
+            let place = line.enter(7, &watch);
+            line.wait_for_turn(&place, &watch)
+        });
+        eventually("it has its place", || line.held(|state| state.next_number) == 2);
+        let next = scope.spawn(|| call(&line, 7, ACCEPTED));
+        assert_eq!(gives_up.join().unwrap(), Err(Stop::Late));
+        assert!(!next.is_finished());
+        drop(place);
+        next.join().unwrap().unwrap();
+    });
+}
+
+struct Told(AtomicBool);
+
+impl Ready for Told {
+    fn ready(&self, _: u64) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn updates_and_calls_of_one_user_stand_in_one_order() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    let told = Arc::new(Told(AtomicBool::new(false)));
+    let told: [Arc<Told>; 3] = [told, Arc::new(Told(AtomicBool::new(false))), Arc::new(Told(AtomicBool::new(false)))];
+    let weak = |index: usize| -> Weak<dyn Ready> {
+        let ready: Arc<dyn Ready> = told[index].clone();
+        Arc::downgrade(&ready)
+    };
+    let is_told = |index: usize| told[index].0.load(Ordering::SeqCst);
+
+    let watch = watch(60_000, &canceller);
+    let call = line.enter(7, &watch);
+    let (update, free) = line.enter_update(7, &weak(0));
+    assert!(!free && !is_told(0));
+    let (cancelled, free) = line.enter_update(7, &weak(1));
+    assert!(!free);
+    let (last, free) = line.enter_update(7, &weak(2));
+    assert!(!free);
+    assert!(line.enter_update(8, &weak(1)).1);
+    drop(call);
+    assert!(is_told(0) && !is_told(1));
+    drop(cancelled);
+    assert!(!is_told(1) && !is_told(2));
+    drop(update);
+    assert!(!is_told(1) && is_told(2));
+    drop(last);
+    assert!(line.enter_update(7, &weak(0)).1);
+    assert!(line.held(|state| state.turns.is_empty()));
+}
+
+#[test]
+fn a_batch_that_is_gone_stands_in_nobodys_way() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    let watch = watch(1_000, &canceller);
+    let place = line.enter(7, &watch);
+    let gone: Arc<dyn Ready> = Arc::new(Told(AtomicBool::new(false)));
+    let (update, _) = line.enter_update(7, &Arc::downgrade(&gone));
+    drop(gone);
+    let next = thread::scope(|scope| {
+        let next = scope.spawn(|| call(&line, 7, ACCEPTED));
+        eventually("it has its place", || line.held(|state| state.next_number) == 3);
+        drop(place);
+        next.join().unwrap()
+    });
+    next.unwrap();
+    drop(update);
+    assert!(line.held(|state| state.turns.is_empty()));
+}
+
+#[test]
+fn a_call_within_a_call_of_the_same_user_does_not_wait_for_it() {
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    let watch = watch(5_000, &canceller);
+    let outer = line.enter(7, &watch);
+    let inner = line.enter(7, &watch);
+    line.wait_for_turn(&inner, &watch).unwrap();
+    drop(inner);
+    drop(outer);
+}
+
+#[test]
+fn a_callback_that_takes_its_time_holds_up_nobody() {
+    let line = line(1.0);
+    call(&line, 1, ACCEPTED).unwrap();
+    let canceller = Canceller::default();
+    let (inside, entered) = mpsc::channel();
+    let ends = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        let until = ends.clone();
+        let interrupt = Arc::new(move || {
+            let _ = inside.send(());
+            while !until.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            false
+        });
+        let slow = scope.spawn(|| {
+            // Its slot is a second away, so that it is asked before.
+            let watch = Watch::new(Duration::from_secs(60), canceller.clone(), Some(interrupt));
+            let place = line.enter(2, &watch);
+            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).unwrap();
+        });
+        entered.recv_timeout(Duration::from_secs(10)).unwrap();
+        call(&line, 3, ACCEPTED).unwrap();
+        ends.store(true, Ordering::SeqCst);
+        slow.join().unwrap();
+    });
+}
+
+#[test]
+fn the_limit_can_be_changed_for_those_who_wait() {
+    let line = line(0.001);
+    call(&line, 1, ACCEPTED).unwrap();
+    let canceller = Canceller::default();
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| {
+            let watch = watch(2_000_000, &canceller);
+            let place = line.enter(2, &watch);
+            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).is_ok()
+        });
+        eventually("it waits", || waiting(&line) == 1);
+        line.set_limit(1000.0);
+        assert!(waits.join().unwrap());
+    });
+}
+
+#[test]
+fn a_forked_child_waits_for_nobody_of_its_parent() {
+    let fork = |line: &Line| line.state.lock().unwrap().generation = fork::generation().wrapping_sub(1);
+    let line = line(0.0);
+    call(&line, 1, THROTTLED).unwrap();
+    let canceller = Canceller::default();
+    let watch = watch(60_000, &canceller);
+    let place = line.enter(1, &watch);
+    let _probe = line.depart(&place, &watch, None).unwrap();
+    fork(&line);
+    call(&line, 1, ACCEPTED).unwrap();
+}
+
+#[test]
+fn the_waiting_of_a_patient_update_extends_its_deadline_by_as_much() {
+    let line = line(2.0);
+    call(&line, 1, ACCEPTED).unwrap();
+    let canceller = Canceller::default();
+    let patience = Patience { throttled: Duration::from_secs(60), outage: Duration::from_secs(60) };
+    let watch = watch(300, &canceller);
+    let before = watch.deadline();
+    let place = line.enter(2, &watch);
+    let began = Instant::now();
+    drop(line.depart(&place, &watch, Some(patience)).unwrap());
+    let (waited, extended) = (began.elapsed(), watch.deadline() - before);
+    assert!(waited >= Duration::from_millis(400), "{waited:?}");
+    assert!(extended <= waited && extended >= waited.mul_f64(0.9), "{extended:?} of {waited:?}");
+}
+
+#[test]
+fn patience_has_an_end() {
+    let patience = Patience { throttled: Duration::from_millis(1500), outage: Duration::from_secs(3600) };
+    let line = line(0.0);
+    let canceller = Canceller::default();
+    call(&line, 1, THROTTLED).unwrap();
+    let began = Instant::now();
+    let held = loop {
+        let watch = watch(60_000, &canceller);
+        let place = line.enter(2, &watch);
+        match line.depart(&place, &watch, Some(patience)) {
+            Ok(departure) => departure.report(THROTTLED, false),
+            Err(held) => break held,
+        }
+    };
+    assert!(matches!(held, Held::Throttled { .. }), "{held:?}");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}

@@ -1,0 +1,280 @@
+//! Order per user: who may be in flight for a user, and who stands behind.
+
+use std::cell::Cell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use crate::delivery::line::{Line, State};
+use crate::delivery::park::Parker;
+use crate::delivery::watch::{Stop, Wake, Watch};
+use crate::fork;
+
+/// Is told when the turn of an update comes that stood behind its user.
+pub(crate) trait Ready: Send + Sync {
+    fn ready(&self, number: u64);
+}
+
+/// The calls of each user that has any.
+#[derive(Default)]
+pub(super) struct Turns(HashMap<i64, User, BuildHasherDefault<IdHasher>>);
+
+/// Spreads the ids of users: the usual hasher takes a share of the whole call that can be measured.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_i64(&mut self, id: i64) {
+        let spread = u128::from((id as u64) ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f;
+        self.0 = (spread >> 64) as u64 ^ spread as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_i64((self.0 as i64).rotate_left(8) ^ i64::from(*byte));
+        }
+    }
+}
+
+struct User {
+    /// The one that may be in flight.
+    holder: u64,
+    thread: usize,
+    /// The others, in their order.
+    behind: BTreeMap<u64, Behind>,
+}
+
+enum Behind {
+    Call { parker: Arc<Parker>, thread: usize },
+    Update(Weak<dyn Ready>),
+}
+
+/// A call's place: its number, by which it stands in the line, and its turn among the calls of its user,
+/// which it leaves when it is dropped.
+pub(crate) struct Place {
+    line: Arc<Line>,
+    /// Where it stands in the line; it may be moved to the end.
+    number: u64,
+    turn: Option<Turn>,
+    /// The process that it belongs to.
+    generation: u32,
+}
+
+struct Turn {
+    user_id: i64,
+    number: u64,
+    /// Whether it is that of a direct call, on its own thread.
+    is_call: bool,
+    /// Whether nobody was before it.
+    is_first: bool,
+}
+
+/// The next one of a user, whose turn has come.
+pub(crate) enum Successor {
+    Call(Arc<Parker>),
+    Update(Arc<dyn Ready>, u64),
+}
+
+thread_local! {
+    /// How many direct calls run on this thread; more than one where a callback makes a call.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A number of this thread's own.
+fn this_thread() -> usize {
+    CALLS.with(|calls| std::ptr::from_ref(calls) as usize)
+}
+
+impl Line {
+    /// Gives a direct call its place.
+    pub(crate) fn enter(self: &Arc<Self>, user_id: i64, watch: &Watch) -> Place {
+        let thread = this_thread();
+        let is_nested = CALLS.get() > 0;
+        CALLS.set(CALLS.get() + 1);
+        let (number, free) = self.held(|state| {
+            let number = state.number();
+            (number, !self.ordered || state.turns.take(user_id, number, thread))
+        });
+        let turn = Turn { user_id, number, is_call: true, is_first: free };
+        let mut place = Place { line: self.clone(), number, turn: Some(turn), generation: fork::generation() };
+        if !free {
+            let parker = watch.parker().clone();
+            let stands = self.held(|state| state.turns.stand_behind(user_id, number, parker, thread, is_nested));
+            if !stands {
+                // It was made by a callback of a call for the same user, which waits for it.
+                place.turn = None;
+                CALLS.set(CALLS.get() - 1);
+            }
+        } else if !self.ordered {
+            place.turn = None;
+            CALLS.set(CALLS.get() - 1);
+        }
+        place
+    }
+
+    /// Gives an update of a batch its place; false if it stands behind its user. `ready` is told when its
+    /// turn comes.
+    pub(crate) fn enter_update(self: &Arc<Self>, user_id: i64, ready: &Weak<dyn Ready>) -> (Place, bool) {
+        let (number, free) = self.held(|state| {
+            let number = state.number();
+            let free = !self.ordered || state.turns.take(user_id, number, 0);
+            if !free {
+                state.turns.stand_behind_update(user_id, number, ready.clone());
+            }
+            (number, free)
+        });
+        let turn = self.ordered.then_some(Turn { user_id, number, is_call: false, is_first: free });
+        (Place { line: self.clone(), number, turn, generation: fork::generation() }, free)
+    }
+
+    /// Waits until the calls for the same user that came before have returned.
+    pub(crate) fn wait_for_turn(&self, place: &Place, watch: &Watch) -> Result<(), Stop> {
+        let Some(turn) = place.turn.as_ref().filter(|turn| !turn.is_first) else {
+            return Ok(());
+        };
+        loop {
+            if self.held(|state| state.turns.has_come(turn)) {
+                return Ok(());
+            }
+            let deadline = watch.deadline();
+            if Instant::now() >= deadline {
+                return Err(Stop::Late);
+            }
+            if watch.park(Some(deadline))? == Wake::Ask {
+                watch.ask()?;
+            }
+        }
+    }
+}
+
+impl State {
+    fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
+}
+
+impl Turns {
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes the turn of a user that has no call; false if it has one.
+    fn take(&mut self, user_id: i64, number: u64, thread: usize) -> bool {
+        match self.0.entry(user_id) {
+            Entry::Vacant(entry) => {
+                entry.insert(User { holder: number, thread, behind: BTreeMap::new() });
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Has a call stand behind its user, or take the turn that has become free meanwhile; false if it is
+    /// nested in a call that it would wait for.
+    fn stand_behind(&mut self, user_id: i64, number: u64, parker: Arc<Parker>, thread: usize, is_nested: bool) -> bool {
+        let Some(user) = self.0.get_mut(&user_id) else {
+            return self.take(user_id, number, thread);
+        };
+        if is_nested && user.has(thread) {
+            return false;
+        }
+        user.behind.insert(number, Behind::Call { parker, thread });
+        true
+    }
+
+    fn stand_behind_update(&mut self, user_id: i64, number: u64, ready: Weak<dyn Ready>) {
+        if let Some(user) = self.0.get_mut(&user_id) {
+            user.behind.insert(number, Behind::Update(ready));
+        }
+    }
+
+    /// Whether a call may leave. One that a fork took along waits for nobody.
+    fn has_come(&self, turn: &Turn) -> bool {
+        self.0.get(&turn.user_id).is_none_or(|user| !user.behind.contains_key(&turn.number))
+    }
+
+    /// Ends a turn, and begins the next one of the user.
+    fn leave(&mut self, turn: &Turn) -> Option<Successor> {
+        let Entry::Occupied(mut entry) = self.0.entry(turn.user_id) else {
+            return None;
+        };
+        let user = entry.get_mut();
+        if user.holder != turn.number {
+            user.behind.remove(&turn.number);
+            return None;
+        }
+        while let Some((number, behind)) = user.behind.pop_first() {
+            let (successor, thread) = match behind {
+                Behind::Call { parker, thread } => (Some(Successor::Call(parker)), thread),
+                // None if its batch is gone.
+                Behind::Update(ready) => (ready.upgrade().map(|ready| Successor::Update(ready, number)), 0),
+            };
+            if let Some(successor) = successor {
+                (user.holder, user.thread) = (number, thread);
+                return Some(successor);
+            }
+        }
+        entry.remove();
+        None
+    }
+}
+
+impl User {
+    /// Whether one of its calls runs on this thread.
+    fn has(&self, thread: usize) -> bool {
+        let mut behind = self.behind.values();
+        self.thread == thread
+            || behind.any(|behind| matches!(behind, Behind::Call { thread: its, .. } if *its == thread))
+    }
+}
+
+impl Place {
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Moves it to the end of the line. The turn of its user stays its own.
+    pub(crate) fn move_to_end(&mut self) {
+        self.number = self.line.held(State::number);
+    }
+
+    /// Leaves the turn of its user to the next.
+    pub(crate) fn release(mut self) -> Option<Successor> {
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Option<Successor> {
+        let turn = self.turn.take()?;
+        if turn.is_call {
+            CALLS.set(CALLS.get().saturating_sub(1));
+        }
+        let is_here = self.generation == fork::generation();
+        is_here.then(|| self.line.held(|state| state.turns.leave(&turn))).flatten()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(successor) = self.leave() {
+            successor.begin();
+        }
+    }
+}
+
+impl Successor {
+    /// Tells it that its turn has come.
+    pub(crate) fn begin(self) {
+        match self {
+            Self::Call(parker) => parker.unpark(),
+            Self::Update(ready, number) => ready.ready(number),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! How a thread blocks until it is woken, and what wakes it: another thread, or a cancel.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::fork;
+
+/// Blocks one thread until another wakes it. A wake-up that comes first is kept.
+///
+/// Not `std::thread::park`: the handle of a thread that the library did not start is memory that is
+/// never freed.
+#[derive(Default)]
+pub(crate) struct Parker {
+    woken: Mutex<bool>,
+    change: Condvar,
+}
+
+impl Parker {
+    /// Blocks until the thread is woken, or the time has passed.
+    pub(crate) fn park(&self, time: Option<Duration>) {
+        let woken = self.lock();
+        let mut woken = match time {
+            Some(time) => {
+                let waited = self.change.wait_timeout_while(woken, time, |woken| !*woken);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+            None => self.change.wait_while(woken, |woken| !*woken).unwrap_or_else(PoisonError::into_inner),
+        };
+        *woken = false;
+    }
+
+    pub(crate) fn unpark(&self) {
+        let was_woken = mem::replace(&mut *self.lock(), true);
+        // Without the lock, which the thread needs to go on.
+        if !was_woken {
+            self.change.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Cancels every call that runs when it is told to, and none that begins later.
+#[derive(Clone, Default)]
+pub(crate) struct Canceller(Arc<Cancels>);
+
+#[derive(Default)]
+struct Cancels {
+    count: AtomicU64,
+    blocked: Mutex<Blocked>,
+}
+
+/// The threads to wake.
+#[derive(Default)]
+struct Blocked {
+    /// By their addresses.
+    parkers: BTreeMap<usize, Arc<Parker>>,
+    /// The process that they belong to.
+    generation: u32,
+}
+
+impl Canceller {
+    pub(crate) fn cancel(&self) {
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        // Who comes later sees the count.
+        let parkers: Vec<_> = self.blocked(|parkers| parkers.values().cloned().collect());
+        for parker in parkers {
+            parker.unpark();
+        }
+    }
+
+    /// Watches for a cancel from now on.
+    pub(crate) fn watched(&self) -> Watched {
+        Watched { canceller: self.clone(), before: self.0.count.load(Ordering::SeqCst) }
+    }
+
+    /// Watches for a cancel since the canceller was made.
+    pub(crate) fn watched_from_start(&self) -> Watched {
+        Watched { canceller: self.clone(), before: 0 }
+    }
+
+    fn blocked<T>(&self, section: impl FnOnce(&mut BTreeMap<usize, Arc<Parker>>) -> T) -> T {
+        fork::held(|| {
+            let mut blocked = self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            let generation = fork::generation();
+            if blocked.generation != generation {
+                // The threads of the parent are not here.
+                *blocked = Blocked { parkers: BTreeMap::new(), generation };
+            }
+            section(&mut blocked.parkers)
+        })
+    }
+}
+
+/// A canceller as a call looks at it.
+pub(crate) struct Watched {
+    canceller: Canceller,
+    before: u64,
+}
+
+impl Watched {
+    pub(crate) fn has_cancelled(&self) -> bool {
+        self.canceller.0.count.load(Ordering::SeqCst) != self.before
+    }
+
+    /// Has a cancel wake this thread, too.
+    pub(crate) fn wakes(&self, parker: &Arc<Parker>) {
+        self.canceller.blocked(|parkers| parkers.insert(address(parker), parker.clone()));
+    }
+
+    pub(crate) fn wakes_no_more(&self, parker: &Arc<Parker>) {
+        let _parker = self.canceller.blocked(|parkers| parkers.remove(&address(parker)));
+    }
+}
+
+fn address(parker: &Arc<Parker>) -> usize {
+    Arc::as_ptr(parker) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+    use std::time::Instant;
+
+    #[test]
+    fn a_wake_up_that_comes_first_is_kept_and_used_up() {
+        let parker = Parker::default();
+        parker.unpark();
+        parker.unpark();
+        parker.park(None);
+        let began = Instant::now();
+        parker.park(Some(Duration::from_millis(20)));
+        assert!(began.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_cancel_wakes_the_threads_that_are_blocked() {
+        let canceller = Canceller::default();
+        thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    let (parker, watched) = (Arc::new(Parker::default()), canceller.watched());
+                    watched.wakes(&parker);
+                    while !watched.has_cancelled() {
+                        parker.park(None);
+                    }
+                    watched.wakes_no_more(&parker);
+                });
+            }
+            while canceller.blocked(|parkers| parkers.len()) < 10 {
+                thread::yield_now();
+            }
+            canceller.cancel();
+        });
+        assert_eq!(canceller.blocked(|parkers| parkers.len()), 0);
+    }
+}
