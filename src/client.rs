@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::delivery::advice::Advice;
 use crate::delivery::flow::Outcome;
-use crate::delivery::line::{Held, Line, Patience, Place};
+use crate::delivery::line::{Departure, Held, Line, Patience, Place};
 use crate::delivery::park::Canceller;
 use crate::delivery::retry::{is_transient, Policy};
 use crate::delivery::watch::{Interrupt, Stop, Watch};
@@ -170,42 +170,25 @@ impl Client {
     }
 
     fn deliver(&self, uri: &Uri, body: &str, place: &mut Place, call: &mut Call) -> Result<String> {
-        let (mut retries, mut fresh, mut rekeyed) = (0, false, false);
+        let (mut retries, mut rekeyed) = (0, false);
         let mut last: Option<Error> = None;
         loop {
             let departure = match self.line.depart(place, &call.watch, call.patience) {
                 Ok(departure) => departure,
                 Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled)),
-                // An error that an attempt had says more than that there is no time for another.
-                Err(held) => return Err(last.unwrap_or_else(|| held_back(held))),
+                // An error that an attempt had says more.
+                Err(held) => return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held)))),
             };
-            let probe = departure.probe();
-            let limits = probe.map_or(self.limits, |probe| self.limits.within(probe.limit));
-            let needs_fresh = fresh || probe.is_some_and(|probe| probe.fresh);
-            let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, &api_key, limits);
-            call.effort.attempts += 1;
-            let reply = self.transport.post(uri, body, &attempt, needs_fresh);
-            let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
-            let reply = reply.and_then(reply::interpret);
-            let is_stale = attempt.met_a_stale_connection();
-            departure.report(outcome(&reply, advice, is_stale, &call.watch), reply.is_ok());
+            let (reply, api_key) = self.attempt(uri, body, departure, call);
             let error = match reply {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
             };
-            if error.delivery() != Delivery::NotSent {
-                call.delivery = error.delivery();
-            } else if error.kind() == ErrorKind::Cancelled {
+            if error.delivery() == Delivery::NotSent && error.kind() == ErrorKind::Cancelled {
                 // Of an attempt before, the transport knows nothing.
                 return Err(call.stopped(Stop::Cancelled));
             }
-
-            // What happened to one idle connection may have happened to others; one that brought an answer is good.
-            fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
-            if error.kind() == ErrorKind::Connection && is_stale {
-                // The server closed it while it was idle; that it is not there any more is no failure of this call.
-            } else if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
+            if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
                 rekeyed = true;
             } else if error.kind() == ErrorKind::Http(429) {
                 // The line waits it out. It costs no retry.
@@ -216,7 +199,7 @@ impl Client {
                 // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
                 place.move_to_end();
             } else {
-                let Some(wait) = self.backoff(&error, retries, call.patience.is_some()) else {
+                let Some(wait) = self.backoff(&error, retries, call) else {
                     return Err(error);
                 };
                 retries += 1;
@@ -228,14 +211,54 @@ impl Client {
         }
     }
 
+    /// Sends one request, and reports to the line what came of it. One that meets a stale connection is sent again at
+    /// once: the server did not see it.
+    fn attempt(
+        &self,
+        uri: &Uri,
+        body: &str,
+        departure: Departure<'_>,
+        call: &mut Call,
+    ) -> (Result<String>, Arc<ApiKey>) {
+        let probe = departure.probe();
+        let limits = probe.map_or(self.limits, |probe| self.limits.within(probe.limit));
+        let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
+        loop {
+            let api_key = self.read(|current| current.api_key.clone());
+            let attempt = Attempt::new(&call.watch, &api_key, limits);
+            call.effort.attempts += 1;
+            let reply = self.transport.post(uri, body, &attempt, fresh);
+            let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
+            let reply = reply.and_then(reply::interpret);
+            if let Err(error) = &reply {
+                if error.delivery() != Delivery::NotSent {
+                    call.delivery = error.delivery();
+                }
+                // What happened to one idle connection may have happened to others; one that brought an answer is good.
+                call.fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
+                if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() {
+                    fresh = true;
+                    continue;
+                }
+            }
+            departure.report(outcome(&reply, advice, &call.watch), reply.is_ok());
+            return (reply, api_key);
+        }
+    }
+
     /// How long to wait before the next retry, if there is one.
-    fn backoff(&self, error: &Error, retries: u32, is_patient: bool) -> Option<Duration> {
-        let wait = self.retries.wait(error, retries)?;
+    fn backoff(&self, error: &Error, retries: u32, call: &Call) -> Option<Duration> {
+        let wait = self.retries.wait(error, retries).or_else(|| {
+            // Of an update whose server has answered nothing else meanwhile, an outage tells.
+            let is_patient = call.patience.is_some() && error.kind() != ErrorKind::Http(500);
+            let is_outage = is_patient && self.line.failures() >= call.effort.attempts - call.effort.throttled;
+            is_outage.then(|| self.retries.longest())
+        })?;
         if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
             return Some(wait);
         }
         // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
-        is_patient.then(|| wait.max(self.retries.longest()))
+        call.patience.is_some().then(|| wait.max(self.retries.longest()))
     }
 
     fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
@@ -278,13 +301,15 @@ struct Call {
     /// How long the server may hold it back beyond its deadline, in a batch.
     patience: Option<Patience>,
     effort: Effort,
+    /// Whether to make a connection for the next attempt.
+    fresh: bool,
     /// What became of the last attempt that sent anything.
     delivery: Delivery,
 }
 
 impl Call {
     fn new(watch: Watch, patience: Option<Patience>) -> Self {
-        Self { watch, patience, effort: Effort::default(), delivery: Delivery::NotSent }
+        Self { watch, patience, effort: Effort::default(), fresh: false, delivery: Delivery::NotSent }
     }
 
     /// Waits before the next attempt; false if the wait would pass the deadline.
@@ -319,7 +344,7 @@ impl Call {
 }
 
 /// What an attempt tells of the server.
-fn outcome(reply: &Result<String>, advice: Advice, is_stale: bool, watch: &Watch) -> Outcome {
+fn outcome(reply: &Result<String>, advice: Advice, watch: &Watch) -> Outcome {
     let error = match reply {
         Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
         Err(error) => error,
@@ -327,7 +352,6 @@ fn outcome(reply: &Result<String>, advice: Advice, is_stale: bool, watch: &Watch
     let sent = error.delivery() != Delivery::NotSent;
     match error.kind() {
         ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
-        ErrorKind::Connection if is_stale => Outcome::Nothing,
         // The call had little time left, which says nothing.
         ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
         kind if is_transient(error) => {
@@ -340,33 +364,33 @@ fn outcome(reply: &Result<String>, advice: Advice, is_stale: bool, watch: &Watch
 
 /// The error of a call that the line holds back past its deadline.
 pub(crate) fn held_back(held: Held) -> Error {
-    let with_wait = |kind, why: String, wait| {
-        Error::new(kind, why).with_answer(Answer { retry_after: Some(wait), ..Answer::default() })
+    let (kind, wait) = match held {
+        Held::Stopped(_) => (ErrorKind::Timeout, None),
+        Held::Throttled { wait } => (ErrorKind::Throttled, Some(wait)),
+        Held::Limited { wait } => (ErrorKind::Timeout, Some(wait)),
+        Held::Outage { wait, .. } => (ErrorKind::Connection, Some(wait)),
     };
+    Error::new(kind, reason(held)).with_answer(Answer { retry_after: wait, ..Answer::default() })
+}
+
+/// Why the line holds a call back.
+fn reason(held: Held) -> String {
     match held {
-        Held::Stopped(_) => Error::new(ErrorKind::Timeout, "deadline exceeded before the request could leave"),
-        Held::Throttled { wait } => {
-            let why = format!(
-                "rate limit: the server throttles this client; the next slot, in {} ms, is past this call's deadline",
-                wait.as_millis()
-            );
-            with_wait(ErrorKind::Throttled, why, wait)
-        }
-        Held::Limited { wait } => {
-            let why = format!(
-                "max_requests_per_second: the next slot, in {} ms, is past this call's deadline",
-                wait.as_millis()
-            );
-            with_wait(ErrorKind::Timeout, why, wait)
-        }
-        Held::Outage { lasts, failures, wait } => {
-            let why = format!(
-                "outage: all of the last {failures} requests failed, the first {:.1} s ago; the next probe request, in {}                  ms, is past this call's deadline",
-                lasts.as_secs_f64(),
-                wait.as_millis()
-            );
-            with_wait(ErrorKind::Connection, why, wait)
-        }
+        Held::Stopped(_) => "deadline exceeded before the request could leave".into(),
+        Held::Throttled { wait } => format!(
+            "rate limit: the server throttles this client, and the next slot, in {} ms, is past this call's deadline",
+            wait.as_millis()
+        ),
+        Held::Limited { wait } => format!(
+            "max_requests_per_second: the next slot, in {} ms, is past this call's deadline",
+            wait.as_millis()
+        ),
+        Held::Outage { lasts, failures, wait } => format!(
+            "outage: the last {failures} requests failed, since {} ms ago, and the next probe request, in {} ms, is past \
+             this call's deadline",
+            lasts.as_millis(),
+            wait.as_millis()
+        ),
     }
 }
 

@@ -146,6 +146,12 @@ impl Error {
         Self::new(ErrorKind::Internal, message).with_delivery(Delivery::Unknown)
     }
 
+    /// Adds what else there is to say.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.message = format!("{}; {note}", self.message);
+        self
+    }
+
     pub(crate) fn with_delivery(mut self, delivery: Delivery) -> Self {
         self.delivery = delivery;
         self

@@ -222,6 +222,11 @@ impl Line {
         self.held(|state| state.flow.paused().is_some_and(|(why, _)| why == Why::Outage))
     }
 
+    /// How many transient failures the client has had in a row.
+    pub(crate) fn failures(&self) -> u32 {
+        self.held(|state| state.flow.failing().1)
+    }
+
     /// The rate that was learned, in requests a second.
     pub(crate) fn learned(&self) -> Option<f64> {
         self.locked(|state, now| state.flow.learned(now))
