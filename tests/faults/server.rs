@@ -142,6 +142,7 @@ impl<'a> Connection<'a> {
                 0 => Err(gone()),
                 _ => Ok(()),
             })?;
+            self.begin();
         }
     }
 
@@ -192,12 +193,17 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Reads on in the present request, or the next one where that is complete.
-    fn read(&mut self, share: Share) -> io::Result<()> {
+    /// Begins another request where the present one is complete.
+    fn begin(&mut self) {
         if self.request.is_none() || length(&self.input).is_some_and(|length| self.input.len() >= length) {
             self.input.clear();
             self.request = None;
         }
+    }
+
+    /// Reads on in the present request, or the next one where that is complete.
+    fn read(&mut self, share: Share) -> io::Result<()> {
+        self.begin();
         let mut buffer = [0; 16 << 10];
         loop {
             let length = length(&self.input);
