@@ -342,7 +342,7 @@ impl Shared {
     }
 
     /// The next update to send; none if the worker is no longer needed.
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self) -> Option<Box<Job>> {
         let mut queue = self.lock();
         queue.worker_idles(true);
         let job = loop {
@@ -359,7 +359,7 @@ impl Shared {
         job
     }
 
-    fn finish(self: &Arc<Self>, job: Job, outcome: Result<String>, effort: Effort) {
+    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<String>, effort: Effort) {
         let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
         let mut queue = self.lock();
         queue.finish(&job, outcome, effort, Instant::now());

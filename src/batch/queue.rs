@@ -12,9 +12,6 @@ use crate::delivery::line::Place;
 use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
 
-/// For each update that may be queued, so many more may stand behind an earlier one of their user.
-const BEHIND_USER: usize = 16;
-
 /// An update that was submitted.
 pub(super) struct Job {
     pub(super) tag: u64,
@@ -29,9 +26,9 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(tag: u64, user_id: i64, user_json: String, deadline: Option<Instant>, place: Place) -> Self {
+    pub(super) fn new(tag: u64, user_id: i64, user_json: String, deadline: Option<Instant>, place: Place) -> Box<Self> {
         let number = place.number();
-        Self { tag, user_id, user_json, deadline, canceller: Canceller::default(), place, number }
+        Box::new(Self { tag, user_id, user_json, deadline, canceller: Canceller::default(), place, number })
     }
 }
 
@@ -39,19 +36,23 @@ impl Job {
 /// next ones of their users, which may be of this batch.
 #[must_use]
 #[derive(Default)]
-pub(super) struct Released(Vec<Job>);
+pub(super) struct Released(Vec<Box<Job>>);
+
+/// Boxed, for they move.
+type Jobs = BTreeMap<u64, Box<Job>>;
 
 pub(super) struct Queue {
     limit: usize,
     /// What may be sent now, by number: in the order in which it was submitted.
-    ready: BTreeMap<u64, Job>,
+    ready: Jobs,
     /// What stands behind an earlier update or call of its user.
-    behind: BTreeMap<u64, Job>,
+    behind: Jobs,
     /// All that is queued, by tag.
     tags: BTreeSet<(u64, u64)>,
-    /// What is queued and has a deadline.
-    deadlines: BTreeSet<(Instant, u64)>,
-    in_flight: BTreeMap<(u64, u64), Canceller>,
+    /// The deadlines of what is queued, the first one first: those of a batch come in the order of the updates. Those of
+    /// updates that are queued no more are among them.
+    deadlines: VecDeque<(Instant, u64)>,
+    in_flight: Vec<(u64, u64, Canceller)>,
     finished: VecDeque<Finished>,
     workers: u32,
     idle: u32,
@@ -94,8 +95,8 @@ impl Queue {
             ready: BTreeMap::new(),
             behind: BTreeMap::new(),
             tags: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            in_flight: BTreeMap::new(),
+            deadlines: VecDeque::new(),
+            in_flight: Vec::new(),
             finished: VecDeque::new(),
             workers: 0,
             idle: 0,
@@ -135,12 +136,11 @@ impl Queue {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let behind = self.limit.saturating_mul(BEHIND_USER);
-        self.ready.len() < self.limit && self.behind.len() < behind && self.finished.len() < self.limit
+        self.queued() < self.limit && self.finished.len() < self.limit
     }
 
     /// Puts an update in; whether it may be sent now.
-    pub(super) fn add(&mut self, job: Job, is_ready: bool) {
+    pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) {
         self.counts.began.get_or_insert_with(Instant::now);
         self.tags.insert((job.tag, job.number));
         if let Some(deadline) = job.deadline {
@@ -148,14 +148,18 @@ impl Queue {
                 // Who waits for what finishes watches the deadlines.
                 self.for_finished.wake_all();
             }
-            self.deadlines.insert((deadline, job.number));
+            if self.deadlines.len() > 2 * self.queued() + 64 {
+                let (ready, behind) = (&self.ready, &self.behind);
+                self.deadlines.retain(|(_, number)| ready.contains_key(number) || behind.contains_key(number));
+            }
+            self.deadlines.push_back((deadline, job.number));
         }
         let queue = if is_ready { &mut self.ready } else { &mut self.behind };
         queue.insert(job.number, job);
     }
 
     /// Finishes an update at once that cannot meet its deadline.
-    pub(super) fn refuse(&mut self, job: Job, error: Error) -> Released {
+    pub(super) fn refuse(&mut self, job: Box<Job>, error: Error) -> Released {
         self.counts.began.get_or_insert_with(Instant::now);
         self.put_finished(job.tag, Err(error));
         Released(vec![job])
@@ -200,15 +204,15 @@ impl Queue {
         !self.is_open() && self.queued() == 0
     }
 
-    pub(super) fn take_ready(&mut self) -> Option<Job> {
+    pub(super) fn take_ready(&mut self) -> Option<Box<Job>> {
         let (_, job) = self.ready.pop_first()?;
-        self.forget(&job);
-        self.in_flight.insert((job.tag, job.number), job.canceller.clone());
+        self.tags.remove(&(job.tag, job.number));
+        self.in_flight.push((job.tag, job.number, job.canceller.clone()));
         Some(job)
     }
 
     pub(super) fn finish(&mut self, job: &Job, outcome: Result<String>, effort: Effort, now: Instant) {
-        self.in_flight.remove(&(job.tag, job.number));
+        self.in_flight.retain(|(_, number, _)| *number != job.number);
         let counts = &mut self.counts;
         let moment = counts.moment(now);
         for _ in 0..effort.attempts {
@@ -234,18 +238,10 @@ impl Queue {
         }
     }
 
-    /// Takes note that an update is not queued any more.
-    fn forget(&mut self, job: &Job) {
-        self.tags.remove(&(job.tag, job.number));
-        if let Some(deadline) = job.deadline {
-            self.deadlines.remove(&(deadline, job.number));
-        }
-    }
-
-    /// Takes an update out of the queue.
-    fn take(&mut self, number: u64) -> Option<Job> {
+    /// Takes an update out of the queue, if it is there.
+    fn take(&mut self, number: u64) -> Option<Box<Job>> {
         let job = self.ready.remove(&number).or_else(|| self.behind.remove(&number))?;
-        self.forget(&job);
+        self.tags.remove(&(job.tag, job.number));
         Some(job)
     }
 
@@ -268,14 +264,14 @@ impl Queue {
 
     /// The first deadline of what is queued.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.deadlines.front().map(|(deadline, _)| *deadline)
     }
 
     /// Finishes what is queued past its deadline.
     pub(super) fn expire(&mut self, now: Instant, why: impl Fn() -> Error) -> Released {
         let mut released = Released::default();
-        while let Some((deadline, number)) = self.deadlines.first().copied().filter(|(deadline, _)| *deadline <= now) {
-            self.deadlines.remove(&(deadline, number));
+        while let Some((_, number)) = self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.deadlines.pop_front();
             if let Some(job) = self.take(number) {
                 self.put_finished(job.tag, Err(why()));
                 released.0.push(job);
@@ -305,7 +301,7 @@ impl Queue {
     }
 
     pub(super) fn cancel_tag(&mut self, tag: u64) -> Released {
-        for (_, canceller) in self.in_flight.range((tag, 0)..=(tag, u64::MAX)) {
+        for (_, _, canceller) in self.in_flight.iter().filter(|(its, ..)| *its == tag) {
             canceller.cancel();
         }
         let mut released = Released::default();
@@ -323,7 +319,7 @@ impl Queue {
     pub(super) fn end(&mut self) -> Released {
         self.state = State::Ended;
         self.finished.clear();
-        for canceller in self.in_flight.values() {
+        for (_, _, canceller) in &self.in_flight {
             canceller.cancel();
         }
         self.take_queued()
@@ -333,16 +329,22 @@ impl Queue {
     fn take_queued(&mut self) -> Released {
         self.tags.clear();
         self.deadlines.clear();
-        let queued = [&mut self.ready, &mut self.behind].map(std::mem::take);
-        Released(queued.into_iter().flatten().map(|(_, job)| job).collect())
+        let mut released = Released::default();
+        for jobs in [&mut self.ready, &mut self.behind] {
+            while let Some((_, job)) = jobs.pop_first() {
+                released.0.push(job);
+            }
+        }
+        released
     }
 
     pub(super) fn stats(&mut self, now: Instant, learned: Option<f64>) -> BatchStats {
+        let queued = self.queued();
         let counts = &mut self.counts;
         let elapsed = counts.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
         let (seconds, moment) = (elapsed.as_secs_f64(), counts.moment(now));
         BatchStats {
-            queued: self.ready.len() + self.behind.len(),
+            queued,
             in_flight: self.in_flight.len(),
             finished: self.finished.len(),
             succeeded: counts.succeeded,

@@ -86,7 +86,8 @@ fn from_now(reset: f64, clock: impl Fn() -> SystemTime) -> Option<Duration> {
 fn number(text: &str) -> Option<f64> {
     // Some servers list the values of several windows; the first is that of the shortest.
     let first = text.split([',', ';']).next()?.trim();
-    first.parse().ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
+    // As options read theirs: another reader would be as large as this file.
+    serde_json::from_str(first).ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
 /// A parameter of the first item of a list: `"default";r=50;t=30`, or `limit=100, remaining=50, reset=30`

@@ -20,7 +20,7 @@
 mod group;
 mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,8 +53,8 @@ struct State {
     group: Option<Group>,
     /// The slot of the first in line.
     slot: Option<Slot>,
-    /// Those who wait to leave, by their numbers.
-    waiting: BTreeMap<u64, Waiter>,
+    /// Those who wait to leave, in the order of their numbers.
+    waiting: VecDeque<Arc<Waiter>>,
     turns: Turns,
     next_number: u64,
     budget: Budget,
@@ -67,8 +67,8 @@ struct State {
 }
 
 /// A call that waits to leave.
-#[derive(Clone)]
 struct Waiter {
+    number: u64,
     parker: Arc<Parker>,
     /// Its deadline, if it has one while it waits.
     deadline: Option<Moment>,
@@ -132,7 +132,7 @@ impl Line {
             flow,
             group,
             slot: None,
-            waiting: BTreeMap::new(),
+            waiting: VecDeque::new(),
             turns: Turns::default(),
             next_number: 0,
             budget: Budget::default(),
@@ -152,15 +152,17 @@ impl Line {
     ) -> Result<Departure<'_>, Held> {
         watch.check_gentle().map_err(Held::Stopped)?;
         let number = place.number();
-        let at_once = self.locked(|state, now| {
+        let mut at_once = None;
+        self.locked(&mut |state, now| {
             failpoint::reach("pass");
-            match state.is_first(number).then(|| state.ask(now)) {
-                Some(Turn::Go(ticket)) => Some(ticket),
-                _ => None,
+            if state.is_first(number) {
+                if let Turn::Go(ticket) = state.ask(now) {
+                    at_once = Some(ticket);
+                }
             }
         });
-        if let Some(ticket) = at_once {
-            return Ok(Departure { line: self, ticket: Some(ticket) });
+        if at_once.is_some() {
+            return Ok(Departure { line: self, ticket: at_once });
         }
         let began = Instant::now();
         let outcome = self.wait(number, watch, patience);
@@ -181,10 +183,12 @@ impl Line {
 
         let deadline = if patience.is_some() { watch.overall() } else { Some(watch.deadline()) };
         let deadline = deadline.map(|deadline| self.clock.moment(deadline));
-        let waiter = Waiter { parker: watch.parker().clone(), deadline, patience };
+        let waiter = Arc::new(Waiter { number, parker: watch.parker().clone(), deadline, patience });
         let _standing = Standing(self, number);
         loop {
-            match self.locked(|state, now| state.step(number, &waiter, now)) {
+            let mut step = Step::Park(None);
+            self.locked(&mut |state, now| step = state.step(&waiter, now));
+            match step {
                 Step::Leave(ticket) => return Ok(Departure { line: self, ticket: Some(ticket) }),
                 Step::Fail(held) => return Err(held),
                 Step::Park(at) => {
@@ -199,17 +203,20 @@ impl Line {
     }
 
     fn step_aside(&self, number: u64) {
-        self.locked(|state, _| state.remove(number));
+        self.locked(&mut |state, _| state.remove(number));
     }
 
     /// Why a request that would stand behind `ahead` others cannot leave before this deadline.
     pub(crate) fn too_late(&self, deadline: Instant, ahead: usize) -> Option<Held> {
         let deadline = self.clock.moment(deadline);
-        self.locked(|state, now| {
+        let mut held = None;
+        self.locked(&mut |state, now| {
             let ahead = state.waiting.len() + ahead;
-            let late = state.flow.earliest(now, ahead, deadline).is_none();
-            late.then(|| state.held(now, ahead))
-        })
+            if state.flow.earliest(now, ahead, deadline).is_none() {
+                held = Some(state.held(now, ahead));
+            }
+        });
+        held
     }
 
     /// Takes the tokens of a retry, unless the budget has too few.
@@ -229,30 +236,30 @@ impl Line {
 
     /// The rate that was learned, in requests a second.
     pub(crate) fn learned(&self) -> Option<f64> {
-        self.locked(|state, now| state.flow.learned(now))
+        let mut learned = None;
+        self.locked(&mut |state, now| learned = state.flow.learned(now));
+        learned
     }
 
     /// Sets `max_requests_per_second`; 0 for none.
     pub(crate) fn set_limit(&self, limit: f64) {
-        self.locked(|state, now| {
+        self.locked(&mut |state, now| {
             state.flow.set_limit(now, limit);
             state.wakes_first = true;
         });
     }
 
     /// Runs a critical section on what the line knows of the server, and wakes whom that concerns.
-    fn locked<T>(&self, section: impl FnOnce(&mut State, Moment) -> T) -> T {
-        let (value, woken) = fork::held(|| {
+    fn locked(&self, section: &mut dyn FnMut(&mut State, Moment)) {
+        let woken = fork::held(|| {
             let mut state = self.lock();
             let now = self.clock.now();
-            let value = state.synchronized(now, |state| section(state, now));
-            let woken = state.woken();
-            (value, woken)
+            state.synchronized(now, section);
+            state.woken()
         });
-        for parker in woken.into_iter().flatten() {
+        if let Some(parker) = woken {
             parker.unpark();
         }
-        value
     }
 
     /// Runs a critical section on what is this process's own.
@@ -269,15 +276,12 @@ impl Line {
 
 impl State {
     fn is_first(&self, number: u64) -> bool {
-        self.waiting.keys().next().is_none_or(|first| *first >= number)
+        self.waiting.front().is_none_or(|first| first.number >= number)
     }
 
+    /// How many stand before this one.
     fn ahead_of(&self, number: u64) -> usize {
-        match self.waiting.last_key_value() {
-            // The usual one is the newest.
-            Some((last, _)) if *last < number => self.waiting.len(),
-            _ => self.waiting.range(..number).count(),
-        }
+        self.waiting.partition_point(|waiter| waiter.number < number)
     }
 
     fn ask(&mut self, now: Moment) -> Turn {
@@ -289,7 +293,8 @@ impl State {
     }
 
     /// What a call that waits does next.
-    fn step(&mut self, number: u64, waiter: &Waiter, now: Moment) -> Step {
+    fn step(&mut self, waiter: &Arc<Waiter>, now: Moment) -> Step {
+        let number = waiter.number;
         let first = self.is_first(number);
         // When it may leave, and when it looks again.
         let (mut leaves, mut at) = (None, None);
@@ -316,7 +321,9 @@ impl State {
             self.remove(number);
             return Step::Fail(self.held(now, ahead));
         }
-        self.waiting.insert(number, waiter.clone());
+        if self.waiting.get(ahead).is_none_or(|there| there.number != number) {
+            self.waiting.insert(ahead, waiter.clone());
+        }
         Step::Park(at)
     }
 
@@ -329,9 +336,10 @@ impl State {
 
     /// Takes a call out of the line.
     fn remove(&mut self, number: u64) {
-        let first = self.is_first(number);
-        if self.waiting.remove(&number).is_some() && first {
-            self.wakes_first = true;
+        let place = self.ahead_of(number);
+        if self.waiting.get(place).is_some_and(|waiter| waiter.number == number) {
+            self.waiting.remove(place);
+            self.wakes_first |= place == 0;
         }
     }
 
@@ -351,28 +359,27 @@ impl State {
     }
 
     /// Runs a section on the state of the group, if there is one.
-    fn synchronized<T>(&mut self, now: Moment, section: impl FnOnce(&mut Self) -> T) -> T {
+    fn synchronized(&mut self, now: Moment, section: &mut dyn FnMut(&mut Self, Moment)) {
         let Some(mut group) = self.group.take() else {
-            return section(self);
+            return section(self, now);
         };
         let lease = group.lock(&mut self.flow, now);
-        let value = section(self);
+        section(self, now);
         if lease {
             group.unlock(&self.flow);
         }
         self.group = Some(group);
-        value
     }
 
-    /// Those who are to look again.
-    fn woken(&mut self) -> [Option<Arc<Parker>>; 1] {
+    /// The one who is to look again.
+    fn woken(&mut self) -> Option<Arc<Parker>> {
         if self.epoch != self.flow.epoch() {
             self.epoch = self.flow.epoch();
             self.wakes_first = true;
             self.wake_late();
         }
-        let first = std::mem::take(&mut self.wakes_first).then(|| self.waiting.values().next()).flatten();
-        [first.map(|first| first.parker.clone())]
+        let first = std::mem::take(&mut self.wakes_first).then(|| self.waiting.front()).flatten();
+        first.map(|first| first.parker.clone())
     }
 
     /// Wakes those whom a pause makes too late.
@@ -380,7 +387,7 @@ impl State {
         let Some((_, until)) = self.flow.paused() else {
             return;
         };
-        for waiter in self.waiting.values() {
+        for waiter in &self.waiting {
             if waiter.deadline.is_some_and(|deadline| until >= deadline) || self.is_out_of_patience(waiter) {
                 waiter.parker.unpark();
             }
@@ -417,7 +424,7 @@ impl Departure<'_> {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        self.line.locked(|state, now| {
+        self.line.locked(&mut |state, now| {
             failpoint::reach("report");
             if confirmed {
                 state.budget.success();

@@ -1,6 +1,6 @@
 //! How a thread blocks until it is woken, and what wakes it: another thread, or a cancel.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -58,9 +58,10 @@ struct Cancels {
 /// The threads to wake.
 #[derive(Default)]
 struct Blocked {
-    /// By their addresses.
-    parkers: BTreeMap<usize, Arc<Parker>>,
-    /// The process that they belong to.
+    parkers: Vec<Option<Arc<Parker>>>,
+    /// The places among them that are free.
+    free: Vec<usize>,
+    /// The process that the threads belong to.
     generation: u32,
 }
 
@@ -68,32 +69,34 @@ impl Canceller {
     pub(crate) fn cancel(&self) {
         self.0.count.fetch_add(1, Ordering::SeqCst);
         // Who comes later sees the count.
-        let parkers: Vec<_> = self.blocked(|parkers| parkers.values().cloned().collect());
+        let mut parkers = Vec::new();
+        self.blocked(&mut |blocked| parkers.extend(blocked.parkers.iter().flatten().cloned()));
         for parker in parkers {
             parker.unpark();
         }
     }
 
     /// Watches for a cancel from now on.
-    pub(crate) fn watched(&self) -> Watched {
-        Watched { canceller: self.clone(), before: self.0.count.load(Ordering::SeqCst) }
+    pub(crate) fn watched(self) -> Watched {
+        let before = self.0.count.load(Ordering::SeqCst);
+        Watched { canceller: self, before, place: Cell::new(None) }
     }
 
     /// Watches for a cancel since the canceller was made.
     pub(crate) fn watched_from_start(&self) -> Watched {
-        Watched { canceller: self.clone(), before: 0 }
+        Watched { canceller: self.clone(), before: 0, place: Cell::new(None) }
     }
 
-    fn blocked<T>(&self, section: impl FnOnce(&mut BTreeMap<usize, Arc<Parker>>) -> T) -> T {
+    fn blocked(&self, section: &mut dyn FnMut(&mut Blocked)) {
         fork::held(|| {
             let mut blocked = self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner);
             let generation = fork::generation();
             if blocked.generation != generation {
                 // The threads of the parent are not here.
-                *blocked = Blocked { parkers: BTreeMap::new(), generation };
+                *blocked = Blocked { generation, ..Blocked::default() };
             }
-            section(&mut blocked.parkers)
-        })
+            section(&mut blocked);
+        });
     }
 }
 
@@ -101,6 +104,8 @@ impl Canceller {
 pub(crate) struct Watched {
     canceller: Canceller,
     before: u64,
+    /// Where the call's parker is among those to wake, and in which process.
+    place: Cell<Option<(u32, usize)>>,
 }
 
 impl Watched {
@@ -110,16 +115,30 @@ impl Watched {
 
     /// Has a cancel wake this thread, too.
     pub(crate) fn wakes(&self, parker: &Arc<Parker>) {
-        self.canceller.blocked(|parkers| parkers.insert(address(parker), parker.clone()));
+        self.canceller.blocked(&mut |blocked| {
+            let free = blocked.free.pop();
+            let place = free.unwrap_or(blocked.parkers.len());
+            match blocked.parkers.get_mut(place) {
+                Some(free) => *free = Some(parker.clone()),
+                None => blocked.parkers.push(Some(parker.clone())),
+            }
+            self.place.set(Some((blocked.generation, place)));
+        });
     }
 
-    pub(crate) fn wakes_no_more(&self, parker: &Arc<Parker>) {
-        let _parker = self.canceller.blocked(|parkers| parkers.remove(&address(parker)));
+    pub(crate) fn wakes_no_more(&self) {
+        let Some((generation, place)) = self.place.take() else {
+            return;
+        };
+        let mut parker = None;
+        self.canceller.blocked(&mut |blocked| {
+            let is_here = blocked.generation == generation;
+            if let Some(taken) = blocked.parkers.get_mut(place).filter(|_| is_here) {
+                parker = taken.take();
+                blocked.free.push(place);
+            }
+        });
     }
-}
-
-fn address(parker: &Arc<Parker>) -> usize {
-    Arc::as_ptr(parker) as usize
 }
 
 #[cfg(test)]
@@ -139,25 +158,29 @@ mod tests {
         assert!(began.elapsed() >= Duration::from_millis(20));
     }
 
+    fn blocked(canceller: &Canceller) -> usize {
+        canceller.0.blocked.lock().unwrap().parkers.iter().flatten().count()
+    }
+
     #[test]
     fn a_cancel_wakes_the_threads_that_are_blocked() {
         let canceller = Canceller::default();
         thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| {
-                    let (parker, watched) = (Arc::new(Parker::default()), canceller.watched());
+                    let (parker, watched) = (Arc::new(Parker::default()), canceller.clone().watched());
                     watched.wakes(&parker);
                     while !watched.has_cancelled() {
                         parker.park(None);
                     }
-                    watched.wakes_no_more(&parker);
+                    watched.wakes_no_more();
                 });
             }
-            while canceller.blocked(|parkers| parkers.len()) < 10 {
+            while blocked(&canceller) < 10 {
                 thread::yield_now();
             }
             canceller.cancel();
         });
-        assert_eq!(canceller.blocked(|parkers| parkers.len()), 0);
+        assert_eq!(blocked(&canceller), 0);
     }
 }

@@ -196,9 +196,9 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(parker) = self.parker.get() {
+        if self.parker.get().is_some() {
             for watched in self.cancellers() {
-                watched.wakes_no_more(parker);
+                watched.wakes_no_more();
             }
         }
     }

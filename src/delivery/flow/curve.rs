@@ -109,7 +109,7 @@ impl Curve {
 
     /// How long the rate takes to come back to the ceiling, in seconds.
     fn k(&self) -> f64 {
-        let bend = (self.ceiling * (1.0 - self.cut) / STEEPNESS).cbrt();
+        let bend = (self.ceiling * (1.0 - self.cut) / STEEPNESS).powf(1.0 / 3.0);
         let longest = if self.strikes > 1 { LONGEST } else { LONGEST_AT_FIRST };
         let longest = longest.max(FEWEST / self.ceiling).min(LONGEST);
         bend.max(REQUESTS / self.ceiling).clamp(SHORTEST, longest)

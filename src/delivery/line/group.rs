@@ -24,11 +24,13 @@ fn refused(why: impl std::fmt::Display) -> Error {
 #[cfg(unix)]
 mod unix {
     use std::env;
-    use std::fs::{self, DirBuilder, File, OpenOptions};
+    use std::ffi::CString;
+    use std::fs::{self, File, OpenOptions};
     use std::io;
     use std::mem;
     use std::os::fd::AsRawFd;
-    use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
     use std::path::{Path, PathBuf};
     use std::thread;
     use std::time::{Duration, Instant};
@@ -179,12 +181,9 @@ mod unix {
             Some(session) => session.join("commbox"),
             None => env::temp_dir().join(format!("commbox-{}", user())),
         };
-        match DirBuilder::new().mode(0o700).create(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(format!("cannot make the directory {}: {error}", directory.display()));
-            }
-            _ => {}
-        }
+        let name = CString::new(directory.as_os_str().as_bytes()).unwrap_or_default();
+        // SAFETY: the name ends with a NUL. If the directory is there already, or cannot be made, the next look tells.
+        unsafe { libc::mkdir(name.as_ptr(), 0o700) };
         match is_private(&directory) {
             true => Ok(directory),
             false => Err(format!(

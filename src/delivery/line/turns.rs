@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -46,8 +46,8 @@ struct User {
     /// The one that may be in flight.
     holder: u64,
     thread: usize,
-    /// The others, in their order.
-    behind: BTreeMap<u64, Behind>,
+    /// The others, in the order of their numbers.
+    behind: VecDeque<(u64, Behind)>,
 }
 
 enum Behind {
@@ -170,7 +170,7 @@ impl Turns {
     fn take(&mut self, user_id: i64, number: u64, thread: usize) -> bool {
         match self.0.entry(user_id) {
             Entry::Vacant(entry) => {
-                entry.insert(User { holder: number, thread, behind: BTreeMap::new() });
+                entry.insert(User { holder: number, thread, behind: VecDeque::new() });
                 true
             }
             Entry::Occupied(_) => false,
@@ -186,19 +186,19 @@ impl Turns {
         if is_nested && user.has(thread) {
             return false;
         }
-        user.behind.insert(number, Behind::Call { parker, thread });
+        user.add(number, Behind::Call { parker, thread });
         true
     }
 
     fn stand_behind_update(&mut self, user_id: i64, number: u64, ready: Weak<dyn Ready>) {
         if let Some(user) = self.0.get_mut(&user_id) {
-            user.behind.insert(number, Behind::Update(ready));
+            user.add(number, Behind::Update(ready));
         }
     }
 
     /// Whether a call may leave. One that a fork took along waits for nobody.
     fn has_come(&self, turn: &Turn) -> bool {
-        self.0.get(&turn.user_id).is_none_or(|user| !user.behind.contains_key(&turn.number))
+        self.0.get(&turn.user_id).is_none_or(|user| user.place(turn.number).is_err())
     }
 
     /// Ends a turn, and begins the next one of the user.
@@ -208,10 +208,12 @@ impl Turns {
         };
         let user = entry.get_mut();
         if user.holder != turn.number {
-            user.behind.remove(&turn.number);
+            if let Ok(place) = user.place(turn.number) {
+                user.behind.remove(place);
+            }
             return None;
         }
-        while let Some((number, behind)) = user.behind.pop_first() {
+        while let Some((number, behind)) = user.behind.pop_front() {
             let (successor, thread) = match behind {
                 Behind::Call { parker, thread } => (Some(Successor::Call(parker)), thread),
                 // None if its batch is gone.
@@ -228,9 +230,20 @@ impl Turns {
 }
 
 impl User {
+    /// Where one that stands behind is, or would be.
+    fn place(&self, number: u64) -> Result<usize, usize> {
+        self.behind.binary_search_by_key(&number, |(number, _)| *number)
+    }
+
+    fn add(&mut self, number: u64, behind: Behind) {
+        if let Err(place) = self.place(number) {
+            self.behind.insert(place, (number, behind));
+        }
+    }
+
     /// Whether one of its calls runs on this thread.
     fn has(&self, thread: usize) -> bool {
-        let mut behind = self.behind.values();
+        let mut behind = self.behind.iter().map(|(_, behind)| behind);
         self.thread == thread
             || behind.any(|behind| matches!(behind, Behind::Call { thread: its, .. } if *its == thread))
     }
