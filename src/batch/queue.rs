@@ -1,7 +1,7 @@
 //! The queues of a batch: what is to be sent, in which order, and what has finished. It never blocks; the
 //! batch does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,17 +38,51 @@ impl Job {
 #[derive(Default)]
 pub(super) struct Released(Vec<Box<Job>>);
 
-/// Boxed, for they move.
-type Jobs = BTreeMap<u64, Box<Job>>;
+/// Updates in the order of their numbers: in the order in which they were submitted.
+#[derive(Default)]
+struct Jobs(VecDeque<Box<Job>>);
+
+impl Jobs {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn place(&self, number: u64) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&number, |job| job.number)
+    }
+
+    fn has(&self, number: u64) -> bool {
+        self.place(number).is_ok()
+    }
+
+    fn add(&mut self, job: Box<Job>) {
+        let (Ok(place) | Err(place)) = self.place(job.number);
+        self.0.insert(place, job);
+    }
+
+    fn take(&mut self, number: u64) -> Option<Box<Job>> {
+        self.place(number).ok().and_then(|place| self.0.remove(place))
+    }
+
+    /// Moves those with this tag to `taken`.
+    fn take_tag(&mut self, tag: u64, taken: &mut Vec<Box<Job>>) {
+        let mut place = 0;
+        while let Some(job) = self.0.get(place) {
+            if job.tag == tag {
+                taken.extend(self.0.remove(place));
+            } else {
+                place += 1;
+            }
+        }
+    }
+}
 
 pub(super) struct Queue {
     limit: usize,
-    /// What may be sent now, by number: in the order in which it was submitted.
+    /// What may be sent now.
     ready: Jobs,
     /// What stands behind an earlier update or call of its user.
     behind: Jobs,
-    /// All that is queued, by tag.
-    tags: BTreeSet<(u64, u64)>,
     /// The deadlines of what is queued, the first one first: those of a batch come in the order of the updates. Those of
     /// updates that are queued no more are among them.
     deadlines: VecDeque<(Instant, u64)>,
@@ -92,9 +126,8 @@ impl Queue {
     pub(super) fn new(limit: u32) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            ready: BTreeMap::new(),
-            behind: BTreeMap::new(),
-            tags: BTreeSet::new(),
+            ready: Jobs::default(),
+            behind: Jobs::default(),
             deadlines: VecDeque::new(),
             in_flight: Vec::new(),
             finished: VecDeque::new(),
@@ -142,7 +175,6 @@ impl Queue {
     /// Puts an update in; whether it may be sent now.
     pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) {
         self.counts.began.get_or_insert_with(Instant::now);
-        self.tags.insert((job.tag, job.number));
         if let Some(deadline) = job.deadline {
             if self.deadlines.is_empty() {
                 // Who waits for what finishes watches the deadlines.
@@ -150,12 +182,12 @@ impl Queue {
             }
             if self.deadlines.len() > 2 * self.queued() + 64 {
                 let (ready, behind) = (&self.ready, &self.behind);
-                self.deadlines.retain(|(_, number)| ready.contains_key(number) || behind.contains_key(number));
+                self.deadlines.retain(|(_, number)| ready.has(*number) || behind.has(*number));
             }
             self.deadlines.push_back((deadline, job.number));
         }
         let queue = if is_ready { &mut self.ready } else { &mut self.behind };
-        queue.insert(job.number, job);
+        queue.add(job);
     }
 
     /// Finishes an update at once that cannot meet its deadline.
@@ -168,8 +200,8 @@ impl Queue {
     /// The turn of an update has come that stood behind its user.
     pub(super) fn turn_comes(&mut self, number: u64) {
         // One that was cancelled meanwhile leaves its turn as soon as it is dropped.
-        if let Some(job) = self.behind.remove(&number) {
-            self.ready.insert(number, job);
+        if let Some(job) = self.behind.take(number) {
+            self.ready.add(job);
         }
     }
 
@@ -205,8 +237,7 @@ impl Queue {
     }
 
     pub(super) fn take_ready(&mut self) -> Option<Box<Job>> {
-        let (_, job) = self.ready.pop_first()?;
-        self.tags.remove(&(job.tag, job.number));
+        let job = self.ready.0.pop_front()?;
         self.in_flight.push((job.tag, job.number, job.canceller.clone()));
         Some(job)
     }
@@ -240,9 +271,7 @@ impl Queue {
 
     /// Takes an update out of the queue, if it is there.
     fn take(&mut self, number: u64) -> Option<Box<Job>> {
-        let job = self.ready.remove(&number).or_else(|| self.behind.remove(&number))?;
-        self.tags.remove(&(job.tag, job.number));
-        Some(job)
+        self.ready.take(number).or_else(|| self.behind.take(number))
     }
 
     // The collector's side.
@@ -305,12 +334,10 @@ impl Queue {
             canceller.cancel();
         }
         let mut released = Released::default();
-        while let Some((_, number)) = self.tags.range((tag, 0)..=(tag, u64::MAX)).next().copied() {
-            self.tags.remove(&(tag, number));
-            if let Some(job) = self.take(number) {
-                self.put_finished(tag, Err(not_sent("it was cancelled")));
-                released.0.push(job);
-            }
+        self.ready.take_tag(tag, &mut released.0);
+        self.behind.take_tag(tag, &mut released.0);
+        for _ in &released.0 {
+            self.put_finished(tag, Err(not_sent("it was cancelled")));
         }
         released
     }
@@ -327,15 +354,8 @@ impl Queue {
 
     /// Takes everything that was not sent.
     fn take_queued(&mut self) -> Released {
-        self.tags.clear();
         self.deadlines.clear();
-        let mut released = Released::default();
-        for jobs in [&mut self.ready, &mut self.behind] {
-            while let Some((_, job)) = jobs.pop_first() {
-                released.0.push(job);
-            }
-        }
-        released
+        Released(self.ready.0.drain(..).chain(self.behind.0.drain(..)).collect())
     }
 
     pub(super) fn stats(&mut self, now: Instant, learned: Option<f64>) -> BatchStats {
