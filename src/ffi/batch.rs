@@ -37,8 +37,8 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// | key | default | meaning |
 /// | --- | --- | --- |
 /// | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
-/// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; 16 times as many
-///   more may stand behind an earlier update of their user; submitting blocks at any limit; 1 to 1000000 |
+/// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; submitting
+///   blocks at either limit; 1 to 1000000 |
 /// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
 /// | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
 ///   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
