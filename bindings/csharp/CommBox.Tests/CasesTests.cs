@@ -88,9 +88,11 @@ public sealed class CasesTests : SandboxFixture
 
     private static void CheckError(CommBoxException? error, string key, JsonObject expect)
     {
+        // Without the stack trace, which has the checkout's path: it may hold any text.
+        string told = $"{error?.Message} {error?.InnerException?.Message}";
         if (key.Length > 0)
         {
-            Assert.That(error?.ToString() ?? "", Does.Not.Contain(key));
+            Assert.That(told, Does.Not.Contain(key));
         }
         JsonObject known = error is null ? [] : Known(error);
         foreach ((string member, JsonNode? value) in expect["error"]?.AsObject() ?? [])
@@ -104,7 +106,7 @@ public sealed class CasesTests : SandboxFixture
         }
         foreach (JsonNode? part in expect["message_lacks"]?.AsArray() ?? [])
         {
-            Assert.That(error?.ToString() ?? "", Does.Not.Contain((string)part!));
+            Assert.That(told, Does.Not.Contain((string)part!));
         }
     }
 
