@@ -312,6 +312,9 @@ const char *commbox_last_error(void);
  * - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
  *   came) or `"answered"`
  * - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
+ * - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
+ *   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
+ *   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
  *
  * @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
  */
