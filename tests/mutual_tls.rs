@@ -69,5 +69,5 @@ fn who_asks_for_none_is_shown_none() {
     wrong.client_key_file = Some("key.pem".into());
     let error = call(&wrong, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidOptions);
-    assert!(error.to_string().contains("client certificate"), "{error}");
+    assert!(error.to_string().contains("client_cert_file"), "{error}");
 }
