@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from conftest import Sandbox
-from test_signals import SOURCES, interpreters
+from interpreters import SOURCES, interpreters
 
 ASYNC = """
 import asyncio, atexit, sys, time
