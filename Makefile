@@ -29,6 +29,7 @@ LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a
 SANDBOX := $(TARGET)/debug/examples/sandbox
 VENV    := $(TARGET)/venv
+PYTEST  := $(TARGET)/pytest
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
 DIST    := $(TARGET)/dist
@@ -126,6 +127,12 @@ $(VENV)/ready: bindings/python/requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
+# For every version of Python, without anything that is built for one.
+$(PYTEST)/ready: bindings/python/requirements-pytest.txt $(VENV)/ready
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PYTEST) \
+	    --only-binary :all: --implementation py --abi none --platform any --python-version 3.9 -r $<
+	touch $@
+
 # By .NET's name of the platform.
 MACHINE := $(shell uname -m)
 RID     := linux-$(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(MACHINE)))
@@ -193,7 +200,7 @@ demo: build sandbox
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
-test: build sandbox $(VENV)/ready $(ZIG)/ready
+test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready
 	$(VENV)/bin/python tests/run.py
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.

@@ -19,6 +19,8 @@ import urllib.request
 
 USER_ID = 94382332
 API_KEY = "sandbox-key"
+# A proxy or certificates of the environment have no business on loopback.
+LEFT_OUT = ("PROXY", "SSL_CERT_")
 BEFORE = {"FirstName": "Jane", "Phone2": "442071838750", "Content": {"VIP_Status": "3", "Language": "en"}}
 
 
@@ -61,7 +63,10 @@ def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
     sandbox.ask("/sandbox/reset", {})
     sandbox.ask(f"/users/{USER_ID}", {"data": BEFORE})
     before = sandbox.record()
-    environment = {**os.environ, "COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": API_KEY}
+    inherited = {
+        name: value for name, value in os.environ.items() if not any(part in name.upper() for part in LEFT_OUT)
+    }
+    environment = {**inherited, "COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": API_KEY}
     program = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, timeout=120)
     requests = sandbox.ask("/sandbox/requests")[1:]
     after = sandbox.record()

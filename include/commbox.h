@@ -343,6 +343,9 @@ const char *commbox_last_error(void);
  * - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
  *   came) or `"answered"`
  * - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
+ * - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
+ *   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
+ *   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
  *
  * @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
  */
@@ -419,8 +422,8 @@ void commbox_user_free(commbox_user *user);
  * | key | default | meaning |
  * | --- | --- | --- |
  * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
- * | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; 16 times as many
- *   more may stand behind an earlier update of their user; submitting blocks at any limit; 1 to 1000000 |
+ * | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; submitting
+ *   blocks at either limit; 1 to 1000000 |
  * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
  * | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
  *   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |

@@ -27,6 +27,7 @@
 #include <ratio>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -333,13 +334,15 @@ public:
     }
 
     /**
-     * The same, and blocks while the batch is full: only for a thread beside another one that collects. A thread that
-     * submits everything first, and collects afterwards, blocks forever once there are more updates than the batch
-     * holds: use run().
+     * The same, and waits while the batch is full. As long as no other thread collects, finished results make room: they
+     * are kept in memory for next(), so that a thread may submit everything first and collect afterwards. run() does the
+     * same with memory that does not grow with the number of updates.
      */
     void submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json) {
-        detail::check(commbox_batch_submit(batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"),
-                                           detail::as_long_as_it_takes));
+        auto timeout = std::chrono::milliseconds::zero();
+        while (!submit(tag, user_id, user_json, timeout)) {
+            timeout = std::chrono::milliseconds(set_aside() ? 0 : 100);
+        }
     }
 
     /** Takes back the next update that finishes. Nothing where the batch is closed and everything was taken back. */
@@ -375,10 +378,13 @@ private:
         std::unique_ptr<char, detail::Free> json;
     };
 
-    /** Results that were collected, and that there was no memory to return. */
+    /** Results that were collected and not yet returned. */
     struct Held {
         std::mutex mutex;
         std::list<Raw> results;
+        /** The thread that called next(), if only one did. */
+        std::thread::id collector;
+        bool has_collectors = false;
     };
 
     struct Closing {
@@ -401,11 +407,14 @@ private:
         }
     }
 
-    /** What an earlier call collected and could not return; empty if there is none. */
+    /** A result that is held, if there is one. From now on only this thread may set results aside. */
     std::list<Raw> take_held() {
         std::list<Raw> one;
         if (held_) {
             const std::lock_guard<std::mutex> lock(held_->mutex);
+            const auto self = std::this_thread::get_id();
+            held_->collector = held_->has_collectors && held_->collector != self ? std::thread::id() : self;
+            held_->has_collectors = true;
             if (!held_->results.empty()) {
                 one.splice(one.begin(), held_->results, held_->results.begin());
             }
@@ -413,22 +422,46 @@ private:
         return one;
     }
 
+    /** Holds what has finished, unless another thread collects. Returns whether that made room. */
+    bool set_aside() {
+        // Under the lock: a thread that begins to collect finds what is held, or is seen here.
+        const std::lock_guard<std::mutex> lock(held_->mutex);
+        if (held_->has_collectors && held_->collector != std::this_thread::get_id()) {
+            return false;
+        }
+        const auto before = held_->results.size();
+        std::list<Raw> one;
+        while (collect(0, one) == BatchStatus::finished) {
+            held_->results.splice(held_->results.end(), one);
+        }
+        return held_->results.size() > before;
+    }
+
+    /** Takes the next result from the library into `one`. */
+    BatchStatus collect(std::int64_t timeout_ms, std::list<Raw> &one) {
+        // Allocated before the result is collected: afterwards nothing may fail without a place to keep it.
+        one.resize(1);
+        char *json = nullptr;
+        Raw &raw = one.front();
+        const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &raw.tag, &raw.code, &json);
+        raw.json.reset(json);
+        if (code == COMMBOX_DONE) {
+            return BatchStatus::done;
+        }
+        if (code == COMMBOX_TIMEOUT) {
+            return BatchStatus::timeout;
+        }
+        detail::check(code);
+        return BatchStatus::finished;
+    }
+
     BatchStatus take(std::int64_t timeout_ms, Finished &finished) {
         std::list<Raw> one = take_held();
         if (one.empty()) {
-            // Allocated before the result is collected: afterwards nothing may fail without a place to keep it.
-            one.emplace_back();
-            char *json = nullptr;
-            Raw &raw = one.front();
-            const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &raw.tag, &raw.code, &json);
-            raw.json.reset(json);
-            if (code == COMMBOX_DONE) {
-                return BatchStatus::done;
+            const BatchStatus status = collect(timeout_ms, one);
+            if (status != BatchStatus::finished) {
+                return status;
             }
-            if (code == COMMBOX_TIMEOUT) {
-                return BatchStatus::timeout;
-            }
-            detail::check(code);
         }
         const Raw &raw = one.front();
         try {

@@ -103,8 +103,8 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a rate that is out of range; the present limit then stays.
     pub fn set_max_requests_per_second(&self, rate: f64) -> Result<()> {
         if !options::is_rate(rate) {
-            let why = format!("max_requests_per_second must be {}", options::RATES);
-            return Err(Error::new(ErrorKind::InvalidArgument, why));
+            let why = format!("must be {}", options::RATES);
+            return Err(Error::problem(ErrorKind::InvalidArgument, "max_requests_per_second", why));
         }
         self.line.set_limit(rate);
         Ok(())

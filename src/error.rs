@@ -123,6 +123,7 @@ pub struct Error {
     attempts: u32,
     elapsed: Duration,
     permanent: bool,
+    problems: Vec<Problem>,
     answer: Box<Answer>,
 }
 
@@ -136,8 +137,16 @@ impl Error {
             attempts: 0,
             elapsed: Duration::ZERO,
             permanent: false,
+            problems: Vec::new(),
             answer: Box::default(),
         }
+    }
+
+    /// The error of an option or a field that is not as it must be.
+    pub(crate) fn problem(kind: ErrorKind, path: &str, message: impl Into<String>) -> Self {
+        let mut problems = Problems::default();
+        problems.add(path, message);
+        problems.into_error(kind)
     }
 
     /// The error of a panic that was caught.
@@ -215,6 +224,13 @@ impl Error {
         self.answer.response.as_deref()
     }
 
+    /// What is wrong with each option or field, if that is why the call failed; the message has it in one text. At most
+    /// 21: the first 20, and how many more there are.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
     /// Whether the update reached the server.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
@@ -248,6 +264,7 @@ impl Error {
             elapsed_ms: millis(self.elapsed),
             delivery: self.delivery,
             response: self.response(),
+            problems: &self.problems,
         };
         // Strings and numbers only, so this cannot fail.
         serde_json::to_string(&report).unwrap_or_default()
@@ -280,25 +297,58 @@ struct Report<'a> {
     elapsed_ms: u64,
     delivery: Delivery,
     response: Option<&'a str>,
+    problems: &'a [Problem],
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with something, told in one message: the first problems, and how many more there are.
+/// What is wrong with one option or field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    path: String,
+    message: String,
+}
+
+impl Problem {
+    /// The key of the option, or the name of the field; empty if the whole is meant.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What must be different, in words that follow the path. Other options that they name stand in braces:
+    /// `must be at least {retry_base_ms}`.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{} ", self.path)?;
+        }
+        f.write_str(&self.message.replace(['{', '}'], ""))
+    }
+}
+
+/// Everything that is wrong: the first problems, and how many more there are.
 #[derive(Default)]
 pub(crate) struct Problems {
-    first: Vec<String>,
+    first: Vec<Problem>,
     more: usize,
 }
 
 impl Problems {
     const SHOWN: usize = 20;
 
-    pub(crate) fn add(&mut self, problem: impl Into<String>) {
+    /// A problem of an option or a field.
+    pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
         if self.first.len() < Self::SHOWN {
-            self.first.push(problem.into());
+            self.first.push(Problem { path: path.to_owned(), message: message.into() });
         } else {
             self.more += 1;
         }
@@ -309,14 +359,20 @@ impl Problems {
     }
 
     /// An error of these, unless there is none.
-    pub(crate) fn check(mut self, kind: ErrorKind) -> Result<()> {
-        if self.first.is_empty() {
-            return Ok(());
+    pub(crate) fn check(self, kind: ErrorKind) -> Result<()> {
+        match self.first.is_empty() {
+            true => Ok(()),
+            false => Err(self.into_error(kind)),
         }
+    }
+
+    fn into_error(mut self, kind: ErrorKind) -> Error {
         if self.more > 0 {
-            self.first.push(format!("and {} more", self.more));
+            let message = format!("and {} more", self.more);
+            self.first.push(Problem { path: String::new(), message });
         }
-        Err(Error::new(kind, self.first.join("; ")))
+        let texts: Vec<_> = self.first.iter().map(ToString::to_string).collect();
+        Error { problems: self.first, ..Error::new(kind, texts.join("; ")) }
     }
 }
 
@@ -340,8 +396,10 @@ mod tests {
         let error = Error::new(ErrorKind::Timeout, "too late").with_delivery(Delivery::Unknown);
         assert_eq!(
             error.to_json(),
-            r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null}"#
+            r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null,"problems":[]}"#
         );
+        let error = Error::problem(ErrorKind::InvalidOptions, "proxy", "is none");
+        assert!(error.to_json().ends_with(r#","problems":[{"path":"proxy","message":"is none"}]}"#));
     }
 
     #[test]
@@ -361,10 +419,12 @@ mod tests {
         assert!(Problems::default().check(ErrorKind::InvalidUser).is_ok());
         let mut problems = Problems::default();
         for number in 0..1000 {
-            problems.add(number.to_string());
+            problems.add("", number.to_string());
         }
-        let message = problems.check(ErrorKind::InvalidUser).unwrap_err().to_string();
+        let error = problems.check(ErrorKind::InvalidUser).unwrap_err();
+        let message = error.to_string();
         assert!(message.starts_with("0; 1; ") && message.ends_with("; 19; and 980 more"), "{message}");
+        assert_eq!(error.problems().len(), 21);
     }
 
     #[test]

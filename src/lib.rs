@@ -40,6 +40,6 @@ mod user;
 
 pub use batch::{Batch, BatchOptions, BatchStats, Finished};
 pub use client::Client;
-pub use error::{Delivery, Error, ErrorKind, Result};
+pub use error::{Delivery, Error, ErrorKind, Problem, Result};
 pub use options::Options;
 pub use user::User;

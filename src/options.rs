@@ -15,10 +15,7 @@ use ureq::{Proxy, ProxyProtocol};
 
 use crate::error::{Error, Problems, Result};
 use crate::failpoint;
-use crate::options::object::{boolean, check_bounds, count, millis, text, FromObject};
-
-/// A day, in milliseconds: the longest of all times.
-pub(crate) const DAY: u64 = 86_400_000;
+use crate::options::object::{boolean, check_bounds, check_time, count, millis, text, FromObject};
 
 /// The head of a request has to fit into a buffer.
 const LONGEST_URL: usize = 2048;
@@ -177,41 +174,43 @@ impl FromObject for Options {
     }
 
     fn add_problems(&self, problems: &mut Problems) {
-        for (name, value, bounds) in [
-            ("connect_timeout_ms", self.connect_timeout, 1..=DAY),
-            ("attempt_timeout_ms", self.attempt_timeout, 1..=DAY),
-            ("total_timeout_ms", self.total_timeout, 1..=DAY),
-            ("retry_base_ms", self.retry_base, 1..=DAY),
-            ("retry_cap_ms", self.retry_cap, 1..=DAY),
-            ("idle_timeout_ms", self.idle_timeout, 0..=DAY),
-            ("dns_ttl_ms", self.dns_ttl, 0..=DAY),
+        for (name, time, least) in [
+            ("connect_timeout_ms", self.connect_timeout, 1),
+            ("attempt_timeout_ms", self.attempt_timeout, 1),
+            ("total_timeout_ms", self.total_timeout, 1),
+            ("retry_base_ms", self.retry_base, 1),
+            ("retry_cap_ms", self.retry_cap, 1),
+            ("idle_timeout_ms", self.idle_timeout, 0),
+            ("dns_ttl_ms", self.dns_ttl, 0),
         ] {
-            check_bounds(problems, name, value.as_millis(), &bounds);
+            check_time(problems, name, time, Duration::from_millis(least));
         }
         check_bounds(problems, "max_retries", self.max_retries.into(), &(0..=100));
         check_bounds(problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
         if self.retry_cap < self.retry_base {
-            problems.add("retry_cap_ms must be at least retry_base_ms");
+            problems.add("retry_cap_ms", "must be at least {retry_base_ms}");
         }
         if !is_rate(self.max_requests_per_second) {
-            problems.add(format!("max_requests_per_second must be {RATES}"));
+            problems.add("max_requests_per_second", format!("must be {RATES}"));
         }
         if !self.rate_group.as_deref().is_none_or(is_group_name) {
-            problems.add("rate_group must have 1 to 64 letters, digits, '.', '_' or '-', and must not start with '.'");
+            problems
+                .add("rate_group", "must have 1 to 64 letters, digits, '.', '_' or '-', and must not start with '.'");
         }
         let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         if !self.user_agent.as_ref().is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT) {
-            problems.add(format!("user_agent must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most"));
+            let message = format!("must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most");
+            problems.add("user_agent", message);
         }
         if self.base_url.len() > LONGEST_URL {
-            problems.add(format!("base_url must have {LONGEST_URL} characters at most"));
+            problems.add("base_url", format!("must have {LONGEST_URL} characters at most"));
         }
         if let Err(why) = base_url(&self.base_url, self.allow_http) {
-            problems.add(format!("base_url {why}"));
+            problems.add("base_url", why);
         }
         if let Some(url) = self.proxy.as_ref().filter(|url| !url.is_empty()) {
             if let Err(why) = proxy(url) {
-                problems.add(format!("proxy {why}"));
+                problems.add("proxy", why);
             }
         }
     }
@@ -274,7 +273,7 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
         "https" => Ok(()),
         "http" if allow_http || is_loopback(authority.host()) => Ok(()),
         "http" => Err("must be https: http would send the key and personal data in the clear (only loopback may use \
-                       it, or set allow_http)"),
+                       it, or set {allow_http})"),
         _ => Err("must start with https://"),
     }
 }
@@ -363,7 +362,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest() {
-        assert_eq!(problem(r#"{"max_retrys":1}"#), r#""max_retrys" is no option; did you mean "max_retries"?"#);
+        assert_eq!(problem(r#"{"max_retrys":1}"#), r#"max_retrys is no option; did you mean "max_retries"?"#);
         assert!(problem(r#"{"BASE_URL":"x"}"#).contains("did you mean \"base_url\"?"));
         assert!(problem(r#"{"timeout_ms":1}"#).contains("timeout_ms"));
         assert!(problem(r#"{"colour":1}"#).contains("the options are base_url, "));

@@ -76,12 +76,12 @@ fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => {
             " (a redirect): redirects are not followed, since the key and personal data go to the configured host \
-             only; set base_url to where the API is"
+             only; set the base URL to where the API is"
         }
         400 => " (bad request): it did not take the fields or their values; its own words are in the description",
         401 => " (unauthorized): the API key is wrong, expired or not allowed to update users",
         403 => " (forbidden): the API key may not do this, or a proxy in between refused it",
-        404 => " (not found): no user has this id, or base_url is not where the API is",
+        404 => " (not found): no user has this id, or the base URL is not where the API is",
         407 => " (proxy authentication required): put the proxy's user and password into the proxy option",
         429 => " (rate limited): too many requests in a short time; wait before the next one",
         500 => " (server error): the server failed; the update may be sent again",

@@ -46,7 +46,7 @@ pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
                 check_wrapper(&members, &mut problems);
                 match data {
                     Ok(user) => check_user(user, &mut problems),
-                    Err(why) => problems.add(format!("data {why}")),
+                    Err(why) => problems.add(DATA, why),
                 }
             }
             None => check_user(&members, &mut problems),
@@ -77,7 +77,7 @@ pub(crate) fn joined(parts: &[&str]) -> Result<String> {
 /// Beside `data` nothing may stand: it would be lost.
 fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     if members.0.len() > 1 {
-        problems.add("beside \"data\" stand other members; put every field inside \"data\", once");
+        problems.add("", "beside \"data\" stand other members; put every field inside \"data\", once");
     }
 }
 
@@ -93,7 +93,7 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
             }
             None if name == CONTENT => {
                 if !value.starts_with('{') {
-                    problems.add(format!("{CONTENT} must be an object, not {}", json::kind(value)));
+                    problems.add(CONTENT, format!("must be an object, not {}", json::kind(value)));
                 }
                 &mut content_seen
             }
@@ -102,16 +102,16 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
                 match known().find(|known| known.eq_ignore_ascii_case(name)) {
                     // Elsewhere it is the wrapper.
                     Some(DATA) if name == DATA => {
-                        problems.add("\"data\" stands inside \"data\"; wrap the user once");
+                        problems.add(DATA, "stands inside \"data\"; wrap the user once");
                     }
-                    Some(known) => problems.add(format!("\"{name}\" must be written \"{known}\"")),
+                    Some(known) => problems.add(name, format!("must be written \"{known}\"")),
                     None => {}
                 }
                 continue;
             }
         };
         if mem::replace(seen, true) {
-            problems.add(format!("{name} is there more than once"));
+            problems.add(name, "is there more than once");
         }
     }
 }
@@ -126,16 +126,16 @@ fn check_text(field: &str, limit: Option<usize>, raw: &str, problems: &mut Probl
         return;
     }
     if !raw.starts_with('"') {
-        return problems.add(format!("{field} must be a string or null, not {}", json::kind(raw)));
+        return problems.add(field, format!("must be a string or null, not {}", json::kind(raw)));
     }
     let Some(text) = json::text(raw) else {
-        return problems.add(format!("{field} {}", json::NO_TEXT));
+        return problems.add(field, json::NO_TEXT);
     };
     // No text has more characters than bytes, so few are counted.
     if let Some(limit) = limit.filter(|limit| text.len() > *limit) {
         let length = text.chars().count();
         if length > limit {
-            problems.add(format!("{field} is {length} characters long; the limit is {limit}"));
+            problems.add(field, format!("is {length} characters long; the limit is {limit}"));
         }
     }
 }
@@ -283,13 +283,13 @@ mod tests {
         );
         assert_eq!(
             message,
-            "\"firstname\" must be written \"FirstName\"; Email must be a string or null, not a number; Content must \
+            "firstname must be written \"FirstName\"; Email must be a string or null, not a number; Content must \
              be an object, not an array; Remarks has a \\u escape that is no character (half a surrogate pair); Phone1 \
-             is there more than once; \"Data\" must be written \"data\""
+             is there more than once; Data must be written \"data\""
         );
         assert_eq!(problem("[]"), "user_json must be a JSON object, not an array");
         assert_eq!(problem(r#"{"data":"x"}"#), "data must be a JSON object, not a string");
-        assert_eq!(problem(r#"{"data":{"data":1}}"#), "\"data\" stands inside \"data\"; wrap the user once");
+        assert_eq!(problem(r#"{"data":{"data":1}}"#), "data stands inside \"data\"; wrap the user once");
         assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("beside \"data\""));
         assert!(problem(r#"{"Email":"x"#).starts_with("user_json is not JSON: EOF"));
     }

@@ -16,9 +16,10 @@ enum Asked {
 }
 
 /// The parts of the program, each with what the sandbox is to answer first, and how often it is then asked.
-const PARTS: [(&str, &str, Asked); 7] = [
+const PARTS: [(&str, &str, Asked); 8] = [
     ("updates", "[]", Asked::TimesCount(2)),
     ("run", "[]", Asked::TimesCount(10)),
+    ("everything first", "[]", Asked::TimesCount(10)),
     ("broken ranges", "[]", Asked::AnyNumber),
     ("longest", "[]", Asked::Exactly(2)),
     ("cancel", r#"[{"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]"#, Asked::Exactly(2)),
@@ -26,7 +27,8 @@ const PARTS: [(&str, &str, Asked); 7] = [
     ("failures", "[]", Asked::Exactly(1)),
 ];
 
-/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run" ten times.
+/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run" and "everything first" ten
+/// times.
 fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
     let sandbox = Sandbox::start();
     for (part, script, requests) in PARTS {

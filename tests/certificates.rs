@@ -157,7 +157,7 @@ fn names() {
     says(&authority.refused("nameless", &[]), &["subjectAltName"]);
     let names = LEAF.replace("IP:127.0.0.1,DNS:localhost", "DNS:crm.example,DNS:*.api.example");
     authority.sign("other", "ec:P-256", &names, Some("root"), "sha256");
-    says(&authority.refused("other", &[]), &["another host", "base_url", "crm.example", "*.api.example"]);
+    says(&authority.refused("other", &[]), &["another host", "base URL", "crm.example", "*.api.example"]);
     let constraints = format!("{CA}nameConstraints=permitted;IP:10.0.0.0/255.0.0.0\n");
     authority.sign("bound", "ec:P-256", &constraints, Some("root"), "sha256");
     authority.sign("outside", "ec:P-256", LEAF, Some("bound"), "sha256");

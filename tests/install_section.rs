@@ -69,7 +69,8 @@ impl Machine {
     /// Lines of a shell in the empty folder.
     fn shell(&self, lines: &str) -> Command {
         let mut shell = self.set_up(elsewhere("sh"), lines);
-        shell.current_dir(self.0.path());
+        // What others have made in the system's folder for temporary files may be closed to this user.
+        shell.env("TMPDIR", self.0.folder("tmp")).current_dir(self.0.path());
         shell
     }
 

@@ -46,7 +46,7 @@ fn shows_its_certificate_to_who_asks() {
         for (what, shown) in [("none", None), ("of another authority", Some((unknown, Some(its_key.clone()))))] {
             let error = call(&options, shown).unwrap_err();
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::Tls, 1), "{what}: {error}");
-            assert!(error.to_string().contains("client_cert_file"), "{what}: {error}");
+            assert!(error.to_string().contains("client certificate"), "{what}: {error}");
             assert_ne!(error.delivery(), Delivery::Answered, "{what}");
         }
         assert_eq!(seen.all().len(), 2, "nothing of a request was taken");

@@ -7,6 +7,7 @@ mod loopback;
 mod native;
 mod tls_server;
 
+use std::path::Path;
 use std::process::Command;
 
 use loopback::{listen, Http};
@@ -41,8 +42,20 @@ fn without_a_socket_or_a_name_lookup() {
     });
     for host in ["127.0.0.1", "one.example"] {
         let options = json!({"base_url": format!("http://{host}:{port}"), "allow_http": true, "max_retries": 0});
-        assert_told(&failure(&mut program("out_of_files"), &options, 0));
+        let mut program = with_files("mount --bind \"$0\" /etc/hosts", &file("hosts", "127.0.0.1 one.example\n"));
+        assert_told(&failure(&mut program, &options, 0));
     }
+}
+
+/// The program on a machine of its own files: `replace` is a shell's command that puts `file`, its `$0`, in the place of
+/// one of the system's.
+fn with_files(replace: &str, file: &Path) -> Command {
+    let inner = program("out_of_files");
+    let mut program = Command::new("unshare");
+    program.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    program.args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{replace} && exec \"$@\"")]);
+    program.arg(file).arg(inner.get_program());
+    program
 }
 
 /// An API under TLS, of this authority.
@@ -64,12 +77,7 @@ fn without_the_store_that_the_environment_names() {
 #[test]
 fn without_the_store_of_the_machine() {
     let authority = Authority::new();
-    let inner = program("out_of_files");
-    // In a name space of its own the program sees a store of this authority alone.
-    let replace = r#"mount -t tmpfs none /etc/ssl && cp "$0" /etc/ssl/cert.pem && exec "$@""#;
-    let mut program = Command::new("unshare");
-    program.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    program.args(["--user", "--map-root-user", "--mount", "sh", "-c", replace]);
-    program.arg(file("machine.pem", &authority.pem())).arg(inner.get_program());
+    let replace = "mount -t tmpfs none /etc/ssl && cp \"$0\" /etc/ssl/cert.pem";
+    let mut program = with_files(replace, &file("machine.pem", &authority.pem()));
     assert_told(&failure(&mut program, &api(&authority), 1));
 }

@@ -143,6 +143,25 @@ def main() -> int:
     return run_all()
 
 
+def run_other_pythons(report: Report) -> None:
+    """The Python tests with every other version that is found, but for those that go through the versions themselves or
+    need tools that not every version has."""
+    found = subprocess.run(
+        [sys.executable, "bindings/python/tests/interpreters.py"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    left_out = ("environments", "exit", "install", "signals", "types")
+    for version, program in (line.split(" ", 1) for line in found.stdout.splitlines()):
+        if version != f"{sys.version_info.major}.{sys.version_info.minor}":
+            report.suite(
+                f"Python {version}",
+                [program, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"]
+                + [f"--ignore=bindings/python/tests/test_{name}.py" for name in left_out],
+                PYTHONPATH=os.pathsep.join([str(ROOT / "bindings/python/src"), str(target / "pytest")]),
+                PYTHONDONTWRITEBYTECODE="1",
+            )
+
+
 def run_all() -> int:
     report = Report()
     for tool, what in [
@@ -165,6 +184,7 @@ def run_all() -> int:
         PYTHONPATH=str(ROOT / "bindings/python/src"),
         PYTHONDONTWRITEBYTECODE="1",
     )
+    run_other_pythons(report)
     if not report.without(DOTNET, "the C# tests"):
         fetch(DOTNET, "restore", "bindings/csharp/CommBox.Tests")
         report.suite(

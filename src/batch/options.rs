@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Problems, Result};
-use crate::options::object::{boolean, check_bounds, count, millis, FromObject};
-use crate::options::DAY;
+use crate::options::object::{boolean, check_bounds, check_time, count, millis, FromObject};
 
 /// What a [`Batch`](crate::Batch) can be told.
 #[derive(Clone, Debug)]
@@ -84,7 +83,7 @@ impl FromObject for BatchOptions {
         ];
         for (name, timeout) in timeouts {
             if let Some(timeout) = timeout {
-                check_bounds(problems, name, timeout.as_millis(), &(1..=DAY));
+                check_time(problems, name, timeout, Duration::from_millis(1));
             }
         }
     }
@@ -106,7 +105,7 @@ mod tests {
             BatchOptions::from_json(r#"{"concurency":1,"concurrency":257,"queue_limit":0,"stop_on_unauthorized":1}"#);
         assert_eq!(
             why.unwrap_err().to_string(),
-            "\"concurency\" is no option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
+            "concurency is no option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
              a number; concurrency must be from 1 to 256; queue_limit must be from 1 to 1000000"
         );
         let why = BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#).unwrap_err();

@@ -137,15 +137,15 @@ impl<T> Table<T> {
     }
 
     fn invalid(&self, token: *const c_void) -> Error {
-        let Self { name, maker, .. } = self;
+        let maker = self.maker;
         let message = if !token.is_null() {
-            format!("{name} is no live handle: it is already freed, or {maker} did not make it")
+            format!("is no live handle: it is already freed, or {maker} did not make it")
         } else if let Some(cause) = last_error::cause_of_null(maker) {
-            format!("{name} is NULL, since {maker} had failed: {cause}")
+            format!("is NULL, since {maker} had failed: {cause}")
         } else {
-            format!("{name} is NULL; give what {maker} returned")
+            format!("is NULL; give what {maker} returned")
         };
-        Error::new(ErrorKind::InvalidHandle, message)
+        Error::problem(ErrorKind::InvalidHandle, self.name, message)
     }
 }
 

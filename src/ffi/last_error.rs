@@ -74,7 +74,7 @@ pub(crate) fn keep_nothing_but_internal() {
     let json =
         c"{\"code\":-10,\"name\":\"internal\",\"message\":\"a bug in commbox was caught; the client stays usable\",\
         \"http_status\":null,\"description\":null,\"response_time\":null,\"retry_after_ms\":null,\"attempts\":0,\
-        \"elapsed_ms\":0,\"delivery\":\"unknown\",\"response\":null}"
+        \"elapsed_ms\":0,\"delivery\":\"unknown\",\"response\":null,\"problems\":[]}"
             .to_owned();
     put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() });
 }
@@ -146,6 +146,9 @@ pub extern "C" fn commbox_last_error() -> *const c_char {
 /// - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
 ///   came) or `"answered"`
 /// - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
+/// - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
+///   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
+///   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
 ///
 /// @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
 #[no_mangle]

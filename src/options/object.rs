@@ -53,7 +53,7 @@ pub(crate) fn boolean(value: &str) -> Result<bool, &'static str> {
 }
 
 pub(crate) fn millis(value: &str) -> Result<Duration, &'static str> {
-    let millis = serde_json::from_str(value).map_err(|_| "a whole number of milliseconds, 0 or more")?;
+    let millis = serde_json::from_str(value).map_err(|_| "a time in whole milliseconds")?;
     Ok(Duration::from_millis(millis))
 }
 
@@ -64,30 +64,40 @@ pub(crate) fn count(value: &str) -> Result<u32, &'static str> {
 pub(crate) fn check_bounds(problems: &mut Problems, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
     let (least, most) = (*bounds.start(), *bounds.end());
     if value < least.into() || value > most.into() {
-        problems.add(format!("{name} must be from {least} to {most}"));
+        problems.add(name, format!("must be from {least} to {most}"));
+    }
+}
+
+/// The longest of all times: a day.
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// A time may be up to a day.
+pub(crate) fn check_time(problems: &mut Problems, name: &str, time: Duration, least: Duration) {
+    if time < least || time > LONGEST {
+        problems.add(name, format!("must be from {} ms to 24 hours", least.as_millis()));
     }
 }
 
 /// Adds that a value is of the wrong kind, or a string that is no text.
 fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
     let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
-    problems.add(match given == expected {
-        true => format!("{name} {}", json::NO_TEXT),
-        false => format!("{name} must be {expected}, not {given}"),
-    });
+    match given == expected {
+        _ if given == "a negative number" => problems.add(name, "must not be negative"),
+        true => problems.add(name, json::NO_TEXT),
+        false => problems.add(name, format!("must be {expected}, not {given}")),
+    }
 }
 
 /// Adds that a key is no option, with the nearest one where there is one.
 fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
     let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
-    problems.add(match nearest {
-        Some((distance, key)) if distance <= 1 + key.len() / 4 => {
-            format!("\"{shown}\" is no option; did you mean \"{key}\"?")
-        }
-        _ if problems.is_empty() => format!("\"{shown}\" is no option; the options are {}", keys.join(", ")),
-        _ => format!("\"{shown}\" is no option"),
-    });
+    let message = match nearest {
+        Some((distance, key)) if distance <= 1 + key.len() / 4 => format!("is no option; did you mean \"{key}\"?"),
+        _ if problems.is_empty() => format!("is no option; the options are {}", keys.join(", ")),
+        _ => "is no option".to_owned(),
+    };
+    problems.add(&shown, message);
 }
 
 /// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.

@@ -23,7 +23,10 @@ pub(crate) struct Address {
 impl Address {
     /// Of a `base_url` that was checked.
     pub(crate) fn new(base_url: &str) -> Result<Self> {
-        let refuse = || Error::new(ErrorKind::InvalidOptions, "base_url is not a URL such as https://api.commbox.io");
+        let refuse = || {
+            let why = "is not a URL such as https://api.commbox.io";
+            Error::problem(ErrorKind::InvalidOptions, "base_url", why)
+        };
         let parts = base_url.parse::<Uri>().map_err(|_| refuse())?.into_parts();
         let prefix = parts.path_and_query.as_ref().map_or("", |path| path.path());
         let path = format!("{}/users/", prefix.trim_end_matches('/'));

@@ -169,7 +169,7 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
             "it offers nothing that is safe; it must speak TLS 1.2 or newer".into()
         }
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            "it asks for a client certificate; name one in the options client_cert_file and client_key_file".into()
+            "it asks for a client certificate; name the files of one and of its key in the options of the client".into()
         }
         Error::AlertReceived(
             alert @ (AlertDescription::UnknownCA
@@ -178,7 +178,7 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
             | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied),
         ) => format!(
-            "it does not accept the client certificate of client_cert_file, or the lack of one (alert {alert:?})"
+            "it does not accept the client certificate of this client, or the lack of one (alert {alert:?})"
         ),
         Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             "it ended the handshake: it asks for a client certificate (the options client_cert_file and \
@@ -188,7 +188,7 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
         }
         Error::AlertReceived(alert) => format!("it ended the handshake with the alert {alert:?}"),
         Error::InvalidMessage(_) => {
-            "what it sent is not TLS; does base_url say https where the port speaks http?".into()
+            "what it sent is not TLS; does the base URL say https where the port speaks http?".into()
         }
         other => other.to_string(),
     })
@@ -210,7 +210,7 @@ fn refused(why: &CertificateError) -> String {
                 .into()
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let mut why = "its certificate is for another host; check base_url. It is for".to_owned();
+            let mut why = "its certificate is for another host; check the base URL. It is for".to_owned();
             for (place, name) in presented.iter().take(NAMES_SHOWN).enumerate() {
                 let shown: String = name.chars().filter(|character| !character.is_control()).take(80).collect();
                 let _ = write!(why, "{} {shown}", if place == 0 { "" } else { "," });
@@ -220,7 +220,7 @@ fn refused(why: &CertificateError) -> String {
             }
             why
         }
-        CertificateError::NotValidForName => "its certificate is for another host; check base_url".into(),
+        CertificateError::NotValidForName => "its certificate is for another host; check the base URL".into(),
         CertificateError::BadSignature => {
             "its certificate names an authority that is trusted here, but is signed with another key. If that authority \
              was renewed, name its new PEM file in the ca_file option or in SSL_CERT_FILE"

@@ -48,7 +48,7 @@ impl Context<'_> {
         let connection = |why: String| Error::new(ErrorKind::Connection, why);
         match error {
             WireError::NameNotFound => {
-                let source = self.proxy_in_front().map_or("base_url", |proxy| proxy.source);
+                let source = self.proxy_in_front().map_or("the base URL", |proxy| proxy.source);
                 connection(format!("the name of {peer} was not found; check {source} and the DNS"))
             }
             WireError::NoAddressAnswered => {

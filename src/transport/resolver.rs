@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -200,7 +200,7 @@ impl Host {
     fn run(&self, number: u64, ttl: Duration) {
         let (addresses, error) = match (self.name.as_str(), self.port).to_socket_addrs() {
             Ok(addresses) => (addresses.collect(), None),
-            Err(error) => (Vec::new(), error.raw_os_error()),
+            Err(error) => (Vec::new(), error.raw_os_error().or_else(shortage_of_sockets)),
         };
         fork::held(|| {
             let mut state = self.lock();
@@ -234,6 +234,12 @@ impl Drop for Host {
             mem::forget(mem::take(&mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).threads));
         }
     }
+}
+
+/// The system's error where no socket can be had just now. Its lookup says then that there is no such name.
+fn shortage_of_sockets() -> Option<i32> {
+    let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
+    shortage(&error).and(error.raw_os_error())
 }
 
 /// Takes out what `is_it` says.

@@ -38,8 +38,8 @@ impl Trust {
         let identity = match (&options.client_cert_file, &options.client_key_file) {
             (Some(certificate), key) => Some(read_identity(certificate, key.as_deref().unwrap_or(certificate))?),
             (None, Some(_)) => {
-                let why = "client_key_file needs client_cert_file, the certificate that the key belongs to";
-                return Err(Error::new(ErrorKind::InvalidOptions, why));
+                let why = "needs {client_cert_file}, the certificate that the key belongs to";
+                return Err(Error::problem(ErrorKind::InvalidOptions, "client_key_file", why));
             }
             (None, None) => None,
         };
@@ -201,6 +201,11 @@ fn roots_of(store: CertificateResult, named: Option<&str>) -> Result<RootCertSto
     Ok(roots)
 }
 
+/// Makes the error of a file that an option names.
+fn refuse(option: &'static str) -> impl Fn(String) -> Error + Copy {
+    move |why| Error::problem(ErrorKind::InvalidOptions, option, why)
+}
+
 /// A PEM file in a form that the reader takes whole: without a byte order mark, and with a line for each boundary.
 /// Otherwise it leaves out what it cannot tell apart.
 fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<Vec<u8>>> {
@@ -228,7 +233,7 @@ fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec
 
 /// The certificates of a `ca_file`.
 fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
-    let refuse = |why: String| Error::new(ErrorKind::InvalidOptions, format!("ca_file {why}"));
+    let refuse = refuse("ca_file");
     let certificates = read_certificates(&read_pem(path, refuse)?, refuse)?;
     let (_, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
     if unusable > 0 {
@@ -239,7 +244,6 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 
 /// A client certificate, with those that lead to its authority, and its key.
 fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
-    let refuse = |name: &'static str| move |why: String| Error::new(ErrorKind::InvalidOptions, format!("{name} {why}"));
     let refuse_key = refuse("client_key_file");
     let chain = read_certificates(&read_pem(certificate, refuse("client_cert_file"))?, refuse("client_cert_file"))?;
     let pem = read_pem(key, refuse_key)?;
@@ -250,7 +254,7 @@ fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
         .map_err(|_| refuse_key("holds no private key; it must be PEM (-----BEGIN PRIVATE KEY-----)".into()))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map(Arc::new).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
-            refuse_key("is not the key of the certificate in client_cert_file".into())
+            refuse_key("is not the key of the certificate in {client_cert_file}".into())
         }
         _ => refuse_key(
             "holds a key of a kind that is not supported; RSA (2048 bits or more), ECDSA (P-256, P-384) and \

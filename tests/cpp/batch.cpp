@@ -130,6 +130,26 @@ static void whole_range(Client &client, std::uint64_t count) {
     none.run(std::vector<Update>(), [&](const Finished &) { check(false, "there is no result"); });
 }
 
+/** Far more updates than a batch holds, all of them submitted before the first is collected, also by two threads. */
+static void everything_first(Client &client, std::uint64_t count) {
+    Batch batch(client);
+    const auto submit = [&](std::uint64_t from, std::uint64_t to) {
+        for (std::uint64_t tag = from; tag < to; ++tag) {
+            batch.submit(tag, static_cast<std::int64_t>(tag + 1), user);
+        }
+    };
+    std::thread other(submit, 0, count / 2);
+    submit(count / 2, count);
+    other.join();
+    batch.close();
+    Outcomes outcomes;
+    while (const auto next = batch.next()) {
+        outcomes.add(*next);
+    }
+    check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
+    takes_nothing(batch, 0ms, BatchStatus::done, "the batch is done");
+}
+
 /** The second half of a range, of which the element in the middle throws. */
 struct Broken {
     struct Iterator {
@@ -291,6 +311,8 @@ int main(int argc, char **argv) {
             on_two_threads(client, count);
         } else if (part == "run") {
             whole_range(client, count * 10);
+        } else if (part == "everything first") {
+            everything_first(client, count * 10);
         } else if (part == "broken ranges") {
             broken_ranges(client);
         } else if (part == "longest") {

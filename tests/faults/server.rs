@@ -60,10 +60,15 @@ impl Server {
         });
         let served = shared.clone();
         let accepting = thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
+            for stream in listener.incoming() {
                 if served.stopped.load(Ordering::SeqCst) {
                     break;
                 }
+                let Ok(stream) = stream else {
+                    // No more files can be opened, until others are closed.
+                    thread::sleep(Duration::from_millis(1));
+                    continue;
+                };
                 let number = served.connections.fetch_add(1, Ordering::SeqCst);
                 let shared = served.clone();
                 thread::spawn(move || {
@@ -109,11 +114,13 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that accepts. From then on, connections are refused.
-        let _ = TcpStream::connect(self.address);
-        if let Some(accepting) = self.accepting.take() {
-            let _ = accepting.join();
+        let Some(accepting) = self.accepting.take() else { return };
+        // Wakes the thread that accepts, as soon as a file can be opened. From then on, connections are refused.
+        while !accepting.is_finished() {
+            let _ = TcpStream::connect(self.address);
+            thread::sleep(Duration::from_millis(1));
         }
+        let _ = accepting.join();
     }
 }
 

@@ -178,6 +178,6 @@ public sealed class AsyncTests : SandboxFixture
     {
         var options = new CommBoxClientOptions { MaxConcurrency = count };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
-        Assert.That(error.Message, Does.Contain("concurrency must be from 1 to 256"));
+        Assert.That(error.Message, Is.EqualTo("MaxConcurrency must be from 1 to 256"));
     }
 }

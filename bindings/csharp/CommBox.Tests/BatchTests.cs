@@ -334,7 +334,8 @@ public sealed class BatchTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client();
         var options = new BatchOptions { Concurrency = 0, QueueLimit = -1 };
         var error = Assert.ThrowsAsync<CommBoxValidationException>(() => Take(client.UpdateUsersAsync([], options)))!;
-        Assert.That(error.Message, Does.Contain("concurrency").And.Contain("queue_limit"));
+        Assert.That(
+            error.Message, Is.EqualTo("QueueLimit must not be negative; Concurrency must be from 1 to 256"));
     }
 
     [Test]

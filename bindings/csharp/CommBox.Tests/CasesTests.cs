@@ -88,9 +88,11 @@ public sealed class CasesTests : SandboxFixture
 
     private static void CheckError(CommBoxException? error, string key, JsonObject expect)
     {
+        // Without the stack trace, which has the checkout's path: it may hold any text.
+        string told = $"{error?.Message} {error?.InnerException?.Message}";
         if (key.Length > 0)
         {
-            Assert.That(error?.ToString() ?? "", Does.Not.Contain(key));
+            Assert.That(told, Does.Not.Contain(key));
         }
         JsonObject known = error is null ? [] : Known(error);
         foreach ((string member, JsonNode? value) in expect["error"]?.AsObject() ?? [])
@@ -100,11 +102,14 @@ public sealed class CasesTests : SandboxFixture
         }
         foreach (JsonNode? part in expect["message_contains"]?.AsArray() ?? [])
         {
-            Assert.That(error?.Message, Does.Contain((string)part!));
+            // Options have other names here.
+            string text = (string)part!;
+            string own = error?.Code == -3 ? CommBoxClientOptions.PropertyFor(text) : text;
+            Assert.That(error?.Message, Does.Contain(own));
         }
         foreach (JsonNode? part in expect["message_lacks"]?.AsArray() ?? [])
         {
-            Assert.That(error?.ToString() ?? "", Does.Not.Contain((string)part!));
+            Assert.That(told, Does.Not.Contain((string)part!));
         }
     }
 

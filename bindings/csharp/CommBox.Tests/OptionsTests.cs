@@ -42,7 +42,7 @@ public sealed class OptionsTests
         options.CaFile = null;
         using var client = new CommBoxClient("key", options);
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", All))!;
-        Assert.That(error.Message, Does.Contain("ca_file"));
+        Assert.That(error.Message, Does.StartWith("CaFile cannot be read"));
     }
 
     [Test]
@@ -51,7 +51,25 @@ public sealed class OptionsTests
         var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = Timeout.InfiniteTimeSpan, BaseUrl = "ftp://x" };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
         Assert.That(error.Code, Is.EqualTo(-3));
-        Assert.That(error.Message, Does.Contain("max_retries").And.Contain("total_timeout_ms").And.Contain("base_url"));
+        Assert.That(
+            error.Message,
+            Is.EqualTo("Timeout must not be negative; MaxRetries must not be negative; BaseUrl must start with https://"));
+    }
+
+    [Test]
+    public void OtherOptionsAreCalledAsTheyAreHere()
+    {
+        var options = new CommBoxClientOptions
+        {
+            Timeout = TimeSpan.Zero,
+            RetryBase = TimeSpan.FromSeconds(9),
+            BaseUrl = "http://crm.example",
+        };
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
+        Assert.That(
+            error.Message,
+            Does.StartWith("Timeout must be from 1 ms to 24 hours; RetryCap must be at least RetryBase; BaseUrl must be https")
+                .And.EndsWith("or set AllowHttp)"));
     }
 
     [Test]
@@ -59,11 +77,11 @@ public sealed class OptionsTests
     {
         var endless = new CommBoxClientOptions { MaxRequestsPerSecond = double.PositiveInfinity };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", endless))!;
-        Assert.That(error.Message, Does.StartWith("max_requests_per_second must be"));
+        Assert.That(error.Message, Does.StartWith("MaxRequestsPerSecond must be"));
         Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
         var broken = new CommBoxClientOptions { UserAgent = "\ud800" };
         error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", broken))!;
-        Assert.That(error.Message, Does.StartWith("user_agent has half a surrogate pair"));
+        Assert.That(error.Message, Does.StartWith("UserAgent has half a surrogate pair"));
         Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
     }
 }

@@ -8,7 +8,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     {
     }
 
-    internal BatchHandle(ClientHandle client, string optionsJson)
+    internal BatchHandle(ClientHandle client, string optionsJson, Func<string, string> propertyFor)
     {
         using Lease lease = client.Hold();
         fixed (byte* options = Utf8.Terminate(optionsJson, "options"))
@@ -17,7 +17,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         }
         if (IsInvalid)
         {
-            throw CommBoxException.Last();
+            throw CommBoxException.LastOfOptions(propertyFor);
         }
     }
 

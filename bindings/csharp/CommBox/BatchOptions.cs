@@ -37,7 +37,15 @@ public sealed class BatchOptions
         Write("queue_limit", Limit);
         Write("stop_on_unauthorized", StopOnUnauthorized);
 
-        void Write(string name, object? value) =>
-            json.WriteMember(name, value, path: name, code: Native.InvalidOptions);
+        void Write(string option, object? value) =>
+            json.WriteMember(option, value, path: PropertyFor(option), code: Native.InvalidOptions);
     });
+
+    /// <summary>The property for an option of the library.</summary>
+    internal static string PropertyFor(string option) => option switch
+    {
+        "concurrency" => nameof(Concurrency),
+        "queue_limit" => nameof(QueueLimit),
+        _ => nameof(StopOnUnauthorized),
+    };
 }

@@ -24,7 +24,7 @@ internal sealed class BatchRun : IDisposable
 
     private BatchRun(ClientHandle client, BatchOptions options)
     {
-        _queue = new UpdateQueue(new BatchHandle(client, options.ToJson()), options.Limit);
+        _queue = new UpdateQueue(new BatchHandle(client, options.ToJson(), BatchOptions.PropertyFor), options.Limit);
         _progress = options.Progress;
         _room = new SemaphoreSlim(options.Limit - 1);
     }

@@ -24,7 +24,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
         if (IsInvalid)
         {
-            throw CommBoxException.Last();
+            throw CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
         }
         Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
     }

@@ -230,7 +230,8 @@ public class CommBoxClient : IDisposable
             Concurrency = maxConcurrency ?? DefaultMaxConcurrency,
             StopOnUnauthorized = false,
         };
-        return new UpdateQueue(new BatchHandle(handle, options.ToJson()), options.Limit);
+        var batch = new BatchHandle(handle, options.ToJson(), _ => nameof(CommBoxClientOptions.MaxConcurrency));
+        return new UpdateQueue(batch, options.Limit);
     }
 
     private static async IAsyncEnumerable<UserUpdate> Each(IEnumerable<UserUpdate> updates)

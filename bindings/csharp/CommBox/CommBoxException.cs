@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace CommBox;
 
@@ -18,7 +19,8 @@ public class CommBoxException : Exception
     {
     }
 
-    internal CommBoxException(JsonElement error) : base(error.GetProperty("message").GetString())
+    internal CommBoxException(JsonElement error, string? message = null)
+        : base(message ?? error.GetProperty("message").GetString())
     {
         Code = error.GetProperty("code").GetInt32();
         Name = error.GetProperty("name").GetString() ?? "";
@@ -85,22 +87,45 @@ public class CommBoxException : Exception
             : error;
     }
 
+    /// <summary>
+    /// This thread's last error, from a call that takes options; <paramref name="propertyFor"/> gives the property for an
+    /// option of the library.
+    /// </summary>
+    internal static unsafe CommBoxException LastOfOptions(Func<string, string> propertyFor)
+    {
+        using JsonDocument document = JsonDocument.Parse(Utf8.Decode(Native.LastErrorJson()));
+        JsonElement error = document.RootElement;
+        if (error.GetProperty("code").GetInt32() != Native.InvalidOptions)
+        {
+            return Parse(error);
+        }
+        IEnumerable<string> problems = error.GetProperty("problems").EnumerateArray().Select(problem =>
+        {
+            string option = problem.GetProperty("path").GetString()!;
+            string message = problem.GetProperty("message").GetString()!;
+            return (option.Length == 0 ? "" : propertyFor(option) + " ")
+                + Regex.Replace(message, @"\{(\w+)\}", other => propertyFor(other.Groups[1].Value));
+        });
+        return new CommBoxValidationException(error, string.Join("; ", problems));
+    }
+
     /// <summary>The same, and of this type also for a call that was cancelled.</summary>
     internal static CommBoxException Parse(string json)
     {
         using JsonDocument document = JsonDocument.Parse(json);
-        JsonElement error = document.RootElement;
-        return error.GetProperty("code").GetInt32() switch
-        {
-            429 => new CommBoxRateLimitException(error),
-            // BAD_RESPONSE: the server answered, if not in the documented way.
-            >= 100 or -9 => new CommBoxApiException(error),
-            -1 or -3 or -4 => new CommBoxValidationException(error),
-            -5 or -6 => new CommBoxConnectionException(error),
-            -7 => new CommBoxTimeoutException(error),
-            _ => new CommBoxException(error),
-        };
+        return Parse(document.RootElement);
     }
+
+    private static CommBoxException Parse(JsonElement error) => error.GetProperty("code").GetInt32() switch
+    {
+        429 => new CommBoxRateLimitException(error),
+        // BAD_RESPONSE: the server answered, if not in the documented way.
+        >= 100 or -9 => new CommBoxApiException(error),
+        -1 or -3 or -4 => new CommBoxValidationException(error),
+        -5 or -6 => new CommBoxConnectionException(error),
+        -7 => new CommBoxTimeoutException(error),
+        _ => new CommBoxException(error),
+    };
 
     private static TimeSpan? Milliseconds(JsonElement value) =>
         value.ValueKind != JsonValueKind.Number ? null
@@ -184,7 +209,7 @@ public sealed class CommBoxValidationException : CommBoxException
         };
     }
 
-    internal CommBoxValidationException(JsonElement error) : base(error)
+    internal CommBoxValidationException(JsonElement error, string? message = null) : base(error, message)
     {
     }
 }

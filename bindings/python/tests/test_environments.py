@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from conftest import Sandbox
-from test_signals import SOURCES, interpreters
+from interpreters import SOURCES, interpreters
 
 
 def run(python: str, program: str, *arguments: str) -> str:

@@ -124,7 +124,8 @@ def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
 def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
     """Codes may be added, and so may members of the error; one whose details are gone still has its class."""
     known: dict[str, Any] = dict.fromkeys(("http_status", "description", "response_time", "retry_after_ms", "response"))
-    known.update(code=code, name="any", message="m", attempts=1, elapsed_ms=1500, delivery="unknown", later="member")
+    known.update(code=code, name="any", message="m", attempts=1, elapsed_ms=1500, delivery="unknown", problems=[])
+    known.update(later="member")
     error = from_json(json.dumps(known).encode(), code)
     assert type(error) is kind
     assert (error.elapsed, error.message) == (1.5, "m")

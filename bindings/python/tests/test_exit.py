@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from conftest import Sandbox
-from test_signals import SOURCES, interpreters
+from interpreters import SOURCES, interpreters
 
 ASYNC = """
 import asyncio, atexit, sys, time
@@ -50,13 +50,14 @@ class Row:
         self.client = Client(sys.argv[1], base_url=sys.argv[2])
     def __del__(self):
         print(self.client.update_user(1, {"FirstName": "John"}).status)
+        print(*[row.ok for row in self.client.update_users([(1, {}), (2, {})])])
 row = Row()
 """
 
 
 @pytest.mark.parametrize(
     ("program", "printed"),
-    [(ASYNC, ["200"]), (WORKER, ["200"] * 5), (DESTRUCTOR, ["200"])],
+    [(ASYNC, ["200"]), (WORKER, ["200"] * 5), (DESTRUCTOR, ["200", "True", "True"])],
     ids=["async", "worker", "destructor"],
 )
 def test_calls_work_while_the_interpreter_exits(sandbox: Sandbox, program: str, printed: list[str]) -> None:

@@ -3,41 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import CHECKOUT, Sandbox
+from conftest import Sandbox
+from interpreters import SOURCES, VERSIONS, interpreters
 
-VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 PROGRAM = Path(__file__).with_name("signals_program.py")
-SOURCES = Path(__file__).parents[1] / "src"
-
-
-def runs(program: str, version: str) -> bool:
-    """Whether it is this version, and has ctypes."""
-    check = f"import ctypes, sys; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
-    try:
-        return subprocess.run([program, "-c", check], capture_output=True, timeout=60).returncode == 0
-    except OSError:
-        return False
-
-
-def interpreters() -> dict[str, str]:
-    """The program of each version that is found: this one, on the PATH, among pyenv's, or fetched by `make pythons`."""
-    found = {}
-    fetched = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "pythons"
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    for version in VERSIONS:
-        places = [sys.executable, shutil.which(f"python{version}")]
-        places += [str(place) for place in sorted(root.glob(f"{version}.*/bin/python{version}"))]
-        places.append(str(fetched / version / "usr/bin" / f"python{version}"))
-        program = next((place for place in places if place and runs(place, version)), None)
-        if program is not None:
-            found[version] = program
-    return found
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from conftest import CHECKOUT
-from test_signals import SOURCES, interpreters
+from interpreters import SOURCES, interpreters
 
 PAGES = ("README.md", "bindings/python/README.md")
 

@@ -18,7 +18,7 @@ pub(super) use unix::{machine_time, Group};
 pub(super) use elsewhere::{machine_time, Group};
 
 fn refused(why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::InvalidOptions, format!("rate_group {why}"))
+    Error::problem(ErrorKind::InvalidOptions, "rate_group", why.to_string())
 }
 
 #[cfg(unix)]

@@ -148,7 +148,8 @@ _LONGEST = 1e12
 
 def _milliseconds(**times: float | None) -> dict[str, int | None]:
     """The times as the library takes them, or a refusal that lists all that are no numbers."""
-    wrong = [f"{name} {_wrong_time(seconds)}" for name, seconds in times.items() if _wrong_time(seconds)]
+    problems = ((name, _wrong_time(seconds)) for name, seconds in times.items())
+    wrong = [f"{name} {problem}" for name, problem in problems if problem]
     if wrong:
         raise invalid(-3, "; ".join(wrong))
     options: dict[str, int | None] = {}

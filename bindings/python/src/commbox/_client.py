@@ -196,9 +196,7 @@ class Client(BaseClient):
 
         Ctrl-C is handled as in :meth:`update_user`. Where the iterator is kept, it may go on afterwards.
         """
-        from ._batch import Updates
-
-        return Updates(
+        return _late.Updates(
             self._handle,
             updates,
             concurrency=concurrency,

@@ -7,7 +7,7 @@ from ._hints import resolvable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Optional
+    from typing import Any, Optional
 
 
 class CommBoxError(Exception):
@@ -134,6 +134,9 @@ _CLASSES: dict[int, type[CommBoxError]] = {
 }
 
 
+_INVALID_HANDLE = -2
+_INVALID_OPTIONS = -3
+
 _NAMES = {
     -1: "invalid_argument",
     -2: "invalid_handle",
@@ -180,7 +183,7 @@ def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxErr
         return _class(code)(message, code=code, name=name_of(code), delivery="unknown")
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(
-        _in_words_of_python(known["message"]) + hint,
+        _message(known) + hint,
         retry_after=None if retry_after_ms is None else retry_after_ms / 1000,
         elapsed=known["elapsed_ms"] / 1000,
         **{field: known[field] for field in _AS_THEY_ARE},
@@ -199,25 +202,18 @@ TIMES = {
 """The library's options in milliseconds, and their keywords in seconds."""
 
 
-def _in_words_of_python(message: str) -> str:
-    """The library's message with its options and functions as they are called here."""
-    if "commbox_client_new" in message:
-        return "the client is closed; make another one"
-    if "_ms" not in message:
-        return message
-    return "; ".join(_problem_in_seconds(problem) for problem in message.split("; "))
-
-
-def _problem_in_seconds(problem: str) -> str:
-    name, _, rest = problem.partition(" ")
-    if name not in TIMES:
-        return problem
-    least, to, most = rest[len("must be from ") :].partition(" to ")
-    if rest.startswith("must be from ") and to and least.isdigit() and most.isdigit():
-        rest = f"must be from {int(least) / 1000:g} to {int(most) / 1000:g} seconds"
+def _message(known: dict[str, Any]) -> str:
+    """The library's message, with its options as they are called here."""
+    if known["code"] == _INVALID_HANDLE and known["problems"]:
+        return f"the {known['problems'][0]['path']} is closed; make another one"
+    if known["code"] != _INVALID_OPTIONS or not known["problems"]:
+        return known["message"]  # type: ignore[no-any-return]
+    # Options that a message names stand in braces.
+    problems = (f"{{{problem['path']}}} {problem['message']}" for problem in known["problems"])
+    message = "; ".join(problem.replace("{} ", "") for problem in problems)
     for option, keyword in TIMES.items():
-        rest = rest.replace(option, keyword)
-    return f"{TIMES[name]} {rest}"
+        message = message.replace(f"{{{option}}}", keyword)
+    return message.replace("{", "").replace("}", "")
 
 
 def _class(code: int) -> type[CommBoxError]:

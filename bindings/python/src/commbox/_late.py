@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from json import loads as loads
 
+    from ._batch import Updates as Updates
     from ._json import problems as problems
     from ._json import to_json as to_json
     from ._reply import read as read
@@ -19,7 +20,8 @@ def load() -> None:
     if "read" not in globals():
         from json import loads
 
+        from ._batch import Updates
         from ._json import problems, to_json
         from ._reply import read
 
-        globals().update(loads=loads, problems=problems, to_json=to_json, read=read)
+        globals().update(loads=loads, Updates=Updates, problems=problems, to_json=to_json, read=read)
