@@ -217,6 +217,11 @@ public:
         detail::check(commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));
     }
 
+    /** Sets `max_requests_per_second` of the running client; 0 removes the limit. */
+    void set_max_requests_per_second(double rate) {
+        detail::check(commbox_client_set_max_requests_per_second(client_.get(), rate));
+    }
+
 private:
     friend class Batch;
 

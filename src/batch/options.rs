@@ -111,7 +111,7 @@ mod tests {
         let why = BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#).unwrap_err();
         assert_eq!(
             why.to_string(),
-            "throttle_timeout_ms must be from 1 to 86400000; overall_timeout_ms must be from 1 to 86400000"
+            "throttle_timeout_ms must be from 1 ms to 24 hours; overall_timeout_ms must be from 1 ms to 24 hours"
         );
         assert_eq!(BatchOptions::from_json(r#"{"concurrency":null}"#).unwrap().concurrency, 8);
     }

@@ -25,6 +25,14 @@ public sealed class BatchOptions
     /// </summary>
     public bool? StopOnUnauthorized { get; set; }
 
+    /// <summary>
+    /// How long an update waits while the server throttles without accepting one request. Default: 15 minutes.
+    /// </summary>
+    public TimeSpan? ThrottleTimeout { get; set; }
+
+    /// <summary>How long an update waits through an outage. Default: 10 minutes.</summary>
+    public TimeSpan? OutageTimeout { get; set; }
+
     /// <summary>Told where the batch stands, about once a second and at the end.</summary>
     public IProgress<BatchStats>? Progress { get; set; }
 
@@ -36,6 +44,8 @@ public sealed class BatchOptions
         Write("concurrency", Concurrency);
         Write("queue_limit", Limit);
         Write("stop_on_unauthorized", StopOnUnauthorized);
+        Write("throttle_timeout_ms", CommBoxClientOptions.Milliseconds(ThrottleTimeout));
+        Write("outage_timeout_ms", CommBoxClientOptions.Milliseconds(OutageTimeout));
 
         void Write(string option, object? value) =>
             json.WriteMember(option, value, path: PropertyFor(option), code: Native.InvalidOptions);
@@ -46,6 +56,8 @@ public sealed class BatchOptions
     {
         "concurrency" => nameof(Concurrency),
         "queue_limit" => nameof(QueueLimit),
+        "throttle_timeout_ms" => nameof(ThrottleTimeout),
+        "outage_timeout_ms" => nameof(OutageTimeout),
         _ => nameof(StopOnUnauthorized),
     };
 }

@@ -24,11 +24,19 @@ public sealed record BatchStats
     /// <summary>Attempts beyond the first of an update.</summary>
     public long Retried { get; init; }
 
+    /// <summary>Requests that the server answered with 429.</summary>
+    public long Throttled { get; init; }
+
     /// <summary>Requests over the last second.</summary>
     public double RequestsPerSecond { get; init; }
 
     /// <summary>Requests a second since the first update.</summary>
     public double AverageRequestsPerSecond { get; init; }
+
+    /// <summary>
+    /// The rate that the client has learned from 429s, in requests a second; null before the first one.
+    /// </summary>
+    public double? LearnedRequestsPerSecond { get; init; }
 
     /// <summary>The time since the first update.</summary>
     public TimeSpan Elapsed { get; init; }
@@ -55,8 +63,11 @@ public sealed record BatchStats
             FailedByCode = stats.GetProperty("failed_by_code").EnumerateObject().ToDictionary(
                 member => int.Parse(member.Name, CultureInfo.InvariantCulture), member => member.Value.GetInt64()),
             Retried = stats.GetProperty("retried").GetInt64(),
+            Throttled = stats.GetProperty("throttled").GetInt64(),
             RequestsPerSecond = stats.GetProperty("requests_per_second").GetDouble(),
             AverageRequestsPerSecond = stats.GetProperty("average_requests_per_second").GetDouble(),
+            LearnedRequestsPerSecond = stats.GetProperty("learned_requests_per_second") is
+                { ValueKind: JsonValueKind.Number } learned ? learned.GetDouble() : null,
             Elapsed = new TimeSpan(stats.GetProperty("elapsed_ms").GetInt64() * TimeSpan.TicksPerMillisecond),
         };
     }

@@ -38,6 +38,12 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
     }
 
+    internal void SetMaxRequestsPerSecond(double rate)
+    {
+        using Lease lease = Hold();
+        Check(Native.ClientSetMaxRequestsPerSecond(handle, rate));
+    }
+
     internal void Cancel()
     {
         using Lease lease = Hold();

@@ -196,6 +196,19 @@ public class CommBoxClient : IDisposable
     }
 
     /// <summary>
+    /// Sets <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> of the running client, for every request from now on,
+    /// those of waiting calls included.
+    /// </summary>
+    /// <param name="rate">The rate, from 0.001 to 1,000,000; 0 removes the limit.</param>
+    /// <exception cref="CommBoxValidationException">The rate is out of range; the present limit stays.</exception>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual void SetMaxRequestsPerSecond(double rate)
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        _handle.SetMaxRequestsPerSecond(rate);
+    }
+
+    /// <summary>
     /// Closes the client. It does not wait: calls that were made before, asynchronous ones too, finish as if nothing
     /// happened, and can be cancelled by their tokens still.
     /// </summary>

@@ -28,15 +28,15 @@ public sealed class CommBoxClientOptions
     public TimeSpan? Timeout { get; set; }
 
     /// <summary>
-    /// How often a failure that may pass is tried again: HTTP 429, 500, 502, 503 and 504, a connection that fails or
-    /// breaks, an attempt that takes too long. Sending the same values twice does no harm. Default: 3.
+    /// Maximum number of retries after a transient failure: HTTP 500, 502, 503 and 504, a connection that fails or breaks,
+    /// an attempt that takes too long. Sending the same values twice does no harm. A 429 costs no retry. Default: 3.
     /// </summary>
     public int? MaxRetries { get; set; }
 
     /// <summary>
-    /// The wait before trying again is random, below a bound that doubles from this one to <see cref="RetryCap"/>. A
-    /// <c>Retry-After</c> of the server rules over it; where that would pass <see cref="Timeout"/>, the call fails at
-    /// once. After a 429 all calls of the client wait, and then leave at a rate that it learns. Default: 500 ms.
+    /// The backoff before a retry is random, below a bound that doubles from this one to <see cref="RetryCap"/>. A
+    /// <c>Retry-After</c> of the server is its lower bound; if that exceeds <see cref="Timeout"/>, the call fails at once.
+    /// Default: 500 ms.
     /// </summary>
     public TimeSpan? RetryBase { get; set; }
 
@@ -47,6 +47,18 @@ public sealed class CommBoxClientOptions
     /// Requests a second over all threads of the client, evenly spaced; fractions allowed. 0 is no limit, the default.
     /// </summary>
     public double? MaxRequestsPerSecond { get; set; }
+
+    /// <summary>
+    /// Calls for one user leave one at a time, in the order in which they were made, over direct calls and batches, retries
+    /// included. Default: true.
+    /// </summary>
+    public bool? OrderPerUser { get; set; }
+
+    /// <summary>
+    /// The name of a group: the processes of one system user on one machine that name the same group share one rate limit
+    /// and what they have learned of it. 1 to 64 letters, digits, <c>.</c>, <c>_</c> and <c>-</c>; Unix only. Default: none.
+    /// </summary>
+    public string? RateGroup { get; set; }
 
     /// <summary>Connections kept open between calls. Default: 16.</summary>
     public int? MaxIdleConnections { get; set; }
@@ -102,6 +114,8 @@ public sealed class CommBoxClientOptions
         ("retry_base_ms", nameof(RetryBase), options => Milliseconds(options.RetryBase)),
         ("retry_cap_ms", nameof(RetryCap), options => Milliseconds(options.RetryCap)),
         ("max_requests_per_second", nameof(MaxRequestsPerSecond), options => options.MaxRequestsPerSecond),
+        ("order_per_user", nameof(OrderPerUser), options => options.OrderPerUser),
+        ("rate_group", nameof(RateGroup), options => options.RateGroup),
         ("max_idle_connections", nameof(MaxIdleConnections), options => options.MaxIdleConnections),
         ("idle_timeout_ms", nameof(IdleTimeout), options => Milliseconds(options.IdleTimeout)),
         ("dns_ttl_ms", nameof(DnsTtl), options => Milliseconds(options.DnsTtl)),
@@ -130,5 +144,5 @@ public sealed class CommBoxClientOptions
         }
     });
 
-    private static long? Milliseconds(TimeSpan? time) => time?.Ticks / TimeSpan.TicksPerMillisecond;
+    internal static long? Milliseconds(TimeSpan? time) => time?.Ticks / TimeSpan.TicksPerMillisecond;
 }

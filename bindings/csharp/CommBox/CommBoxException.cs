@@ -118,7 +118,7 @@ public class CommBoxException : Exception
 
     private static CommBoxException Parse(JsonElement error) => error.GetProperty("code").GetInt32() switch
     {
-        429 => new CommBoxRateLimitException(error),
+        429 or -11 => new CommBoxRateLimitException(error),
         // BAD_RESPONSE: the server answered, if not in the documented way.
         >= 100 or -9 => new CommBoxApiException(error),
         -1 or -3 or -4 => new CommBoxValidationException(error),
@@ -150,7 +150,10 @@ public class CommBoxApiException : CommBoxException
     }
 }
 
-/// <summary>The server answered 429: too many requests in a short time. See <see cref="CommBoxException.RetryAfter"/>.</summary>
+/// <summary>
+/// The server answered 429: too many requests in a short time; or (code -11) the client held the call back for the server's
+/// sake, and nothing was sent. See <see cref="CommBoxException.RetryAfter"/>.
+/// </summary>
 public sealed class CommBoxRateLimitException : CommBoxApiException
 {
     /// <inheritdoc/>

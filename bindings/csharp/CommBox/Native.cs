@@ -20,7 +20,8 @@ internal static unsafe class Native
     internal static readonly string[] Functions =
     [
         "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_free",
-        "commbox_client_set_api_key", "commbox_client_cancel", "commbox_client_set_interrupt",
+        "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
+        "commbox_client_set_interrupt",
         "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
         "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
         "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
@@ -47,6 +48,10 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_set_api_key", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientSetApiKey(nint client, byte* apiKey);
+
+    [DllImport(
+        Library, EntryPoint = "commbox_client_set_max_requests_per_second", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientSetMaxRequestsPerSecond(nint client, double requestsPerSecond);
 
     [DllImport(Library, EntryPoint = "commbox_client_cancel", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientCancel(nint client);

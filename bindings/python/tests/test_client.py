@@ -242,6 +242,8 @@ def test_every_option_arrives(make: Callable[..., Client], sandbox: Sandbox) -> 
         retry_base=0.001,
         retry_cap=0.002,
         max_requests_per_second=0.5,
+        order_per_user=False,
+        rate_group=None,
         max_idle_connections=0,
         idle_timeout=0,
         dns_ttl=0,

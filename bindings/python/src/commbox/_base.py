@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from . import _interrupt, _late
 from ._errors import TIMES
-from ._fields import c_text, invalid, json_object
+from ._fields import c_double, c_text, invalid, json_object
 from ._hints import resolvable
 from ._library import check, handle, lib
 
@@ -60,6 +60,8 @@ class BaseClient:
         retry_base: Optional[float] = None,
         retry_cap: Optional[float] = None,
         max_requests_per_second: Optional[float] = None,
+        order_per_user: Optional[bool] = None,
+        rate_group: Optional[str] = None,
         max_idle_connections: Optional[int] = None,
         idle_timeout: Optional[float] = None,
         dns_ttl: Optional[float] = None,
@@ -78,6 +80,8 @@ class BaseClient:
             "allow_http": allow_http,
             "max_retries": max_retries,
             "max_requests_per_second": max_requests_per_second,
+            "order_per_user": order_per_user,
+            "rate_group": rate_group,
             "max_idle_connections": max_idle_connections,
             "proxy": proxy,
             "ca_file": _path(ca_file),
@@ -85,7 +89,7 @@ class BaseClient:
             "client_key_file": _path(client_key_file),
             "validate": validate,
             "user_agent": user_agent,
-            **_milliseconds(
+            **milliseconds(
                 timeout=timeout,
                 attempt_timeout=attempt_timeout,
                 connect_timeout=connect_timeout,
@@ -109,6 +113,15 @@ class BaseClient:
             ValidationError: The key is malformed; the present one stays.
         """
         check(lib.commbox_client_set_api_key(self._handle, c_text("api_key", api_key)))
+
+    def set_max_requests_per_second(self, rate: float) -> None:
+        """Sets the option ``max_requests_per_second`` of the running client, for every request from now on, those of
+        waiting calls included. 0 removes the limit.
+
+        Raises:
+            ValidationError: The rate is out of range; the present limit stays.
+        """
+        check(lib.commbox_client_set_max_requests_per_second(self._handle, c_double("rate", rate)))
 
     def _close(self) -> None:
         # Once: freeing leaves the last error of the thread alone, a second time is an error itself.
@@ -146,7 +159,7 @@ _LONGEST = 1e12
 """More seconds than any time may have: the library says what its bound is, if it can still read the number."""
 
 
-def _milliseconds(**times: float | None) -> dict[str, int | None]:
+def milliseconds(**times: float | None) -> dict[str, int | None]:
     """The times as the library takes them, or a refusal that lists all that are no numbers."""
     problems = ((name, _wrong_time(seconds)) for name, seconds in times.items())
     wrong = [f"{name} {problem}" for name, problem in problems if problem]
@@ -154,8 +167,9 @@ def _milliseconds(**times: float | None) -> dict[str, int | None]:
         raise invalid(-3, "; ".join(wrong))
     options: dict[str, int | None] = {}
     for option, name in TIMES.items():
-        seconds = times[name]
-        options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
+        if name in times:
+            seconds = times[name]
+            options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
     return options
 
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 from . import _gevent, _interrupt
+from ._base import milliseconds
 from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
 from ._fields import c_text, id_number, invalid, json_object, user_json
 from ._library import check, handle, lib, quick, take_text
@@ -83,10 +84,14 @@ class BatchStats:
     """How many failed with each code, such as ``{-8: 3, 404: 1}``."""
     retried: int
     """Attempts beyond the first of an update."""
+    throttled: int
+    """Requests that the server answered with 429."""
     requests_per_second: float
     """Over the last second."""
     average_requests_per_second: float
     """Since the first update was read."""
+    learned_requests_per_second: Optional[float]
+    """The rate that the client has learned from 429s; None before the first one."""
     elapsed: float
     """Since the first update was read, in seconds."""
 
@@ -178,6 +183,8 @@ class Updates(Iterator[BatchResult]):
         concurrency: int,
         queue_limit: int,
         stop_on_unauthorized: bool,
+        throttle_timeout: Optional[float],
+        outage_timeout: Optional[float],
         progress: bool,
     ) -> None:
         check_progress(progress)
@@ -191,7 +198,11 @@ class Updates(Iterator[BatchResult]):
         # What is under way stands beside what waits. A limit that is none is left for the library to name.
         self._room = queue_limit + concurrency if queue_limit > 0 else queue_limit
         self._batch = Batch(
-            client, concurrency=concurrency, queue_limit=self._room, stop_on_unauthorized=stop_on_unauthorized
+            client,
+            concurrency=concurrency,
+            queue_limit=self._room,
+            stop_on_unauthorized=stop_on_unauthorized,
+            **milliseconds(throttle_timeout=throttle_timeout, outage_timeout=outage_timeout),
         )
         self._stats = self._batch.stats()
         self._closed = False

@@ -40,11 +40,16 @@ class Client(BaseClient):
             precision of a millisecond and is at most a day.
         attempt_timeout: Longest time of one attempt, in seconds. Default 15.
         connect_timeout: Longest time of name lookup, connect and TLS handshake, in seconds. Default 5.
-        max_retries: How often a failure that may pass is tried again, 0 to 100. Default 3.
+        max_retries: Maximum number of retries after a transient failure, 0 to 100; a 429 counts as none. Default 3.
         retry_base: The bound of the first wait between attempts, in seconds; it doubles, and each wait is a random part
             of it. Default 0.5.
         retry_cap: The highest bound, in seconds, not below ``retry_base``. Default 8.
         max_requests_per_second: Over all threads, evenly spaced, 0.001 to 1000000; 0 is no limit, the default.
+        order_per_user: Calls for one user leave one at a time, in the order in which they were made, over direct calls
+            and batches, retries included. Default True.
+        rate_group: The name of a group: the processes of one system user on one machine that name the same group share
+            one rate limit and what they have learned of it. 1 to 64 letters, digits, ``.``, ``_`` and ``-``; Unix only.
+            Default: none.
         max_idle_connections: Connections kept open between calls, 0 to 1024. Default 16.
         idle_timeout: How long an unused connection is kept, in seconds; the next call closes what is older. Default 60.
         dns_ttl: How long a name lookup is remembered, in seconds. Default 60.
@@ -161,6 +166,8 @@ class Client(BaseClient):
         concurrency: int = 8,
         queue_limit: int = 1024,
         stop_on_unauthorized: bool = True,
+        throttle_timeout: Optional[float] = None,
+        outage_timeout: Optional[float] = None,
         progress: bool = False,
     ) -> Updates:
         """Updates many users, several at a time, and hands back what came of each as they finish.
@@ -182,6 +189,9 @@ class Client(BaseClient):
                 1000000.
             stop_on_unauthorized: At the first 401 read no more updates, and hand back those that were not sent as
                 cancelled. Default True.
+            throttle_timeout: How long an update waits while the server throttles without accepting one request, in
+                seconds. Default 900.
+            outage_timeout: How long an update waits through an outage, in seconds. Default 600.
             progress: Show on standard error how far it has come, with rate, failures and the time left: a bar where
                 ``tqdm`` is installed and this is a terminal, else a line every 5 seconds, every 30 where it is no
                 terminal, and at the end.
@@ -202,6 +212,8 @@ class Client(BaseClient):
             concurrency=concurrency,
             queue_limit=queue_limit,
             stop_on_unauthorized=stop_on_unauthorized,
+            throttle_timeout=throttle_timeout,
+            outage_timeout=outage_timeout,
             progress=progress,
         )
 

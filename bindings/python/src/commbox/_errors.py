@@ -111,7 +111,8 @@ class NotFoundError(APIStatusError):
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests in a short time; wait :attr:`retry_after` seconds where it is known."""
+    """429: too many requests in a short time; wait :attr:`retry_after` seconds where it is known. With :attr:`code` -11
+    the client itself held the call back for the server's sake, and nothing was sent."""
 
 
 class InternalServerError(APIStatusError):
@@ -127,6 +128,7 @@ _CLASSES: dict[int, type[CommBoxError]] = {
     -7: APITimeoutError,
     -8: APICancelledError,
     -9: APIResponseError,
+    -11: RateLimitError,
     400: BadRequestError,
     401: AuthenticationError,
     404: NotFoundError,
@@ -148,6 +150,7 @@ _NAMES = {
     -8: "cancelled",
     -9: "bad_response",
     -10: "internal",
+    -11: "throttled",
     400: "bad_request",
     401: "unauthorized",
     404: "not_found",
@@ -198,6 +201,8 @@ TIMES = {
     "retry_cap_ms": "retry_cap",
     "idle_timeout_ms": "idle_timeout",
     "dns_ttl_ms": "dns_ttl",
+    "throttle_timeout_ms": "throttle_timeout",
+    "outage_timeout_ms": "outage_timeout",
 }
 """The library's options in milliseconds, and their keywords in seconds."""
 

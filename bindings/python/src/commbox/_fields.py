@@ -76,6 +76,13 @@ def c_text(name: str, text: str) -> bytes:
     return _utf8(-1, name, text)
 
 
+def c_double(name: str, number: float) -> float:
+    """The number as C takes it."""
+    if isinstance(number, bool) or not hasattr(type(number), "__float__"):
+        raise TypeError(f"{name} must be a number, not {type(number).__name__}")
+    return float(number)
+
+
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
     """A JSON object, or a refusal that lists everything in it that JSON does not have."""
     try:

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
+from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
 
 from ._errors import from_json
 from ._interrupt import CALLBACK
@@ -27,6 +27,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_new": (c_void_p, (c_char_p, c_char_p)),
     "commbox_client_free": (None, (c_void_p,)),
     "commbox_client_set_api_key": (c_int32, (c_void_p, c_char_p)),
+    "commbox_client_set_max_requests_per_second": (c_int32, (c_void_p, c_double)),
     "commbox_client_cancel": (c_int32, (c_void_p,)),
     "commbox_client_set_interrupt": (c_int32, (c_void_p, CALLBACK, c_void_p)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),

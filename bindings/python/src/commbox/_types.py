@@ -19,6 +19,8 @@ class ClientOptions(TypedDict, total=False):
     retry_base: Optional[float]
     retry_cap: Optional[float]
     max_requests_per_second: Optional[float]
+    order_per_user: Optional[bool]
+    rate_group: Optional[str]
     max_idle_connections: Optional[int]
     idle_timeout: Optional[float]
     dns_ttl: Optional[float]
