@@ -29,6 +29,8 @@
 
 #define COMMBOX_INTERNAL -10
 
+#define COMMBOX_THROTTLED -11
+
 #define COMMBOX_BAD_REQUEST 400
 
 #define COMMBOX_UNAUTHORIZED 401
@@ -60,6 +62,9 @@ commbox_client *commbox_client_new(const char *api_key, const char *options_json
 void commbox_client_free(commbox_client *client);
 
 int32_t commbox_client_set_api_key(commbox_client *client, const char *api_key);
+
+int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
+                                                   double requests_per_second);
 
 int32_t commbox_client_cancel(commbox_client *client);
 
