@@ -349,14 +349,11 @@ fn outcome(reply: &Result<String>, advice: Advice, watch: &Watch) -> Outcome {
         Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
         Err(error) => error,
     };
-    let sent = error.delivery() != Delivery::NotSent;
     match error.kind() {
         ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
         // The call had little time left, which says nothing.
         ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
-        kind if is_transient(error) => {
-            Outcome::Failed { asked: advice.asked(), sent, timed_out: kind == ErrorKind::Timeout }
-        }
+        kind if is_transient(error) => Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout },
         _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },
         _ => Outcome::Nothing,
     }

@@ -21,8 +21,8 @@ impl Answer {
         match self {
             Self::Accepted => Outcome::Accepted { exhausted: None },
             Self::Refused(asked) => Outcome::Throttled { asked, policy: None },
-            Self::Failed => Outcome::Failed { asked: None, sent: true, timed_out: false },
-            Self::Unreachable => Outcome::Failed { asked: None, sent: false, timed_out: false },
+            Self::Failed => Outcome::Failed { asked: None, timed_out: false },
+            Self::Unreachable => Outcome::Failed { asked: None, timed_out: false },
         }
     }
 }

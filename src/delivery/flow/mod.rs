@@ -35,11 +35,10 @@ pub(crate) type Moment = Duration;
 /// So many transient failures in a row are an outage.
 const TRIP: u32 = 8;
 
-/// In seconds: the first pause for an outage, and the longest. If nothing could be sent, a probe costs
-/// the server nothing and comes more often.
+/// In seconds: the first pause for an outage, and the longest. A longer one would save probes, and a
+/// server that is back would wait for its requests.
 const FIRST_OUTAGE: f64 = 0.5;
-const LONGEST_OUTAGE: f64 = 8.0;
-const LONGEST_UNREACHABLE: f64 = 3.0;
+const LONGEST_OUTAGE: f64 = 4.0;
 
 /// In seconds: the pause after a 429, at first and at a known pace. Each is stretched at random by up
 /// to the half and the whole of it.
@@ -132,8 +131,8 @@ pub(crate) enum Outcome {
     Accepted { exhausted: Option<Duration> },
     /// A 429: how long the server asks to wait, and the rate that its headers name.
     Throttled { asked: Option<Duration>, policy: Option<f64> },
-    /// A transient failure, and whether anything was sent.
-    Failed { asked: Option<Duration>, sent: bool, timed_out: bool },
+    /// A transient failure.
+    Failed { asked: Option<Duration>, timed_out: bool },
     /// Nothing that says anything about the server: cancelled, or stopped by the call's own deadline.
     Nothing,
 }
@@ -268,7 +267,7 @@ impl Flow {
         match outcome {
             Outcome::Accepted { exhausted } => self.accepted(now, ticket, exhausted),
             Outcome::Throttled { asked, policy } => self.throttled(now, ticket, asked, policy),
-            Outcome::Failed { asked, sent, timed_out } => self.failed(now, ticket, asked, sent, timed_out),
+            Outcome::Failed { asked, timed_out } => self.failed(now, ticket, asked, timed_out),
             Outcome::Nothing => self.abandon(ticket),
         }
     }
@@ -337,7 +336,7 @@ impl Flow {
         self.pause(now, Pause { why: Why::Throttled, until, length, probe: None });
     }
 
-    fn failed(&mut self, now: Moment, ticket: Ticket, asked: Option<Duration>, sent: bool, timed_out: bool) {
+    fn failed(&mut self, now: Moment, ticket: Ticket, asked: Option<Duration>, timed_out: bool) {
         if ticket.epoch != self.epoch {
             return;
         }
@@ -356,7 +355,7 @@ impl Flow {
                 (why, (pause.length * 2.0).max(FIRST_OUTAGE))
             }
         };
-        let length = length.min(if sent { LONGEST_OUTAGE } else { LONGEST_UNREACHABLE });
+        let length = length.min(LONGEST_OUTAGE);
         let asked = asked.map(|asked| self.stretched(asked)).unwrap_or_default();
         let until = now + asked.max(Duration::from_secs_f64(length * (0.8 + 0.2 * self.random())));
         self.pause(now, Pause { why, until, length, probe: None });

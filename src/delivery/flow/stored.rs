@@ -183,7 +183,7 @@ mod tests {
             if let Turn::Go(ticket) = flow.ask(now, &mut None) {
                 let outcome = match step % 40 {
                     7 | 8 | 31 => Outcome::Throttled { asked: None, policy: None },
-                    15..=28 => Outcome::Failed { asked: None, sent: step % 2 == 0, timed_out: step % 3 == 0 },
+                    15..=28 => Outcome::Failed { asked: None, timed_out: step % 3 == 0 },
                     _ => Outcome::Accepted { exhausted: None },
                 };
                 flow.report(now, ticket, outcome);

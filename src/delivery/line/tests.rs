@@ -111,7 +111,7 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
 #[test]
 fn an_outage_says_since_when_and_until_when() {
     let line = line(0.0);
-    let failed = Outcome::Failed { asked: Some(Duration::from_secs(30)), sent: true, timed_out: false };
+    let failed = Outcome::Failed { asked: Some(Duration::from_secs(30)), timed_out: false };
     for _ in 0..8 {
         call(&line, 1, failed).unwrap();
     }
