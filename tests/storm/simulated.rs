@@ -46,6 +46,12 @@ impl Storm {
         refused as f64 / self.requests.len() as f64
     }
 
+    /// How many were accepted, and when the last one was.
+    pub fn accepted(&self) -> (usize, f64) {
+        let accepted = self.requests.iter().filter(|(_, _, answer)| *answer == Answer::Accepted);
+        accepted.fold((0, 0.0_f64), |(count, last), (_, at, _)| (count + 1, last.max(*at)))
+    }
+
     pub fn spread(&self) -> f64 {
         let most = self.took.iter().copied().fold(0.0, f64::max);
         most / self.took.iter().copied().fold(f64::INFINITY, f64::min)
@@ -225,8 +231,8 @@ impl World<'_> {
         let now = self.now;
         loop {
             let sender = &mut self.senders[index];
-            let is_there = now >= START + sender.plan.joins
-                && sender.plan.leaves.is_none_or(|leaves| now < START + leaves);
+            let is_there =
+                now >= START + sender.plan.joins && sender.plan.leaves.is_none_or(|leaves| now < START + leaves);
             let waits = !sender.again.is_empty() || (sender.left > 0 && sender.busy < sender.plan.workers);
             if !is_there || !waits {
                 return;

@@ -57,6 +57,9 @@ const RAMP_START: f64 = 50.0;
 const RAMP_FACTOR: f64 = 10.0;
 const RAMP_SECONDS: f64 = 1.5;
 
+/// So much of a delay, and a tenth of the interval, is made up for by the next request.
+const SLACK: Duration = Duration::from_micros(200);
+
 /// The least time for a probe; it gets this many times as long as the slowest answer of late.
 const LEAST_PROBE: Duration = Duration::from_secs(2);
 const PROBE_TIMES: u32 = 4;
@@ -232,6 +235,11 @@ impl Flow {
             return Turn::Wait(at);
         }
         *slot = None;
+        if let Some(rate) = rate {
+            // After one that left late, the next one is not to follow too closely: a server without burst would refuse it.
+            let interval = Duration::from_secs_f64(1.0 / rate);
+            self.next = self.next.max(now + interval.saturating_sub(interval / 10 + SLACK));
+        }
         Turn::Go(Ticket { epoch: self.epoch, left: now, rate, probe: None })
     }
 
