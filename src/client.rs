@@ -179,7 +179,7 @@ impl Client {
                 // An error that an attempt had says more.
                 Err(held) => return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held)))),
             };
-            let (reply, api_key) = self.attempt(uri, body, departure, call);
+            let (reply, api_key) = self.attempt(uri, body, departure, place, call);
             let error = match reply {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
@@ -218,6 +218,7 @@ impl Client {
         uri: &Uri,
         body: &str,
         departure: Departure<'_>,
+        place: &mut Place,
         call: &mut Call,
     ) -> (Result<String>, Arc<ApiKey>) {
         let probe = departure.probe();
@@ -241,7 +242,9 @@ impl Client {
                     continue;
                 }
             }
-            departure.report(outcome(&reply, advice, &call.watch), reply.is_ok());
+            // A batch leaves when it has noted what came of it.
+            let leaves = (reply.is_ok() && call.patience.is_none()).then_some(place);
+            departure.report(outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
             return (reply, api_key);
         }
     }

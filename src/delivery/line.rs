@@ -146,21 +146,19 @@ impl Line {
     /// Waits until a request of the call in this place may leave.
     pub(crate) fn depart(
         &self,
-        place: &Place,
+        place: &mut Place,
         watch: &Watch,
         patience: Option<Patience>,
     ) -> Result<Departure<'_>, Held> {
         watch.check_gentle().map_err(Held::Stopped)?;
         let number = place.number();
-        let mut at_once = None;
-        self.locked(&mut |state, now| {
-            failpoint::reach("pass");
-            if state.is_first(number) {
-                if let Turn::Go(ticket) = state.ask(now) {
-                    at_once = Some(ticket);
-                }
-            }
-        });
+        let mut at_once = place.ticket.take();
+        if at_once.is_none() {
+            self.locked(&mut |state, now| {
+                failpoint::reach("pass");
+                at_once = state.leave_at_once(number, now);
+            });
+        }
         if at_once.is_some() {
             return Ok(Departure { line: self, ticket: at_once });
         }
@@ -200,6 +198,11 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Gives leave to send back, for another call.
+    fn give_back(&self, ticket: Ticket) {
+        drop(Departure { line: self, ticket: Some(ticket) });
     }
 
     fn step_aside(&self, number: u64) {
@@ -282,6 +285,17 @@ impl State {
     /// How many stand before this one.
     fn ahead_of(&self, number: u64) -> usize {
         self.waiting.partition_point(|waiter| waiter.number < number)
+    }
+
+    /// Leave to send for a call that does not have to wait.
+    fn leave_at_once(&mut self, number: u64, now: Moment) -> Option<Ticket> {
+        if !self.is_first(number) {
+            return None;
+        }
+        match self.ask(now) {
+            Turn::Go(ticket) => Some(ticket),
+            _ => None,
+        }
     }
 
     fn ask(&mut self, now: Moment) -> Turn {
@@ -415,15 +429,17 @@ impl Departure<'_> {
         self.ticket.and_then(|ticket| ticket.probe())
     }
 
-    /// Reports what came of the request, and whether the update was confirmed.
-    pub(crate) fn report(mut self, outcome: Outcome, confirmed: bool) {
-        self.end(outcome, confirmed);
+    /// Reports what came of the request, and whether the update was confirmed. The call `leaves` its place then.
+    pub(crate) fn report(mut self, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
+        self.end(outcome, confirmed, leaves);
     }
 
-    fn end(&mut self, outcome: Outcome, confirmed: bool) {
+    fn end(&mut self, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
+        let turn = leaves.and_then(Place::take_turn);
+        let mut successor = None;
         self.line.locked(&mut |state, now| {
             failpoint::reach("report");
             if confirmed {
@@ -431,13 +447,17 @@ impl Departure<'_> {
             }
             state.flow.report(now, ticket, outcome);
             state.wakes_first |= ticket.probe().is_some();
+            successor = turn.as_ref().and_then(|turn| state.turns.leave(turn));
         });
+        if let Some(successor) = successor {
+            successor.begin();
+        }
     }
 }
 
 impl Drop for Departure<'_> {
     fn drop(&mut self) {
-        self.end(Outcome::Nothing, false);
+        self.end(Outcome::Nothing, false, None);
     }
 }
 

@@ -25,9 +25,9 @@ fn asked(seconds: u64) -> Outcome {
 fn call(line: &Arc<Line>, user_id: i64, outcome: Outcome) -> Result<(), Held> {
     let canceller = Canceller::default();
     let watch = watch(60_000, &canceller);
-    let place = line.enter(user_id, &watch);
+    let mut place = line.enter(user_id, &watch);
     line.wait_for_turn(&place, &watch).map_err(Held::Stopped)?;
-    line.depart(&place, &watch, None)?.report(outcome, outcome == ACCEPTED);
+    line.depart(&mut place, &watch, None)?.report(outcome, outcome == ACCEPTED, None);
     Ok(())
 }
 
@@ -63,10 +63,10 @@ fn calls_leave_in_the_order_in_which_they_came() {
             scope.spawn(move || {
                 let canceller = Canceller::default();
                 let watch = watch(60_000, &canceller);
-                let place = line.enter(100 + number, &watch);
-                let departure = line.depart(&place, &watch, None).unwrap();
+                let mut place = line.enter(100 + number, &watch);
+                let departure = line.depart(&mut place, &watch, None).unwrap();
                 left.send(number).unwrap();
-                departure.report(ACCEPTED, true);
+                departure.report(ACCEPTED, true, None);
             });
             eventually("it waits, or has left", || line.held(|state| state.next_number) == number as u64 + 2);
             thread::sleep(Duration::from_millis(2));
@@ -85,19 +85,19 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
         let began = Instant::now();
         let waits = scope.spawn(|| {
             let watch = watch(20_000, &canceller);
-            let place = line.enter(2, &watch);
-            line.depart(&place, &watch, None).map(|departure| departure.report(asked(60), false))
+            let mut place = line.enter(2, &watch);
+            line.depart(&mut place, &watch, None).map(|departure| departure.report(asked(60), false, None))
         });
         let late = scope.spawn(|| {
             let watch = watch(40_000, &canceller);
-            let place = line.enter(3, &watch);
-            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).unwrap_err()
+            let mut place = line.enter(3, &watch);
+            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).unwrap_err()
         });
         eventually("both wait", || waiting(&line) == 2);
         // One that comes, and would be too late, is told at once.
         let watch = watch(1_000, &canceller);
-        let place = line.enter(4, &watch);
-        assert!(matches!(line.depart(&place, &watch, None).err(), Some(Held::Throttled { .. })));
+        let mut place = line.enter(4, &watch);
+        assert!(matches!(line.depart(&mut place, &watch, None).err(), Some(Held::Throttled { .. })));
         assert!(began.elapsed() < Duration::from_millis(1500));
         waits.join().unwrap().unwrap();
         match late.join().unwrap() {
@@ -117,8 +117,8 @@ fn an_outage_says_since_when_and_until_when() {
     }
     let canceller = Canceller::default();
     let watch = watch(5_000, &canceller);
-    let place = line.enter(1, &watch);
-    match line.depart(&place, &watch, None).err() {
+    let mut place = line.enter(1, &watch);
+    match line.depart(&mut place, &watch, None).err() {
         Some(Held::Outage { failures: 8, wait, .. }) => assert!(wait > Duration::from_secs(25), "{wait:?}"),
         held => panic!("{held:?}"),
     }
@@ -136,8 +136,8 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
             let (line, canceller, ended) = (&line, &canceller, &ended);
             let body = move || {
                 let watch = watch(3_600_000, canceller);
-                let place = line.enter(100 + number, &watch);
-                let outcome = line.depart(&place, &watch, None).err();
+                let mut place = line.enter(100 + number, &watch);
+                let outcome = line.depart(&mut place, &watch, None).err();
                 assert_eq!(outcome, Some(Held::Stopped(Stop::Cancelled)));
                 ended.fetch_add(1, Ordering::SeqCst);
             };
@@ -183,12 +183,12 @@ fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
             let (line, left) = (&line, left.clone());
             scope.spawn(move || {
                 let watch = watch(60_000, &Canceller::default());
-                let place = line.enter(7, &watch);
+                let mut place = line.enter(7, &watch);
                 line.wait_for_turn(&place, &watch).unwrap();
-                let departure = line.depart(&place, &watch, None).unwrap();
+                let departure = line.depart(&mut place, &watch, None).unwrap();
                 // In flight; afterwards the next one may be quicker.
                 left.send(number).unwrap();
-                departure.report(ACCEPTED, true);
+                departure.report(ACCEPTED, true, None);
             });
             eventually("it has its place", || line.held(|state| state.next_number) == number + 2);
             thread::sleep(Duration::from_millis(5));
@@ -312,8 +312,8 @@ fn a_callback_that_takes_its_time_holds_up_nobody() {
         let slow = scope.spawn(|| {
             // Its slot is a second away, so that it is asked before.
             let watch = Watch::new(Duration::from_secs(60), canceller.clone(), Some(interrupt));
-            let place = line.enter(2, &watch);
-            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).unwrap();
+            let mut place = line.enter(2, &watch);
+            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).unwrap();
         });
         entered.recv_timeout(Duration::from_secs(10)).unwrap();
         call(&line, 3, ACCEPTED).unwrap();
@@ -330,8 +330,8 @@ fn the_limit_can_be_changed_for_those_who_wait() {
     thread::scope(|scope| {
         let waits = scope.spawn(|| {
             let watch = watch(2_000_000, &canceller);
-            let place = line.enter(2, &watch);
-            line.depart(&place, &watch, None).map(|departure| departure.report(ACCEPTED, true)).is_ok()
+            let mut place = line.enter(2, &watch);
+            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).is_ok()
         });
         eventually("it waits", || waiting(&line) == 1);
         line.set_limit(1000.0);
@@ -346,8 +346,8 @@ fn a_forked_child_waits_for_nobody_of_its_parent() {
     call(&line, 1, THROTTLED).unwrap();
     let canceller = Canceller::default();
     let watch = watch(60_000, &canceller);
-    let place = line.enter(1, &watch);
-    let _probe = line.depart(&place, &watch, None).unwrap();
+    let mut place = line.enter(1, &watch);
+    let _probe = line.depart(&mut place, &watch, None).unwrap();
     fork(&line);
     call(&line, 1, ACCEPTED).unwrap();
 }
@@ -360,9 +360,9 @@ fn the_waiting_of_a_patient_update_extends_its_deadline_by_as_much() {
     let patience = Patience { throttled: Duration::from_secs(60), outage: Duration::from_secs(60) };
     let watch = watch(300, &canceller);
     let before = watch.deadline();
-    let place = line.enter(2, &watch);
+    let mut place = line.enter(2, &watch);
     let began = Instant::now();
-    drop(line.depart(&place, &watch, Some(patience)).unwrap());
+    drop(line.depart(&mut place, &watch, Some(patience)).unwrap());
     let (waited, extended) = (began.elapsed(), watch.deadline() - before);
     assert!(waited >= Duration::from_millis(400), "{waited:?}");
     assert!(extended <= waited && extended >= waited.mul_f64(0.9), "{extended:?} of {waited:?}");
@@ -377,9 +377,9 @@ fn patience_has_an_end() {
     let began = Instant::now();
     let held = loop {
         let watch = watch(60_000, &canceller);
-        let place = line.enter(2, &watch);
-        match line.depart(&place, &watch, Some(patience)) {
-            Ok(departure) => departure.report(THROTTLED, false),
+        let mut place = line.enter(2, &watch);
+        match line.depart(&mut place, &watch, Some(patience)) {
+            Ok(departure) => departure.report(THROTTLED, false, None),
             Err(held) => break held,
         }
     };

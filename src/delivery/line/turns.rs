@@ -7,9 +7,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use crate::delivery::flow::Ticket;
 use crate::delivery::line::{Line, State};
 use crate::delivery::park::Parker;
 use crate::delivery::watch::{Stop, Wake, Watch};
+use crate::failpoint;
 use crate::fork;
 
 /// Is told when the turn of an update comes that stood behind its user.
@@ -62,11 +64,13 @@ pub(crate) struct Place {
     /// Where it stands in the line; it may be moved to the end.
     number: u64,
     turn: Option<Turn>,
+    /// Leave to send, if the call got it when it came.
+    pub(super) ticket: Option<Ticket>,
     /// The process that it belongs to.
     generation: u32,
 }
 
-struct Turn {
+pub(super) struct Turn {
     user_id: i64,
     number: u64,
     /// Whether it is that of a direct call, on its own thread.
@@ -97,12 +101,17 @@ impl Line {
         let thread = this_thread();
         let is_nested = CALLS.get() > 0;
         CALLS.set(CALLS.get() + 1);
-        let (number, free) = self.held(|state| {
-            let number = state.number();
-            (number, !self.ordered || state.turns.take(user_id, number, thread))
+        let (mut number, mut free, mut ticket) = (0, true, None);
+        self.locked(&mut |state, now| {
+            failpoint::reach("pass");
+            number = state.number();
+            free = !self.ordered || state.turns.take(user_id, number, thread);
+            if free {
+                ticket = state.leave_at_once(number, now);
+            }
         });
         let turn = Turn { user_id, number, is_call: true, is_first: free };
-        let mut place = Place { line: self.clone(), number, turn: Some(turn), generation: fork::generation() };
+        let mut place = Place { line: self.clone(), number, turn: Some(turn), ticket, generation: fork::generation() };
         if !free {
             let parker = watch.parker().clone();
             let stands = self.held(|state| state.turns.stand_behind(user_id, number, parker, thread, is_nested));
@@ -130,7 +139,7 @@ impl Line {
             (number, free)
         });
         let turn = self.ordered.then_some(Turn { user_id, number, is_call: false, is_first: free });
-        (Place { line: self.clone(), number, turn, generation: fork::generation() }, free)
+        (Place { line: self.clone(), number, turn, ticket: None, generation: fork::generation() }, free)
     }
 
     /// Waits until the calls for the same user that came before have returned.
@@ -202,7 +211,7 @@ impl Turns {
     }
 
     /// Ends a turn, and begins the next one of the user.
-    fn leave(&mut self, turn: &Turn) -> Option<Successor> {
+    pub(super) fn leave(&mut self, turn: &Turn) -> Option<Successor> {
         let Entry::Occupied(mut entry) = self.0.entry(turn.user_id) else {
             return None;
         };
@@ -265,17 +274,25 @@ impl Place {
     }
 
     fn leave(&mut self) -> Option<Successor> {
+        let turn = self.take_turn()?;
+        self.line.held(|state| state.turns.leave(&turn))
+    }
+
+    /// The turn that it has in this process, which is to leave.
+    pub(super) fn take_turn(&mut self) -> Option<Turn> {
         let turn = self.turn.take()?;
         if turn.is_call {
             CALLS.set(CALLS.get().saturating_sub(1));
         }
-        let is_here = self.generation == fork::generation();
-        is_here.then(|| self.line.held(|state| state.turns.leave(&turn))).flatten()
+        (self.generation == fork::generation()).then_some(turn)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.line.give_back(ticket);
+        }
         if let Some(successor) = self.leave() {
             successor.begin();
         }
