@@ -169,6 +169,7 @@ def run_all() -> int:
         ("strace", "the count of system calls"),
         ("abidiff", "the comparison of interfaces"),
         ("unshare", "the empty trust store, and installations with the checkout out of reach"),
+        ("nginx", "the pacing under a real rate limiter"),
         ("pkg-config", "C programs with what was installed"),
         ("cmake", "C++ programs with what was installed"),
     ]:
