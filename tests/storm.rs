@@ -13,6 +13,8 @@ mod faults;
 mod flow;
 #[path = "storm/nginx.rs"]
 mod nginx;
+#[path = "storm/processes.rs"]
+mod processes;
 #[path = "storm/real.rs"]
 mod real;
 #[path = "storm/servers.rs"]

@@ -48,6 +48,16 @@ public sealed class OptionsTests
     }
 
     [Test]
+    public void RateCanBeChanged()
+    {
+        using var client = new CommBoxClient("key");
+        client.SetMaxRequestsPerSecond(0.001);
+        client.SetMaxRequestsPerSecond(0);
+        var error = Assert.Throws<CommBoxValidationException>(() => client.SetMaxRequestsPerSecond(double.NaN))!;
+        Assert.That(error.Message, Does.StartWith("max_requests_per_second must be 0"));
+    }
+
+    [Test]
     public void EveryProblemIsNamed()
     {
         var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = Timeout.InfiniteTimeSpan, BaseUrl = "ftp://x" };

@@ -378,6 +378,7 @@ def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
     stats = updates.stats
     assert (stats.queued, stats.in_flight, stats.finished) == (0, 0, 0)
     assert (stats.succeeded, stats.failed, stats.failed_by_code, stats.retried) == (100, 0, {}, 1)
+    assert (stats.throttled, stats.learned_requests_per_second) == (0, None)
     assert 0 < stats.elapsed < 10
     assert stats.average_requests_per_second == pytest.approx(101 / stats.elapsed, rel=0.1)
     assert stats.requests_per_second > 0
@@ -391,6 +392,9 @@ def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
         ({"queue_limit": 0}, "queue_limit must be from 1"),
         ({"queue_limit": 10**7}, "queue_limit must be from 1"),
         ({"stop_on_unauthorized": 1}, "stop_on_unauthorized must be true or false"),
+        ({"throttle_timeout": 0}, "throttle_timeout must be from 1 ms to 24 hours"),
+        ({"outage_timeout": -1}, "outage_timeout must not be negative"),
+        ({"outage_timeout": "1"}, "outage_timeout must be a number of seconds, not str"),
     ],
 )
 def test_the_library_judges_the_options(client: Client, options: dict[str, Any], named: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -253,6 +255,34 @@ def test_every_option_arrives(make: Callable[..., Client], sandbox: Sandbox) -> 
     )
     client.update_user(7, {"firstname": "only unchecked"})
     assert sandbox.requests()[0]["headers"]["user-agent"] == f"commbox/{commbox.__version__} tests/1"
+
+
+def test_the_rate_can_be_changed(client: Client) -> None:
+    client.set_max_requests_per_second(0.001)
+    client.set_max_requests_per_second(0)
+    for wrong in (-1, 2_000_000, float("nan")):
+        with pytest.raises(ValidationError, match="max_requests_per_second must be 0"):
+            client.set_max_requests_per_second(wrong)
+    with pytest.raises(TypeError, match="rate must be a number, not str"):
+        client.set_max_requests_per_second("1")  # type: ignore[arg-type]
+
+
+def test_a_group_shares_what_was_learned(make: Callable[..., Client], sandbox: Sandbox, tmp_path: Path) -> None:
+    if sys.platform == "win32":
+        with pytest.raises(ValidationError, match="rate_group is not supported"):
+            make(rate_group="tests")
+        return
+    group = f"tests-{os.getpid()}"
+    first, second = (make(rate_group=group, timeout=5) for _ in range(2))
+    sandbox.script({"status": 429, "headers": {"Retry-After": "30"}})
+    with pytest.raises(commbox.RateLimitError):
+        first.update_user(1, {})
+    # It has not sent anything, and knows.
+    with pytest.raises(commbox.RateLimitError) as caught:
+        second.update_user(2, {})
+    assert (caught.value.code, caught.value.delivery) == (-11, "not_sent")
+    with pytest.raises(ValidationError, match="rate_group must have 1 to 64 letters"):
+        make(rate_group="a/b")
 
 
 def test_a_new_key_serves_the_next_call(client: Client, sandbox: Sandbox) -> None:

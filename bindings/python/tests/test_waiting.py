@@ -30,10 +30,10 @@ def test_a_retry_after_that_is_too_long_fails_at_once(sandbox: Sandbox) -> None:
         with pytest.raises(RateLimitError) as raised:
             client.update_user(1, first_name="John")
         assert raised.value.retry_after == 30
-        # The gate is shut for all calls of the client: this one is not even sent.
-        with pytest.raises(APITimeoutError) as waiting:
+        # All calls of the client wait: this one is not even sent.
+        with pytest.raises(RateLimitError) as waiting:
             client.update_user(2, first_name="John")
-    assert waiting.value.delivery == "not_sent"
+    assert (waiting.value.code, waiting.value.name, waiting.value.delivery) == (-11, "throttled", "not_sent")
     assert waiting.value.retry_after is not None
     assert len(sandbox.requests()) == 1
     assert time.monotonic() - began < 1
