@@ -254,9 +254,12 @@ impl Line {
 
     /// Runs a critical section on what the line knows of the server, and wakes whom that concerns.
     fn locked(&self, section: &mut dyn FnMut(&mut State, Moment)) {
+        self.locked_at(self.clock.now(), section);
+    }
+
+    fn locked_at(&self, now: Moment, section: &mut dyn FnMut(&mut State, Moment)) {
         let woken = fork::held(|| {
             let mut state = self.lock();
-            let now = self.clock.now();
             state.synchronized(now, section);
             state.woken()
         });

@@ -141,6 +141,52 @@ fn a_batch_pauses_in_an_outage_and_loses_nothing() {
     assert!(failed <= 16, "{failed}");
 }
 
+/// Runs updates through a batch, and returns what came of them, and how many requests there were.
+fn give_back(answer: Answer, change: impl FnOnce(&mut BatchOptions)) -> (Vec<commbox::Error>, usize, Duration) {
+    let (server, notes) = serve(Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer });
+    let mut options = BatchOptions::default();
+    change(&mut options);
+    let batch = Batch::new(Arc::new(client(&server, |_| {})), &options).unwrap();
+    let began = Instant::now();
+    for number in 0..200_u32 {
+        batch.submit(number.into(), 1_000 + i64::from(number), user(10), None).unwrap();
+    }
+    batch.close().unwrap();
+    let mut errors = Vec::new();
+    while let Some(finished) = batch.next(None).unwrap() {
+        errors.push(finished.outcome.unwrap_err());
+    }
+    let requests = notes.lock().unwrap().len();
+    (errors, requests, began.elapsed())
+}
+
+#[test]
+fn a_batch_gives_back_what_an_outage_keeps_too_long() {
+    let (errors, requests, took) = give_back(Answer::Failed, |options| options.outage_timeout = seconds(2));
+    assert_eq!(errors.len(), 200);
+    let not_sent = errors.iter().filter(|error| error.delivery() == Delivery::NotSent).count();
+    assert!(not_sent >= 180, "{not_sent}");
+    for error in &errors {
+        let is_sent = error.delivery() != Delivery::NotSent;
+        assert!(error.kind() == if is_sent { ErrorKind::Http(503) } else { ErrorKind::Connection }, "{error}");
+    }
+    assert!(requests <= 24, "{requests}");
+    assert!(took < seconds(30), "{took:?}");
+}
+
+#[test]
+fn a_batch_gives_back_what_throttling_keeps_too_long() {
+    let (errors, requests, took) =
+        give_back(Answer::Refused(None), |options| options.throttle_timeout = Duration::from_millis(2500));
+    assert_eq!(errors.len(), 200);
+    for error in &errors {
+        let is_sent = error.delivery() != Delivery::NotSent;
+        assert!(error.kind() == if is_sent { ErrorKind::Http(429) } else { ErrorKind::Throttled }, "{error}");
+    }
+    assert!(requests <= 24, "{requests}");
+    assert!(took >= Duration::from_millis(1000) && took < seconds(30), "{took:?}");
+}
+
 /// Of single calls, each of which has little time.
 #[test]
 fn a_lasting_outage_is_not_hammered_and_calls_say_so() {

@@ -90,19 +90,17 @@ thread_local! {
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A number of this thread's own.
-fn this_thread() -> usize {
-    CALLS.with(|calls| std::ptr::from_ref(calls) as usize)
-}
-
 impl Line {
     /// Gives a direct call its place.
     pub(crate) fn enter(self: &Arc<Self>, user_id: i64, watch: &Watch) -> Place {
-        let thread = this_thread();
-        let is_nested = CALLS.get() > 0;
-        CALLS.set(CALLS.get() + 1);
+        let (thread, is_nested) = CALLS.with(|calls| {
+            let before = calls.replace(calls.get() + 1);
+            // Where it lies is a number of this thread's own.
+            (std::ptr::from_ref(calls) as usize, before > 0)
+        });
         let (mut number, mut free, mut ticket) = (0, true, None);
-        self.locked(&mut |state, now| {
+        // The call has just begun.
+        self.locked_at(self.clock.moment(watch.began()), &mut |state, now| {
             failpoint::reach("pass");
             number = state.number();
             free = !self.ordered || state.turns.take(user_id, number, thread);
@@ -282,7 +280,7 @@ impl Place {
     pub(super) fn take_turn(&mut self) -> Option<Turn> {
         let turn = self.turn.take()?;
         if turn.is_call {
-            CALLS.set(CALLS.get().saturating_sub(1));
+            CALLS.with(|calls| calls.set(calls.get().saturating_sub(1)));
         }
         (self.generation == fork::generation()).then_some(turn)
     }
