@@ -253,9 +253,9 @@ impl Client {
     fn backoff(&self, error: &Error, retries: u32, call: &Call) -> Option<Duration> {
         let wait = self.retries.wait(error, retries).or_else(|| {
             // Of an update whose server has answered nothing else meanwhile, an outage tells.
-            let is_patient = call.patience.is_some() && error.kind() != ErrorKind::Http(500);
+            let is_patient = call.patience.is_some() && retries > 0 && error.kind() != ErrorKind::Http(500);
             let is_outage = is_patient && self.line.failures() >= call.effort.attempts - call.effort.throttled;
-            is_outage.then(|| self.retries.longest())
+            is_outage.then(|| self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)))
         })?;
         if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
             return Some(wait);
@@ -345,6 +345,9 @@ impl Call {
         }
     }
 }
+
+/// As good as forever.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// What an attempt tells of the server.
 fn outcome(reply: &Result<String>, advice: Advice, watch: &Watch) -> Outcome {
