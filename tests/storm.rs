@@ -31,11 +31,13 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+type Make = fn() -> Box<dyn Server>;
+
 /// A kind of server: how long it takes at least to accept so many, and how it is made.
 struct Kind {
     name: &'static str,
     ideal: fn(f64) -> f64,
-    make: fn() -> Box<dyn Server>,
+    make: Make,
 }
 
 fn minute(accepted: f64) -> f64 {
@@ -168,7 +170,7 @@ const SEEDS: u64 = 20;
 #[test]
 fn figures() {
     println!("| | asked for | median | worst of {SEEDS} |\n| --- | --- | --- | --- |");
-    let many = |make: fn() -> Box<dyn Server>, plans: &[Plan]| -> Vec<Storm> {
+    let many = |make: Make, plans: &[Plan]| -> Vec<Storm> {
         (1..=SEEDS).map(|seed| play(make().as_mut(), plans, 0.0, seed)).collect()
     };
     let of =
@@ -208,7 +210,7 @@ fn figures() {
     lost(what, &storms);
     hold(&format!("{what}: times the ideal"), "1.3", 1.3, &of(&storms, &|storm| storm.end / 20.0));
 
-    let makes: [(&str, fn() -> Box<dyn Server>); 5] = [
+    let makes: [(&str, Make); 5] = [
         ("nothing", || Box::new(Fixed::new(seconds(60), 3000, Says::Nothing))),
         ("0", || Box::new(Fixed::new(seconds(60), 3000, Says::Seconds(0)))),
         ("1", || Box::new(Fixed::new(seconds(60), 3000, Says::Seconds(1)))),

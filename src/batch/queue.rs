@@ -36,7 +36,7 @@ impl Job {
 /// next ones of their users, which may be of this batch.
 #[must_use]
 #[derive(Default)]
-pub(super) struct Released(Vec<Box<Job>>);
+pub(super) struct Released(VecDeque<Box<Job>>);
 
 /// Updates in the order of their numbers: in the order in which they were submitted.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Jobs {
     }
 
     /// Moves those with this tag to `taken`.
-    fn take_tag(&mut self, tag: u64, taken: &mut Vec<Box<Job>>) {
+    fn take_tag(&mut self, tag: u64, taken: &mut VecDeque<Box<Job>>) {
         let mut place = 0;
         while let Some(job) = self.0.get(place) {
             if job.tag == tag {
@@ -194,7 +194,7 @@ impl Queue {
     pub(super) fn refuse(&mut self, job: Box<Job>, error: Error) -> Released {
         self.counts.began.get_or_insert_with(Instant::now);
         self.put_finished(job.tag, Err(error));
-        Released(vec![job])
+        Released([job].into())
     }
 
     /// The turn of an update has come that stood behind its user.
@@ -303,7 +303,7 @@ impl Queue {
             self.deadlines.pop_front();
             if let Some(job) = self.take(number) {
                 self.put_finished(job.tag, Err(why()));
-                released.0.push(job);
+                released.0.push_back(job);
             }
         }
         released

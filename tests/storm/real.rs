@@ -19,8 +19,11 @@ pub struct Storm {
     pub requests: Vec<(Duration, Answer)>,
 }
 
+/// When each request came, and how it was answered.
+type Notes = Arc<Mutex<Vec<(Duration, Answer)>>>;
+
 /// A server on a port of its own that answers as the model does, and its notes.
-pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Arc<Mutex<Vec<(Duration, Answer)>>>) {
+pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Notes) {
     let (began, notes) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
     let noted = notes.clone();
     let server = faults::Server::start(move || {
