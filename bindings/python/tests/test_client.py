@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import pickle
 import sys
 import threading
@@ -267,13 +266,15 @@ def test_the_rate_can_be_changed(client: Client) -> None:
         client.set_max_requests_per_second("1")  # type: ignore[arg-type]
 
 
-def test_a_group_shares_what_was_learned(make: Callable[..., Client], sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_group_shares_what_was_learned(
+    make: Callable[..., Client], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     if sys.platform == "win32":
         with pytest.raises(ValidationError, match="rate_group is not supported"):
             make(rate_group="tests")
         return
-    group = f"tests-{os.getpid()}"
-    first, second = (make(rate_group=group, timeout=5) for _ in range(2))
+    first, second = (make(rate_group="tests", timeout=5) for _ in range(2))
     sandbox.script({"status": 429, "headers": {"Retry-After": "30"}})
     with pytest.raises(commbox.RateLimitError):
         first.update_user(1, {})
@@ -281,6 +282,7 @@ def test_a_group_shares_what_was_learned(make: Callable[..., Client], sandbox: S
     with pytest.raises(commbox.RateLimitError) as caught:
         second.update_user(2, {})
     assert (caught.value.code, caught.value.delivery) == (-11, "not_sent")
+    assert (tmp_path / "commbox" / "tests.rate").exists()
     with pytest.raises(ValidationError, match="rate_group must have 1 to 64 letters"):
         make(rate_group="a/b")
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import Sandbox
 
 import commbox
-from commbox import APICancelledError, APITimeoutError, Client, RateLimitError
+from commbox import APICancelledError, Client, RateLimitError
 
 
 def test_a_failure_that_may_pass_is_tried_again(sandbox: Sandbox) -> None:
