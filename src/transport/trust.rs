@@ -206,10 +206,17 @@ fn refuse(option: &'static str) -> impl Fn(String) -> Error + Copy {
     move |why| Error::problem(ErrorKind::InvalidOptions, option, why)
 }
 
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "names no file that is there".to_owned(),
+        kind => format!("cannot be read: {kind}"),
+    }
+}
+
 /// A PEM file in a form that the reader takes whole: without a byte order mark, and with a line for each boundary.
 /// Otherwise it leaves out what it cannot tell apart.
 fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?);
+    let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(unreadable(&error)))?);
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = Zeroizing::new(text.replace("-----BEGIN ", "\n-----BEGIN "));
