@@ -20,6 +20,7 @@ pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
     api_key: &'a ApiKey,
     began: Instant,
+    ended: Cell<Instant>,
     deadline: Instant,
     connect_deadline: Instant,
     stop: Cell<Option<Stop>>,
@@ -52,6 +53,7 @@ impl<'a> Attempt<'a> {
             watch,
             api_key,
             began: now,
+            ended: Cell::new(now),
             deadline,
             connect_deadline: deadline.min(now + limits.connect),
             stop: Cell::new(None),
@@ -65,6 +67,16 @@ impl<'a> Attempt<'a> {
 
     pub(super) fn began(&self) -> Instant {
         self.began
+    }
+
+    /// It ends now.
+    pub(super) fn ends(&self) -> Instant {
+        self.ended.set(Instant::now());
+        self.ended.get()
+    }
+
+    pub(crate) fn ended(&self) -> Instant {
+        self.ended.get()
     }
 
     /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,

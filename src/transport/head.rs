@@ -102,29 +102,31 @@ impl Head {
             return Ok(());
         };
         let (name, value) = line.split_at(colon);
-        let (name, value) = (name.trim_ascii_end(), value.get(1..).unwrap_or_default().trim_ascii());
-        let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let name = name.trim_ascii_end();
+        let value = || value.get(1..).unwrap_or_default().trim_ascii();
         // By the length first: most headers are none of these.
         match name.len() {
-            10 if is("connection") => {
-                self.closes |= elements(value).any(|word| word.eq_ignore_ascii_case(b"close"));
-                self.is_kept |= elements(value).any(|word| word.eq_ignore_ascii_case(b"keep-alive"));
+            10 if is(name, b"Connection") => {
+                for word in elements(value()) {
+                    self.closes |= is(word, b"close");
+                    self.is_kept |= is(word, b"keep-alive");
+                }
             }
-            14 if is("content-length") => {
-                for text in elements(value) {
+            14 if is(name, b"Content-Length") => {
+                for text in elements(value()) {
                     let length = number(text).ok_or(WireError::NotHttp)?;
                     if self.length.replace(length).is_some_and(|other| other != length) {
                         return Err(WireError::NotHttp);
                     }
                 }
             }
-            17 if is("transfer-encoding") => {
-                self.is_chunked = elements(value).last().is_some_and(|word| word.eq_ignore_ascii_case(b"chunked"));
-                self.add_encodings(value);
+            17 if is(name, b"Transfer-Encoding") => {
+                self.is_chunked = elements(value()).last().is_some_and(|word| is(word, b"chunked"));
+                self.add_encodings(value());
             }
-            16 if is("content-encoding") => self.add_encodings(value),
-            11 if is("retry-after") => self.keep("retry-after", value),
-            18 if is("proxy-authenticate") => self.keep("proxy-authenticate", value),
+            16 if is(name, b"Content-Encoding") => self.add_encodings(value()),
+            11 if is(name, b"Retry-After") => self.keep("retry-after", value()),
+            18 if is(name, b"Proxy-Authenticate") => self.keep("proxy-authenticate", value()),
             _ => {}
         }
         Ok(())
@@ -135,8 +137,7 @@ impl Head {
     }
 
     fn add_encodings(&mut self, value: &[u8]) {
-        let usual: [&[u8]; 2] = [b"identity", b"chunked"];
-        for word in elements(value).filter(|word| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(word))) {
+        for word in elements(value).filter(|word| !is(word, b"identity") && !is(word, b"chunked")) {
             add(&mut self.encoding, known(&ENCODINGS, word));
         }
     }
@@ -177,7 +178,7 @@ const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compre
 const SCHEMES: [&str; 6] = ["Basic", "Digest", "NTLM", "Negotiate", "Kerberos", "Bearer"];
 
 fn known(names: &[&'static str], word: &[u8]) -> &'static str {
-    names.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(word)).copied().unwrap_or("an unknown one")
+    names.iter().find(|name| is(word, name.as_bytes())).copied().unwrap_or("an unknown one")
 }
 
 fn add(all: &mut Option<String>, name: &str) {
@@ -185,6 +186,11 @@ fn add(all: &mut Option<String>, name: &str) {
         Some(before) => format!("{before}, {name}"),
         None => name.to_owned(),
     });
+}
+
+/// Whether this is a known word, in any case. The usual spelling takes a single comparison.
+fn is(word: &[u8], known: &[u8]) -> bool {
+    word == known || word.eq_ignore_ascii_case(known)
 }
 
 /// The elements of a header that is a list.

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use crate::bytes::find;
+use crate::bytes::{decimal, find};
 use crate::transport::attempt::Attempt;
 use crate::transport::head::{Framing, Head, LONGEST};
 use crate::transport::wire::WireError;
@@ -186,11 +186,11 @@ impl Incoming {
         }
         let mut text = Text { output, length: 0 };
         text.add(b"HTTP/1.1 ");
-        text.add_number(head.status.into());
+        text.add(decimal(head.status.into(), &mut [0; 20]));
         self.state = match head.framing {
             Framing::Length(length) => {
                 text.add(b" \r\ncontent-length: ");
-                text.add_number(length);
+                text.add(decimal(length, &mut [0; 20]));
                 if length == 0 {
                     State::Done
                 } else {
@@ -238,20 +238,6 @@ impl Text<'_> {
         }
     }
 
-    fn add_number(&mut self, number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            at -= 1;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.add(digits.get(at..).unwrap_or_default());
-    }
 }
 
 /// Writes what [`ROOM`] is enough for.
