@@ -47,7 +47,8 @@ mod tests {
         #[test]
         fn writes_numbers(number: u64) {
             for number in [number, number % 100, 0, u64::MAX] {
-                prop_assert_eq!(decimal(number, &mut [0; 20]), number.to_string().as_bytes());
+                let (mut room, expected) = ([0; 20], number.to_string());
+                prop_assert_eq!(decimal(number, &mut room), expected.as_bytes());
             }
         }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::delivery::watch::{Stop, Watch};
 use crate::secret::ApiKey;
-use crate::transport::head::Head;
+use crate::transport::head::{Framing, Head};
 use crate::transport::wire::WireError;
 
 /// How long an attempt and its connecting may take.
@@ -143,6 +143,14 @@ impl<'a> Attempt<'a> {
     /// The head of the answer has come.
     pub(super) fn head_came(&self, head: Head) {
         self.head.replace(Some(head));
+    }
+
+    /// The length of its body, if the head has it.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        match self.head.borrow().as_ref()?.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        }
     }
 
     pub(super) fn take_head(&self) -> Option<Head> {

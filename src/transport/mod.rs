@@ -53,8 +53,8 @@ pub(crate) use failure::cancelled;
 /// The longest reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
 
-/// Room for the usual reply and more, in bytes.
-const USUAL_REPLY: usize = 512;
+/// Room for the usual reply and more, if its head has no length.
+const USUAL_REPLY: usize = 511;
 
 /// A server's answer.
 pub(crate) struct Reply {
@@ -120,7 +120,9 @@ impl Transport {
         let reply = lane.run(attempt, |agent| -> std::result::Result<Reply, ureq::Error> {
             let response = agent.run(request)?;
             let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
-            let mut body = Vec::with_capacity(USUAL_REPLY);
+            // The last byte is for the end of the text in C.
+            let length = attempt.body_length().map_or(USUAL_REPLY, |length| length.min(REPLY_LIMIT as u64) as usize);
+            let mut body = Vec::with_capacity(length + 1);
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;
             let head = attempt.take_head().ok_or(WireError::NotHttp)?;
