@@ -237,7 +237,6 @@ impl Text<'_> {
             self.length += part.len();
         }
     }
-
 }
 
 /// Writes what [`ROOM`] is enough for.
