@@ -223,7 +223,7 @@ bench: build
 bench-batch:
 	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --test batch_load -- --nocapture --test-threads 1
 
-profile: sandbox
+profile:
 	CARGO="$(CARGO)" CC="$(CC)" $(PYTHON) benches/profile.py
 
 lint: build $(VENV)/ready
