@@ -126,7 +126,7 @@ impl Transport {
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;
             let head = attempt.take_head().ok_or(WireError::NotHttp)?;
-            let retry_after = head.retry_after().and_then(|text| retry_after(text, SystemTime::now()));
+            let retry_after = head.retry_after.as_deref().and_then(|text| retry_after(text, SystemTime::now()));
             Ok(Reply { status: head.status, retry_after, encoding: head.encoding, body, complete })
         });
         if attempt.kept_connection() {
