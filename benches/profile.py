@@ -70,7 +70,7 @@ def compile_program(library: Path, folder: Path) -> Path:
     program = folder / "warm_calls"
     where = [f"-L{library.parent}", "-lcommbox", f"-Wl,-rpath,{library.parent}"]
     source = ROOT / "tests/c/warm_calls.c"
-    subprocess.run([CC, "-std=c11", "-O2", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
+    subprocess.run([CC, "-std=c11", "-O2", "-pthread", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
     return program
 
 
