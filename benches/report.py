@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,12 @@ A ratio is the other's figure divided by the library's. ↓: less is better, so 
 """
 
 
+IDLE_POOLS = """## Beside idle connections
+
+A client in C over plain HTTP that has so many connections, of which a call uses one: the medians of runs by turns.
+[`budgets.rs`](tests/budgets.rs) holds the instructions and the system calls of the same runs.
+"""
+
 IN_THE_WAY = """## What stands in the way
 
 - **Instructions over TLS, and allocations.** TLS takes 10,000 instructions of a call, for the request and the reply to
@@ -97,6 +104,9 @@ class Context:
     versions: dict[str, str]
     groups: list[Group]
     record: Record
+    idle_pools: dict[tuple[int, int], list[tuple[float, float]]]
+    """By the threads and the connections: the processor time of a call, and the calls a second, of each run."""
+
     roots: int
     rounds: int
     counted: tuple[int, int]
@@ -132,6 +142,8 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
         for scheme in reversed(SCHEMES):
             parts.append(f"### {group.name}, {NAMES[scheme]}\n")
             parts.append(results(context.record, group, scheme))
+    parts.append(IDLE_POOLS)
+    parts.append(table(["threads", "connections", "processor time of a call", "calls a second"], idle_pools(context)))
     parts.append("## Where another is ahead\n\nBy more than a twentieth, the bare socket apart:\n")
     parts.append(table(["", "", "", "the other", "commbox"], losses(context)))
     parts.append("## Targets\n\nWith × it is the library's figure divided by the other's.\n")
@@ -175,6 +187,12 @@ def results(record: Record, group: Group, scheme: str) -> str:
             row += [measure.text(figure), "–" if ratio(figure, own) is None else f"**{number(figure / own)}**"]
         rows.append(row)
     return table(heading, rows)
+
+
+def idle_pools(context: Context) -> Iterator[list[str]]:
+    for (threads, connections), runs in context.idle_pools.items():
+        processor, rate = (statistics.median(figures) for figures in zip(*runs, strict=True))
+        yield [str(threads), f"{connections:,}", f"{number(processor)} µs", number(rate)]
 
 
 def ratio(other: float | None, own: float | None) -> float | None:

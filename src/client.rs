@@ -29,7 +29,6 @@ pub struct Client {
     transport: Transport,
     gate: Gate,
     canceller: Canceller,
-    users: Address,
     validate: bool,
     retries: Policy,
     limits: Limits,
@@ -53,10 +52,9 @@ impl Client {
         let users = Address::new(&options.base_url)?;
         Ok(Self {
             current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
-            transport: Transport::new(options, &users)?,
+            transport: Transport::new(options, users)?,
             gate: Gate::new(options.max_requests_per_second),
             canceller: Canceller::default(),
-            users,
             validate: options.validate,
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
@@ -131,7 +129,6 @@ impl Client {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
         let body = user::body(user_json, self.validate)?;
-        let uri = self.users.of_user(user_id)?;
         let (mut retries, mut fresh, mut rekeyed) = (0, false, false);
         let mut last: Option<Error> = None;
         loop {
@@ -143,9 +140,9 @@ impl Client {
             let api_key = self.read(|current| current.api_key.clone());
             let attempt = Attempt::new(&call.watch, &api_key, self.limits);
             call.attempts.set(call.attempts.get() + 1);
-            let reply = self.transport.post(&uri, &body, &attempt, fresh);
+            let reply = self.transport.post(user_id, &body, &attempt, fresh);
             let outcome = reply.and_then(reply::interpret);
-            ticket.report(Instant::now(), &news(&outcome));
+            ticket.report(attempt.ended(), &news(&outcome));
             let error = match outcome {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
@@ -277,6 +274,6 @@ fn too_late(wait: Duration, throttled: bool) -> Error {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("users", &self.users.to_string()).finish_non_exhaustive()
+        f.debug_struct("Client").field("users", &self.transport.users().to_string()).finish_non_exhaustive()
     }
 }

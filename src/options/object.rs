@@ -22,7 +22,7 @@ pub(crate) trait FromObject: Default {
     fn read(text: &str) -> Result<Self> {
         let mut options = Self::default();
         let mut problems = Problems::default();
-        for (name, value) in &Members::options(text)?.0 {
+        for (name, value) in &Members::options(text)?.all {
             if !Self::KEYS.contains(&name.as_ref()) {
                 unknown(&mut problems, name, Self::KEYS);
             } else if *value != "null" {

@@ -17,6 +17,7 @@ use rustls_native_certs::{load_certs_from_paths, CertificateResult, ErrorKind as
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::fork;
 use crate::options::Options;
 use crate::transport::certificate::Verifier;
@@ -62,7 +63,13 @@ impl Trust {
             None => builder.with_no_client_auth(),
         };
         // A fork waits for it: a child that found it half set would wait forever.
-        Ok(fork::held(|| self.config.get_or_init(|| Arc::new(config)).clone()))
+        Ok(fork::held(|| {
+            let set = || {
+                failpoint::reach("settings");
+                Arc::new(config)
+            };
+            self.config.get_or_init(set).clone()
+        }))
     }
 
     /// The system's store and the `ca_file`.
