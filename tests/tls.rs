@@ -257,7 +257,7 @@ fn a_cancel_ends_a_handshake() {
         let began = Instant::now();
         client.cancel();
         let error = call.join().unwrap().unwrap_err();
-        assert!(began.elapsed() < Duration::from_millis(150), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
         assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Cancelled, Delivery::NotSent, 1));
     });
 }
