@@ -38,7 +38,6 @@ ROWS = {
     "ureq: the request and the head of the reply": "ureq::run::run",
     "ureq: the body of the reply": "<ureq::body::BodyReader as std::io::Read>::read",
     "JSON: the members of the user": "commbox::json::scan::members",
-    "JSON: the text of the user's fields": "commbox::json::text",
     "JSON: the status in the reply": "commbox::reply::interpret::{{closure}}",
 }
 

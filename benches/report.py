@@ -63,8 +63,9 @@ cost: nearly all of its instructions are cJSON's, and stand in the other figures
 name lookup of every call that has a time-out. The C# calls are the synchronous ones.
 
 The rounds go from one program to the next, {rounds} times over, so that a machine that slows down slows all of them;
-each figure is the median of its rounds. A run in which an answer is missing, or after which the server has not seen as
-many requests as were to be made, ends the bench.
+each figure is the median of its rounds. A ratio is of one run; if the machine does other work meanwhile, the figures
+themselves differ from run to run, and counts do not. A run in which an answer is missing, or after which the server has
+not seen as many requests as were to be made, ends the bench.
 
 The server is nginx {nginx} on this machine, one process, which answers from memory after it has read the body. It was
 chosen for its speed. By the processor time that a request took it on average,

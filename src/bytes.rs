@@ -4,24 +4,18 @@
 /// Where `wanted` comes first, looked for eight bytes at a time.
 pub(crate) fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let find_in = |word: &[u8; 8]| {
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk() {
         // Only what is wanted becomes 0, and only 0 both borrows and had no highest bit. Right up to the first.
         let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(wanted));
         let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
-        (found != 0).then(|| found.trailing_zeros() as usize / 8)
-    };
-    let mut rest = bytes;
-    while let Some((word, after)) = rest.split_first_chunk() {
-        if let Some(found) = find_in(word) {
-            return Some(bytes.len() - rest.len() + found);
+        if found != 0 {
+            return Some(bytes.len() - rest.len() + found.trailing_zeros() as usize / 8);
         }
         rest = after;
     }
-    match bytes.last_chunk() {
-        // What it has of bytes that were looked at is not wanted.
-        Some(word) => find_in(word).map(|found| bytes.len() - 8 + found),
-        None => bytes.iter().position(|byte| *byte == wanted),
-    }
+    let found = rest.iter().position(|byte| *byte == wanted)?;
+    Some(bytes.len() - rest.len() + found)
 }
 
 /// A number in digits, written to the end of `room`.
