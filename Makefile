@@ -230,8 +230,8 @@ bench: build
 bench-batch:
 	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --test batch_load -- --nocapture --test-threads 1
 
-profile: sandbox
-	CARGO="$(CARGO)" CC="$(CC)" $(PYTHON) benches/profile.py
+profile:
+	CARGO="$(CARGO)" CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(PYTHON) benches/profile.py
 
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check

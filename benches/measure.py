@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from contestants import BODY, LIBRARY, PYTHON, SCHEMES, Contestant, Group, each
+from contestants import BODY, BUILT, LIBRARY, PYTHON, SCHEMES, Contestant, Group, each
 from server import REPLY, Server
 
 
@@ -57,6 +58,7 @@ class Bench:
         self.server_seconds = dict.fromkeys(SCHEMES, 0.0)
         self.server_requests = dict.fromkeys(SCHEMES, 0)
         self._server, self._groups, self._plan = server, groups, plan
+        self.idle_pools: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
         self._idle: dict[str, float] = {}
         self._processors = sorted(os.sched_getaffinity(0))
         # Nothing of the caller's: no proxies, no certificates, no library of another place.
@@ -120,6 +122,32 @@ class Bench:
                 figures = self._run(group, contestant, scheme, 16, 100, 0)
                 held = figures["resident_kb"] - self._idle_memory(group)
                 self.record.add(group, contestant, scheme, "memory_16_kb", held)
+
+    def idle_pool(self) -> None:
+        """What a call takes in C while connections of the client are idle, from one thread and from eight."""
+        say("many idle connections")
+        for _ in range(3 * self._plan.rounds):
+            for threads, numbers in IDLE_POOL.items():
+                with self._on(self._processors[-1:] if threads == 1 else self._processors):
+                    for number in numbers:
+                        self.idle_pools[threads, number].append(self._beside_idle(threads, number))
+
+    def _beside_idle(self, threads: int, connections: int) -> tuple[float, float]:
+        """The processor time of a call, in microseconds, and the calls a second."""
+        calls = round(12000 * self._plan.share) // threads * threads
+        seen, url = self._server.requests(), self._server.urls["http"]
+        command = [BUILT / "c/warm_calls", "idle", str(calls), url, str(connections), str(threads)]
+        # So many calls at once, and no answer before all of them have a connection.
+        with self._server.halted():
+            program = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
+            while program.poll() is None and sockets_of(program.pid) < connections:
+                time.sleep(0.01)
+        told, _ = program.communicate()
+        seen = self._server.requests() - seen
+        if program.returncode or seen != connections + calls:
+            raise SystemExit(f"{command}: exit status {program.returncode}, and the server saw {seen} requests")
+        processor, passed = map(float, told.split())
+        return processor, 1e6 / passed
 
     def imports(self) -> None:
         """How long Python takes to import the package, in a process that has imported nothing else."""
@@ -246,6 +274,15 @@ class Bench:
         finally:
             for pid in (0, self._server.pid):
                 os.sched_setaffinity(pid, self._processors)
+
+
+# For so many threads, how many connections there are.
+IDLE_POOL = {1: (1, 1000), 8: (8, 100)}
+
+
+def sockets_of(pid: int) -> int:
+    names = (os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink())
+    return sum(name.startswith("socket:") for name in names)
 
 
 CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]

@@ -94,6 +94,7 @@ def build_c() -> None:
         sources = [HERE / "c" / f"{name}.c", HERE / "c/harness.c"]
         run(CC, *STRICT, "-pthread", *sources, "-o", folder / name, *flags, *json_flags)
     run(CC, *STRICT, HERE / "c/idle.c", "-o", folder / "idle")
+    run(CC, *STRICT, "-pthread", ROOT / "tests/c/warm_calls.c", "-o", folder / "warm_calls", *library)
 
 
 def build_rust() -> None:

@@ -15,6 +15,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import prepare
+from server import Server
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "target"
 CARGO, CC = os.environ.get("CARGO", "cargo"), os.environ.get("CC", "cc")
@@ -22,8 +25,8 @@ FEW, MANY = 100, 600
 
 HEAD = """# Where a warm call goes
 
-One update of the user of the vendor's example, on an open connection to the sandbox, whose answer has three headers:
-what 600 calls take more than 100, divided by 500. Instructions by callgrind, allocations by DHAT, of the library with
+One update of the user of the vendor's example, on an open connection to nginx, whose answer has five headers: what 600
+calls take more than 100, divided by 500. Instructions by callgrind, allocations by DHAT, of the library with
 its symbols; it runs the same code as the one that is shipped. `make profile` writes this.
 """
 
@@ -35,7 +38,6 @@ ROWS = {
     "ureq: the request and the head of the reply": "ureq::run::run",
     "ureq: the body of the reply": "<ureq::body::BodyReader as std::io::Read>::read",
     "JSON: the members of the user": "commbox::json::scan::members",
-    "JSON: the text of the user's fields": "commbox::json::text",
     "JSON: the status in the reply": "commbox::reply::interpret::{{closure}}",
 }
 
@@ -44,14 +46,9 @@ def main() -> None:
     library = build()
     with tempfile.TemporaryDirectory() as folder:
         program = compile_program(library, Path(folder))
-        sandbox = subprocess.Popen([TARGET / "debug/examples/sandbox"], stdout=subprocess.PIPE, text=True)
-        try:
-            assert sandbox.stdout
-            url = sandbox.stdout.readline().strip()
-            graphs = [callgrind(program, calls, url) for calls in (FEW, MANY)]
-            blocks = [dhat(program, calls, url) for calls in (FEW, MANY)]
-        finally:
-            sandbox.kill()
+        with Server(prepare.find_nginx(), Path(folder)) as server:
+            graphs = [callgrind(program, calls, server.urls["http"]) for calls in (FEW, MANY)]
+            blocks = [dhat(program, calls, server.urls["http"]) for calls in (FEW, MANY)]
     (ROOT / "benches/PROFILE.md").write_text(HEAD + instructions(*graphs) + allocations(*blocks))
 
 
@@ -72,7 +69,7 @@ def compile_program(library: Path, folder: Path) -> Path:
     program = folder / "warm_calls"
     where = [f"-L{library.parent}", "-lcommbox", f"-Wl,-rpath,{library.parent}"]
     source = ROOT / "tests/c/warm_calls.c"
-    subprocess.run([CC, "-std=c11", "-O2", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
+    subprocess.run([CC, "-std=c11", "-O2", "-pthread", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
     return program
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,8 +63,9 @@ cost: nearly all of its instructions are cJSON's, and stand in the other figures
 name lookup of every call that has a time-out. The C# calls are the synchronous ones.
 
 The rounds go from one program to the next, {rounds} times over, so that a machine that slows down slows all of them;
-each figure is the median of its rounds. A run in which an answer is missing, or after which the server has not seen as
-many requests as were to be made, ends the bench.
+each figure is the median of its rounds. A ratio is of one run; if the machine does other work meanwhile, the figures
+themselves differ from run to run, and counts do not. A run in which an answer is missing, or after which the server has
+not seen as many requests as were to be made, ends the bench.
 
 The server is nginx {nginx} on this machine, one process, which answers from memory after it has read the body. It was
 chosen for its speed. By the processor time that a request took it on average,
@@ -76,6 +78,12 @@ A ratio is the other's figure divided by the library's. ↓: less is better, so 
 ↑: more is better, so a ratio below 1 does.
 """
 
+
+IDLE_POOLS = """## Beside idle connections
+
+A client in C over plain HTTP that has so many connections, of which a call uses one: the medians of runs by turns.
+[`budgets.rs`](tests/budgets.rs) holds the instructions and the system calls of the same runs.
+"""
 
 IN_THE_WAY = """## What stands in the way
 
@@ -97,6 +105,9 @@ class Context:
     versions: dict[str, str]
     groups: list[Group]
     record: Record
+    idle_pools: dict[tuple[int, int], list[tuple[float, float]]]
+    """By the threads and the connections: the processor time of a call, and the calls a second, of each run."""
+
     roots: int
     rounds: int
     counted: tuple[int, int]
@@ -132,6 +143,8 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
         for scheme in reversed(SCHEMES):
             parts.append(f"### {group.name}, {NAMES[scheme]}\n")
             parts.append(results(context.record, group, scheme))
+    parts.append(IDLE_POOLS)
+    parts.append(table(["threads", "connections", "processor time of a call", "calls a second"], idle_pools(context)))
     parts.append("## Where another is ahead\n\nBy more than a twentieth, the bare socket apart:\n")
     parts.append(table(["", "", "", "the other", "commbox"], losses(context)))
     parts.append("## Targets\n\nWith × it is the library's figure divided by the other's.\n")
@@ -175,6 +188,12 @@ def results(record: Record, group: Group, scheme: str) -> str:
             row += [measure.text(figure), "–" if ratio(figure, own) is None else f"**{number(figure / own)}**"]
         rows.append(row)
     return table(heading, rows)
+
+
+def idle_pools(context: Context) -> Iterator[list[str]]:
+    for (threads, connections), runs in context.idle_pools.items():
+        processor, rate = (statistics.median(figures) for figures in zip(*runs, strict=True))
+        yield [str(threads), f"{connections:,}", f"{number(processor)} µs", number(rate)]
 
 
 def ratio(other: float | None, own: float | None) -> float | None:

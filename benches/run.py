@@ -35,6 +35,7 @@ def main() -> None:
         bench.warm_calls()
         bench.first_answers()
         bench.idle_connections()
+        bench.idle_pool()
         bench.imports()
         bench.counts()
         roots = server.roots
@@ -42,7 +43,14 @@ def main() -> None:
 
     cost = {scheme: bench.server_seconds[scheme] / bench.server_requests[scheme] for scheme in SCHEMES}
     context = report.Context(
-        prepare.versions(nginx, dotnet), compared, bench.record, roots, plan.rounds, plan.counted, cost
+        prepare.versions(nginx, dotnet),
+        compared,
+        bench.record,
+        bench.idle_pools,
+        roots,
+        plan.rounds,
+        plan.counted,
+        cost,
     )
     written = BUILT / "BENCHMARKS.md" if quick else ROOT / "BENCHMARKS.md"
     plot = BUILT / "results.svg" if quick else HERE / "results.svg"

@@ -9,9 +9,12 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 REPLY = (
@@ -26,7 +29,7 @@ daemon off;
 master_process off;
 pid nginx.pid;
 error_log error.log crit;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -37,7 +40,7 @@ http {{
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
     server {{
-        listen 127.0.0.1:{http};
+        listen 127.0.0.1:{http} backlog=2048;
         listen 127.0.0.1:{https} ssl;
         ssl_protocols TLSv1.3;
         ssl_certificate server.pem;
@@ -133,6 +136,15 @@ class Server:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """The system takes connections and requests for it meanwhile, and nobody answers."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def processor_seconds(self) -> float:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()

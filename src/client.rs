@@ -21,7 +21,6 @@ use crate::reply;
 use crate::secret::ApiKey;
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
-use ureq::http::Uri;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
 ///
@@ -33,7 +32,6 @@ pub struct Client {
     transport: Transport,
     line: Arc<Line>,
     canceller: Canceller,
-    users: Address,
     validate: bool,
     retries: Policy,
     limits: Limits,
@@ -57,14 +55,13 @@ impl Client {
         let users = Address::new(&options.base_url)?;
         Ok(Self {
             current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
-            transport: Transport::new(options, &users)?,
+            transport: Transport::new(options, users)?,
             line: Arc::new(Line::new(
                 options.max_requests_per_second,
                 options.order_per_user,
                 options.rate_group.as_deref(),
             )?),
             canceller: Canceller::default(),
-            users,
             validate: options.validate,
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
@@ -124,10 +121,10 @@ impl Client {
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
         let mut call = Call::new(self.watch(self.total_timeout), None);
         self.explained(&mut call, |client, call| {
-            let (uri, body) = client.request(user_id, user_json)?;
+            let body = client.body(user_id, user_json)?;
             let mut place = client.line.enter(user_id, &call.watch);
             client.line.wait_for_turn(&place, &call.watch).map_err(|stop| call.stopped_behind_user(stop))?;
-            client.deliver(&uri, &body, &mut place, call)
+            client.deliver(user_id, &body, &mut place, call)
         })
     }
 
@@ -139,8 +136,8 @@ impl Client {
             .with_overall(update.overall);
         let mut call = Call::new(watch, Some(update.patience));
         let outcome = self.explained(&mut call, |client, call| {
-            let (uri, body) = client.request(update.user_id, update.user_json)?;
-            client.deliver(&uri, &body, update.place, call)
+            let body = client.body(update.user_id, update.user_json)?;
+            client.deliver(update.user_id, &body, update.place, call)
         });
         (outcome, call.effort)
     }
@@ -161,15 +158,14 @@ impl Client {
             .map_err(|error| error.with_effort(call.effort.attempts, call.watch.elapsed()).with_delivery(call.delivery))
     }
 
-    fn request<'a>(&self, user_id: i64, user_json: &'a str) -> Result<(Uri, Cow<'a, str>)> {
+    fn body<'a>(&self, user_id: i64, user_json: &'a str) -> Result<Cow<'a, str>> {
         if user_id < 1 {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
-        let body = user::body(user_json, self.validate)?;
-        Ok((self.users.of_user(user_id)?, body))
+        user::body(user_json, self.validate)
     }
 
-    fn deliver(&self, uri: &Uri, body: &str, place: &mut Place, call: &mut Call) -> Result<String> {
+    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call) -> Result<String> {
         let (mut retries, mut rekeyed) = (0, false);
         let mut last: Option<Error> = None;
         loop {
@@ -179,7 +175,7 @@ impl Client {
                 // An error that an attempt had says more.
                 Err(held) => return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held)))),
             };
-            let (reply, api_key) = self.attempt(uri, body, departure, place, call);
+            let (reply, api_key) = self.attempt(user_id, body, departure, place, call);
             let error = match reply {
                 Ok(text) => return Ok(text),
                 Err(error) => error,
@@ -215,7 +211,7 @@ impl Client {
     /// once: the server did not see it.
     fn attempt(
         &self,
-        uri: &Uri,
+        user_id: i64,
         body: &str,
         departure: Departure<'_>,
         place: &mut Place,
@@ -228,7 +224,7 @@ impl Client {
             let api_key = self.read(|current| current.api_key.clone());
             let attempt = Attempt::new(&call.watch, &api_key, limits);
             call.effort.attempts += 1;
-            let reply = self.transport.post(uri, body, &attempt, fresh);
+            let reply = self.transport.post(user_id, body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
             let reply = reply.and_then(reply::interpret);
             if let Err(error) = &reply {
@@ -244,7 +240,7 @@ impl Client {
             }
             // A batch leaves when it has noted what came of it.
             let leaves = (reply.is_ok() && call.patience.is_none()).then_some(place);
-            departure.report(outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
+            departure.report(attempt.ended(), outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
             return (reply, api_key);
         }
     }
@@ -399,6 +395,6 @@ fn reason(held: Held) -> String {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("users", &self.users.to_string()).finish_non_exhaustive()
+        f.debug_struct("Client").field("users", &self.transport.users().to_string()).finish_non_exhaustive()
     }
 }

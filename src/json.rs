@@ -13,7 +13,11 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The members of a JSON object, each value as written: order, duplicates and digits kept.
 #[cfg_attr(test, derive(Debug, PartialEq))]
-pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a str)>);
+pub(crate) struct Members<'a> {
+    pub(crate) all: Vec<(Cow<'a, str>, &'a str)>,
+    /// Whether it is known that no text in it has an escape.
+    pub(crate) is_plain: bool,
+}
 
 /// The value of the last member of this name in the object that `text` is; an error says where `text` is none.
 pub(crate) fn member<'a>(text: &'a str, name: &str) -> std::result::Result<Option<&'a str>, String> {
@@ -65,7 +69,7 @@ impl<'a> Members<'a> {
 
     /// The last member of this name, which is what JSON readers take.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
+        self.all.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 }
 
@@ -78,11 +82,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Vec::with_capacity(8);
+                let mut all = Vec::with_capacity(8);
                 while let Some(Name(name)) = map.next_key()? {
-                    members.push((name, map.next_value::<&RawValue>()?.get()));
+                    all.push((name, map.next_value::<&RawValue>()?.get()));
                 }
-                Ok(Members(members))
+                Ok(Members { all, is_plain: false })
             }
         }
         deserializer.deserialize_map(Object)
@@ -132,7 +136,7 @@ mod tests {
     #[test]
     fn keeps_order_duplicates_and_digits() {
         let members = Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#).unwrap();
-        let seen: Vec<_> = members.0.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+        let seen: Vec<_> = members.all.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
         assert_eq!(seen, [("b", "1.50"), ("aA", r#""x""#), ("b", "123456789012345678901234567890")]);
         assert_eq!(members.get("b"), Some("123456789012345678901234567890"));
     }

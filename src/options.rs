@@ -373,6 +373,13 @@ mod tests {
         let message = problem(
             r#"{"total_timeout_ms":0,"retry_base_ms":9000,"max_retries":-1,"validate":"canary","proxy":"ftp://canary"}"#,
         );
+        let numbers = problem(r#"{"validate":-1,"max_retries":1.5,"max_idle_connections":1e30,"dns_ttl_ms":-0.5}"#);
+        assert_eq!(
+            numbers,
+            "validate must be true or false, not a number; max_retries must be a whole number, 0 or more, not a fraction; \
+             max_idle_connections must be a whole number, 0 or more, not a fraction; dns_ttl_ms must not be negative"
+        );
+        assert_eq!(problem(r#"{"max_retries":99999999999999999999}"#), "max_retries is too large");
         for part in ["total_timeout_ms must be from 1", "retry_cap_ms", "max_retries", "validate must be", "proxy must"]
         {
             assert!(message.contains(part), "{part}: {message}");

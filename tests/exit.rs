@@ -36,7 +36,7 @@ fn keys_and_exit_handlers_make_calls() {
 #[test]
 fn a_static_object_makes_calls() {
     let (_sandbox, options) = sandbox();
-    let expected = "updated\n-4: \"firstname\" must be written \"FirstName\"\n";
+    let expected = "updated\n-4: firstname must be written \"FirstName\"\n";
     assert_prints(compile(Language::Cpp, "cpp/exit.cpp", "exit-cpp").arg(options), expected);
 }
 

@@ -5,12 +5,15 @@
 mod common;
 mod loopback;
 mod native;
+mod tls_server;
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use common::build::{compile_against, library_with_failpoints, Language};
 use loopback::{listen, Http, Record};
 use serde_json::json;
 
@@ -163,6 +166,28 @@ fn a_child_does_not_wait_for_the_probe_of_its_parent() {
     program.args(["probing", &options.to_string()]);
     run(program);
     assert_eq!(record.all(), [1, 1, 2, 1]);
+}
+
+/// The library pauses while it sets what TLS is made with. A child that was forked then has no thread that goes on.
+#[test]
+fn a_child_does_not_wait_for_the_tls_settings_of_its_parent() {
+    let authority = tls_server::Authority::new();
+    let config = Arc::new(authority.issue(|_| ()).config());
+    let port = listen(move |stream, _| {
+        let mut http = tls_server::accept(&config, stream);
+        while let Some(request) = http.request() {
+            let id: u64 = request.path().trim_start_matches("/users/").parse().unwrap();
+            http.answer("", &format!(r#"{{"status":200,"data":{{"Id":{id}}}}}"#)).unwrap();
+        }
+    });
+    let options = json!({"base_url": format!("https://127.0.0.1:{port}"), "proxy": "", "max_retries": 0});
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/fork.c");
+    let library = library_with_failpoints();
+    let mut program = compile_against(library, Language::C, &source, "fork-with-failpoints");
+    program.env("LD_LIBRARY_PATH", library.parent().unwrap());
+    program.env("SSL_CERT_FILE", tls_server::file("fork.pem", &authority.pem())).env("COMMBOX_PAUSE_AT", "settings");
+    program.args(["sharing", &options.to_string()]);
+    run(program);
 }
 
 #[test]

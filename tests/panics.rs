@@ -28,6 +28,9 @@ const ACCESSORS: [&str; 6] = [
     "commbox_string_free",
 ];
 
+/// Stages that are on the way of https alone.
+const OF_TLS: [&str; 2] = ["settings", "handshake"];
+
 fn stages(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).expect("the sources are there") {
         let path = entry.expect("the sources can be listed").path();
@@ -89,9 +92,9 @@ impl Servers {
         Self { plain: Sandbox::start(), tls: Sandbox::start_with(&["--tls", &certificate]), certificate }
     }
 
-    /// Options for calls that pass by every place: the handshake is on the way of https alone.
+    /// Options for calls that pass by every place.
     fn options(&self, place: &str) -> String {
-        let url = if place == "handshake" { &self.tls.url } else { &self.plain.url };
+        let url = if OF_TLS.contains(&place) { &self.tls.url } else { &self.plain.url };
         serde_json::json!({"base_url": url, "ca_file": self.certificate, "proxy": "", "max_retries": 0}).to_string()
     }
 }
@@ -119,7 +122,7 @@ fn leak_nothing() {
     }
     for_all(|place| {
         let mut checked = Valgrind::around_named(&program, place)?;
-        if place == "handshake" {
+        if OF_TLS.contains(&place) {
             checked = checked.ignoring_undefined_values();
         }
         let mut command = checked.command();

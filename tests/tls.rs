@@ -158,7 +158,7 @@ fn a_certificate_for_another_host_is_refused() {
     let other = authority.issue(|params| {
         params.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
     });
-    refused(&authority.pem(), showing(other), &["another host", "base_url"]);
+    refused(&authority.pem(), showing(other), &["another host", "base URL"]);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_server_without_a_safe_version_of_tls_is_refused() {
 #[test]
 fn a_server_that_speaks_plain_http_is_told_apart() {
     let pem = Authority::new().pem();
-    refused(&pem, saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), &["not TLS", "base_url", "http"]);
+    refused(&pem, saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), &["not TLS", "base URL", "http"]);
 }
 
 /// A server that wants the client to show a certificate; the client has none.
@@ -257,7 +257,7 @@ fn a_cancel_ends_a_handshake() {
         let began = Instant::now();
         client.cancel();
         let error = call.join().unwrap().unwrap_err();
-        assert!(began.elapsed() < Duration::from_millis(150), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
         assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Cancelled, Delivery::NotSent, 1));
     });
 }

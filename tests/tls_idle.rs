@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use commbox::{Client, ErrorKind, Options};
-use loopback::{listen, Record};
-use tls_server::{accept, file, serve, Authority};
+use loopback::{listen, Http, Record};
+use tls_server::{accept, file, records::Records, serve, Authority};
 
 fn client(port: u16, authority: &Authority) -> Client {
     let mut options = Options::default();
@@ -48,6 +48,49 @@ fn over_one_connection(say: impl Fn(&mut rustls::ServerConnection) + Send + Sync
 #[test]
 fn a_new_key_is_taken() {
     over_one_connection(|connection| connection.refresh_traffic_keys().unwrap());
+}
+
+/// As servers send them that make tickets on another thread, or when a session has proved worth one.
+#[test]
+fn tickets_that_come_behind_each_answer_end_no_connection() {
+    const CALLS: u8 = 10;
+
+    let authority = Authority::new();
+    let mut config = authority.issue(|_| ()).config_of(&[&rustls::version::TLS13]);
+    config.send_tls13_tickets = 0;
+    config.enable_secret_extraction = true;
+    let config = Arc::new(config);
+    let handshakes = Record::new();
+    let seen = handshakes.clone();
+    let (tickets, sent) = (Record::new(), Record::new());
+    let (counted, answered) = (tickets.clone(), sent.clone());
+    let port = listen(move |stream, connection| {
+        let mut http = accept(&config, stream);
+        http.request().unwrap();
+        seen.add(connection);
+        http.confirm("").unwrap();
+        answered.add(connection);
+        let mut http = Http::new(Records::take_over(http.stream));
+        for number in 0.. {
+            thread::sleep(Duration::from_millis(30));
+            http.stream.send_ticket(number);
+            counted.add(number);
+            if http.request().is_none() {
+                return;
+            }
+            http.confirm("").unwrap();
+            answered.add(connection);
+        }
+    });
+    let client = client(port, &authority);
+    for call in 1..=usize::from(CALLS) {
+        client.update_user_json(1, "{}").unwrap();
+        // The ticket is there before the next call.
+        tickets.wait_for(call);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(sent.all(), [0; CALLS as usize]);
+    assert_eq!(handshakes.all(), [0]);
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The headers that are read, in lower case.
-const RETRY_AFTER: &str = "retry-after";
+/// The headers of rate limits that are read, in lower case.
 const RATE_LIMITS: [&str; 8] = [
     "ratelimit",
     "ratelimit-remaining",
@@ -33,13 +32,18 @@ pub(crate) struct Advice {
 
 impl Advice {
     /// Reads what was kept of the headers of a reply that came at `now`; `date` is its own `Date`.
-    pub(crate) fn read(kept: &[(&'static str, String)], date: Option<&str>, now: SystemTime) -> Self {
+    pub(crate) fn read(
+        asked: Option<&str>,
+        limits: &[(&'static str, String)],
+        date: Option<&str>,
+        now: SystemTime,
+    ) -> Self {
         let clock = || date.and_then(|text| httpdate::parse_http_date(text).ok()).unwrap_or(now);
-        let mut advice = Self::default();
+        let mut advice =
+            Self { retry_after: asked.and_then(|text| retry_after(text.trim(), clock)), ..Self::default() };
         let (mut remaining, mut reset) = (None, None);
-        for (name, text) in kept {
+        for (name, text) in limits {
             match name.trim_start_matches("x-") {
-                RETRY_AFTER => advice.retry_after = retry_after(text.trim(), clock),
                 "ratelimit-remaining" => remaining = number(text),
                 "ratelimit-reset" => reset = number(text),
                 "ratelimit" => {
@@ -125,12 +129,9 @@ mod tests {
 
     fn read(headers: &[(&str, &str)]) -> Advice {
         let now = httpdate::parse_http_date(NOW).unwrap();
-        let date = headers.iter().find(|(name, _)| *name == "Date").map(|(_, date)| *date);
-        let kept = headers.iter().filter_map(|(name, value)| {
-            let name = if *name == "Retry-After" { Some(RETRY_AFTER) } else { known(name.as_bytes()) };
-            Some((name?, (*value).to_owned()))
-        });
-        Advice::read(&kept.collect::<Vec<_>>(), date, now)
+        let value = |of: &str| headers.iter().find(|(name, _)| *name == of).map(|(_, value)| *value);
+        let limits = headers.iter().filter_map(|(name, value)| Some((known(name.as_bytes())?, (*value).to_owned())));
+        Advice::read(value("Retry-After"), &limits.collect::<Vec<_>>(), value("Date"), now)
     }
 
     #[test]

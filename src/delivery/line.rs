@@ -432,18 +432,19 @@ impl Departure<'_> {
         self.ticket.and_then(|ticket| ticket.probe())
     }
 
-    /// Reports what came of the request, and whether the update was confirmed. The call `leaves` its place then.
-    pub(crate) fn report(mut self, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
-        self.end(outcome, confirmed, leaves);
+    /// Reports what came at `ended` of the request, and whether the update was confirmed. The call `leaves` its place
+    /// then.
+    pub(crate) fn report(mut self, ended: Instant, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
+        self.end(ended, outcome, confirmed, leaves);
     }
 
-    fn end(&mut self, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
+    fn end(&mut self, ended: Instant, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
         let turn = leaves.and_then(Place::take_turn);
         let mut successor = None;
-        self.line.locked(&mut |state, now| {
+        self.line.locked_at(self.line.clock.moment(ended), &mut |state, now| {
             failpoint::reach("report");
             if confirmed {
                 state.budget.success();
@@ -460,7 +461,7 @@ impl Departure<'_> {
 
 impl Drop for Departure<'_> {
     fn drop(&mut self) {
-        self.end(Outcome::Nothing, false, None);
+        self.end(Instant::now(), Outcome::Nothing, false, None);
     }
 }
 

@@ -128,8 +128,8 @@ pub unsafe extern "C" fn commbox_batch_next(
     match next {
         Ok(Some(finished)) => {
             let (its_code, its_json) = match &finished.outcome {
-                Ok(reply) => (COMMBOX_OK, text::c_string(reply)),
-                Err(error) => (error.kind().code(), text::c_string(&error.to_json())),
+                Ok(reply) => (COMMBOX_OK, text::c_string(reply.as_str())),
+                Err(error) => (error.kind().code(), text::c_string(error.to_json())),
             };
             // SAFETY: as above.
             unsafe {
@@ -202,7 +202,7 @@ pub extern "C" fn commbox_batch_cancel_tag(batch: *mut commbox_batch, tag: u64) 
 /// @return The object, to be freed with commbox_string_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_batch_stats_json(batch: *mut commbox_batch) -> *mut c_char {
-    let made = guard(|| Ok(text::c_string(&BATCHES.get(batch)?.stats()?.to_json()).into_raw()));
+    let made = guard(|| Ok(text::c_string(BATCHES.get(batch)?.stats()?.to_json()).into_raw()));
     made.unwrap_or(ptr::null_mut())
 }
 

@@ -207,7 +207,7 @@ pub unsafe extern "C" fn commbox_update_user_json(
         let reply = client.update_user_json(user_id, user_json)?;
         if !response_json.is_null() {
             // SAFETY: as above.
-            unsafe { response_json.write_unaligned(text::c_string(&reply).into_raw()) };
+            unsafe { response_json.write_unaligned(text::c_string(reply).into_raw()) };
         }
         Ok(())
     })

@@ -84,7 +84,7 @@ pub(crate) fn keep(error: &Error) {
     failpoint::reach("keep");
     let text = error.to_string();
     let code = error.kind().code();
-    put(LastError { code, message: text::c_string(&text), json: text::c_string(&error.to_json()), text });
+    put(LastError { code, message: text::c_string(&*text), json: text::c_string(error.to_json()), text });
 }
 
 fn put(last: LastError) {

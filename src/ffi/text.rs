@@ -37,8 +37,11 @@ pub(crate) unsafe fn optional<'a>(text: *const c_char, name: &str) -> Result<Opt
 }
 
 /// A C string of `text`. A NUL within, which C would take for the end, becomes U+FFFD.
-pub(crate) fn c_string(text: &str) -> CString {
-    CString::new(text).unwrap_or_else(|_| CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default())
+pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
+    CString::new(text).unwrap_or_else(|error| {
+        let text = String::from_utf8_lossy(&error.into_vec()).replace('\0', "\u{fffd}");
+        CString::new(text).unwrap_or_default()
+    })
 }
 
 /// Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of

@@ -75,7 +75,7 @@ pub unsafe extern "C" fn commbox_user_set_custom(
 /// @return The JSON, to be freed with commbox_string_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_user_to_json(user: *mut commbox_user) -> *mut c_char {
-    let made = guard(|| with(user, |user| Ok(text::c_string(&user.to_json()).into_raw())));
+    let made = guard(|| with(user, |user| Ok(text::c_string(user.to_json()).into_raw())));
     made.unwrap_or(std::ptr::null_mut())
 }
 

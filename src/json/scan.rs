@@ -27,7 +27,7 @@ pub(super) fn members<'a>(text: &'a str, inner: Option<&str>) -> Option<(Members
                 members.push((Cow::Borrowed(between(text, name)?), between(text, (value, rest))?));
                 Some(rest)
             })?;
-            within = Some(Members(members));
+            within = Some(Members { all: members, is_plain: true });
             rest
         } else {
             within = None;
@@ -36,7 +36,7 @@ pub(super) fn members<'a>(text: &'a str, inner: Option<&str>) -> Option<(Members
         all.push((Cow::Borrowed(name), between(text, (value, rest))?));
         Some(rest)
     })?;
-    Some((Members(all), within))
+    Some((Members { all, is_plain: true }, within))
 }
 
 /// The value of the last member of this name, where there is one; `None` where another must read it.
@@ -169,9 +169,9 @@ mod tests {
     fn is_plain(text: &str) -> bool {
         let Some((all, within)) = members(text, Some("data")) else { return false };
         let converted = Members::convert(text).unwrap_or_else(|why| panic!("{text:?} {why}"));
-        assert_eq!(all, converted, "{text:?}");
+        assert_eq!(all.all, converted.all, "{text:?}");
         let inner = converted.get("data").and_then(|data| Members::convert(data).ok());
-        assert_eq!(within, inner, "{text:?}");
+        assert_eq!(within.map(|within| within.all), inner.map(|inner| inner.all), "{text:?}");
         for name in ["data", "a", ""] {
             assert_eq!(member(text, name), Some(converted.get(name)), "{text:?}");
         }

@@ -22,7 +22,7 @@ pub(crate) trait FromObject: Default {
     fn read(text: &str) -> Result<Self> {
         let mut options = Self::default();
         let mut problems = Problems::default();
-        for (name, value) in &Members::options(text)?.0 {
+        for (name, value) in &Members::options(text)?.all {
             if !Self::KEYS.contains(&name.as_ref()) {
                 unknown(&mut problems, name, Self::KEYS);
             } else if *value != "null" {
@@ -80,11 +80,16 @@ pub(crate) fn check_time(problems: &mut Problems, name: &str, time: Duration, le
 
 /// Adds that a value is of the wrong kind, or a string that is no text.
 fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
-    let given = if value.starts_with('-') { "a negative number" } else { json::kind(value) };
-    match given == expected {
-        _ if given == "a negative number" => problems.add(name, "must not be negative"),
-        true => problems.add(name, json::NO_TEXT),
-        false => problems.add(name, format!("must be {expected}, not {given}")),
+    let given = json::kind(value);
+    let whole = expected.contains("whole") && given == "a number";
+    match given {
+        _ if whole && value.starts_with('-') => problems.add(name, "must not be negative"),
+        _ if whole && value.contains(['.', 'e', 'E']) => {
+            problems.add(name, format!("must be {expected}, not a fraction"))
+        }
+        _ if whole => problems.add(name, "is too large"),
+        _ if given == expected => problems.add(name, json::NO_TEXT),
+        _ => problems.add(name, format!("must be {expected}, not {given}")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use ureq::http::{HeaderValue, Uri};
 
+use crate::bytes::decimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::connect::Target;
 
@@ -15,6 +16,9 @@ const LONGEST_ID: usize = 19;
 pub(crate) struct Address {
     scheme: Scheme,
     authority: Authority,
+    /// What the HTTP agent takes for the authority, and compares byte by byte with that of its connection before each
+    /// request. A lane knows whom to connect to, so this is as short as can be.
+    stand_in: Authority,
     host: HeaderValue,
     /// Up to and with the slash before the id.
     path: String,
@@ -38,7 +42,7 @@ impl Address {
             _ => authority.host(),
         };
         let host = HeaderValue::from_str(host).map_err(|_| refuse())?;
-        Ok(Self { scheme, authority, host, path })
+        Ok(Self { scheme, authority, stand_in: Authority::from_static("-"), host, path })
     }
 
     /// As the `Host` header names it.
@@ -53,14 +57,14 @@ impl Address {
         Target { host: self.authority.host().to_owned(), port, is_tls }
     }
 
-    /// Of one user.
+    /// Of one user, whose id is not negative, as the HTTP agent is to have it.
     pub(crate) fn of_user(&self, user_id: i64) -> Result<Uri> {
-        let mut path = String::with_capacity(self.path.len() + LONGEST_ID);
-        path.push_str(&self.path);
-        path.push_str(&user_id.to_string());
+        let mut path = Vec::with_capacity(self.path.len() + LONGEST_ID);
+        path.extend_from_slice(self.path.as_bytes());
+        path.extend_from_slice(decimal(user_id.unsigned_abs(), &mut [0; 20]));
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        parts.authority = Some(self.stand_in.clone());
         parts.path_and_query = PathAndQuery::try_from(path).ok();
         // Each part was part of a URL before.
         Uri::from_parts(parts).map_err(|_| Error::new(ErrorKind::Internal, "a checked base_url made no URL"))
@@ -89,7 +93,10 @@ mod tests {
             let address = Address::new(base).unwrap();
             assert_eq!(address.to_string(), users);
             assert_eq!(address.host(), host);
-            assert_eq!(address.of_user(i64::MAX).unwrap().to_string(), format!("{users}{}", i64::MAX));
+            let path = users.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap().1;
+            let user = address.of_user(i64::MAX).unwrap();
+            assert_eq!(user.path(), format!("/{path}{}", i64::MAX));
+            assert_eq!(user.scheme(), base.parse::<Uri>().unwrap().scheme());
         }
     }
 }

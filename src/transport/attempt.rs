@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::delivery::watch::{Stop, Watch};
 use crate::secret::ApiKey;
-use crate::transport::head::Head;
+use crate::transport::head::{Framing, Head};
 use crate::transport::wire::WireError;
 
 /// How long an attempt and its connecting may take.
@@ -27,6 +27,7 @@ pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
     api_key: &'a ApiKey,
     began: Instant,
+    ended: Cell<Instant>,
     deadline: Instant,
     connect_deadline: Instant,
     stop: Cell<Option<Stop>>,
@@ -59,6 +60,7 @@ impl<'a> Attempt<'a> {
             watch,
             api_key,
             began: now,
+            ended: Cell::new(now),
             deadline,
             connect_deadline: deadline.min(now + limits.connect),
             stop: Cell::new(None),
@@ -72,6 +74,16 @@ impl<'a> Attempt<'a> {
 
     pub(super) fn began(&self) -> Instant {
         self.began
+    }
+
+    /// It ends now.
+    pub(super) fn ends(&self) -> Instant {
+        self.ended.set(Instant::now());
+        self.ended.get()
+    }
+
+    pub(crate) fn ended(&self) -> Instant {
+        self.ended.get()
     }
 
     /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,
@@ -138,6 +150,14 @@ impl<'a> Attempt<'a> {
     /// The head of the answer has come.
     pub(super) fn head_came(&self, head: Head) {
         self.head.replace(Some(head));
+    }
+
+    /// The length of its body, if the head has it.
+    pub(super) fn body_length(&self) -> Option<u64> {
+        match self.head.borrow().as_ref()?.framing {
+            Framing::Length(length) => Some(length),
+            _ => None,
+        }
     }
 
     pub(super) fn take_head(&self) -> Option<Head> {

@@ -28,11 +28,15 @@ pub(crate) struct Head {
     pub(super) closes: bool,
     /// The encodings of the body, `identity` not among them.
     pub(super) encoding: Option<String>,
+    /// `Retry-After`, as it came.
+    pub(super) retry_after: Option<String>,
+    /// The authentication schemes that a proxy asks for.
+    pub(super) schemes: Option<String>,
     length: Option<u64>,
     is_chunked: bool,
     is_kept: bool,
-    /// What the client wants to know: their names in lower case, and their values.
-    fields: Vec<(&'static str, String)>,
+    /// Those that name a rate limit: their names in lower case, and their values.
+    limits: Vec<(&'static str, String)>,
     /// `Date`, in the form that servers send today.
     date: Option<[u8; 29]>,
 }
@@ -55,10 +59,12 @@ impl Head {
             framing: Framing::UntilClose,
             closes: false,
             encoding: None,
+            retry_after: None,
+            schemes: None,
             length: None,
             is_chunked: false,
             is_kept: false,
-            fields: Vec::new(),
+            limits: Vec::new(),
             date: None,
         };
         let mut count = 0;
@@ -108,71 +114,59 @@ impl Head {
             return Ok(());
         };
         let (name, value) = line.split_at(colon);
-        let (name, value) = (name.trim_ascii_end(), value.get(1..).unwrap_or_default().trim_ascii());
-        let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        let name = name.trim_ascii_end();
+        let value = || value.get(1..).unwrap_or_default().trim_ascii();
         // By the length first: most headers are none of these.
         match name.len() {
-            10 if is("connection") => {
-                self.closes |= elements(value).any(|word| word.eq_ignore_ascii_case(b"close"));
-                self.is_kept |= elements(value).any(|word| word.eq_ignore_ascii_case(b"keep-alive"));
+            10 if is(name, b"Connection") => {
+                for word in elements(value()) {
+                    self.closes |= is(word, b"close");
+                    self.is_kept |= is(word, b"keep-alive");
+                }
             }
-            14 if is("content-length") => {
-                for text in elements(value) {
+            14 if is(name, b"Content-Length") => {
+                for text in elements(value()) {
                     let length = number(text).ok_or(WireError::NotHttp)?;
                     if self.length.replace(length).is_some_and(|other| other != length) {
                         return Err(WireError::NotHttp);
                     }
                 }
             }
-            17 if is("transfer-encoding") => {
-                self.is_chunked = elements(value).last().is_some_and(|word| word.eq_ignore_ascii_case(b"chunked"));
-                self.add_encodings(value);
+            17 if is(name, b"Transfer-Encoding") => {
+                self.is_chunked = elements(value()).last().is_some_and(|word| is(word, b"chunked"));
+                self.add_encodings(value());
             }
-            16 if is("content-encoding") => self.add_encodings(value),
-            4 if is("date") => self.date = value.try_into().ok(),
-            11 if is("retry-after") => self.keep("retry-after", value),
-            18 if is("proxy-authenticate") => self.keep("proxy-authenticate", value),
+            16 if is(name, b"Content-Encoding") => self.add_encodings(value()),
+            11 if is(name, b"Retry-After") && self.retry_after.is_none() => {
+                self.retry_after = Some(String::from_utf8_lossy(value()).into_owned());
+            }
+            18 if is(name, b"Proxy-Authenticate") => {
+                let scheme = value().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+                add(&mut self.schemes, known(&SCHEMES, scheme));
+            }
+            4 if is(name, b"Date") => self.date = value().try_into().ok(),
             _ => {
                 if let Some(name) = advice::known(name) {
-                    self.keep(name, value);
+                    self.limits.push((name, String::from_utf8_lossy(value()).into_owned()));
                 }
             }
         }
         Ok(())
     }
 
-    fn keep(&mut self, name: &'static str, value: &[u8]) {
-        self.fields.push((name, String::from_utf8_lossy(value).into_owned()));
-    }
-
     fn add_encodings(&mut self, value: &[u8]) {
-        let usual: [&[u8]; 2] = [b"identity", b"chunked"];
-        for word in elements(value).filter(|word| !usual.iter().any(|usual| usual.eq_ignore_ascii_case(word))) {
+        for word in elements(value).filter(|word| !is(word, b"identity") && !is(word, b"chunked")) {
             add(&mut self.encoding, known(&ENCODINGS, word));
         }
     }
 
-    /// The values of a header that was kept.
-    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        self.fields.iter().filter(move |(kept, _)| *kept == name).map(|(_, value)| value.as_str())
-    }
-
     /// What it says about when to send again.
     pub(crate) fn advice(&self) -> Advice {
-        if self.fields.is_empty() {
+        if self.retry_after.is_none() && self.limits.is_empty() {
             return Advice::default();
         }
         let date = self.date.as_ref().and_then(|date| std::str::from_utf8(date).ok());
-        Advice::read(&self.fields, date, SystemTime::now())
-    }
-
-    /// The authentication schemes that a proxy asks for, with commas.
-    pub(super) fn schemes(&self) -> String {
-        let mut schemes = None;
-        for value in self.values("proxy-authenticate") {
-            add(&mut schemes, known(&SCHEMES, value.split_whitespace().next().unwrap_or_default().as_bytes()));
-        }
-        schemes.unwrap_or_default()
+        Advice::read(self.retry_after.as_deref(), &self.limits, date, SystemTime::now())
     }
 
     /// Works out what follows the head.
@@ -192,7 +186,7 @@ const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compre
 const SCHEMES: [&str; 6] = ["Basic", "Digest", "NTLM", "Negotiate", "Kerberos", "Bearer"];
 
 fn known(names: &[&'static str], word: &[u8]) -> &'static str {
-    names.iter().find(|name| name.as_bytes().eq_ignore_ascii_case(word)).copied().unwrap_or("an unknown one")
+    names.iter().find(|name| is(word, name.as_bytes())).copied().unwrap_or("an unknown one")
 }
 
 fn add(all: &mut Option<String>, name: &str) {
@@ -200,6 +194,11 @@ fn add(all: &mut Option<String>, name: &str) {
         Some(before) => format!("{before}, {name}"),
         None => name.to_owned(),
     });
+}
+
+/// Whether this is a known word, in any case. The usual spelling takes a single comparison.
+fn is(word: &[u8], known: &[u8]) -> bool {
+    word == known || word.eq_ignore_ascii_case(known)
 }
 
 /// The elements of a header that is a list.
@@ -301,7 +300,7 @@ mod tests {
                          Proxy-Authenticate: Basic realm=\"canary\"\r\nTransfer-Encoding: identity\r\n\r\n",
         );
         assert_eq!(head.encoding.as_deref(), Some("gzip"));
-        assert_eq!(head.schemes(), "NTLM, Basic");
+        assert_eq!(head.schemes.as_deref(), Some("NTLM, Basic"));
         let odd = self::head("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\u{2}canary\r\n\r\n");
         assert_eq!(odd.encoding.as_deref(), Some("an unknown one"));
     }

@@ -6,7 +6,7 @@
 
 use std::io::Write;
 
-use crate::bytes::find;
+use crate::bytes::{decimal, find};
 use crate::transport::attempt::Attempt;
 use crate::transport::head::{Framing, Head, LONGEST};
 use crate::transport::wire::WireError;
@@ -34,11 +34,13 @@ pub(super) struct Incoming {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head,
-    /// The rest of a body, or of a chunk.
-    Body(u64),
+    /// The rest of a body, or of a chunk of one.
+    Body {
+        left: u64,
+        is_chunk: bool,
+    },
     UntilClose,
     ChunkLine,
-    Chunk(u64),
     ChunkEnd,
     Trailer,
     Done,
@@ -90,20 +92,17 @@ impl Incoming {
             let before = (self.state, self.begin);
             written += match self.state {
                 State::Head => self.hand_on_head(room, attempt)?,
-                State::Body(left) => {
+                State::Body { left, is_chunk } => {
                     let copied = self.copy(left, room);
-                    let left = left - copied as u64;
-                    self.state = if left == 0 { State::Done } else { State::Body(left) };
+                    self.state = match left - copied as u64 {
+                        0 if is_chunk => State::ChunkEnd,
+                        0 => State::Done,
+                        left => State::Body { left, is_chunk },
+                    };
                     copied
                 }
                 State::UntilClose => self.copy(u64::MAX, room),
                 State::ChunkLine => self.hand_on_chunk_line(room)?,
-                State::Chunk(left) => {
-                    let copied = self.copy(left, room);
-                    let left = left - copied as u64;
-                    self.state = if left == 0 { State::ChunkEnd } else { State::Chunk(left) };
-                    copied
-                }
                 State::ChunkEnd => match self.line(LONGEST_CHUNK_LINE)? {
                     Some([]) => {
                         self.state = State::ChunkLine;
@@ -186,15 +185,15 @@ impl Incoming {
         }
         let mut text = Text { output, length: 0 };
         text.add(b"HTTP/1.1 ");
-        text.add_number(head.status.into());
+        text.add(decimal(head.status.into(), &mut [0; 20]));
         self.state = match head.framing {
             Framing::Length(length) => {
                 text.add(b" \r\ncontent-length: ");
-                text.add_number(length);
+                text.add(decimal(length, &mut [0; 20]));
                 if length == 0 {
                     State::Done
                 } else {
-                    State::Body(length)
+                    State::Body { left: length, is_chunk: false }
                 }
             }
             Framing::Chunked => {
@@ -218,7 +217,7 @@ impl Incoming {
         let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
         let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(WireError::NotHttp)?;
-        self.state = if size == 0 { State::Trailer } else { State::Chunk(size) };
+        self.state = if size == 0 { State::Trailer } else { State::Body { left: size, is_chunk: true } };
         write(output, format_args!("{size:x}\r\n"))
     }
 }
@@ -236,21 +235,6 @@ impl Text<'_> {
             place.copy_from_slice(part);
             self.length += part.len();
         }
-    }
-
-    fn add_number(&mut self, number: u64) {
-        let mut digits = [0; 20];
-        let mut at = digits.len();
-        let mut rest = number;
-        for digit in digits.iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            at -= 1;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        self.add(digits.get(at..).unwrap_or_default());
     }
 }
 

@@ -72,7 +72,7 @@ impl Lane {
         self.current.0.store(ptr::from_ref(attempt).cast_mut().cast(), Ordering::Relaxed);
         let _leave = Leave(&self.current);
         let outcome = exchange(&self.agent);
-        self.used = Instant::now();
+        self.used = attempt.ends();
         outcome
     }
 
@@ -123,8 +123,7 @@ impl Connector for LaneConnector {
 
     fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Connection>, Error> {
         let stream = self.current.with(|attempt| self.dialer.connect(attempt))?;
-        Ok(Some(Connection {
-            current: self.current.clone(),
+        let exchanges = Exchanges {
             stream,
             buffers: LazyBuffers::new(BUFFERS, BUFFERS),
             outgoing: Outgoing::new(self.dialer.constant_headers()),
@@ -132,14 +131,20 @@ impl Connector for LaneConnector {
             requests: 0,
             is_busy: false,
             refusal: None,
-            is_tls: self.dialer.is_tls(),
-        }))
+        };
+        Ok(Some(Connection { current: self.current.clone(), exchanges, is_tls: self.dialer.is_tls() }))
     }
 }
 
 /// A connection, as the agent sees it.
 struct Connection {
     current: Arc<Current>,
+    exchanges: Exchanges,
+    is_tls: bool,
+}
+
+/// What goes over a connection.
+struct Exchanges {
     stream: Stream,
     buffers: LazyBuffers,
     outgoing: Outgoing,
@@ -149,10 +154,9 @@ struct Connection {
     is_busy: bool,
     /// Why the server takes no more of the request. What is left of that is dropped, for the answer may be there.
     refusal: Option<WireError>,
-    is_tls: bool,
 }
 
-impl Connection {
+impl Exchanges {
     /// Sends what was held back. If the server takes no more of it, the answer may be there.
     fn send(&mut self, attempt: &Attempt<'_>) -> Result<(), WireError> {
         if !self.outgoing.is_empty() && self.refusal.is_none() {
@@ -215,27 +219,26 @@ impl Connection {
 
 impl Transport for Connection {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
+        &mut self.exchanges.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), Error> {
-        let current = self.current.clone();
-        current.with(|attempt| self.take_output(amount, attempt))
+        self.current.with(|attempt| self.exchanges.take_output(amount, attempt))
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, Error> {
-        let current = self.current.clone();
-        current.with(|attempt| self.get_input(attempt))
+        self.current.with(|attempt| self.exchanges.get_input(attempt))
     }
 
     /// The agent asks when it keeps the connection, and when it takes it for the next request: only then the system is
     /// asked, for between the two the server may close it.
     fn is_open(&mut self) -> bool {
         failpoint::reach("probe");
-        if self.is_busy {
-            self.is_busy = false;
-            self.requests += 1;
-            let is_kept = self.refusal.is_none() && self.incoming.is_over();
+        let exchanges = &mut self.exchanges;
+        if exchanges.is_busy {
+            exchanges.is_busy = false;
+            exchanges.requests += 1;
+            let is_kept = exchanges.refusal.is_none() && exchanges.incoming.is_over();
             if is_kept {
                 let _ = self.current.with(|attempt| {
                     attempt.keeps_connection();
@@ -244,7 +247,7 @@ impl Transport for Connection {
             }
             return is_kept;
         }
-        self.stream.is_usable()
+        exchanges.stream.is_usable()
     }
 
     fn is_tls(&self) -> bool {
@@ -260,6 +263,6 @@ impl fmt::Debug for LaneConnector {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("requests", &self.requests).finish_non_exhaustive()
+        f.debug_struct("Connection").field("requests", &self.exchanges.requests).finish_non_exhaustive()
     }
 }

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use ureq::http::header::{CONTENT_LENGTH, HOST};
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
 
+use crate::bytes::decimal;
 use crate::delivery::advice::Advice;
 use crate::delivery::watch::Stop;
 use crate::error::Result;
@@ -52,8 +53,8 @@ pub(crate) use failure::cancelled;
 /// The longest reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
 
-/// Room for the usual reply and more, in bytes.
-const USUAL_REPLY: usize = 1 << 10;
+/// Room for the usual reply and more, if its head has no length.
+const USUAL_REPLY: usize = 511;
 
 /// A server's answer.
 pub(crate) struct Reply {
@@ -71,12 +72,13 @@ pub(crate) struct Reply {
 pub(crate) struct Transport {
     pool: Pool,
     dialer: Arc<Dialer>,
+    users: Address,
     /// Of every request.
     headers: HeaderMap,
 }
 
 impl Transport {
-    pub(crate) fn new(options: &Options, users: &Address) -> Result<Self> {
+    pub(crate) fn new(options: &Options, users: Address) -> Result<Self> {
         let target = users.target();
         let user_agent = match options.user_agent.as_deref() {
             Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
@@ -90,28 +92,37 @@ impl Transport {
             pool: Pool::new(idle, options.idle_timeout),
             dialer: Arc::new(dialer),
             headers: headers(users.host().clone()),
+            users,
         })
     }
 
-    fn request<'a>(&self, uri: &Uri, body: &'a str) -> Request<&'a [u8]> {
+    /// The address of the users.
+    pub(crate) fn users(&self) -> &Address {
+        &self.users
+    }
+
+    fn request<'a>(&self, uri: Uri, body: &'a str) -> Request<&'a [u8]> {
         let mut request = Request::new(body.as_bytes());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.clone();
+        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().insert(CONTENT_LENGTH, length(body.len()));
         request
     }
 
-    /// Posts `body` once and reads the answer; on a new connection if it is to be `fresh`.
-    pub(crate) fn post(&self, uri: &Uri, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
+    /// Posts `body` for a user once and reads the answer; on a new connection if it is to be `fresh`.
+    pub(crate) fn post(&self, user_id: i64, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
+        let request = self.request(self.users.of_user(user_id)?, body);
         let idle = if fresh { None } else { self.pool.take(attempt.began()) };
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
         // If a panic passes through the lane, it is dropped here.
         let reply = lane.run(attempt, |agent| -> std::result::Result<Reply, ureq::Error> {
-            let response = agent.run(self.request(uri, body))?;
+            let response = agent.run(request)?;
             let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
-            let mut body = Vec::with_capacity(USUAL_REPLY);
+            // The last byte is for the end of the text in C.
+            let length = attempt.body_length().map_or(USUAL_REPLY, |length| length.min(REPLY_LIMIT as u64) as usize);
+            let mut body = Vec::with_capacity(length + 1);
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;
             let head = attempt.take_head().ok_or(WireError::NotHttp)?;
@@ -131,7 +142,7 @@ impl Transport {
 
 fn length(bytes: usize) -> HeaderValue {
     // Quicker than from the number, which takes more room than it needs.
-    HeaderValue::try_from(bytes.to_string()).unwrap_or_else(|_| HeaderValue::from(bytes))
+    HeaderValue::from_bytes(decimal(bytes as u64, &mut [0; 20])).unwrap_or_else(|_| HeaderValue::from(bytes))
 }
 
 /// The headers of every request that the agent must see; made once, since reading them from text takes longer than

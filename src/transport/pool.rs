@@ -16,6 +16,8 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(most: usize, idle_timeout: Duration) -> Self {
+        // Without time to be idle, none is kept.
+        let most = if idle_timeout.is_zero() { 0 } else { most };
         Self { idle: Mutex::default(), most, idle_timeout }
     }
 
@@ -32,8 +34,8 @@ impl Pool {
     pub(super) fn put(&self, lane: Lane) {
         let now = lane.used();
         let _closed = self.held(|idle| {
-            idle.push_back(lane);
             let mut closed = self.aged(idle, now);
+            idle.push_back(lane);
             while idle.len() > self.most {
                 closed.extend(idle.pop_front());
             }

@@ -17,6 +17,7 @@ use rustls_native_certs::{load_certs_from_paths, CertificateResult, ErrorKind as
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::fork;
 use crate::options::Options;
 use crate::transport::certificate::Verifier;
@@ -62,7 +63,13 @@ impl Trust {
             None => builder.with_no_client_auth(),
         };
         // A fork waits for it: a child that found it half set would wait forever.
-        Ok(fork::held(|| self.config.get_or_init(|| Arc::new(config)).clone()))
+        Ok(fork::held(|| {
+            let set = || {
+                failpoint::reach("settings");
+                Arc::new(config)
+            };
+            self.config.get_or_init(set).clone()
+        }))
     }
 
     /// The system's store and the `ca_file`.
@@ -206,10 +213,17 @@ fn refuse(option: &'static str) -> impl Fn(String) -> Error + Copy {
     move |why| Error::problem(ErrorKind::InvalidOptions, option, why)
 }
 
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "names no file that is there".to_owned(),
+        kind => format!("cannot be read: {kind}"),
+    }
+}
+
 /// A PEM file in a form that the reader takes whole: without a byte order mark, and with a line for each boundary.
 /// Otherwise it leaves out what it cannot tell apart.
 fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<Vec<u8>>> {
-    let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", error.kind())))?);
+    let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(unreadable(&error)))?);
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = Zeroizing::new(text.replace("-----BEGIN ", "\n-----BEGIN "));

@@ -48,7 +48,9 @@ pub(super) fn http(
                 input.drain(..length);
             }
             Some((head, _)) if head.status < 300 => return Ok(()),
-            Some((head, _)) => return Err(WireError::ProxyRefused { status: head.status, schemes: head.schemes() }),
+            Some((head, _)) => {
+                return Err(WireError::ProxyRefused { status: head.status, schemes: head.schemes.unwrap_or_default() })
+            }
         }
     }
 }

@@ -207,7 +207,29 @@ static void connecting(void) {
 
 static void *call_once(void *unused) {
     call(1);
+    done = true;
     return unused;
+}
+
+/* While another thread makes what all connections of the client share. */
+static void sharing(void) {
+    pthread_t thread;
+    check(pthread_create(&thread, NULL, call_once, NULL) == 0, "thread");
+    pid_t children[1000];
+    int count = 0;
+    while (!done && count < 1000) {
+        children[count] = fork_child();
+        if (children[count] == 0) {
+            call(1000 + count);
+            _exit(0);
+        }
+        count++;
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    for (int i = 0; i < count; i++) {
+        wait_for(children[i]);
+    }
+    pthread_join(thread, NULL);
 }
 
 /* While a thread of the parent probes whether the server takes requests again, and another waits for what comes of it:
@@ -294,6 +316,8 @@ int main(int argc, char **argv) {
         probing();
     } else if (strcmp(what, "connecting") == 0) {
         connecting();
+    } else if (strcmp(what, "sharing") == 0) {
+        sharing();
     } else {
         fork_among(call_until_done, 50 / part, call_and_free);
         call(2000000);

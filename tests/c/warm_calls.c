@@ -4,11 +4,21 @@
  *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client, with a user each
  *     warm_calls batch NUMBER BASE_URL    the same through a batch of 64 workers, with a user each and 64 at a time
  *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
+ *     warm_calls idle NUMBER BASE_URL CONNECTIONS THREADS
+ *                                         updates a user from so many threads, on a client that has so many connections
+ *                                         open, which it makes first: for that the server is to hold back its answers
+ *                                         until so many requests have come
+ *
+ * The last prints what a call took: of processor time and of time, in microseconds.
  */
+#define _POSIX_C_SOURCE 200809L
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #include "commbox.h"
 
@@ -44,20 +54,18 @@ static void *update(void *argument)
     return NULL;
 }
 
-static int update_all(long number, const char *base_url, int threads)
+/* Makes so many calls from so many threads, of which this one is the first. */
+static int update_from(commbox_client *client, long number, int threads)
 {
-    char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
-    struct work work[8] = {0};
-    commbox_client *client = commbox_client_new("sandbox-key", options);
+    static struct work work[1024];
+    pthread_attr_t small;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 256 << 10);
     for (int i = 0; i < threads; i++) {
-        work[i].client = client;
-        work[i].number = number / threads;
-        work[i].user_id = 94382332 + i;
+        work[i] = (struct work){.client = client, .number = number / threads, .user_id = 94382332 + i};
     }
-    /* This thread is one of them. */
     for (int i = 1; i < threads; i++) {
-        if (pthread_create(&work[i].thread, NULL, update, &work[i]) != 0) {
+        if (pthread_create(&work[i].thread, &small, update, &work[i]) != 0) {
             return fail("pthread_create");
         }
     }
@@ -67,6 +75,56 @@ static int update_all(long number, const char *base_url, int threads)
         pthread_join(work[i].thread, NULL);
         status |= work[i].status;
     }
+    return status;
+}
+
+static int update_all(long number, const char *base_url, int threads)
+{
+    char options[256];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    int status = update_from(client, number, threads);
+    commbox_client_free(client);
+    return status;
+}
+
+static double microseconds(struct timeval time)
+{
+    return (double)time.tv_sec * 1e6 + (double)time.tv_usec;
+}
+
+static double processor_time(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
+}
+
+/* A function of its own, by whose name callgrind knows what to count. */
+static int measured_calls(commbox_client *client, long number, int threads)
+{
+    return update_from(client, number, threads);
+}
+
+static int update_with_idle(long number, const char *base_url, int connections, int threads)
+{
+    char options[256];
+    snprintf(options, sizeof options,
+             "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"max_idle_connections\": %d}", base_url,
+             connections);
+    commbox_client *client = commbox_client_new("sandbox-key", options);
+    int status = update_from(client, connections, connections);
+    double processor_before = processor_time(), before = now();
+    status |= measured_calls(client, number, threads);
+    double calls = (double)number;
+    printf("%.3f %.3f\n", (processor_time() - processor_before) / calls, (now() - before) / calls);
     commbox_client_free(client);
     return status;
 }
@@ -123,6 +181,10 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "set") == 0) {
         return set(atol(argv[2]));
     }
-    fprintf(stderr, "usage: warm_calls update|share|batch NUMBER BASE_URL | set NUMBER\n");
+    if (argc == 6 && strcmp(argv[1], "idle") == 0) {
+        return update_with_idle(atol(argv[2]), argv[3], atoi(argv[4]), atoi(argv[5]));
+    }
+    fprintf(stderr, "usage: warm_calls update|share|batch NUMBER BASE_URL | set NUMBER\n"
+                    "       warm_calls idle NUMBER BASE_URL CONNECTIONS THREADS\n");
     return 2;
 }

@@ -10,7 +10,7 @@ use Delivery::{Answered, NotSent, Unknown};
 use ErrorKind::{BadResponse, Connection, Http, Timeout};
 
 /// How long one attempt may take where the table is played.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A body that no socket's buffers take at once.
 pub const LARGE: usize = 8 << 20;
@@ -29,7 +29,7 @@ pub struct Row {
 impl Row {
     fn new(name: impl Into<String>, fault: Fault, fails: Option<(ErrorKind, &'static [Delivery])>) -> Self {
         // What the machine is busy with beside.
-        let noise = Duration::from_millis(400);
+        let noise = Duration::from_secs(3);
         let waits = fault.steps.iter().map(|step| match step {
             Step::Wait(time) => *time,
             _ => Duration::ZERO,

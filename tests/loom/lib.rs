@@ -22,6 +22,10 @@ mod error {
 
     impl Error {
         pub fn new(kind: ErrorKind, message: impl std::fmt::Display) -> Self {
+            unreachable!("{kind:?}: {message}");
+        }
+
+        pub fn problem(kind: ErrorKind, _path: &str, message: impl std::fmt::Display) -> Self {
             assert_eq!(kind, ErrorKind::InvalidHandle, "{message}");
             Self
         }

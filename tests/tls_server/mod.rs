@@ -16,6 +16,8 @@ use rustls::{
 
 use crate::loopback::{listen, Http, Record, Request};
 
+pub mod records;
+
 /// A certificate authority that nobody knows.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 

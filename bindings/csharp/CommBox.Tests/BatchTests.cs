@@ -172,7 +172,7 @@ public sealed class BatchTests : SandboxFixture
             watch.Start();
             break;
         }
-        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(300));
+        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(3000));
         Assert.That(sourceEnded);
         await Task.Delay(200);
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(3));
@@ -212,7 +212,7 @@ public sealed class BatchTests : SandboxFixture
             source.Cancel();
             await next;
         })!;
-        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(500));
+        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(3000));
         Assert.That(error.CancellationToken, Is.EqualTo(source.Token));
 
         async IAsyncEnumerable<UserUpdate> Source(

@@ -26,7 +26,7 @@ public sealed class CancellationTests : SandboxFixture
         CommBoxException call = Cancelled(() => Forms[form](client, source.Token), source.Token);
         Assert.That((call.Code, call.Name), Is.EqualTo((-8, "cancelled")));
         Assert.That((call.Delivery, call.Attempts), Is.EqualTo((Delivery.Unknown, 1)));
-        Assert.That(call.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(50), TimeSpan.FromMilliseconds(600)));
+        Assert.That(call.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(3)));
     }
 
     [Test]
@@ -122,7 +122,7 @@ public sealed class CancellationTests : SandboxFixture
         other.Start();
         var error = Assert.Throws<OperationCanceledException>(() => client.UpdateUser(Id, new UserInfo()))!;
         other.Join();
-        Assert.That(((CommBoxException)error.InnerException!).Elapsed, Is.LessThan(TimeSpan.FromSeconds(2)));
+        Assert.That(((CommBoxException)error.InnerException!).Elapsed, Is.LessThan(TimeSpan.FromSeconds(4)));
     }
 
     /// <summary>The call ends, cancelled by this token; returns what is known about it.</summary>
@@ -131,7 +131,7 @@ public sealed class CancellationTests : SandboxFixture
         var watch = Stopwatch.StartNew();
         // Exactly this type: a TaskCanceledException would have lost what stands inside.
         var error = Assert.ThrowsAsync<OperationCanceledException>(() => call())!;
-        Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromMilliseconds(700)));
+        Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(3)));
         Assert.That(error.CancellationToken, Is.EqualTo(token));
         return (CommBoxException)error.InnerException!;
     }

@@ -44,7 +44,7 @@ public sealed class OptionsTests
         options.CaFile = null;
         using var client = new CommBoxClient("key", options);
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", All))!;
-        Assert.That(error.Message, Does.StartWith("CaFile cannot be read"));
+        Assert.That(error.Message, Does.StartWith("CaFile names no file"));
     }
 
     [Test]

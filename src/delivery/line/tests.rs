@@ -27,7 +27,7 @@ fn call(line: &Arc<Line>, user_id: i64, outcome: Outcome) -> Result<(), Held> {
     let watch = watch(60_000, &canceller);
     let mut place = line.enter(user_id, &watch);
     line.wait_for_turn(&place, &watch).map_err(Held::Stopped)?;
-    line.depart(&mut place, &watch, None)?.report(outcome, outcome == ACCEPTED, None);
+    line.depart(&mut place, &watch, None)?.report(Instant::now(), outcome, outcome == ACCEPTED, None);
     Ok(())
 }
 
@@ -66,7 +66,7 @@ fn calls_leave_in_the_order_in_which_they_came() {
                 let mut place = line.enter(100 + number, &watch);
                 let departure = line.depart(&mut place, &watch, None).unwrap();
                 left.send(number).unwrap();
-                departure.report(ACCEPTED, true, None);
+                departure.report(Instant::now(), ACCEPTED, true, None);
             });
             eventually("it waits, or has left", || line.held(|state| state.next_number) == number as u64 + 2);
             thread::sleep(Duration::from_millis(2));
@@ -86,12 +86,15 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
         let waits = scope.spawn(|| {
             let watch = watch(20_000, &canceller);
             let mut place = line.enter(2, &watch);
-            line.depart(&mut place, &watch, None).map(|departure| departure.report(asked(60), false, None))
+            line.depart(&mut place, &watch, None)
+                .map(|departure| departure.report(Instant::now(), asked(60), false, None))
         });
         let late = scope.spawn(|| {
             let watch = watch(40_000, &canceller);
             let mut place = line.enter(3, &watch);
-            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).unwrap_err()
+            line.depart(&mut place, &watch, None)
+                .map(|departure| departure.report(Instant::now(), ACCEPTED, true, None))
+                .unwrap_err()
         });
         eventually("both wait", || waiting(&line) == 2);
         // One that comes, and would be too late, is told at once.
@@ -188,7 +191,7 @@ fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
                 let departure = line.depart(&mut place, &watch, None).unwrap();
                 // In flight; afterwards the next one may be quicker.
                 left.send(number).unwrap();
-                departure.report(ACCEPTED, true, None);
+                departure.report(Instant::now(), ACCEPTED, true, None);
             });
             eventually("it has its place", || line.held(|state| state.next_number) == number + 2);
             thread::sleep(Duration::from_millis(5));
@@ -313,7 +316,9 @@ fn a_callback_that_takes_its_time_holds_up_nobody() {
             // Its slot is a second away, so that it is asked before.
             let watch = Watch::new(Duration::from_secs(60), canceller.clone(), Some(interrupt));
             let mut place = line.enter(2, &watch);
-            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).unwrap();
+            line.depart(&mut place, &watch, None)
+                .map(|departure| departure.report(Instant::now(), ACCEPTED, true, None))
+                .unwrap();
         });
         entered.recv_timeout(Duration::from_secs(10)).unwrap();
         call(&line, 3, ACCEPTED).unwrap();
@@ -331,7 +336,9 @@ fn the_limit_can_be_changed_for_those_who_wait() {
         let waits = scope.spawn(|| {
             let watch = watch(2_000_000, &canceller);
             let mut place = line.enter(2, &watch);
-            line.depart(&mut place, &watch, None).map(|departure| departure.report(ACCEPTED, true, None)).is_ok()
+            line.depart(&mut place, &watch, None)
+                .map(|departure| departure.report(Instant::now(), ACCEPTED, true, None))
+                .is_ok()
         });
         eventually("it waits", || waiting(&line) == 1);
         line.set_limit(1000.0);
@@ -379,7 +386,7 @@ fn patience_has_an_end() {
         let watch = watch(60_000, &canceller);
         let mut place = line.enter(2, &watch);
         match line.depart(&mut place, &watch, Some(patience)) {
-            Ok(departure) => departure.report(THROTTLED, false, None),
+            Ok(departure) => departure.report(Instant::now(), THROTTLED, false, None),
             Err(held) => break held,
         }
     };
