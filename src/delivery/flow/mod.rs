@@ -416,10 +416,17 @@ impl Flow {
 
     /// The rate at which requests may leave now, if there is one.
     fn rate(&self, now: Moment) -> Option<f64> {
-        let limit = (self.limit > 0.0).then_some(self.limit);
-        let ramp = self.ramp.map(|since| now.saturating_sub(since).as_secs_f64());
-        let ramp = ramp.filter(|passed| *passed < RAMP_SECONDS).map(|passed| RAMP_START * RAMP_FACTOR.powf(passed));
-        limit.into_iter().chain(self.learned(now)).chain(ramp).reduce(f64::min)
+        let mut lowest = if self.limit > 0.0 { self.limit } else { f64::INFINITY };
+        if let Some(curve) = &self.curve {
+            lowest = lowest.min(curve.rate(now));
+        }
+        if let Some(since) = self.ramp {
+            let passed = now.saturating_sub(since).as_secs_f64();
+            if passed < RAMP_SECONDS {
+                lowest = lowest.min(RAMP_START * RAMP_FACTOR.powf(passed));
+            }
+        }
+        lowest.is_finite().then_some(lowest)
     }
 
     /// The rate that was learned, in requests a second.
