@@ -17,12 +17,28 @@ pub(super) fn writable<'a>(
     Ok(entries.iter().map(|entry| entry.revents != 0).collect())
 }
 
-/// Waits until the socket has input, is closed or has failed; `limit` at most. Whether it is so.
+/// What is to be read.
 #[cfg(windows)]
-pub(super) fn has_input(socket: &TcpStream, limit: Duration) -> io::Result<bool> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    None,
+    /// Bytes, or the end.
+    Some,
+    /// The same, and the connection has failed.
+    Failed,
+}
+
+/// Waits until the socket has input, is closed or has failed; `limit` at most.
+#[cfg(windows)]
+pub(super) fn input(socket: &TcpStream, limit: Duration) -> io::Result<Input> {
     let mut entry = [system::entry(socket, system::INPUT)];
     system::wait(&mut entry, limit)?;
-    Ok(entry.iter().any(|entry| entry.revents != 0))
+    let [entry] = entry;
+    Ok(match entry.revents {
+        0 => Input::None,
+        events if events & system::FAILED != 0 => Input::Failed,
+        _ => Input::Some,
+    })
 }
 
 /// Whether this is the error of a socket that does not block and has begun to connect.
@@ -71,11 +87,12 @@ mod system {
     use std::time::Duration;
 
     use windows_sys::Win32::Networking::WinSock::{
-        WSAGetLastError, WSAPoll, POLLRDNORM, POLLWRNORM, SOCKET, SOCKET_ERROR, WSAEWOULDBLOCK, WSAPOLLFD,
+        WSAGetLastError, WSAPoll, POLLERR, POLLRDNORM, POLLWRNORM, SOCKET, SOCKET_ERROR, WSAEWOULDBLOCK, WSAPOLLFD,
     };
 
     pub(super) const INPUT: i16 = POLLRDNORM;
     pub(super) const ROOM: i16 = POLLWRNORM;
+    pub(super) const FAILED: i16 = POLLERR;
     pub(super) const UNDER_WAY: i32 = WSAEWOULDBLOCK;
 
     pub(super) fn entry(socket: &TcpStream, events: i16) -> WSAPOLLFD {

@@ -41,28 +41,6 @@ impl Socket {
         Ok(Self { stream })
     }
 
-    /// Has the next read wait a slice at most.
-    #[cfg(not(windows))]
-    fn before_reading(&mut self, slice: Duration) -> io::Result<()> {
-        self.set_slice(slice)
-    }
-
-    #[cfg(windows)]
-    fn before_reading(&mut self, slice: Duration) -> io::Result<()> {
-        ready::has_input(&self.stream, slice).map(drop)
-    }
-
-    /// The same for the next write.
-    #[cfg(not(windows))]
-    fn before_writing(&mut self, slice: Duration) -> io::Result<()> {
-        self.set_slice(slice)
-    }
-
-    #[cfg(windows)]
-    fn before_writing(&mut self, slice: Duration) -> io::Result<()> {
-        ready::writable(std::iter::once(&*self.stream), slice).map(drop)
-    }
-
     /// The slice is nearly always the same, so this is nearly never a system call.
     #[cfg(not(windows))]
     fn set_slice(&mut self, slice: Duration) -> io::Result<()> {
@@ -76,12 +54,46 @@ impl Socket {
         Ok(())
     }
 
+    /// Reads what comes within a slice. 0 is the end.
+    #[cfg(not(windows))]
+    fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
+        self.set_slice(slice)?;
+        (&*self.stream).read(buffer)
+    }
+
+    #[cfg(windows)]
+    fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
+        let found = ready::input(&self.stream, slice)?;
+        match (&*self.stream).read(buffer) {
+            // The system may report a reset once, and has done so above.
+            Ok(0) if found == ready::Input::Failed => Err(io::ErrorKind::ConnectionReset.into()),
+            read => read,
+        }
+    }
+
+    /// Sends some of `bytes` within a slice.
+    #[cfg(not(windows))]
+    fn write_for(&mut self, bytes: &[u8], slice: Duration) -> io::Result<usize> {
+        self.set_slice(slice)?;
+        (&*self.stream).write(bytes)
+    }
+
+    #[cfg(windows)]
+    fn write_for(&mut self, bytes: &[u8], slice: Duration) -> io::Result<usize> {
+        match (&*self.stream).write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready::writable(std::iter::once(&*self.stream), slice)?;
+                (&*self.stream).write(bytes)
+            }
+            written => written,
+        }
+    }
+
     /// Reads what comes, and waits for it. 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("receive");
         loop {
-            self.before_reading(attempt.slice()?)?;
-            match (&*self.stream).read(buffer) {
+            match self.read_for(buffer, attempt.slice()?) {
                 Err(error) if is_a_slice(&error) => {}
                 read => return Ok(read?),
             }
@@ -91,8 +103,7 @@ impl Socket {
     /// Sends some of `bytes`; 0 if nothing was taken for a slice.
     pub(super) fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("send");
-        self.before_writing(attempt.slice()?)?;
-        match (&*self.stream).write(bytes) {
+        match self.write_for(bytes, attempt.slice()?) {
             Ok(sent) => {
                 attempt.bytes_left();
                 Ok(sent)
@@ -105,7 +116,8 @@ impl Socket {
     /// Reads what has come in. Waits a slice at most, if nothing has.
     pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         #[cfg(windows)]
-        self.before_reading(SLICE)?;
+        return self.read_for(buffer, SLICE);
+        #[cfg(not(windows))]
         (&*self.stream).read(buffer)
     }
 
@@ -125,7 +137,7 @@ impl Socket {
     #[cfg(windows)]
     pub(super) fn has_input(&self) -> bool {
         // One that cannot be asked has failed.
-        ready::has_input(&self.stream, Duration::ZERO).unwrap_or(true)
+        ready::input(&self.stream, Duration::ZERO).map_or(true, |found| found != ready::Input::None)
     }
 }
 

@@ -164,11 +164,15 @@ impl<'a> Connection<'a> {
                         self.wait(*pause)?;
                     }
                 }
-                Step::Endless(text, pause) => loop {
-                    self.note(|seen| seen.replied = true);
-                    self.send(text.as_bytes())?;
-                    self.wait(*pause)?;
-                },
+                Step::Endless(text, pause) => {
+                    // An emulator takes its time for each piece that is sent.
+                    let text = if pause.is_zero() { text.repeat(64) } else { text.to_string() };
+                    loop {
+                        self.note(|seen| seen.replied = true);
+                        self.send(text.as_bytes())?;
+                        self.wait(*pause)?;
+                    }
+                }
                 Step::Fin => {
                     self.stream.shutdown(Shutdown::Write)?;
                     loop {
@@ -290,7 +294,8 @@ impl<'a> Connection<'a> {
     fn retry<T>(&mut self, mut run: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             match run(&mut self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Windows calls a time-out by its name.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     if self.shared.stopped.load(Ordering::SeqCst) {
                         return Err(gone());
                     }

@@ -44,8 +44,13 @@ internal sealed class ClassFilter(string name, string[] left) : TestFilter
 
 internal sealed class Reporter(TextWriter console) : ITestListener
 {
+    // The last one, where the process ends by itself.
     public void TestStarted(ITest test)
     {
+        if (!test.IsSuite)
+        {
+            console.WriteLine($"{test.Name} ...");
+        }
     }
 
     public void TestOutput(TestOutput output) => console.Write(output.Text);
