@@ -204,8 +204,8 @@ def programs(platform: Platform, report: suites.Report) -> None:
         "COMMBOX_TEST_LIBRARY": str(build(platform, "library")),
         "COMMBOX_TEST_RUNNER": str(runner(platform)),
         "COMMBOX_TEST_LINK": " ".join(platform.link),
-        "CC": toolchain.c_compiler(target),
-        "CXX": toolchain.c_compiler(target, "c++"),
+        "COMMBOX_TEST_CC": toolchain.c_compiler(target),
+        "COMMBOX_TEST_CXX": toolchain.c_compiler(target, "c++"),
     }
     if target.is_windows:
         streams = platform.folder / "streams.o"

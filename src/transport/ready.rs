@@ -8,10 +8,7 @@ use std::time::Duration;
 ///
 /// Windows before version 2004 of Windows 10 does not report one that failed to connect. Whoever waits asks each socket
 /// for its error after this.
-pub(super) fn writable<'a>(
-    sockets: impl Iterator<Item = &'a TcpStream>,
-    limit: Duration,
-) -> io::Result<Vec<bool>> {
+pub(super) fn writable<'a>(sockets: impl Iterator<Item = &'a TcpStream>, limit: Duration) -> io::Result<Vec<bool>> {
     let mut entries: Vec<_> = sockets.map(|socket| system::entry(socket, system::ROOM)).collect();
     system::wait(&mut entries, limit)?;
     Ok(entries.iter().map(|entry| entry.revents != 0).collect())
@@ -70,8 +67,7 @@ mod system {
 
     pub(super) fn wait(entries: &mut [libc::pollfd], limit: Duration) -> io::Result<()> {
         // SAFETY: so many entries, which live during the call.
-        let result =
-            unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, super::millis(limit)) };
+        let result = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, super::millis(limit)) };
         match (result, io::Error::last_os_error()) {
             (-1, error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),

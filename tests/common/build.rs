@@ -70,12 +70,14 @@ pub struct Platform {
     failpoints: PathBuf,
     /// A program that runs the platform's programs: its arguments are one, and the arguments of that.
     runner: PathBuf,
+    /// Its compilers: cargo's own variables are for what runs here.
+    compilers: [String; 2],
     /// What the linker is told beside the library.
     link: Vec<String>,
 }
 
 impl Platform {
-    /// What the environment names; the compilers are its `CC` and `CXX`.
+    /// What the environment names.
     pub fn get() -> Option<&'static Self> {
         static PLATFORM: OnceLock<Option<Platform>> = OnceLock::new();
         PLATFORM
@@ -86,6 +88,7 @@ impl Platform {
                     library: path("COMMBOX_TEST_LIBRARY")?,
                     failpoints: path("COMMBOX_TEST_FAILPOINTS")?,
                     runner: path("COMMBOX_TEST_RUNNER")?,
+                    compilers: [env::var("COMMBOX_TEST_CC").ok()?, env::var("COMMBOX_TEST_CXX").ok()?],
                     link: link.split_whitespace().map(str::to_owned).collect(),
                 })
             })
@@ -155,7 +158,11 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut compiler = Command::new(env::var_os(variable).unwrap_or(default.into()));
+    let mut compiler = match (Platform::get(), language) {
+        (None, _) => Command::new(env::var_os(variable).unwrap_or(default.into())),
+        (Some(platform), Language::C) => Command::new(&platform.compilers[0]),
+        (Some(platform), Language::Cpp) => Command::new(&platform.compilers[1]),
+    };
     compiler
         .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread", "-I"])
         .arg(root.join("include"))
