@@ -17,6 +17,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from binaries import declared
 from targets import MINGW, ZIG, Target, find
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,6 +80,11 @@ def c_compiler(target: Target, language: str = "cc") -> str:
     return str(script)
 
 
+def exports() -> str:
+    """The names that the shared library exports, as Windows' linkers read them."""
+    return "EXPORTS\n" + "".join(f"    {name}\n" for name in sorted(declared()))
+
+
 def environment(target: Target) -> dict[str, str]:
     """What cargo, its build scripts and the linker are told."""
     home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
@@ -101,6 +107,13 @@ def environment(target: Target) -> dict[str, str]:
         changes[f"CC_{name}"] = c_compiler(target)
         changes[f"CARGO_TARGET_{name.upper()}_LINKER"] = c_compiler(target)
         flags.append("-Clink-arg=-Wl,--no-insert-timestamp")
+    if target.is_windows and target.linker == ZIG:
+        # zig passes over the list that rustc makes, and would export every name that there is.
+        names = BUILT / "cross/commbox.def"
+        names.parent.mkdir(parents=True, exist_ok=True)
+        if not names.is_file() or names.read_text() != exports():
+            names.write_text(exports())
+        flags.append(f"-Clink-arg={names}")
     if target.is_mac:
         changes["SDKROOT"] = str(ROOT / "packaging/macos")
     changes["RUSTFLAGS"] = " ".join(flags)
