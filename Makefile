@@ -71,7 +71,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget portable dist demo test pythons fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget dist demo test pythons fuzz bench bench-batch profile lint advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -134,10 +134,6 @@ nuget: | $(LIBRARY)
 	$(INSTALL) -d "$(NUGET)/runtimes/$(RID)/native"
 	$(INSTALL) -m 644 $(LIBRARY) "$(NUGET)/runtimes/$(RID)/native"
 
-# The libraries of a release run with this version of the C library, of 2012, and with every later one; and no path of
-# this machine is in them.
-GLIBC    := 2.17
-PORTABLE := $(TARGET)/portable/$(MACHINE)-unknown-linux-gnu/release
 ZIG      := $(TOOLS)/zig
 
 $(ZIG)/ready: packaging/requirements.txt
@@ -145,37 +141,14 @@ $(ZIG)/ready: packaging/requirements.txt
 	$(ZIG)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-portable: $(ZIG)/ready
-	PATH="$(call absolute,$(ZIG)/bin):$$PATH" ZIG_GLOBAL_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
-	    CARGO_ZIGBUILD_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
-	    RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" CFLAGS=-g0 \
-	    cargo-zigbuild rustc --release --locked --lib --crate-type cdylib,staticlib \
-	    --target $(MACHINE)-unknown-linux-gnu.$(GLIBC) --target-dir $(TARGET)/portable
+# What a release consists of, for each platform in packaging/targets.py or those that TARGETS names, with commas. With
+# PROFILE=cross it is built quickly, to be tried. Two runs give the same bytes: times are the commit's.
+PROFILE := release
+TARGETS :=
 
-# Two runs give the same bytes: times are the commit's, order and owners are fixed, and gzip keeps no name. The time is
-# not for cargo, which would build anew what knows of it.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
-PACKED := commbox-$(VERSION)
-STAGE  := $(DIST)/stage
-pack    = tar --create --sort=name --owner=0 --group=0 --numeric-owner --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
-              --directory="$(1)" --transform='s,^\.,$(PACKED),' . | gzip -9n >"$(DIST)/$(PACKED)-$(2).tar.gz"
-timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 \
-          COMMBOX_READY_LIBRARY="$(call absolute,$(PORTABLE)/libcommbox.so)" "$(call absolute,$(VENV)/bin/python)"
-release = LIBRARY=$(PORTABLE)/libcommbox.so STATIC=$(PORTABLE)/libcommbox.a
-
-dist: portable $(VENV)/ready
-	rm -rf "$(DIST)"
-	mkdir -p "$(DIST)"
-	git archive --prefix=$(PACKED)/ HEAD | gzip -9n >"$(DIST)/$(PACKED)-source.tar.gz"
-	$(MAKE) install $(release) DESTDIR="$(STAGE)" prefix=/usr/local
-	$(call pack,$(STAGE)/usr/local,$(RID))
-	$(MAKE) nuget $(release) NUGET="$(STAGE)/nuget"
-	$(call pack,$(STAGE)/nuget,$(RID)-nuget)
-	rm -rf "$(STAGE)"
-	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(call absolute,$(DIST))"
-	$(timed) packaging/components.py sbom >"$(DIST)/$(PACKED)-$(RID).cdx.json"
-	cp packaging/THIRD-PARTY.txt "$(DIST)"
-	cd "$(DIST)" && sha256sum -- * >SHA256SUMS
+dist: $(ZIG)/ready $(VENV)/ready
+	DOTNET="$(DOTNET)" $(PYTHON) packaging/dist.py --profile $(PROFILE) $(TARGETS:%=--targets %) \
+	    "$(call absolute,$(DIST))"
 
 demo: build sandbox
 	mkdir -p $(DEMO)
