@@ -2,9 +2,15 @@
 # make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
 #               make uninstall with the same prefix takes it away again
 # make nuget    puts the shared library where the C# project takes it from
-# make dist     packs what a release consists of into target/dist, the same bytes each time
+# make dist     packs what a release consists of, for every platform, into target/dist, the same bytes each time;
+#               TARGETS=linux-x64,win-x64 names those that it is for
+# make release-notes  prints what CHANGELOG.md says of this version
+# make sizes    writes the size of each platform's library, as make dist has built it, into BENCHMARKS.md
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
 # make test     runs every test of every language
+# make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
+#               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
+#               has them in its own count
 # make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
 #               tests run with each that they find
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
@@ -71,7 +77,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo test pythons fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget dist demo release-notes sizes test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -150,6 +156,12 @@ dist: $(ZIG)/ready $(VENV)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) packaging/dist.py --profile $(PROFILE) $(TARGETS:%=--targets %) \
 	    "$(call absolute,$(DIST))"
 
+release-notes:
+	@awk '/^## /{if (found) exit; found = index($$0, "$(VERSION)")} found && !/^## /' CHANGELOG.md
+
+sizes:
+	$(PYTHON) packaging/sizes.py "$(call absolute,$(DIST))"
+
 demo: build sandbox
 	mkdir -p $(DEMO)
 	$(CC) -std=c11 $(CFLAGS) $(STRICT) -Iinclude examples/update_user.c $(LINK) -o $(DEMO)/update_user_c
@@ -166,8 +178,13 @@ demo: build sandbox
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
+PLATFORMS :=
+
 test: build sandbox $(VENV)/ready $(ZIG)/ready
-	$(VENV)/bin/python tests/run.py
+	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%)
+
+test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
+	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.
 pythons: $(VENV)/ready
