@@ -4,6 +4,7 @@
 # make nuget    puts the shared library where the C# project takes it from
 # make dist     packs what a release consists of, for every platform, into target/dist, the same bytes each time;
 #               TARGETS=linux-x64,win-x64 names those that it is for
+# make try-wheel  installs this machine's wheel of it in an empty environment, and uses it
 # make release-notes  prints what CHANGELOG.md says of this version
 # make sizes    writes the size of each platform's library, as make dist has built it, into BENCHMARKS.md
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
@@ -77,7 +78,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo release-notes sizes test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -156,8 +157,16 @@ dist: $(ZIG)/ready $(VENV)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) packaging/dist.py --profile $(PROFILE) $(TARGETS:%=--targets %) \
 	    "$(call absolute,$(DIST))"
 
+# The wheel of this machine, in an empty environment, updates a customer of the sandbox.
+try-wheel: sandbox
+	rm -rf $(TARGET)/try
+	$(PYTHON) -m venv $(TARGET)/try
+	$(PYTHON) packaging/try_wheel.py "$(call absolute,$(DIST))" $(TARGET)/try $(SANDBOX)
+
+# The section of this version, or until it has one, what is not released yet.
 release-notes:
-	@awk '/^## /{if (found) exit; found = index($$0, "$(VERSION)")} found && !/^## /' CHANGELOG.md
+	@awk -v name="[$(VERSION)]" '/^## /{found = index($$0, name)} found && !/^## /' CHANGELOG.md | grep . \
+	    || awk '/^## /{found = index($$0, "[Unreleased]")} found && !/^## /' CHANGELOG.md
 
 sizes:
 	$(PYTHON) packaging/sizes.py "$(call absolute,$(DIST))"
