@@ -1,6 +1,6 @@
 """What a shared library exports and what it asks its system for, of ELF, PE and Mach-O files.
 
-    binaries.py check RID FILE   says what is wrong with a library that was built for a target
+binaries.py check RID FILE   says what is wrong with a library that was built for a target
 """
 
 from __future__ import annotations

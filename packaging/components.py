@@ -105,7 +105,9 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str) -> str:
         }
 
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
-    rust = subprocess.run([os.environ.get("RUSTC", "rustc"), "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+    rust = subprocess.run(
+        [os.environ.get("RUSTC", "rustc"), "--version"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()[1]
     std = {
         "type": "library",
         "bom-ref": "rust-std",

@@ -133,9 +133,14 @@ def development(target: Target, built: Path, stage: Path) -> None:
         (library / soname).symlink_to(real)
         (library / short).symlink_to(soname)
         fill(
-            "commbox-config.cmake.in", cmake / "commbox-config.cmake", library=real, soname=target_soname(target, soname),
-            private=";".join(private), libdir="../..", includedir="../../../include",
-        )  # fmt: skip
+            "commbox-config.cmake.in",
+            cmake / "commbox-config.cmake",
+            library=real,
+            soname=target_soname(target, soname),
+            private=";".join(private),
+            libdir="../..",
+            includedir="../../../include",
+        )
     words = [*(f"-l{name}" for name in target.private), *(f"-framework {name}" for name in target.frameworks)]
     fill(
         "commbox.pc.in", library / "pkgconfig/commbox.pc", prefix="${pcfiledir}/../..", libdir="${prefix}/lib",
@@ -187,8 +192,9 @@ def repack(package: Path, into: Path) -> None:
         parts[fixed] = parts.pop(name)
         relations = parts["_rels/.rels"].decode().replace(name, fixed)
         # The identifiers of relations are drawn too.
-        numbers = iter(range(1, 100))
-        parts["_rels/.rels"] = re.sub(r'Id="[^"]*"', lambda _: f'Id="R{next(numbers)}"', relations).encode()
+        pieces = re.split(r'Id="[^"]*"', relations)
+        numbered = "".join(f'{piece}Id="R{number}"' for number, piece in enumerate(pieces[:-1], 1)) + pieces[-1]
+        parts["_rels/.rels"] = numbered.encode()
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         # The list of types comes first.
         for name in sorted(parts, key=lambda name: (name != "[Content_Types].xml", name)):

@@ -4,8 +4,8 @@
     toolchain.py RID PROFILE SUBCOMMAND [ARG…]
                                        cargo SUBCOMMAND for the target, into TARGET/<profile>/<triple>
 
-The standard library is rustup's. Where rustup cannot fetch it, or COMMBOX_BUILD_STD=1 says so, it is built from Debian's
-packages rustc-web and rust-web-src. `make` has put zig and cargo-zigbuild into TARGET/tools/zig.
+The standard library is rustup's. Where rustup cannot fetch it, or COMMBOX_BUILD_STD=1 says so, it is built from
+Debian's packages rustc-web and rust-web-src. `make` has put zig and cargo-zigbuild into TARGET/tools/zig.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def c_compiler(target: Target, language: str = "cc") -> str:
         f"#!/bin/sh\nZIG_GLOBAL_CACHE_DIR='{TOOLS}/cache'; export ZIG_GLOBAL_CACHE_DIR\n"
         f"exec '{TOOLS}/bin/python' -m ziglang {language} -target {machine}-{system}-{library} "
         # What looks for undefined behaviour would ask for newer C libraries.
-        "-fno-sanitize=all \"$@\"\n"
+        '-fno-sanitize=all "$@"\n'
     )
     script.chmod(0o755)
     return str(script)
@@ -128,10 +128,9 @@ def cargo(target: Target, profile: str, subcommand: str, *arguments: str) -> lis
     program = ["cargo-zigbuild"] if target.linker == ZIG else [os.environ.get("CARGO", "cargo")]
     std = [] if has_std(target) else ["-Zbuild-std=std,panic_unwind"]
     place = ["--target", target.triple + (target.libc if target.linker == ZIG else "")]
-    own = [argument for argument in arguments]
     return [
         *program, subcommand, "--locked", "--profile", profile, *std, *place,
-        "--target-dir", str(BUILT / "cross"), *own,
+        "--target-dir", str(BUILT / "cross"), *arguments,
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Installs a wheel of a release into an empty environment, and has it update a customer of the sandbox:
 
-    try_wheel.py FOLDER ENVIRONMENT SANDBOX
+try_wheel.py FOLDER ENVIRONMENT SANDBOX
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -28,6 +29,9 @@ from targets import Target, find  # noqa: E402
 
 ROOT, BUILT = suites.ROOT, toolchain.BUILT
 PROFILE = "cross"
+
+# An emulator may hang: no suite has longer than this.
+LIMITED = ["timeout", "--kill-after=10", "1500"]
 
 # Rust's tests that ask nothing of the machine but sockets and threads.
 RUST = [
@@ -214,7 +218,7 @@ def rust(platform: Platform, report: suites.Report) -> None:
         variable: str(runner(platform)),
         "COMMBOX_SANDBOX": sandbox(platform),
     }
-    report.suite(f"Rust on {platform.name}", command, **environment)
+    report.suite(f"Rust on {platform.name}", [*LIMITED, *command], **environment)
 
 
 def programs(platform: Platform, report: suites.Report) -> None:
@@ -236,7 +240,7 @@ def programs(platform: Platform, report: suites.Report) -> None:
     cargo = os.environ.get("CARGO", "cargo")
     tests = [word for name in platform.programs for word in ("--test", name)]
     command = [cargo, "test", "--locked", "--no-fail-fast", *tests, "--", *skips(platform, SKIPPED_PROGRAMS)]
-    report.suite(f"C and C++ on {platform.name}", command, **environment)
+    report.suite(f"C and C++ on {platform.name}", [*LIMITED, *command], **environment)
 
 
 def csharp(platform: Platform, report: suites.Report) -> None:
@@ -266,7 +270,7 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     for name in classes:
         left = [f"-{test}" for test in platform.csharp.get(name, {})]
         end_wine(platform)
-        command = ["timeout", "--kill-after=10", "300", str(runner(platform)), str(folder / "NUnitRunner.exe")]
+        command = [*LIMITED[:-1], "300", str(runner(platform)), str(folder / "NUnitRunner.exe")]
         report.suite(
             f"C# on {platform.name}, {name}",
             [*command, str(folder / "CommBox.Tests.dll"), name, *left],
@@ -295,7 +299,7 @@ def python(platform: Platform, report: suites.Report) -> None:
     interpreter = ["qemu-aarch64-static", "-L", str(folder), str(folder / f"usr/bin/python{platform.python}")]
     report.suite(
         f"Python on {platform.name}",
-        [*interpreter, "-m", "pytest", "-p", "no:cacheprovider", *platform.python_tests],
+        [*LIMITED, *interpreter, "-m", "pytest", "-p", "no:cacheprovider", *platform.python_tests],
         PYTHONPATH=str(site),
         COMMBOX_SANDBOX=sandbox(platform),
         PYTHONHOME=str(folder / "usr"),
@@ -339,6 +343,8 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     platform, parts = names[sys.argv[1]], sys.argv[2:]
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, suites.quit_by)
     prepare(platform)
     if parts == ["--prepare"]:
         return 0
