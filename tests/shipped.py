@@ -7,9 +7,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -175,11 +178,73 @@ class Trial:
         assert {"CommBox.dll", self.target.packaged} <= there, f"{self.target.packaged} is not beside the assembly"
         self.updates([place / "out/Program.exe"], place / "out")
 
+    def internet_settings(self) -> None:
+        """The proxy of Windows' Internet settings, with an exception."""
+        prefix = self.folder / "archive"
+        place = self.folder / "settings"
+        place.mkdir()
+        shutil.copy(ROOT / "tests/c/call_once.c", place)
+        compiler = toolchain.c_compiler(self.target)
+        words = [f"-I{prefix}/include", "call_once.c", prefix / "lib/commbox.lib", "-o", "program.exe"]
+        run([compiler, *words], place)
+        shutil.copy(prefix / "bin/commbox.dll", place)
+        options = {"allow_http": True, "max_retries": 0, "connect_timeout_ms": 5000}
+
+        def call(host: str) -> str:
+            text = json.dumps({"base_url": f"http://{host}:8080", **options})
+            return run([self.runner, place / "program.exe", "key", text, "1", "{}"], place)
+
+        key = "HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\Internet Settings\\Connections"
+
+        def settings(flags: int, *texts: str) -> None:
+            """Sets what the dialog of the Internet settings sets: the flags, the proxy, the exceptions."""
+            value = struct.pack("<III", 0x46, 1, flags)
+            value += b"".join(struct.pack("<I", len(text)) + text.encode() for text in (*texts, "")) + bytes(32)
+            words = [key, "/v", "DefaultConnectionSettings", "/t", "REG_BINARY", "/d", value.hex(), "/f"]
+            run([self.runner, "reg", "add", *words], place)
+
+        with tunnel() as (port, asked):
+            proxy = (f"http=127.0.0.1:{port};https=127.0.0.1:1", "*.direct.example;<local>")
+            settings(3, *proxy)
+            try:
+                through = call("api.example")
+                assert asked == ["CONNECT api.example:8080 HTTP/1.1"], f"{asked}: {through}"
+                assert "the system's Internet settings" in through, through
+                call("api.direct.example")
+                assert len(asked) == 1, f"an exception went through the proxy: {asked}"
+            finally:
+                settings(1, *proxy)
+            call("api.example")
+            assert len(asked) == 1, f"the proxy is not enabled: {asked}"
+
+
+@contextmanager
+def tunnel() -> Iterator[tuple[int, list[str]]]:
+    """A proxy that refuses every tunnel; its port, and what it was asked for."""
+    asked: list[str] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                asked.append(connection.recv(4096).split(b"\r\n")[0].decode())
+                connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield listener.getsockname()[1], asked
+    finally:
+        listener.close()
+
 
 def trials(target: Target) -> list[str]:
     names = ["shared_library_from_c", "shared_library_from_cpp"]
     if target.is_windows:
-        names += ["import_library_of_msvc", "package_for_dotnet"]
+        names += ["import_library_of_msvc", "internet_settings", "package_for_dotnet"]
     # The last for the archive: it takes the shared library away.
     return [*names, "static_library", "library_of_wheel"]
 
