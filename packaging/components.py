@@ -1,7 +1,9 @@
 """What this library is made of, by `cargo metadata`: notices, a bill of materials, and whether the policy is kept.
 
 components.py notices   writes THIRD-PARTY.txt: the licence texts that must go with the binary
-components.py sbom      prints a CycloneDX bill of materials of the Linux library
+components.py sbom TRIPLE UNWINDER
+                        prints a CycloneDX bill of materials of the library for a target; UNWINDER is the library
+                        that the linker brings for it: llvm-libunwind or libgcc
 components.py check     holds THIRD-PARTY.txt to the dependencies, and the Rust that they need to ours
 """
 
@@ -19,7 +21,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTICES = ROOT / "packaging/THIRD-PARTY.txt"
-LINUX = "x86_64-unknown-linux-gnu"
+UNWINDERS = {
+    "llvm-libunwind": "Apache-2.0 WITH LLVM-exception",
+    "libgcc": "GPL-3.0-or-later WITH GCC-exception-3.1",
+}
 RULE = "-" * 80
 
 # Where a crate may be had under several licences, this one's text alone is needed.
@@ -70,9 +75,9 @@ def notices(packages: list[Package]) -> str:
     return "".join(f"{part}\n{RULE}\n" for part in [head, *parts])
 
 
-def sbom(data: dict[str, Any]) -> str:
+def sbom(data: dict[str, Any], target: str, unwinder_name: str) -> str:
     """CycloneDX 1.5. The same sources give the same text: no serial number, and the time of SOURCE_DATE_EPOCH."""
-    packages = linked(data["packages"], LINUX)
+    packages = linked(data["packages"], target)
     references = {package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages}
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in lock}
@@ -100,7 +105,9 @@ def sbom(data: dict[str, Any]) -> str:
         }
 
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
-    rust = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()[1]
+    rust = subprocess.run(
+        [os.environ.get("RUSTC", "rustc"), "--version"], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.split()[1]
     std = {
         "type": "library",
         "bom-ref": "rust-std",
@@ -111,16 +118,16 @@ def sbom(data: dict[str, Any]) -> str:
     # Of the linker that releases are made with.
     unwinder = {
         "type": "library",
-        "bom-ref": "llvm-libunwind",
-        "name": "llvm-libunwind",
-        "licenses": [{"expression": "Apache-2.0 WITH LLVM-exception"}],
+        "bom-ref": unwinder_name,
+        "name": unwinder_name,
+        "licenses": [{"expression": UNWINDERS[unwinder_name]}],
     }
     (root,) = (package for package in packages if not package["source"])
     nodes = sorted((node for node in data["resolve"]["nodes"] if node["id"] in references), key=lambda node: node["id"])
     graph = [dependencies(node) for node in nodes]
     for node in graph:
         node["dependsOn"].append("rust-std")
-    graph += [{"ref": "rust-std", "dependsOn": ["llvm-libunwind"]}, {"ref": "llvm-libunwind", "dependsOn": []}]
+    graph += [{"ref": "rust-std", "dependsOn": [unwinder_name]}, {"ref": unwinder_name, "dependsOn": []}]
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
         "bomFormat": "CycloneDX",
@@ -169,11 +176,14 @@ def check(data: dict[str, Any]) -> list[str]:
 
 
 def main() -> int:
-    command = sys.argv[1] if len(sys.argv) == 2 else None
-    if command == "notices":
+    command, *rest = sys.argv[1:] or [None]
+    if command == "sbom" and len(rest) == 2 and rest[1] in UNWINDERS:
+        print(sbom(metadata(), *rest), end="")
+    elif rest:
+        print(__doc__, file=sys.stderr)
+        return 2
+    elif command == "notices":
         NOTICES.write_text(notices(metadata()["packages"]))
-    elif command == "sbom":
-        print(sbom(metadata()), end="")
     elif command == "check":
         found = check(metadata())
         print("".join(f"{line}\n" for line in found), end="", file=sys.stderr)

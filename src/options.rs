@@ -60,7 +60,7 @@ pub struct Options {
     /// The proxy's URL; an empty text means none, `None` the environment's: the first that is set of `HTTPS_PROXY`,
     /// `https_proxy`, `ALL_PROXY` and `all_proxy`, for `http` of `http_proxy`, `ALL_PROXY` and `all_proxy`, but for the
     /// hosts in `NO_PROXY`. For `http` without [`allow_http`](Self::allow_http), it is left out unless it is on loopback
-    /// too.
+    /// too. On Windows, if no variable names a proxy, the user's Internet settings do.
     pub proxy: Option<String>,
     /// A PEM file whose certificates are trusted beside the system's.
     pub ca_file: Option<PathBuf>,

@@ -14,6 +14,8 @@ pub(crate) fn spawn<T: Send + 'static>(
     name: &str,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    #[cfg(windows)]
+    keep_loaded()?;
     let started = without_signals(|| Builder::new().name(name.to_owned()).spawn(body));
     started.map_err(|_| io::Error::other(NoThread))
 }
@@ -43,4 +45,23 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
 #[cfg(not(unix))]
 fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     start()
+}
+
+/// Has a later `FreeLibrary()` leave the code where it is, for the thread that starts now may outlive that. On Linux a
+/// flag of the library itself says so.
+#[cfg(windows)]
+fn keep_loaded() -> io::Result<()> {
+    use std::ptr;
+    use windows_sys::Win32::System::LibraryLoader::{
+        GetModuleHandleExW, GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, GET_MODULE_HANDLE_EX_FLAG_PIN,
+    };
+
+    let flags = GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN;
+    let mut module = ptr::null_mut();
+    let within: fn() -> io::Result<()> = keep_loaded;
+    // SAFETY: an address within this module, and room for the handle, which needs no closing.
+    match unsafe { GetModuleHandleExW(flags, within as *const u16, &raw mut module) } {
+        0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
 }

@@ -238,9 +238,9 @@ fn a_dropped_batch_leaves_no_thread() {
     assert_eq!(sandbox.requests().len(), 2);
 }
 
-/// Other tests of this program have batches too, so the threads are only a lower bound there.
+/// Other tests of this program have batches too, so the threads are only a lower bound there. Only Linux names them.
 fn workers_of_this_test(batch: &Batch) -> usize {
-    assert!(workers() >= 2);
+    assert!(cfg!(not(target_os = "linux")) || workers() >= 2);
     batch.stats().unwrap().in_flight
 }
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use commbox::{Client, Delivery, ErrorKind};
 
-use faults::table::{rows, Row, ATTEMPT_TIMEOUT, LARGE};
+use faults::table::{rows, Row, ATTEMPT_TIMEOUT, LARGE, SLOWNESS};
 use faults::{client, eventually, is_for, millis, timed, user, Fault, Server, Share, Step};
 
 const FIRST: i64 = 100_000_001;
@@ -18,7 +18,7 @@ fn each_row(play: impl Fn(&Row) + Sync) {
     let rows = rows();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..8 {
+        for _ in 0..8 / SLOWNESS.min(4) {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
                     play(row);

@@ -1,6 +1,8 @@
 //! `make install`, and programs that are built against what it installed as their users build them: with pkg-config and
 //! CMake, in a folder of their own, where the checkout is out of reach.
 
+#![cfg(unix)]
+
 mod common;
 
 use std::collections::BTreeSet;

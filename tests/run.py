@@ -1,6 +1,7 @@
 """Runs every test of every language, and says what could not be run and why.
 
     tests/run.py                 all of them; started by `make test`, which has built the library and the sandbox
+    tests/run.py --platform=…    these too on other platforms: windows, arm64, musl (tests/platforms.py)
     tests/run.py COMMAND [ARG…]  one command, in the surroundings that the tests have
 
 The tests are to come to the same on every machine, so they see none of the variables that steer the library, and
@@ -134,13 +135,14 @@ def main() -> int:
     for number in (signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, quit_by)
-    if command := sys.argv[1:]:
+    command = sys.argv[1:]
+    if command and not command[0].startswith("--platform="):
         process = start(command, {})
         try:
             return process.wait()
         finally:
             end(process)
-    return run_all()
+    return run_all([word.removeprefix("--platform=") for word in command])
 
 
 def run_other_pythons(report: Report) -> None:
@@ -162,7 +164,7 @@ def run_other_pythons(report: Report) -> None:
             )
 
 
-def run_all() -> int:
+def run_all(platforms: list[str]) -> int:
     report = Report()
     for tool, what in [
         ("valgrind", "the memory and lock checks"),
@@ -193,6 +195,11 @@ def run_all() -> int:
             [DOTNET, "test", "--no-restore", "bindings/csharp/CommBox.Tests"],
             DOTNET_CLI_UI_LANGUAGE="en",
         )
+
+    for platform in platforms:
+        script = [sys.executable, "tests/platforms.py", platform]
+        fetch(*script, "--prepare")
+        report.suite(f"On {platform}", script, DOTNET=DOTNET)
 
     print()
     for line in report.missing:

@@ -1,7 +1,5 @@
 //! TLS: whom the library trusts, what it says of those it does not, and what it does with connections.
 
-#![cfg(unix)]
-
 mod loopback;
 mod tls_server;
 

@@ -1,7 +1,7 @@
 """Puts the shared library into the wheel, and the crate that it is built from into the source distribution.
 
-COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does with one for older systems; without it
-cargo builds one.
+COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does for each platform, and
+COMMBOX_READY_PLATFORM the platform that the wheel is for then; without them cargo builds one for this platform.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class BuildHook(BuildHookInterface[Any]):
         for name in ("LICENSE", "packaging/THIRD-PARTY.txt"):
             files[str(crate / name)] = f"commbox/{Path(name).name}"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{platform(library)}"
+        build_data["tag"] = f"py3-none-{os.environ.get('COMMBOX_READY_PLATFORM') or platform(library)}"
 
 
 def find_crate(root: Path) -> Path:

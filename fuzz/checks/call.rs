@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -146,10 +145,5 @@ fn read_request(stream: &mut TcpStream, seen: &mut Seen) -> bool {
 
 /// Has the connection end with a reset when it is dropped.
 fn reset(stream: &TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let length = size_of::<libc::linger>() as libc::socklen_t;
-    let (socket, value) = (stream.as_raw_fd(), (&raw const linger).cast());
-    // SAFETY: an open socket, and a linger of that length that lives during the call.
-    let result = unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, libc::SO_LINGER, value, length) };
-    assert_eq!(result, 0);
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }

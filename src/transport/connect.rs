@@ -9,6 +9,7 @@ use crate::failpoint;
 use crate::fork;
 use crate::transport::attempt::Attempt;
 use crate::transport::proxy::{Proxy, Scheme};
+use crate::transport::ready;
 use crate::transport::resolver::Names;
 use crate::transport::socket::Socket;
 use crate::transport::tls::{TlsStream, Trust};
@@ -108,7 +109,6 @@ impl Dialer {
 }
 
 /// Connects to the first of the addresses that answers. Each has a head start over the next one.
-#[cfg(unix)]
 fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
     let until = Instant::now() + attempt.connect_time();
     let mut waiting = addresses.iter();
@@ -139,7 +139,7 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
         if waiting.len() > 0 {
             slice = slice.min(next.saturating_duration_since(now));
         }
-        let ready = poll_writable(&begun, slice)?;
+        let ready = ready::writable(begun.iter().map(|(_, socket)| &**socket), slice)?;
         for ((address, socket), is_ready) in mem::take(&mut begun).into_iter().zip(ready) {
             match socket
                 .take_error()
@@ -158,52 +158,15 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
 }
 
 /// A socket that connects.
-#[cfg(unix)]
 fn begin_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     use socket2::{Domain, Protocol, Type};
 
     let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     match socket.connect(&(*address).into()) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Err(error) if !ready::is_under_way(&error) => Err(error),
         _ => Ok(socket.into()),
     }
-}
-
-/// Which of the sockets can be written, or have failed. Waits for one, `limit` at most.
-#[cfg(unix)]
-fn poll_writable(sockets: &[(SocketAddr, fork::Socket)], limit: Duration) -> io::Result<Vec<bool>> {
-    use std::os::fd::AsRawFd;
-
-    let poll =
-        |(_, socket): &(_, fork::Socket)| libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
-    let mut polls: Vec<_> = sockets.iter().map(poll).collect();
-    let millis = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX).max(1);
-    // SAFETY: so many pollfds, which live during the call.
-    let result = unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, millis) };
-    match (result, io::Error::last_os_error()) {
-        (-1, error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-        (-1, _) => Ok(vec![false; polls.len()]),
-        _ => Ok(polls.iter().map(|poll| poll.revents != 0).collect()),
-    }
-}
-
-/// The same with the standard library alone: one after the other, and a cancel is seen between them.
-#[cfg(not(unix))]
-fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
-    let mut failure = WireError::NoAddressAnswered;
-    for (tried, address) in addresses.iter().enumerate() {
-        attempt.slice()?;
-        let share = u32::try_from(addresses.len() - tried).unwrap_or(1);
-        let limit = (attempt.connect_time() / share).max(Duration::from_millis(1));
-        match fork::Socket::make(|| TcpStream::connect_timeout(address, limit)) {
-            Ok(socket) => return Ok((*address, socket)),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
-            Err(error) => failure = error.into(),
-        }
-        attempt.slice()?;
-    }
-    Err(failure)
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::io;
 
+#[cfg(windows)]
+use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
+
 use crate::delivery::watch::Stop;
 use crate::error::{Answer, Delivery, Error, ErrorKind};
 use crate::thread::NoThread;
@@ -147,6 +150,12 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
     match error.raw_os_error() {
         Some(libc::EMFILE) => return Some("this process has too many files open; close some, or raise its limit"),
         Some(libc::ENFILE) => return Some("this machine has too many files open"),
+        _ => {}
+    }
+    #[cfg(windows)]
+    match error.raw_os_error() {
+        Some(WSAEMFILE) => return Some("this process has too many sockets open; close some"),
+        Some(WSAENOBUFS) => return Some("this machine has no room or no port left for a socket"),
         _ => {}
     }
     if error.get_ref().is_some_and(|error| error.is::<NoThread>()) {

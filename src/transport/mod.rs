@@ -17,10 +17,13 @@ mod connect;
 mod failure;
 mod head;
 mod incoming;
+#[cfg(any(windows, test))]
+mod internet_settings;
 mod lane;
 mod outgoing;
 mod pool;
 mod proxy;
+mod ready;
 mod resolver;
 mod socket;
 mod tls;

@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{self, Options};
 use crate::transport::connect::Target;
+#[cfg(windows)]
+use crate::transport::internet_settings;
 
 /// The first of them that is set rules where the API is spoken to over `https`.
 const FOR_HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -94,8 +96,10 @@ pub(super) fn choose(options: &Options, target: &Target) -> Result<Option<Proxy>
 
 /// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
 fn from_environment(variables: &[&'static str], target: &Target) -> Result<Option<Proxy>> {
+    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
+    let is_excepted = is_excepted(&excepted, &target.host, target.port);
     let Some((name, url)) = variables.iter().find_map(|name| Some((*name, variable(name)?))) else {
-        return Ok(None);
+        return if is_excepted { Ok(None) } else { from_system(target) };
     };
     let Ok(url) = options::proxy(&url) else {
         let why = format!(
@@ -104,8 +108,32 @@ fn from_environment(variables: &[&'static str], target: &Target) -> Result<Optio
         );
         return Err(Error::new(ErrorKind::InvalidOptions, why));
     };
-    let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
-    Ok((!is_excepted(&excepted, &target.host, target.port)).then(|| Proxy::new(&url, name)))
+    Ok((!is_excepted).then(|| Proxy::new(&url, name)))
+}
+
+/// The proxy of the system's Internet settings, which rule where no variable names one.
+#[cfg(windows)]
+fn from_system(target: &Target) -> Result<Option<Proxy>> {
+    let Some(settings) = internet_settings::read() else {
+        return Ok(None);
+    };
+    let Some(url) = settings.proxy_for(target.is_tls, &target.host, target.port) else {
+        return Ok(None);
+    };
+    match options::proxy(url) {
+        Ok(url) => Ok(Some(Proxy::new(&url, "the system's Internet settings"))),
+        Err(_) => {
+            let why = "the proxy of the system's Internet settings is not the URL of an http, https or socks5 proxy; \
+                       correct it, or set the proxy option (\"\" for no proxy)";
+            Err(Error::new(ErrorKind::InvalidOptions, why))
+        }
+    }
+}
+
+/// Elsewhere the variables alone name one.
+#[cfg(not(windows))]
+fn from_system(_: &Target) -> Result<Option<Proxy>> {
+    Ok(None)
 }
 
 /// A variable that is empty counts as unset.

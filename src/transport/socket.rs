@@ -8,6 +8,8 @@ use crate::delivery::watch::SLICE;
 use crate::failpoint;
 use crate::fork;
 use crate::transport::attempt::Attempt;
+#[cfg(windows)]
+use crate::transport::ready;
 use crate::transport::wire::WireError;
 
 /// One TCP connection.
@@ -15,11 +17,13 @@ use crate::transport::wire::WireError;
 pub(crate) struct Socket {
     stream: fork::Socket,
     /// The time-out that the socket has now.
+    #[cfg(not(windows))]
     slice: Duration,
 }
 
 impl Socket {
     /// Takes a connected socket.
+    #[cfg(not(windows))]
     pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
         stream.set_nodelay(true)?;
@@ -28,7 +32,17 @@ impl Socket {
         Ok(Self { stream, slice: SLICE })
     }
 
+    /// Takes a connected socket. It does not block: on Windows a socket whose time-out has passed may have lost what
+    /// came in at that moment, so that waiting is for `WSAPoll()` alone.
+    #[cfg(windows)]
+    pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream })
+    }
+
     /// The slice is nearly always the same, so this is nearly never a system call.
+    #[cfg(not(windows))]
     fn set_slice(&mut self, slice: Duration) -> io::Result<()> {
         // The system's clock for time-outs is coarse, and 0 would mean none.
         let slice = slice.max(Duration::from_millis(1));
@@ -40,12 +54,46 @@ impl Socket {
         Ok(())
     }
 
+    /// Reads what comes within a slice. 0 is the end.
+    #[cfg(not(windows))]
+    fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
+        self.set_slice(slice)?;
+        (&*self.stream).read(buffer)
+    }
+
+    #[cfg(windows)]
+    fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
+        let found = ready::input(&self.stream, slice)?;
+        match (&*self.stream).read(buffer) {
+            // The system may report a reset once, and has done so above.
+            Ok(0) if found == ready::Input::Failed => Err(io::ErrorKind::ConnectionReset.into()),
+            read => read,
+        }
+    }
+
+    /// Sends some of `bytes` within a slice.
+    #[cfg(not(windows))]
+    fn write_for(&mut self, bytes: &[u8], slice: Duration) -> io::Result<usize> {
+        self.set_slice(slice)?;
+        (&*self.stream).write(bytes)
+    }
+
+    #[cfg(windows)]
+    fn write_for(&mut self, bytes: &[u8], slice: Duration) -> io::Result<usize> {
+        match (&*self.stream).write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready::writable(std::iter::once(&*self.stream), slice)?;
+                (&*self.stream).write(bytes)
+            }
+            written => written,
+        }
+    }
+
     /// Reads what comes, and waits for it. 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("receive");
         loop {
-            self.set_slice(attempt.slice()?)?;
-            match (&*self.stream).read(buffer) {
+            match self.read_for(buffer, attempt.slice()?) {
                 Err(error) if is_a_slice(&error) => {}
                 read => return Ok(read?),
             }
@@ -55,8 +103,7 @@ impl Socket {
     /// Sends some of `bytes`; 0 if nothing was taken for a slice.
     pub(super) fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("send");
-        self.set_slice(attempt.slice()?)?;
-        match (&*self.stream).write(bytes) {
+        match self.write_for(bytes, attempt.slice()?) {
             Ok(sent) => {
                 attempt.bytes_left();
                 Ok(sent)
@@ -68,6 +115,9 @@ impl Socket {
 
     /// Reads what has come in. Waits a slice at most, if nothing has.
     pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        #[cfg(windows)]
+        return self.read_for(buffer, SLICE);
+        #[cfg(not(windows))]
         (&*self.stream).read(buffer)
     }
 
@@ -83,16 +133,11 @@ impl Socket {
         !(result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// The same with the standard library alone, in three system calls.
-    #[cfg(not(unix))]
+    /// Whether something came in, or the other side closed.
+    #[cfg(windows)]
     pub(super) fn has_input(&self) -> bool {
-        let peek = || {
-            self.stream.set_nonblocking(true)?;
-            let peeked = self.stream.peek(&mut [0]);
-            self.stream.set_nonblocking(false)?;
-            peeked
-        };
-        !matches!(peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        // One that cannot be asked has failed.
+        ready::input(&self.stream, Duration::ZERO).map_or(true, |found| found != ready::Input::None)
     }
 }
 

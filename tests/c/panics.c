@@ -10,6 +10,11 @@
 
 #include "commbox.h"
 
+#ifdef _WIN32
+#define unsetenv(name) _putenv(name "=")
+#define setenv(name, value, replace) _putenv_s(name, value)
+#endif
+
 static int internal = 0;
 
 /* Counts an outcome that the panic caused; any other but success is no outcome that the panic may have. */

@@ -1,6 +1,10 @@
 //! The library as its users get it, and programs in C and C++ that use it.
+//!
+//! These programs may be another platform's, as `tests/platforms.py` asks: then the variables of [`Platform`] name
+//! everything that is the platform's own, and the tests stay the same.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -48,15 +52,56 @@ fn cargo_build(target_dir: &Path, args: &[&str]) {
 pub fn sandbox() -> &'static Path {
     static SANDBOX: OnceLock<PathBuf> = OnceLock::new();
     SANDBOX.get_or_init(|| {
+        // One that is built already, for tests that run where cargo does not.
+        if let Some(ready) = env::var_os("COMMBOX_SANDBOX") {
+            return ready.into();
+        }
         let (profile, directory) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
         cargo_build(target_dir(), &["--example", "sandbox", "--profile", profile]);
         target_dir().join(directory).join("examples/sandbox").with_extension(env::consts::EXE_EXTENSION)
     })
 }
 
+/// The platform that programs in C and C++ are made for, where it is not this one.
+pub struct Platform {
+    /// Its shared library, as users get it.
+    library: PathBuf,
+    /// The same with what is for tests alone.
+    failpoints: PathBuf,
+    /// A program that runs the platform's programs: its arguments are one, and the arguments of that.
+    runner: PathBuf,
+    /// Its compilers: cargo's own variables are for what runs here.
+    compilers: [String; 2],
+    /// What the linker is told beside the library.
+    link: Vec<String>,
+}
+
+impl Platform {
+    /// What the environment names.
+    pub fn get() -> Option<&'static Self> {
+        static PLATFORM: OnceLock<Option<Platform>> = OnceLock::new();
+        PLATFORM
+            .get_or_init(|| {
+                let path = |name: &str| env::var_os(name).map(PathBuf::from);
+                let link = env::var("COMMBOX_TEST_LINK").unwrap_or_default();
+                Some(Self {
+                    library: path("COMMBOX_TEST_LIBRARY")?,
+                    failpoints: path("COMMBOX_TEST_FAILPOINTS")?,
+                    runner: path("COMMBOX_TEST_RUNNER")?,
+                    compilers: [env::var("COMMBOX_TEST_CC").ok()?, env::var("COMMBOX_TEST_CXX").ok()?],
+                    link: link.split_whitespace().map(str::to_owned).collect(),
+                })
+            })
+            .as_ref()
+    }
+}
+
 /// The shared library, built for release as `make` builds it.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(platform) = Platform::get() {
+        return &platform.library;
+    }
     LIBRARY.get_or_init(|| {
         run(&mut cargo(target_dir(), &["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"]));
         in_directory(&target_dir().join("release"))
@@ -66,6 +111,9 @@ pub fn library() -> &'static Path {
 /// The shared library with what is for tests alone: places to fail at, and a count of live handles.
 pub fn library_with_failpoints() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(platform) = Platform::get() {
+        return &platform.failpoints;
+    }
     LIBRARY.get_or_init(|| {
         let own = target_dir().join("failpoints");
         cargo_build(&own, &["--lib", "--features", "failpoints"]);
@@ -109,13 +157,50 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
         Language::Cpp => ("CXX", "c++", "-std=c++17"),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library_dir = library.parent().expect("a library lies in a directory").display().to_string();
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    run(Command::new(env::var_os(variable).unwrap_or(default.into()))
+    let mut compiler = match (Platform::get(), language) {
+        (None, _) => Command::new(env::var_os(variable).unwrap_or(default.into())),
+        (Some(platform), Language::C) => Command::new(&platform.compilers[0]),
+        (Some(platform), Language::Cpp) => Command::new(&platform.compilers[1]),
+    };
+    compiler
         .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread", "-I"])
         .arg(root.join("include"))
-        .arg(source)
+        .arg(source);
+    if let Some(platform) = Platform::get() {
+        return platform.link(compiler, library, name);
+    }
+    let library_dir = library.parent().expect("a library lies in a directory").display().to_string();
+    run(compiler
         .args([format!("-L{library_dir}"), "-lcommbox".into(), format!("-Wl,-rpath,{library_dir}"), "-o".into()])
         .arg(&program));
     Command::new(program)
+}
+
+impl Platform {
+    /// Ends what the compiler is told, in a folder of the program's own, with the library beside it; and returns a
+    /// command that runs it, whose program is a script: tests put it into environments of their own.
+    fn link(&self, mut compiler: Command, library: &Path, name: &str) -> Command {
+        let platform = self.runner.file_name().expect("the runner is a file");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(platform).join(name);
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let own = folder.join(library.file_name().expect("the library is a file"));
+        fs::copy(library, &own).expect("it can be copied");
+        let windows = library.extension().is_some_and(|extension| extension == "dll");
+        let program = folder.join(if windows { "program.exe" } else { "program" });
+        if windows {
+            // What is linked is the list of the library's names beside it.
+            compiler.arg(library.with_file_name("libcommbox.dll.a"));
+        } else {
+            let soname = format!("{}.{}", own.display(), commbox::ffi::commbox_abi_version());
+            fs::copy(&own, soname).expect("it can be copied");
+            compiler.arg(&own).arg("-Wl,-rpath,$ORIGIN");
+        }
+        run(compiler.args(&self.link).arg("-o").arg(&program));
+        let script = folder.join("run");
+        let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", self.runner.display(), program.display());
+        fs::write(&script, text).expect("it can be written");
+        run(Command::new("chmod").arg("755").arg(&script));
+        Command::new(script)
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -173,11 +172,15 @@ impl<'a> Connection<'a> {
                         self.wait(*pause)?;
                     }
                 }
-                Step::Endless(text, pause) => loop {
-                    self.note(|seen| seen.replied = true);
-                    self.send(text.as_bytes())?;
-                    self.wait(*pause)?;
-                },
+                Step::Endless(text, pause) => {
+                    // An emulator takes its time for each piece that is sent.
+                    let text = if pause.is_zero() { text.repeat(64) } else { text.to_string() };
+                    loop {
+                        self.note(|seen| seen.replied = true);
+                        self.send(text.as_bytes())?;
+                        self.wait(*pause)?;
+                    }
+                }
                 Step::Fin => {
                     self.stream.shutdown(Shutdown::Write)?;
                     loop {
@@ -304,7 +307,8 @@ impl<'a> Connection<'a> {
     fn retry<T>(&mut self, mut run: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             match run(&mut self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Windows calls a time-out by its name.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     if self.shared.stopped.load(Ordering::SeqCst) {
                         return Err(gone());
                     }
@@ -328,27 +332,29 @@ fn gone() -> io::Error {
 }
 
 /// Whether the client has closed or reset the connection, however much it left unread.
+#[cfg(target_os = "linux")]
 fn is_gone(stream: &TcpStream) -> bool {
-    let mut poll = libc::pollfd { fd: stream.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    let fd = std::os::fd::AsRawFd::as_raw_fd(stream);
+    let mut poll = libc::pollfd { fd, events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: one pollfd, which lives during the call.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
+/// The same where no system call tells it: a peek sees the end only once all is read.
+#[cfg(not(target_os = "linux"))]
+fn is_gone(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).expect("a socket can be set so");
+    let peeked = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket can be set so");
+    match peeked {
+        Ok(unread) => unread == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
 /// Closing it sends a reset from now on.
 fn close_by_reset(stream: &TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let size = size_of::<libc::linger>() as libc::socklen_t;
-    // SAFETY: the option takes a linger of this size.
-    let done = unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            std::ptr::from_ref(&linger).cast(),
-            size,
-        )
-    };
-    assert_eq!(done, 0, "SO_LINGER");
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

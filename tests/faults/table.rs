@@ -9,8 +9,11 @@ use super::fault::{Fault, Place, Share, Step};
 use Delivery::{Answered, NotSent, Unknown};
 use ErrorKind::{BadResponse, Connection, Http, Timeout};
 
+/// How many times as long things may take: other platforms are emulated, if they are tested at all.
+pub const SLOWNESS: u32 = if cfg!(all(target_os = "linux", target_arch = "x86_64")) { 1 } else { 5 };
+
 /// How long one attempt may take where the table is played.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3 * SLOWNESS as u64);
 
 /// A body that no socket's buffers take at once.
 pub const LARGE: usize = 8 << 20;
@@ -29,7 +32,7 @@ pub struct Row {
 impl Row {
     fn new(name: impl Into<String>, fault: Fault, fails: Option<(ErrorKind, &'static [Delivery])>) -> Self {
         // What the machine is busy with beside.
-        let noise = Duration::from_secs(3);
+        let noise = Duration::from_secs(3) * SLOWNESS;
         let waits = fault.steps.iter().map(|step| match step {
             Step::Wait(time) => *time,
             _ => Duration::ZERO,

@@ -133,11 +133,5 @@ pub const CONFIRMED: &str = r#"{"status":"200","description":"OK","response_time
 
 /// Has the connection end with a reset, when it is dropped.
 pub fn reset(stream: &TcpStream) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let length = size_of::<libc::linger>() as libc::socklen_t;
-    let fd = std::os::fd::AsRawFd::as_raw_fd(stream);
-    // SAFETY: an open socket, and a linger of that length that lives during the call.
-    let result =
-        unsafe { libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_LINGER, std::ptr::from_ref(&linger).cast(), length) };
-    assert_eq!(result, 0);
+    socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }

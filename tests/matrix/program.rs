@@ -95,7 +95,7 @@ fn play(text: &mut String, header: &Header, number: usize, case: &Case) -> std::
     writeln!(text, "    begin({number});")?;
     let freer = match returns {
         "void" => {
-            writeln!(text, "    {call};\n    tell(\"\");")?;
+            writeln!(text, "    {call};\n    tell_text(\"\");")?;
             None
         }
         "int32_t" | "uint32_t" => {

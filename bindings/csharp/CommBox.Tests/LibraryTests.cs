@@ -53,12 +53,15 @@ public sealed class LibraryTests
     public void LibraryForAnotherProcessorIsNamed()
     {
         byte[] bytes = File.ReadAllBytes(Library);
-        if (!bytes.AsSpan().StartsWith("\u007fELF"u8))
+        bool elf = bytes.AsSpan().StartsWith("\u007fELF"u8);
+        if (!elf && !bytes.AsSpan().StartsWith("MZ"u8))
         {
-            Assert.Pass("Other systems tell this by themselves.");
+            Assert.Pass("macOS tells this by itself.");
         }
-        bool intel = bytes[18] == 62;
-        bytes[18] = (byte)(intel ? 183 : 62);
+        bool intel = RuntimeInformation.ProcessArchitecture == Architecture.X64;
+        int at = elf ? 18 : BitConverter.ToInt32(bytes, 60) + 4;
+        ushort turned = elf ? (ushort)(intel ? 183 : 62) : (ushort)(intel ? 0xaa64 : 0x8664);
+        BitConverter.TryWriteBytes(bytes.AsSpan(at), turned);
         string other = Path.GetTempFileName();
         File.WriteAllBytes(other, bytes);
         string message = Failure(other);
@@ -110,6 +113,16 @@ public sealed class LibraryTests
         Assert.That(places, Has.Some.Contains(Path.Combine("runtimes", RuntimeInformation.RuntimeIdentifier, "native")));
         Assert.That(places, Is.Unique);
         Assert.That(places[^1], Is.EqualTo(Path.GetFileName(places[^1])));
+    }
+
+    /// <summary>Windows does not tell CommBox.dll, the assembly, from commbox.dll.</summary>
+    [Test]
+    public void AssemblyIsNotTakenForTheLibrary()
+    {
+        string assembly = typeof(CommBoxClient).Assembly.Location;
+        string[] places = [.. LibraryLoader.Candidates()];
+        Assert.That(places, Has.None.EqualTo(assembly).IgnoreCase);
+        Assert.That(places.Any(place => Path.GetFileName(place) == "commbox_native.dll"), Is.EqualTo(OperatingSystem.IsWindows()));
     }
 
     [Test]

@@ -18,6 +18,9 @@ internal static unsafe class LibraryLoader
     /// <summary>The binary interface that <see cref="Native"/> declares.</summary>
     internal const uint AbiVersion = 1;
 
+    /// <summary>The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.</summary>
+    private const string PackagedOnWindows = "commbox_native.dll";
+
     internal static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
         name == Name ? Load(Candidates(), AbiVersion) : 0;
 
@@ -48,7 +51,7 @@ internal static unsafe class LibraryLoader
     internal static IEnumerable<string> Candidates()
     {
         string[] files =
-            OperatingSystem.IsWindows() ? ["commbox.dll"]
+            OperatingSystem.IsWindows() ? [PackagedOnWindows, "commbox.dll"]
             : OperatingSystem.IsMacOS() ? ["libcommbox.1.dylib", "libcommbox.dylib"]
             : ["libcommbox.so.1", "libcommbox.so"];
         var beside =
@@ -56,10 +59,17 @@ internal static unsafe class LibraryLoader
             where folder.Length > 0
             from place in PackageFolders().Prepend("")
             from file in files
-            select Path.Combine(folder, place, file);
+            let path = Path.Combine(folder, place, file)
+            where !IsThisAssembly(path)
+            select path;
         IEnumerable<string> found = beside.Concat(files);
         return Named() is { } named ? found.Prepend(named) : found;
     }
+
+    /// <summary>Whether Windows would find this assembly there, since it does not tell upper case from lower.</summary>
+    private static bool IsThisAssembly(string path) =>
+        OperatingSystem.IsWindows()
+        && path.Equals(AssemblyFolder() + "CommBox.dll", StringComparison.OrdinalIgnoreCase);
 
     private static string? Named() =>
         Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? Path.GetFullPath(path) : null;
@@ -105,25 +115,38 @@ internal static unsafe class LibraryLoader
         return why;
     }
 
-    /// <summary>What an ELF file is for, where that is not this process's: Linux says that there is no such file.</summary>
+    /// <summary>
+    /// The processor that a file is for, if it is not this process's. Linux says that there is no such file, and Windows
+    /// that it is not valid.
+    /// </summary>
     private static string? OtherProcessor(string path)
     {
-        Span<byte> head = stackalloc byte[20];
+        Span<byte> head = stackalloc byte[1024];
         try
         {
             using FileStream file = File.OpenRead(path);
-            file.ReadExactly(head);
+            head = head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return null;
         }
-        if (!head.StartsWith("\u007fELF"u8))
+        if ((OfElf(head) ?? OfPe(head)) is not { } theirs)
+        {
+            return null;
+        }
+        string ours = RuntimeInformation.ProcessArchitecture.ToString();
+        return theirs == ours ? null : $"it is for {theirs}, this process for {ours}; take the library of this platform";
+    }
+
+    private static string? OfElf(ReadOnlySpan<byte> head)
+    {
+        if (!head.StartsWith("\u007fELF"u8) || head.Length < 20)
         {
             return null;
         }
         ReadOnlySpan<byte> number = head[18..];
-        string theirs = (head[5] == 1 ? BinaryPrimitives.ReadUInt16LittleEndian(number)
+        return (head[5] == 1 ? BinaryPrimitives.ReadUInt16LittleEndian(number)
             : BinaryPrimitives.ReadUInt16BigEndian(number)) switch
         {
             3 => nameof(Architecture.X86),
@@ -132,8 +155,27 @@ internal static unsafe class LibraryLoader
             183 => nameof(Architecture.Arm64),
             ushort other => $"processor {other}",
         };
-        string ours = RuntimeInformation.ProcessArchitecture.ToString();
-        return theirs == ours ? null : $"it is for {theirs}, this process for {ours}; take the library of this platform";
+    }
+
+    private static string? OfPe(ReadOnlySpan<byte> head)
+    {
+        if (!head.StartsWith("MZ"u8) || head.Length < 64)
+        {
+            return null;
+        }
+        uint at = BinaryPrimitives.ReadUInt32LittleEndian(head[60..]);
+        if (at > head.Length - 6 || !head[(int)at..].StartsWith("PE\0\0"u8))
+        {
+            return null;
+        }
+        return BinaryPrimitives.ReadUInt16LittleEndian(head[((int)at + 4)..]) switch
+        {
+            0x14c => nameof(Architecture.X86),
+            0x1c4 => nameof(Architecture.Arm),
+            0x8664 => nameof(Architecture.X64),
+            0xaa64 => nameof(Architecture.Arm64),
+            ushort other => $"processor {other}",
+        };
     }
 
     private static string? Mismatch(nint library, uint abiVersion)

@@ -4,11 +4,13 @@
 #     fetch_python.sh 3.14 FOLDER PATCHELF
 #
 # FOLDER/usr/bin/python3.14 then runs beside the system's, with the C library that it was built for: nothing is installed.
-# The packages come from where this machine gets its own, in Debian's newest suite.
+# The packages come from where this machine gets its own, in Debian's newest suite. A fourth word is the processor that
+# it is for, by Debian's name; then it is left to an emulator to run it, with FOLDER as its root.
 set -eu
 
 version=$1
 patchelf=$3
+architecture=${4:-}
 mkdir -p "$2"
 folder=$(cd "$2" && pwd)
 python=$folder/usr/bin/python$version
@@ -42,6 +44,7 @@ fi
 get() {
     apt-get -q -o "Dir::State=$apt/state" -o "Dir::State::status=$apt/status" -o "Dir::Cache=$apt/cache" \
         -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o Acquire::Languages=none \
+        ${architecture:+-o APT::Architecture=$architecture -o APT::Architectures=$architecture} \
         -o APT::Install-Recommends=false -o APT::Sandbox::User=root -o Debug::NoLocking=1 "$@"
 }
 
@@ -50,6 +53,12 @@ get install --download-only --yes "python$version"
 for package in "$apt"/cache/archives/*.deb; do
     dpkg-deb --extract "$package" "$folder"
 done
+if [ -n "$architecture" ]; then
+    [ -e "$folder/lib" ] || ln -s usr/lib "$folder/lib"
+    rm -rf "$apt" "$folder/usr/share" "$folder/var" "$folder/etc"
+    : >"$folder/ready"
+    exit 0
+fi
 libraries=$(dirname "$(find "$folder/usr/lib" -name 'libc.so.6' | head -n 1)")
 loader=$(find "$folder/usr/lib" "$folder/usr/lib64" -name 'ld-linux*' 2>/dev/null | head -n 1)
 # By an absolute path: programs that it starts, and virtual environments of it, find all the same.

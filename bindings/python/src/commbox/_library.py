@@ -100,9 +100,10 @@ def _open(path: str) -> CDLL:
         # Not PyDLL: other threads run while a call waits.
         library = CDLL(path)
     except OSError:
-        theirs, ours = _processor(path), _processor("/proc/self/exe")
+        running = sys.executable if sys.platform == "win32" else "/proc/self/exe"
+        theirs, ours = _processor(path), _processor(running)
         if theirs and ours and theirs != ours:
-            # Linux says that there is no such file.
+            # Linux says that there is no such file, and Windows that it is not valid.
             raise ImportError(f"it is for {theirs}, and this Python for {ours}; install matching versions") from None
         raise
     _declare(library, "commbox_abi_version")
@@ -117,16 +118,21 @@ def _open(path: str) -> CDLL:
 
 
 def _processor(path: str) -> str | None:
-    """What an ELF file is for, where it is one."""
+    """What a library or a program of Linux or Windows is for, where it is one."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            head = file.read(20)
+            head = file.read(1024)
     except OSError:
         return None
-    if not head.startswith(b"\x7fELF"):
-        return None
-    number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
-    return {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64"}.get(number, f"processor {number}")
+    if head.startswith(b"\x7fELF"):
+        number = int.from_bytes(head[18:20], "little" if head[5] == 1 else "big")
+        return {3: "x86", 40: "ARM", 62: "x86-64", 183: "ARM64"}.get(number, f"processor {number}")
+    if head.startswith(b"MZ"):
+        at = int.from_bytes(head[60:64], "little")
+        if head[at : at + 4] == b"PE\0\0":
+            number = int.from_bytes(head[at + 4 : at + 6], "little")
+            return {0x14C: "x86", 0x1C4: "ARM", 0x8664: "x86-64", 0xAA64: "ARM64"}.get(number, f"processor {number}")
+    return None
 
 
 def _declare(library: CDLL, name: str) -> None:

@@ -1,0 +1,91 @@
+"""The platforms that a release is built for: one table, which `make dist` and the tests of each platform read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ZIG, MINGW = "zig", "mingw"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One platform."""
+
+    # By .NET's name, which archives and the NuGet package have too.
+    rid: str
+    # By Rust's name.
+    triple: str
+    # What links it: zig, through cargo-zigbuild, or mingw-w64.
+    linker: str
+    # By Python's name, in the wheel's.
+    wheel: str
+    # How it is tested before a release.
+    tested: str
+    # The oldest C library, in the way that zig takes it behind the triple.
+    libc: str = ""
+
+    @property
+    def system(self) -> str:
+        return self.rid.split("-")[0]
+
+    @property
+    def is_musl(self) -> bool:
+        return "-musl" in self.rid
+
+    @property
+    def is_windows(self) -> bool:
+        return self.system == "win"
+
+    @property
+    def is_mac(self) -> bool:
+        return self.system == "osx"
+
+    @property
+    def shared(self) -> str:
+        """The shared library's file, as cargo names it."""
+        return {"win": "commbox.dll", "osx": "libcommbox.dylib"}.get(self.system, "libcommbox.so")
+
+    @property
+    def packaged(self) -> str:
+        """The same in the NuGet package: on Windows CommBox.dll is the assembly, and names differ in case alone."""
+        return "commbox_native.dll" if self.is_windows else self.shared
+
+    @property
+    def static(self) -> str:
+        return "libcommbox.a"
+
+    @property
+    def private(self) -> list[str]:
+        """What programs with the static library link too: `cargo rustc -- --print native-static-libs`."""
+        if self.is_windows:
+            return WINDOWS_LIBRARIES
+        if self.is_mac:
+            return ["iconv", "m"]
+        return ["util", "rt", "pthread", "m", "dl"]
+
+    @property
+    def frameworks(self) -> list[str]:
+        return ["Security", "CoreFoundation"] if self.is_mac else []
+
+
+WINDOWS_LIBRARIES = ["ws2_32", "winhttp", "crypt32", "bcrypt", "userenv", "ntdll", "synchronization", "advapi32"]
+
+# In this order they stand in README.md.
+TARGETS = [
+    Target("linux-x64", "x86_64-unknown-linux-gnu", ZIG, "manylinux_2_17_x86_64", "natively", libc=".2.17"),
+    Target("linux-arm64", "aarch64-unknown-linux-gnu", ZIG, "manylinux_2_17_aarch64", "qemu", libc=".2.17"),
+    Target("linux-musl-x64", "x86_64-unknown-linux-musl", ZIG, "musllinux_1_2_x86_64", "natively"),
+    Target("linux-musl-arm64", "aarch64-unknown-linux-musl", ZIG, "musllinux_1_2_aarch64", "qemu"),
+    Target("win-x64", "x86_64-pc-windows-gnu", MINGW, "win_amd64", "Wine"),
+    Target("win-arm64", "aarch64-pc-windows-gnullvm", ZIG, "win_arm64", "not run"),
+    Target("win-x86", "i686-pc-windows-gnu", MINGW, "win32", "not run"),
+    Target("osx-arm64", "aarch64-apple-darwin", ZIG, "macosx_11_0_arm64", "not run"),
+    Target("osx-x64", "x86_64-apple-darwin", ZIG, "macosx_10_12_x86_64", "not run"),
+]
+
+
+def find(rid: str) -> Target:
+    for target in TARGETS:
+        if target.rid == rid:
+            return target
+    raise SystemExit(f"unknown target {rid!r}; known: {', '.join(target.rid for target in TARGETS)}")

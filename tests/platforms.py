@@ -1,0 +1,375 @@
+"""Runs the tests of another platform than this one, in an emulator where there is no other way.
+
+    tests/platforms.py windows|arm64|musl [PART…]     builds what the platform's tests need, and runs them
+    tests/platforms.py windows|arm64|musl --prepare   fetches what that needs from the network, and no more
+
+PART is one of `rust`, `programs`, `csharp`, `python`, `shipped`. `make test-windows` and so on run all of them. The
+tests are those of this platform: Rust's own are built for the other one; programs in C and C++ are compiled for it and
+steered by the same tests from here; what is left out is listed with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import run as suites
+
+sys.path.insert(0, str(suites.ROOT / "packaging"))
+import toolchain  # noqa: E402
+from targets import Target, find  # noqa: E402
+
+ROOT, BUILT = suites.ROOT, toolchain.BUILT
+PROFILE = "cross"
+
+# An emulator may hang: no suite has longer than this.
+LIMITED = ["timeout", "--kill-after=10", "1500"]
+
+# Rust's tests that ask nothing of the machine but sockets and threads.
+RUST = [
+    "accounting", "batch", "batch_load", "delivery", "lanes", "lenient", "mutual_tls", "properties", "socks", "storm",
+    "tls", "tls_idle", "waiting",
+]  # fmt: skip
+
+# Tests of programs in C and C++.
+PROGRAMS = ["batch_cpp", "boundary", "cases", "concurrency", "matrix", "panics", "text_cpp"]
+LINUX_PROGRAMS = [*PROGRAMS, "exit", "fork", "lookups", "stacks", "trust_store", "unload"]
+
+VALGRIND = "valgrind runs programs of the machine's own platform alone"
+SKIPPED_PROGRAMS = {
+    "valgrind": VALGRIND,
+    "touches_no_foreign_memory": VALGRIND,
+    "leak_nothing": VALGRIND,
+    "memory_is_sound": VALGRIND,
+    "helgrind": VALGRIND,
+    "in_rust": "the conformance cases in Rust do not leave this machine; C and C++ play the same ones",
+}
+
+
+@dataclass
+class Platform:
+    """What is tested on one platform, and how."""
+
+    name: str
+    rid: str
+    # What apt brings.
+    packages: list[str]
+    # The shell script that runs a program of the platform: its last line.
+    runner: str
+    rust: list[str]
+    programs: list[str]
+    # Tests by a part of their names, and why they are not run.
+    skipped: dict[str, str] = field(default_factory=dict)
+    # What the linker of programs in C and C++ is told.
+    link: list[str] = field(default_factory=list)
+    # Whole parts that cannot be had.
+    missing: list[str] = field(default_factory=list)
+    # Tests in C# that are left out, by their class and then a part of their names, with the reason.
+    csharp: dict[str, dict[str, str]] = field(default_factory=dict)
+    # Debian's version of Python, and its name of the platform's processor.
+    python: str = ""
+    architecture: str = ""
+    python_tests: list[str] = field(default_factory=list)
+
+    @property
+    def target(self) -> Target:
+        return find(self.rid)
+
+    @property
+    def folder(self) -> Path:
+        return BUILT / "platforms" / self.name
+
+
+PLATFORMS = [
+    Platform(
+        "windows",
+        "win-x64",
+        ["gcc-mingw-w64-x86-64", "g++-mingw-w64-x86-64-posix", "wine", "wine64"],
+        'export WINEPREFIX="{folder}/prefix" WINEDEBUG=-all HOME="{folder}"\nunset LD_LIBRARY_PATH\nexec wine "$@"',
+        [name for name in RUST if name != "batch_load"],
+        PROGRAMS,
+        {
+            "a_stale_connection_closes_itself_only": "shutdown() wakes no thread that reads from the socket there",
+            "a_cancel_ends_a_handshake": "Wine takes up to two seconds to read its certificate store the first time",
+        },
+        ["-static"],
+        [
+            "batch_load: the throughput of an emulator is not the platform's",
+            "Python: no registry has an interpreter for Windows that can be unpacked here",
+        ],
+        csharp={
+            "LibraryTests": {
+                "LibraryOfAnotherReleaseIsNamed": "a compiler of this machine does not start under Wine",
+                "MissingFilesAreAllNamed": "Wine hangs where a library is not found by a bare name",
+            },
+            "AsyncTests": {
+                "CallsThatWaitHoldNoThreadOfThePool": "it holds the machine to a time that Wine does not keep",
+            },
+        },
+    ),
+    Platform(
+        "arm64",
+        "linux-arm64",
+        ["qemu-user-static", "libc6-arm64-cross", "libgcc-s1-arm64-cross"],
+        'QEMU_LD_PREFIX=/usr/aarch64-linux-gnu exec qemu-aarch64-static "$@"',
+        [name for name in RUST if name != "batch_load"],
+        LINUX_PROGRAMS,
+        {"a_forked_child_looks_up_by_itself": "qemu may hang where one of several threads forks"},
+        [],
+        ["batch_load: the throughput of an emulator is not the platform's", "C#: no .NET for ARM64 can be had"],
+        python="3.13",
+        architecture="arm64",
+        python_tests=["bindings/python/tests/test_cases.py"],
+    ),
+    Platform(
+        "musl",
+        "linux-musl-x64",
+        ["musl"],
+        'exec "$@"',
+        RUST,
+        [name for name in LINUX_PROGRAMS if name != "stacks"],
+        {},
+        [],
+        [
+            "stacks: musl has no getcontext(), by which that program changes stacks",
+            "C#: no .NET for musl can be had",
+            "Python: no registry has an interpreter for musl that can be unpacked here",
+        ],
+    ),
+]
+
+
+def build(platform: Platform, kind: str, *arguments: str) -> Path:
+    """Builds the shared library in a variant, and keeps it in a folder of that name."""
+    code = toolchain.run(platform.target, PROFILE, "rustc", "--lib", "--crate-type", "cdylib", *arguments)
+    if code != 0:
+        raise SystemExit(code)
+    folder = platform.folder / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    built = toolchain.folder(platform.target, PROFILE)
+    for name in (platform.target.shared, "libcommbox.dll.a"):
+        if (built / name).exists():
+            shutil.copy(built / name, folder)
+    return folder / platform.target.shared
+
+
+def runner(platform: Platform) -> Path:
+    script = platform.folder / f"run-{platform.name}"
+    script.parent.mkdir(parents=True, exist_ok=True)
+    script.write_text("#!/bin/sh\n" + platform.runner.format(folder=platform.folder) + "\n")
+    script.chmod(0o755)
+    return script
+
+
+def prefix_of_wine(platform: Platform) -> None:
+    """Makes a Windows for the tests alone, with what Wine lacks."""
+    prefix = platform.folder / "prefix"
+    environment = {
+        **os.environ,
+        "WINEPREFIX": str(prefix),
+        "WINEDEBUG": "-all",
+        # No packages from the network.
+        "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=",
+    }
+    if not (prefix / "system.reg").is_file():
+        subprocess.run(["wineboot", "--init"], env=environment, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(["wineserver", "--wait"], env=environment, check=False)
+    lacking = prefix / "drive_c/windows/system32/bcryptprimitives.dll"
+    source = ROOT / "tests/windows/bcryptprimitives.c"
+    compiler = toolchain.c_compiler(platform.target)
+    subprocess.run([compiler, "-shared", "-O2", "-o", lacking, source, "-ladvapi32"], check=True)
+
+
+def end_wine(platform: Platform) -> None:
+    """What a run left would keep the next one waiting."""
+    environment = {**os.environ, "WINEPREFIX": str(platform.folder / "prefix")}
+    subprocess.run(["wineserver", "--kill"], env=environment, stderr=subprocess.DEVNULL, check=False)
+
+
+def skips(platform: Platform, more: dict[str, str]) -> list[str]:
+    return [word for name in {**more, **platform.skipped} for word in ("--skip", name)]
+
+
+def sandbox(platform: Platform) -> str:
+    """A sandbox that the platform's programs can start: qemu lets its programs start those of this machine."""
+    if not platform.target.is_windows:
+        return str(BUILT / "debug/examples/sandbox")
+    if toolchain.run(platform.target, PROFILE, "build", "--example", "sandbox") != 0:
+        raise SystemExit("the sandbox cannot be built")
+    return str(toolchain.folder(platform.target, PROFILE) / "examples/sandbox.exe")
+
+
+def rust(platform: Platform, report: suites.Report) -> None:
+    """The core's unit tests, and tests of the Rust API, on the platform."""
+    target = platform.target
+    tests = [word for name in platform.rust for word in ("--test", name)]
+    command = toolchain.cargo(target, PROFILE, "test", "--no-fail-fast", "--lib", *tests, "--", *skips(platform, {}))
+    variable = f"CARGO_TARGET_{target.triple.replace('-', '_').upper()}_RUNNER"
+    environment = {
+        **toolchain.environment(target),
+        variable: str(runner(platform)),
+        "COMMBOX_SANDBOX": sandbox(platform),
+    }
+    report.suite(f"Rust on {platform.name}", [*LIMITED, *command], **environment)
+
+
+def programs(platform: Platform, report: suites.Report) -> None:
+    """Programs in C and C++ for the platform, steered by the tests of this machine."""
+    target = platform.target
+    environment = {
+        "COMMBOX_TEST_FAILPOINTS": str(build(platform, "failpoints", "--features", "failpoints")),
+        "COMMBOX_TEST_LIBRARY": str(build(platform, "library")),
+        "COMMBOX_TEST_RUNNER": str(runner(platform)),
+        "COMMBOX_TEST_LINK": " ".join(platform.link),
+        "COMMBOX_TEST_CC": toolchain.c_compiler(target),
+        "COMMBOX_TEST_CXX": toolchain.c_compiler(target, "c++"),
+    }
+    if target.is_windows:
+        streams = platform.folder / "streams.o"
+        source = ROOT / "tests/windows/streams.c"
+        subprocess.run([toolchain.c_compiler(target), "-c", "-o", streams, source], check=True)
+        environment["COMMBOX_TEST_LINK"] += f" {streams}"
+    cargo = os.environ.get("CARGO", "cargo")
+    tests = [word for name in platform.programs for word in ("--test", name)]
+    command = [cargo, "test", "--locked", "--no-fail-fast", *tests, "--", *skips(platform, SKIPPED_PROGRAMS)]
+    report.suite(f"C and C++ on {platform.name}", [*LIMITED, *command], **environment)
+
+
+def csharp(platform: Platform, report: suites.Report) -> None:
+    """The C# tests on .NET for the platform, each class in a process of its own."""
+    if not platform.csharp:
+        return
+    dotnet = suites.DOTNET
+    if report.without(dotnet, f"the C# tests on {platform.name}"):
+        return
+    folder = platform.folder / "nunit"
+    tests = ROOT / "bindings/csharp/CommBox.Tests"
+    program = ["publish", "bindings/csharp/NUnitRunner", "-c", "Release", "-r", platform.rid, "--self-contained"]
+    # Both are built in folders of their own: what another build is doing with the usual ones is no concern of these.
+    for command in ([*program, "-o", str(folder)], ["build", str(tests), "-o", str(platform.folder / "tests")]):
+        done = subprocess.run([dotnet, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise SystemExit(done.stdout)
+    for file in (platform.folder / "tests").glob("*.dll"):
+        if not (folder / file.name).exists() or file.name.startswith("CommBox"):
+            shutil.copy(file, folder)
+    # Where the package has it, and by the package's name.
+    native = folder / "runtimes" / platform.rid / "native"
+    native.mkdir(parents=True, exist_ok=True)
+    shutil.copy(build(platform, "library"), native / platform.target.packaged)
+    environment = {"COMMBOX_SANDBOX": sandbox(platform)}
+    classes = sorted(file.stem for file in tests.glob("*Tests.cs"))
+    for name in classes:
+        left = [f"-{test}" for test in platform.csharp.get(name, {})]
+        end_wine(platform)
+        command = [*LIMITED[:-1], "300", str(runner(platform)), str(folder / "NUnitRunner.exe")]
+        report.suite(
+            f"C# on {platform.name}, {name}",
+            [*command, str(folder / "CommBox.Tests.dll"), name, *left],
+            COMMBOX_LIBRARY="",
+            **environment,
+        )
+
+
+def python(platform: Platform, report: suites.Report) -> None:
+    """The wheel in an interpreter of the platform: the conformance cases, and an example with the checkout hidden."""
+    if not platform.python:
+        return
+    folder = platform.folder / "python"
+    script = ROOT / "bindings/python/tests/fetch_python.sh"
+    subprocess.run(["sh", script, platform.python, folder, "", platform.architecture], check=True)
+    (wheel,) = dist(platform).glob(f"*-{platform.target.wheel}.whl")
+    site = platform.folder / "site"
+    shutil.rmtree(site, ignore_errors=True)
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(site)
+    # pytest is Python alone, and so the same on every platform.
+    (packages,) = (BUILT / "venv/lib").glob("python*/site-packages")
+    shutil.copy(packages / "py.py", site)
+    for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"):
+        shutil.copytree(packages / name, site / name, dirs_exist_ok=True)
+    interpreter = ["qemu-aarch64-static", "-L", str(folder), str(folder / f"usr/bin/python{platform.python}")]
+    report.suite(
+        f"Python on {platform.name}",
+        [*LIMITED, *interpreter, "-m", "pytest", "-p", "no:cacheprovider", *platform.python_tests],
+        PYTHONPATH=str(site),
+        COMMBOX_SANDBOX=sandbox(platform),
+        PYTHONHOME=str(folder / "usr"),
+        PYTHONDONTWRITEBYTECODE="1",
+        COMMBOX_LIBRARY="",
+    )
+
+
+def dist(platform: Platform) -> Path:
+    """The platform's part of a release, built quickly."""
+    folder = platform.folder / "dist"
+    script = [sys.executable, "packaging/dist.py", "--profile", PROFILE, "--targets", platform.rid, str(folder)]
+    subprocess.run(script, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def shipped(platform: Platform, report: suites.Report) -> None:
+    """The files of a release, each unpacked in an empty place and used there."""
+    script = [sys.executable, "tests/shipped.py", platform.rid, str(dist(platform)), str(runner(platform))]
+    report.suite(f"What is shipped for {platform.name}", script)
+
+
+PARTS: dict[str, Callable[[Platform, suites.Report], None]] = {
+    "rust": rust,
+    "programs": programs,
+    "csharp": csharp,
+    "python": python,
+    "shipped": shipped,
+}
+
+
+def prepare(platform: Platform) -> None:
+    toolchain.require_rust(platform.target)
+    cargo = os.environ.get("CARGO", "cargo")
+    suites.fetch(cargo, "fetch", "--quiet", "--locked")
+
+
+def main() -> int:
+    names = {platform.name: platform for platform in PLATFORMS}
+    if len(sys.argv) < 2 or sys.argv[1] not in names:
+        print(__doc__, file=sys.stderr)
+        return 2
+    platform, parts = names[sys.argv[1]], sys.argv[2:]
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, suites.quit_by)
+    prepare(platform)
+    if parts == ["--prepare"]:
+        return 0
+    report = suites.Report()
+    began = time.monotonic()
+    if platform.target.is_windows:
+        prefix_of_wine(platform)
+    try:
+        for part in parts or PARTS:
+            PARTS[part](platform, report)
+    finally:
+        if platform.target.is_windows:
+            end_wine(platform)
+    print()
+    for name, why in {**SKIPPED_PROGRAMS, **platform.skipped}.items():
+        print(f"not on {platform.name}: tests named {name}: {why}")
+    for tests in platform.csharp.values():
+        for name, why in tests.items():
+            print(f"not on {platform.name}: C# tests named {name}: {why}")
+    for line in platform.missing:
+        print(f"not on {platform.name}: {line}")
+    print(f"{platform.name}: {time.monotonic() - began:.0f} s")
+    print(f"{report.passed} passed, {report.failed} failed")
+    return int(report.failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+/* Makes the standard streams of a test program binary: the tests speak to it in bytes, and Windows would turn each line
+ * feed into two. Linked into every test program for Windows. */
+#include <fcntl.h>
+#include <io.h>
+#include <stdio.h>
+
+__attribute__((constructor)) static void make_binary(void)
+{
+    _setmode(0, _O_BINARY);
+    _setmode(1, _O_BINARY);
+    _setmode(2, _O_BINARY);
+}
