@@ -65,10 +65,12 @@ fn fill(client: &Client, server: &Server, count: usize) {
     server.slow.store(true, Ordering::SeqCst);
     let all = Barrier::new(count);
     thread::scope(|scope| {
-        for _ in 0..count {
-            scope.spawn(|| {
+        for user_id in (1_000_i64..).take(count) {
+            let all = &all;
+            scope.spawn(move || {
                 all.wait();
-                client.update_user_json(1, BODY).unwrap();
+                // Those for the same user would stand behind each other.
+                client.update_user_json(user_id, BODY).unwrap();
             });
         }
     });

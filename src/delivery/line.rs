@@ -438,11 +438,10 @@ impl Departure<'_> {
         self.end(ended, outcome, confirmed, leaves);
     }
 
-    fn end(&mut self, ended: Instant, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
+    fn end(&mut self, ended: Instant, outcome: Outcome, confirmed: bool, mut leaves: Option<&mut Place>) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let turn = leaves.and_then(Place::take_turn);
         let mut successor = None;
         self.line.locked_at(self.line.clock.moment(ended), &mut |state, now| {
             failpoint::reach("report");
@@ -451,7 +450,8 @@ impl Departure<'_> {
             }
             state.flow.report(now, ticket, outcome);
             state.wakes_first |= ticket.probe().is_some();
-            successor = turn.as_ref().and_then(|turn| state.turns.leave(turn));
+            let turn = leaves.as_mut().and_then(|place| place.take_turn());
+            successor = turn.and_then(|turn| state.turns.leave(&turn));
         });
         if let Some(successor) = successor {
             successor.begin();

@@ -180,10 +180,21 @@ static void bad_handle(long times)
     measure(update, COMMBOX_INVALID_HANDLE, times);
 }
 
-static void refused_connection(long times)
+/* By a client of its own: some more of one client would be an outage. */
+static int32_t update_at_nobody(void)
+{
+    commbox_client *made = make("http://127.0.0.1:1", "");
+    int32_t code = commbox_update_user_json(made, 1, user_json, NULL);
+    commbox_client_free(made);
+    return code;
+}
+
+static void refused_connection(long times) { measure(update_at_nobody, COMMBOX_CONNECTION, times); }
+
+static void held_back(long times)
 {
     commbox_client_free(client);
-    client = make("http://127.0.0.1:1", "");
+    client = make("http://127.0.0.1:1", ", \"total_timeout_ms\": 100");
     measure(update, COMMBOX_CONNECTION, times);
 }
 
@@ -217,6 +228,7 @@ static const struct {
     {"bad options", bad_options}, {"bad text", bad_text},
     {"bad user", bad_user}, {"bad handle", bad_handle},
     {"bad response", bad_response}, {"refused connection", refused_connection},
+    {"held back in an outage", held_back},
     {"refused user", refused_user}, {"cancelled", cancelled},
 };
 

@@ -45,6 +45,8 @@ static void call_everything(const char *options)
         commbox_string_free(reply);
     }
     note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
+    note("commbox_client_set_max_requests_per_second",
+         commbox_client_set_max_requests_per_second(client, 0) != COMMBOX_OK);
     note("commbox_client_set_interrupt", commbox_client_set_interrupt(client, NULL, NULL) != COMMBOX_OK);
     note("commbox_client_cancel", commbox_client_cancel(client) != COMMBOX_OK);
     commbox_user *user = commbox_user_new();
