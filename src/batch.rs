@@ -309,7 +309,7 @@ impl Shared {
         queue.expire(now, || match self.client.line().too_late(now, 0) {
             None | Some(Held::Stopped(_)) => {
                 let millis = self.options.overall_timeout.unwrap_or_default().as_millis();
-                let why = format!("deadline exceeded: the update was queued for overall_timeout_ms, {millis} ms");
+                let why = format!("deadline exceeded: the update was queued for its overall timeout, {millis} ms");
                 Error::new(ErrorKind::Timeout, why)
             }
             Some(held) => held_back(held),

@@ -336,7 +336,7 @@ impl Call {
             Stop::Cancelled => self.stopped(stop),
             Stop::Late => Error::new(
                 ErrorKind::Timeout,
-                "deadline exceeded while an earlier call for the same user was in flight (order_per_user)",
+                "deadline exceeded while an earlier call for the same user was in flight",
             ),
         }
     }
@@ -381,7 +381,7 @@ fn reason(held: Held) -> String {
             wait.as_millis()
         ),
         Held::Limited { wait } => format!(
-            "max_requests_per_second: the next slot, in {} ms, is past this call's deadline",
+            "the client's own rate limit: the next slot, in {} ms, is past this call's deadline",
             wait.as_millis()
         ),
         Held::Outage { lasts, failures, wait } => format!(
