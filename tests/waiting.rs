@@ -17,7 +17,7 @@ use faults::{client, eventually, millis, timed, user, Fault, Server, Share, Step
 const USER: i64 = 100_000_001;
 
 /// What a call may be late.
-const LATE: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(100 * SLOWNESS as u64);
 
 /// Updates another user each time: calls for the same one would stand behind each other.
 fn call(client: &Client) -> (Result<String, Error>, Duration) {
