@@ -17,6 +17,7 @@
 
 mod budget;
 mod curve;
+#[cfg(unix)]
 mod stored;
 mod taken;
 
