@@ -175,7 +175,7 @@ fn covers_functions_of_tomorrow() {
 }
 
 #[test]
-#[should_panic = "news of commbox_tell is of the type double"]
+#[should_panic = "news of commbox_tell is of the type float"]
 fn asks_what_is_hostile_where_a_type_is_new() {
-    cases(&Header::read("int32_t commbox_tell(double news);"));
+    cases(&Header::read("int32_t commbox_tell(float news);"));
 }

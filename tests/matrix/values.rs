@@ -112,6 +112,14 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
             let hostile = ["0", "UINT64_MAX"].map(|number| value(number, number, Expect::Accepted));
             (value("good", "1", Expect::Accepted), hostile.into())
         }
+        "double" => {
+            let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
+            let hostile = [("NaN", "strtod(\"nan\", NULL)"), ("infinity", "strtod(\"inf\", NULL)"), ("-1", "-1.0"), ("1e300", "1e300")];
+            (
+                value("good", "0.0", Expect::Accepted),
+                hostile.map(|(what, number)| value(what, number, refused.clone())).into(),
+            )
+        }
         output if OUTPUTS.contains(&output) => {
             let of_type = output.strip_suffix('*').unwrap_or(output);
             let slot = |what: &str, offset: usize| Value {
