@@ -242,11 +242,11 @@ int32_t commbox_client_set_api_key(commbox_client *client,
  * program can divide a limit among its processes with this.
  *
  * @param client               The client.
- * @param requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
+ * @param max_requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
  * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
  */
 int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
-                                                   double requests_per_second);
+                                                   double max_requests_per_second);
 
 /**
  * Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns

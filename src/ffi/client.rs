@@ -97,14 +97,14 @@ pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client,
 /// program can divide a limit among its processes with this.
 ///
 /// @param client               The client.
-/// @param requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
+/// @param max_requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
 /// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
 #[no_mangle]
 pub extern "C" fn commbox_client_set_max_requests_per_second(
     client: *mut commbox_client,
-    requests_per_second: f64,
+    max_requests_per_second: f64,
 ) -> i32 {
-    code(|| CLIENTS.get(client)?.set_max_requests_per_second(requests_per_second))
+    code(|| CLIENTS.get(client)?.set_max_requests_per_second(max_requests_per_second))
 }
 
 /// Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns

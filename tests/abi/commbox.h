@@ -64,7 +64,7 @@ void commbox_client_free(commbox_client *client);
 int32_t commbox_client_set_api_key(commbox_client *client, const char *api_key);
 
 int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
-                                                   double requests_per_second);
+                                                   double max_requests_per_second);
 
 int32_t commbox_client_cancel(commbox_client *client);
 

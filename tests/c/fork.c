@@ -240,6 +240,8 @@ static void probing(void) {
         check(pthread_create(&threads[i], NULL, call_once, NULL) == 0, "thread");
         nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     }
+    /* The probe leaves 1 to 1.5 seconds after the 429. */
+    nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     pid_t child = fork_child();
     if (child == 0) {
         call(2);
