@@ -114,7 +114,12 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
         }
         "double" => {
             let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
-            let hostile = [("NaN", "strtod(\"nan\", NULL)"), ("infinity", "strtod(\"inf\", NULL)"), ("-1", "-1.0"), ("1e300", "1e300")];
+            let hostile = [
+                ("NaN", "strtod(\"nan\", NULL)"),
+                ("infinity", "strtod(\"inf\", NULL)"),
+                ("-1", "-1.0"),
+                ("1e300", "1e300"),
+            ];
             (
                 value("good", "0.0", Expect::Accepted),
                 hostile.map(|(what, number)| value(what, number, refused.clone())).into(),
