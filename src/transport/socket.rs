@@ -2,6 +2,8 @@
 //! and with as few system calls as can be.
 
 use std::io::{self, Read, Write};
+#[cfg(windows)]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::delivery::watch::SLICE;
@@ -19,6 +21,9 @@ pub(crate) struct Socket {
     /// The time-out that the socket has now.
     #[cfg(not(windows))]
     slice: Duration,
+    /// The system has reported that the connection failed, which it does once.
+    #[cfg(windows)]
+    has_failed: AtomicBool,
 }
 
 impl Socket {
@@ -38,7 +43,7 @@ impl Socket {
     pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream })
+        Ok(Self { stream, has_failed: AtomicBool::new(false) })
     }
 
     /// The slice is nearly always the same, so this is nearly never a system call.
@@ -63,12 +68,19 @@ impl Socket {
 
     #[cfg(windows)]
     fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
-        let found = ready::input(&self.stream, slice)?;
+        self.input(slice)?;
         match (&*self.stream).read(buffer) {
-            // The system may report a reset once, and has done so above.
-            Ok(0) if found == ready::Input::Failed => Err(io::ErrorKind::ConnectionReset.into()),
+            Ok(0) if self.has_failed.load(Ordering::Relaxed) => Err(io::ErrorKind::ConnectionReset.into()),
             read => read,
         }
+    }
+
+    /// Waits for input, and notes a failure: what came before it is still to be read.
+    #[cfg(windows)]
+    fn input(&self, limit: Duration) -> io::Result<ready::Input> {
+        let found = ready::input(&self.stream, limit)?;
+        self.has_failed.fetch_or(found == ready::Input::Failed, Ordering::Relaxed);
+        Ok(found)
     }
 
     /// Sends some of `bytes` within a slice.
@@ -137,7 +149,7 @@ impl Socket {
     #[cfg(windows)]
     pub(super) fn has_input(&self) -> bool {
         // One that cannot be asked has failed.
-        ready::input(&self.stream, Duration::ZERO).map_or(true, |found| found != ready::Input::None)
+        self.input(Duration::ZERO).map_or(true, |found| found != ready::Input::None)
     }
 }
 

@@ -166,7 +166,7 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
         canceller.cancel();
         while ended.load(Ordering::SeqCst) < 4000 {
             thread::sleep(Duration::from_micros(200));
-            assert!(cancelled.elapsed() < Duration::from_secs(10));
+            assert!(cancelled.elapsed() < Duration::from_secs(120));
         }
         println!("a cancel ended them in {:?}", cancelled.elapsed());
     });
