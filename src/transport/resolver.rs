@@ -149,7 +149,7 @@ impl Host {
             state.answer.as_ref().map_or(0, |answer| answer.number)
         };
         let _waiting = Waiting(self);
-        let (answer, preferred, threads) = loop {
+        let (answer, preferred, threads): (_, _, Vec<_>) = loop {
             // Without the lock, for an interrupt may make a call of its own.
             let slice = attempt.slice()?;
             let is_new = |state: &State| state.answer.as_ref().is_some_and(|answer| answer.number > seen);
@@ -159,8 +159,10 @@ impl Host {
             let waited = self.answered.wait_timeout_while(state, slice, |state| !is_new(state));
             let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
             if let Some(answer) = state.answer.clone().filter(|answer| answer.number > seen) {
-                let is_over = |thread: &mut JoinHandle<()>| thread.is_finished() || state.running.is_empty();
-                break (answer, state.preferred, extract(&mut state.threads, is_over));
+                let is_over = |thread: &JoinHandle<()>| thread.is_finished() || state.running.is_empty();
+                let (over, running) = mem::take(&mut state.threads).into_iter().partition(is_over);
+                state.threads = running;
+                break (answer, state.preferred, over);
             }
         };
         // They have nothing left to do but to end; a program that ends now finds them gone.
@@ -240,21 +242,6 @@ impl Drop for Host {
 fn shortage_of_sockets() -> Option<i32> {
     let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
     shortage(&error).and(error.raw_os_error())
-}
-
-/// Takes out what `is_it` says.
-fn extract<T>(all: &mut Vec<T>, mut is_it: impl FnMut(&mut T) -> bool) -> Vec<T> {
-    let mut taken = Vec::new();
-    let mut kept = Vec::new();
-    for mut one in all.drain(..) {
-        if is_it(&mut one) {
-            taken.push(one)
-        } else {
-            kept.push(one)
-        }
-    }
-    *all = kept;
-    taken
 }
 
 /// The address that answered last, then the others as the system has them, but with the families in turn (RFC 8305,
