@@ -38,26 +38,16 @@ public sealed class BatchOptions
 
     internal int Limit => QueueLimit ?? DefaultQueueLimit;
 
-    /// <summary>The options as the library takes them.</summary>
-    internal string ToJson() => JsonText.Object(json =>
-    {
-        Write("concurrency", Concurrency);
-        Write("queue_limit", Limit);
-        Write("stop_on_unauthorized", StopOnUnauthorized);
-        Write("throttle_timeout_ms", CommBoxClientOptions.Milliseconds(ThrottleTimeout));
-        Write("outage_timeout_ms", CommBoxClientOptions.Milliseconds(OutageTimeout));
-
-        void Write(string option, object? value) =>
-            json.WriteMember(option, value, path: PropertyFor(option), code: Native.InvalidOptions);
-    });
+    private static readonly OptionTable<BatchOptions> Table = new(
+        ("concurrency", nameof(Concurrency), options => options.Concurrency),
+        ("queue_limit", nameof(QueueLimit), options => options.Limit),
+        ("stop_on_unauthorized", nameof(StopOnUnauthorized), options => options.StopOnUnauthorized),
+        ("throttle_timeout_ms", nameof(ThrottleTimeout), options => options.ThrottleTimeout),
+        ("outage_timeout_ms", nameof(OutageTimeout), options => options.OutageTimeout));
 
     /// <summary>The property for an option of the library.</summary>
-    internal static string PropertyFor(string option) => option switch
-    {
-        "concurrency" => nameof(Concurrency),
-        "queue_limit" => nameof(QueueLimit),
-        "throttle_timeout_ms" => nameof(ThrottleTimeout),
-        "outage_timeout_ms" => nameof(OutageTimeout),
-        _ => nameof(StopOnUnauthorized),
-    };
+    internal static string PropertyFor(string option) => Table.PropertyFor(option);
+
+    /// <summary>The options as the library takes them.</summary>
+    internal string ToJson() => Table.ToJson(this);
 }

@@ -102,47 +102,36 @@ public sealed class CommBoxClientOptions
     /// <summary>Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.</summary>
     public string? UserAgent { get; set; }
 
-    /// <summary>Each option as the library calls it, the property that it is here, and its value.</summary>
-    private static readonly (string Option, string Property, Func<CommBoxClientOptions, object?> Value)[] Members =
-    [
+    private static readonly OptionTable<CommBoxClientOptions> Table = new(
         ("base_url", nameof(BaseUrl), options => options.BaseUrl),
         ("allow_http", nameof(AllowHttp), options => options.AllowHttp),
-        ("connect_timeout_ms", nameof(ConnectTimeout), options => Milliseconds(options.ConnectTimeout)),
-        ("attempt_timeout_ms", nameof(AttemptTimeout), options => Milliseconds(options.AttemptTimeout)),
-        ("total_timeout_ms", nameof(Timeout), options => Milliseconds(options.Timeout)),
+        ("connect_timeout_ms", nameof(ConnectTimeout), options => options.ConnectTimeout),
+        ("attempt_timeout_ms", nameof(AttemptTimeout), options => options.AttemptTimeout),
+        ("total_timeout_ms", nameof(Timeout), options => options.Timeout),
         ("max_retries", nameof(MaxRetries), options => options.MaxRetries),
-        ("retry_base_ms", nameof(RetryBase), options => Milliseconds(options.RetryBase)),
-        ("retry_cap_ms", nameof(RetryCap), options => Milliseconds(options.RetryCap)),
+        ("retry_base_ms", nameof(RetryBase), options => options.RetryBase),
+        ("retry_cap_ms", nameof(RetryCap), options => options.RetryCap),
         ("max_requests_per_second", nameof(MaxRequestsPerSecond), options => options.MaxRequestsPerSecond),
         ("order_per_user", nameof(OrderPerUser), options => options.OrderPerUser),
         ("rate_group", nameof(RateGroup), options => options.RateGroup),
         ("max_idle_connections", nameof(MaxIdleConnections), options => options.MaxIdleConnections),
-        ("idle_timeout_ms", nameof(IdleTimeout), options => Milliseconds(options.IdleTimeout)),
-        ("dns_ttl_ms", nameof(DnsTtl), options => Milliseconds(options.DnsTtl)),
+        ("idle_timeout_ms", nameof(IdleTimeout), options => options.IdleTimeout),
+        ("dns_ttl_ms", nameof(DnsTtl), options => options.DnsTtl),
         ("proxy", nameof(Proxy), options => options.Proxy),
         ("ca_file", nameof(CaFile), options => options.CaFile),
         ("client_cert_file", nameof(ClientCertFile), options => options.ClientCertFile),
         ("client_key_file", nameof(ClientKeyFile), options => options.ClientKeyFile),
         ("validate", nameof(Validate), options => options.Validate),
-        ("user_agent", nameof(UserAgent), options => options.UserAgent),
-    ];
+        ("user_agent", nameof(UserAgent), options => options.UserAgent));
 
     /// <summary>The property for an option of the library.</summary>
-    internal static string PropertyFor(string option) =>
-        Members.FirstOrDefault(member => member.Option == option).Property ?? option;
+    internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
     /// <summary>The options as the library reads them; <paramref name="baseUrl"/> serves where none is set.</summary>
-    internal string ToJson(string? baseUrl) => JsonText.Object(json =>
+    internal string ToJson(string? baseUrl)
     {
-        foreach ((string option, string property, Func<CommBoxClientOptions, object?> valueOf) in Members)
-        {
-            object? value = valueOf(this) ?? (property == nameof(BaseUrl) ? baseUrl : null);
-            if (value is not null)
-            {
-                json.WriteMember(option, value, path: property, code: Native.InvalidOptions);
-            }
-        }
-    });
-
-    internal static long? Milliseconds(TimeSpan? time) => time?.Ticks / TimeSpan.TicksPerMillisecond;
+        var options = (CommBoxClientOptions)MemberwiseClone();
+        options.BaseUrl ??= baseUrl;
+        return Table.ToJson(options);
+    }
 }
