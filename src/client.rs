@@ -222,9 +222,9 @@ impl Client {
         let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
         loop {
             let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, &api_key, limits);
+            let attempt = Attempt::new(&call.watch, user_id, &api_key, limits);
             call.effort.attempts += 1;
-            let reply = self.transport.post(user_id, body, &attempt, fresh);
+            let reply = self.transport.post(body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
             let reply = reply.and_then(reply::interpret);
             if let Err(error) = &reply {

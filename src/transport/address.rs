@@ -2,24 +2,18 @@
 
 use std::fmt;
 
-use ureq::http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use ureq::http::{HeaderValue, Uri};
+use ureq::http::uri::{Authority, Scheme};
+use ureq::http::Uri;
 
-use crate::bytes::decimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::connect::Target;
 
-/// Room for any user id, in digits.
-const LONGEST_ID: usize = 19;
-
-/// The address of the users, taken apart once, so that a request need not be.
+/// The address of the users, taken apart once.
 pub(crate) struct Address {
     scheme: Scheme,
     authority: Authority,
-    /// What the HTTP agent takes for the authority, and compares byte by byte with that of its connection before each
-    /// request. A lane knows whom to connect to, so this is as short as can be.
-    stand_in: Authority,
-    host: HeaderValue,
+    /// As the `Host` header names it.
+    host: String,
     /// Up to and with the slash before the id.
     path: String,
 }
@@ -40,34 +34,30 @@ impl Address {
         let host = match authority.port_u16() {
             Some(port) if port != usual_port => authority.as_str(),
             _ => authority.host(),
-        };
-        let host = HeaderValue::from_str(host).map_err(|_| refuse())?;
-        Ok(Self { scheme, authority, stand_in: Authority::from_static("-"), host, path })
+        }
+        .to_owned();
+        Ok(Self { scheme, authority, host, path })
     }
 
     /// As the `Host` header names it.
-    pub(crate) fn host(&self) -> &HeaderValue {
+    pub(super) fn host(&self) -> &str {
         &self.host
     }
 
     /// Who is connected to.
     pub(super) fn target(&self) -> Target {
-        let is_tls = self.scheme == Scheme::HTTPS;
+        let is_tls = self.is_https();
         let port = self.authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         Target { host: self.authority.host().to_owned(), port, is_tls }
     }
 
-    /// Of one user, whose id is not negative, as the HTTP agent is to have it.
-    pub(crate) fn of_user(&self, user_id: i64) -> Result<Uri> {
-        let mut path = Vec::with_capacity(self.path.len() + LONGEST_ID);
-        path.extend_from_slice(self.path.as_bytes());
-        path.extend_from_slice(decimal(user_id.unsigned_abs(), &mut [0; 20]));
-        let mut parts = Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.stand_in.clone());
-        parts.path_and_query = PathAndQuery::try_from(path).ok();
-        // Each part was part of a URL before.
-        Uri::from_parts(parts).map_err(|_| Error::new(ErrorKind::Internal, "a checked base_url made no URL"))
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == Scheme::HTTPS
+    }
+
+    /// The path of a user, up to and with the slash before the id.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 }
 
@@ -94,9 +84,7 @@ mod tests {
             assert_eq!(address.to_string(), users);
             assert_eq!(address.host(), host);
             let path = users.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap().1;
-            let user = address.of_user(i64::MAX).unwrap();
-            assert_eq!(user.path(), format!("/{path}{}", i64::MAX));
-            assert_eq!(user.scheme(), base.parse::<Uri>().unwrap().scheme());
+            assert_eq!(address.path(), format!("/{path}"));
         }
     }
 }

@@ -25,6 +25,7 @@ impl Limits {
 /// What an attempt may take, and what became of it.
 pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
+    user_id: i64,
     api_key: &'a ApiKey,
     began: Instant,
     ended: Cell<Instant>,
@@ -53,11 +54,12 @@ pub(crate) enum Progress {
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn new(watch: &'a Watch, api_key: &'a ApiKey, limits: Limits) -> Self {
+    pub(crate) fn new(watch: &'a Watch, user_id: i64, api_key: &'a ApiKey, limits: Limits) -> Self {
         let now = Instant::now();
         let deadline = now + limits.attempt;
         Self {
             watch,
+            user_id,
             api_key,
             began: now,
             ended: Cell::new(now),
@@ -117,6 +119,11 @@ impl<'a> Attempt<'a> {
             self.reused.set(reused);
         }
         begins
+    }
+
+    /// Whom it updates.
+    pub(super) fn user_id(&self) -> i64 {
+        self.user_id
     }
 
     pub(super) fn api_key(&self) -> &ApiKey {

@@ -7,7 +7,9 @@ use std::{io, mem};
 
 use crate::failpoint;
 use crate::fork;
+use crate::transport::address::Address;
 use crate::transport::attempt::Attempt;
+use crate::transport::outgoing::Constants;
 use crate::transport::proxy::{Proxy, Scheme};
 use crate::transport::ready;
 use crate::transport::resolver::Names;
@@ -33,18 +35,19 @@ pub(super) struct Dialer {
     pub(super) proxy: Option<Proxy>,
     names: Names,
     trust: Trust,
-    constant_headers: Arc<[u8]>,
+    constants: Arc<Constants>,
     user_agent: String,
 }
 
 impl Dialer {
-    pub(super) fn new(target: Target, proxy: Option<Proxy>, names: Names, trust: Trust, user_agent: String) -> Self {
-        let constant_headers = super::outgoing::constant_headers(&user_agent);
-        Self { target, proxy, names, trust, constant_headers, user_agent }
+    pub(super) fn new(users: &Address, proxy: Option<Proxy>, names: Names, trust: Trust, user_agent: String) -> Self {
+        let constants = Arc::new(Constants::new(users, &user_agent));
+        Self { target: users.target(), proxy, names, trust, constants, user_agent }
     }
 
-    pub(super) fn constant_headers(&self) -> Arc<[u8]> {
-        self.constant_headers.clone()
+    /// What every request has in common.
+    pub(super) fn constants(&self) -> Arc<Constants> {
+        self.constants.clone()
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -203,14 +206,14 @@ mod tests {
             let mut addresses = vec![dead; count];
             addresses.push(good);
             let began = Instant::now();
-            let (address, _) = race(&addresses, &Attempt::new(&watch, &key, limits)).unwrap();
+            let (address, _) = race(&addresses, &Attempt::new(&watch, 1, &key, limits)).unwrap();
             assert_eq!(address, good);
             let took = began.elapsed();
             let head_starts = NEXT_ADDRESS * u32::try_from(count).unwrap();
             assert!(took >= head_starts && took < head_starts + Duration::from_secs(2), "{count}: {took:?}");
         }
         let limits = Limits { connect: Duration::from_millis(400), ..limits };
-        let error = race(&[dead], &Attempt::new(&watch, &key, limits)).unwrap_err();
+        let error = race(&[dead], &Attempt::new(&watch, 1, &key, limits)).unwrap_err();
         assert!(matches!(error, WireError::Stopped | WireError::NoAddressAnswered), "{error}");
     }
 
@@ -222,8 +225,8 @@ mod tests {
         let key = ApiKey::new("key").unwrap();
         let limits = Limits { attempt: Duration::from_secs(20), connect: Duration::from_secs(10) };
         let addresses = [refusing, refusing, good.local_addr().unwrap()];
-        assert_eq!(race(&addresses, &Attempt::new(&watch, &key, limits)).unwrap().0, addresses[2]);
-        let error = race(&addresses[..2], &Attempt::new(&watch, &key, limits)).unwrap_err();
+        assert_eq!(race(&addresses, &Attempt::new(&watch, 1, &key, limits)).unwrap().0, addresses[2]);
+        let error = race(&addresses[..2], &Attempt::new(&watch, 1, &key, limits)).unwrap_err();
         assert!(matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused));
     }
 }

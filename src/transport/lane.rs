@@ -126,7 +126,7 @@ impl Connector for LaneConnector {
         let exchanges = Exchanges {
             stream,
             buffers: LazyBuffers::new(BUFFERS, BUFFERS),
-            outgoing: Outgoing::new(self.dialer.constant_headers()),
+            outgoing: Outgoing::new(self.dialer.constants()),
             incoming: Incoming::new(),
             requests: 0,
             is_busy: false,
@@ -174,7 +174,7 @@ impl Exchanges {
         if attempt.begin_request(self.requests > 0) {
             self.is_busy = true;
             self.incoming.expect_answer();
-            self.outgoing.take_head(output, attempt.api_key())?;
+            self.outgoing.take_head(output, attempt.user_id(), attempt.api_key())?;
         } else {
             self.outgoing.take(output);
         }

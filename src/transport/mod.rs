@@ -6,8 +6,8 @@
 //! one connection concerns that one alone, and a fresh connection is a lane that has none.
 //!
 //! `ureq` writes the request and reads the answer. Below it stands one connector of this library's own ([`lane`]), which
-//! makes the connection ([`connect`], [`resolver`], [`tunnel`], [`tls`]), puts the API key and the constant headers into
-//! the request ([`outgoing`]) and puts the answer in order before the agent reads it ([`incoming`], [`head`]). All of
+//! makes the connection ([`connect`], [`resolver`], [`tunnel`], [`tls`]), completes the request with the path of the
+//! user, the API key and the headers ([`outgoing`]) and puts the answer in order before the agent reads it ([`incoming`], [`head`]). All of
 //! them wait in slices, so that a call sees its deadline, a cancel or an interrupt ([`attempt`]).
 
 mod address;
@@ -34,10 +34,8 @@ mod wire;
 use std::io::Read;
 use std::sync::Arc;
 
-use ureq::http::header::{CONTENT_LENGTH, HOST};
-use ureq::http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use ureq::http::{Method, Request, Uri};
 
-use crate::bytes::decimal;
 use crate::delivery::advice::Advice;
 use crate::delivery::watch::Stop;
 use crate::error::Result;
@@ -76,25 +74,24 @@ pub(crate) struct Transport {
     pool: Pool,
     dialer: Arc<Dialer>,
     users: Address,
-    /// Of every request.
-    headers: HeaderMap,
+    /// What the agents take for the address of every user.
+    stand_in: Uri,
 }
 
 impl Transport {
     pub(crate) fn new(options: &Options, users: Address) -> Result<Self> {
-        let target = users.target();
         let user_agent = match options.user_agent.as_deref() {
             Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
             None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
         };
-        let proxy = proxy::choose(options, &target)?;
+        let proxy = proxy::choose(options, &users.target())?;
         let names = Names::new(options.dns_ttl, options.connect_timeout);
-        let dialer = Dialer::new(target, proxy, names, Trust::new(options)?, user_agent);
+        let dialer = Dialer::new(&users, proxy, names, Trust::new(options)?, user_agent);
         let idle = usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX);
         Ok(Self {
             pool: Pool::new(idle, options.idle_timeout),
             dialer: Arc::new(dialer),
-            headers: headers(users.host().clone()),
+            stand_in: outgoing::stand_in(users.is_https()),
             users,
         })
     }
@@ -104,18 +101,16 @@ impl Transport {
         &self.users
     }
 
-    fn request<'a>(&self, uri: Uri, body: &'a str) -> Request<&'a [u8]> {
+    fn request<'a>(&self, body: &'a str) -> Request<&'a [u8]> {
         let mut request = Request::new(body.as_bytes());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.headers.clone();
-        request.headers_mut().insert(CONTENT_LENGTH, length(body.len()));
+        *request.uri_mut() = self.stand_in.clone();
         request
     }
 
-    /// Posts `body` for a user once and reads the answer; on a new connection if it is to be `fresh`.
-    pub(crate) fn post(&self, user_id: i64, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
-        let request = self.request(self.users.of_user(user_id)?, body);
+    /// Posts `body` once and reads the answer; on a new connection if it is to be `fresh`.
+    pub(crate) fn post(&self, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
+        let request = self.request(body);
         let idle = if fresh { None } else { self.pool.take(attempt.began()) };
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
@@ -141,18 +136,4 @@ impl Transport {
         let context = failure::Context { dialer: &self.dialer, attempt };
         reply.map_err(|error| context.explain(error))
     }
-}
-
-fn length(bytes: usize) -> HeaderValue {
-    // Quicker than from the number, which takes more room than it needs.
-    HeaderValue::from_bytes(decimal(bytes as u64, &mut [0; 20])).unwrap_or_else(|_| HeaderValue::from(bytes))
-}
-
-/// The headers of every request that the agent must see; made once, since reading them from text takes longer than
-/// copying them. The length of the body overrides the one here.
-fn headers(host: HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(HOST, host);
-    headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    headers
 }
