@@ -19,8 +19,6 @@ class Target:
     linker: str
     # By Python's name, in the wheel's.
     wheel: str
-    # How it is tested before a release.
-    tested: str
     # The oldest C library, in the way that zig takes it behind the triple.
     libc: str = ""
 
@@ -72,15 +70,15 @@ WINDOWS_LIBRARIES = ["ws2_32", "winhttp", "crypt32", "bcrypt", "userenv", "ntdll
 
 # In this order they stand in README.md.
 TARGETS = [
-    Target("linux-x64", "x86_64-unknown-linux-gnu", ZIG, "manylinux_2_17_x86_64", "natively", libc=".2.17"),
-    Target("linux-arm64", "aarch64-unknown-linux-gnu", ZIG, "manylinux_2_17_aarch64", "qemu", libc=".2.17"),
-    Target("linux-musl-x64", "x86_64-unknown-linux-musl", ZIG, "musllinux_1_2_x86_64", "natively"),
-    Target("linux-musl-arm64", "aarch64-unknown-linux-musl", ZIG, "musllinux_1_2_aarch64", "qemu"),
-    Target("win-x64", "x86_64-pc-windows-gnu", MINGW, "win_amd64", "Wine"),
-    Target("win-arm64", "aarch64-pc-windows-gnullvm", ZIG, "win_arm64", "not run"),
-    Target("win-x86", "i686-pc-windows-gnu", MINGW, "win32", "not run"),
-    Target("osx-arm64", "aarch64-apple-darwin", ZIG, "macosx_11_0_arm64", "not run"),
-    Target("osx-x64", "x86_64-apple-darwin", ZIG, "macosx_10_12_x86_64", "not run"),
+    Target("linux-x64", "x86_64-unknown-linux-gnu", ZIG, "manylinux_2_17_x86_64", libc=".2.17"),
+    Target("linux-arm64", "aarch64-unknown-linux-gnu", ZIG, "manylinux_2_17_aarch64", libc=".2.17"),
+    Target("linux-musl-x64", "x86_64-unknown-linux-musl", ZIG, "musllinux_1_2_x86_64"),
+    Target("linux-musl-arm64", "aarch64-unknown-linux-musl", ZIG, "musllinux_1_2_aarch64"),
+    Target("win-x64", "x86_64-pc-windows-gnu", MINGW, "win_amd64"),
+    Target("win-arm64", "aarch64-pc-windows-gnullvm", ZIG, "win_arm64"),
+    Target("win-x86", "i686-pc-windows-gnu", MINGW, "win32"),
+    Target("osx-arm64", "aarch64-apple-darwin", ZIG, "macosx_11_0_arm64"),
+    Target("osx-x64", "x86_64-apple-darwin", ZIG, "macosx_10_12_x86_64"),
 ]
 
 
