@@ -1,7 +1,6 @@
 //! Order per user: who may be in flight for a user, and who stands behind.
 
 use std::cell::Cell;
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -18,10 +17,14 @@ pub(crate) trait Ready: Send + Sync {
     fn ready(&self, number: u64);
 }
 
-/// The calls of each user that has any. Not a hash map: its memory, of a client that is never freed, is what valgrind
-/// takes for lost.
+/// The calls of each user that has any.
 #[derive(Default)]
-pub(super) struct Turns(BTreeMap<i64, User>);
+pub(super) struct Turns {
+    /// One of them, most often the only one: no memory is taken for it.
+    one: Option<(i64, User)>,
+    /// The others. Not a hash map: its memory, of a client that is never freed, is what valgrind takes for lost.
+    others: BTreeMap<i64, User>,
+}
 
 struct User {
     /// The one that may be in flight.
@@ -149,24 +152,50 @@ impl State {
 impl Turns {
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.one.is_none() && self.others.is_empty()
+    }
+
+    fn get(&self, user_id: i64) -> Option<&User> {
+        match &self.one {
+            Some((its, user)) if *its == user_id => Some(user),
+            _ => self.others.get(&user_id),
+        }
+    }
+
+    fn get_mut(&mut self, user_id: i64) -> Option<&mut User> {
+        match &mut self.one {
+            Some((its, user)) if *its == user_id => Some(user),
+            _ => self.others.get_mut(&user_id),
+        }
+    }
+
+    fn remove(&mut self, user_id: i64) {
+        match &self.one {
+            Some((its, _)) if *its == user_id => self.one = None,
+            _ => {
+                self.others.remove(&user_id);
+            }
+        }
     }
 
     /// Takes the turn of a user that has no call; false if it has one.
     fn take(&mut self, user_id: i64, number: u64, thread: usize) -> bool {
-        match self.0.entry(user_id) {
-            Entry::Vacant(entry) => {
-                entry.insert(User { holder: number, thread, behind: VecDeque::new() });
-                true
-            }
-            Entry::Occupied(_) => false,
+        if self.get(user_id).is_some() {
+            return false;
         }
+        let user = User { holder: number, thread, behind: VecDeque::new() };
+        if self.one.is_none() {
+            self.one = Some((user_id, user));
+        } else {
+            self.others.insert(user_id, user);
+        }
+        true
     }
 
     /// Has a call stand behind its user, or take the turn that has become free meanwhile; false if it is
     /// nested in a call that it would wait for.
     fn stand_behind(&mut self, user_id: i64, number: u64, parker: Arc<Parker>, thread: usize, is_nested: bool) -> bool {
-        let Some(user) = self.0.get_mut(&user_id) else {
+        let Some(user) = self.get_mut(user_id) else {
             return self.take(user_id, number, thread);
         };
         if is_nested && user.has(thread) {
@@ -177,22 +206,19 @@ impl Turns {
     }
 
     fn stand_behind_update(&mut self, user_id: i64, number: u64, ready: Weak<dyn Ready>) {
-        if let Some(user) = self.0.get_mut(&user_id) {
+        if let Some(user) = self.get_mut(user_id) {
             user.add(number, Behind::Update(ready));
         }
     }
 
     /// Whether a call may leave. One that a fork took along waits for nobody.
     fn has_come(&self, turn: &Turn) -> bool {
-        self.0.get(&turn.user_id).is_none_or(|user| user.place(turn.number).is_err())
+        self.get(turn.user_id).is_none_or(|user| user.place(turn.number).is_err())
     }
 
     /// Ends a turn, and begins the next one of the user.
     pub(super) fn leave(&mut self, turn: &Turn) -> Option<Successor> {
-        let Entry::Occupied(mut entry) = self.0.entry(turn.user_id) else {
-            return None;
-        };
-        let user = entry.get_mut();
+        let user = self.get_mut(turn.user_id)?;
         if user.holder != turn.number {
             if let Ok(place) = user.place(turn.number) {
                 user.behind.remove(place);
@@ -210,7 +236,7 @@ impl Turns {
                 return Some(successor);
             }
         }
-        entry.remove();
+        self.remove(turn.user_id);
         None
     }
 }
