@@ -118,7 +118,8 @@ def environment(target: Target) -> dict[str, str]:
         flags.append(f"-Clink-arg={names}")
     if target.is_mac:
         changes["SDKROOT"] = str(ROOT / "packaging/macos")
-    changes["RUSTFLAGS"] = " ".join(flags)
+    # Paths may have blanks, which RUSTFLAGS would part them at.
+    changes["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
     return changes
 
 
