@@ -211,11 +211,18 @@ static int32_t update_at_nobody(void)
 
 static void refused_connection(long times) { measure(update_at_nobody, COMMBOX_CONNECTION, times); }
 
+/* Where the machine is busy, the time may be over before the connection is refused. */
+static int32_t update_in_outage(void)
+{
+    int32_t code = update();
+    return code == COMMBOX_TIMEOUT ? COMMBOX_CONNECTION : code;
+}
+
 static void held_back(long times)
 {
     commbox_client_free(client);
     client = make("http://127.0.0.1:1", ", \"total_timeout_ms\": 100");
-    measure(update, COMMBOX_CONNECTION, times);
+    measure(update_in_outage, COMMBOX_CONNECTION, times);
 }
 
 static void refused_user(long times)
