@@ -24,10 +24,10 @@
  *             exits, or lets a panic out. 1 to 99 are kept for outcomes that are no errors; codes
  *             may be added, so treat one that is not listed here by its sign.
  *
- * Accessors   commbox_last_error(), commbox_last_error_code(), commbox_last_error_json(),
- *             commbox_version(), commbox_abi_version() and the functions that free leave the last
- *             error as it is (freeing a handle that is none sets it). Every other function sets
- *             it, or clears it where it succeeds.
+ * Accessors   The functions commbox_last_*() and commbox_code_*(), commbox_version(),
+ *             commbox_abi_version() and those that free leave the last error as it is (freeing a
+ *             handle that is none sets it). Every other function sets it, or clears it where it
+ *             succeeds; commbox_batch_next() sets it to that of the update that it returns.
  *
  * Threads     Every function may be called from any thread at any time, also with the same handle.
  *             The last error is each thread's own. The library has no threads of its own, apart
@@ -148,6 +148,21 @@
  * The server does not support the call.
  */
 #define COMMBOX_NOT_IMPLEMENTED 501
+
+/**
+ * The request may have arrived at the server, and no full answer came.
+ */
+#define COMMBOX_DELIVERY_UNKNOWN 0
+
+/**
+ * No byte of the request left this process.
+ */
+#define COMMBOX_DELIVERY_NOT_SENT 1
+
+/**
+ * The server answered.
+ */
+#define COMMBOX_DELIVERY_ANSWERED 2
 
 /**
  * Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
@@ -272,6 +287,19 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
                                      void *context);
 
 /**
+ * Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
+ *
+ * @param client     The client, for its `validate` option.
+ * @param user_id    As for commbox_update_user_json().
+ * @param user_json  As for commbox_update_user_json().
+ * @return #COMMBOX_OK if the update would be sent, otherwise #COMMBOX_INVALID_ARGUMENT, #COMMBOX_INVALID_USER or
+ *         #COMMBOX_INVALID_HANDLE. `problems` in commbox_last_error_json() has one object for each problem.
+ */
+int32_t commbox_client_validate_user_json(commbox_client *client,
+                                          int64_t user_id,
+                                          const char *user_json);
+
+/**
  * Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
  * every backoff.
  *
@@ -314,6 +342,24 @@ int32_t commbox_update_user_json(commbox_client *client,
                                  char **response_json);
 
 /**
+ * The name of a code: `"timeout"`, `"rate_limited"`. It is the `name` of commbox_last_error_json().
+ *
+ * @param code  Any code that a function returned.
+ * @return The name: `"ok"` and `"done"` for #COMMBOX_OK and #COMMBOX_DONE, "" for a number that is no code. A constant:
+ *         never NULL, never freed. An accessor.
+ */
+const char *commbox_code_name(int32_t code);
+
+/**
+ * Whether the same call may succeed later: #COMMBOX_CONNECTION, #COMMBOX_TIMEOUT, #COMMBOX_THROTTLED, and the statuses 429,
+ * 500, 502, 503 and 504.
+ *
+ * @param code  Any code that a function returned.
+ * @return 1 if it may, otherwise 0. An accessor.
+ */
+int32_t commbox_code_is_transient(int32_t code);
+
+/**
  * The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
  *
  * @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
@@ -337,6 +383,7 @@ const char *commbox_last_error(void);
  * - `message`: the sentence of commbox_last_error()
  * - `http_status`: of the server's answer, where a status line came
  * - `description`, `response_time`: the server's own words, as in the documented reply
+ * - `request_id`: what the server calls the request, as commbox_last_request_id() has it
  * - `retry_after_ms`: how long the server asks to wait, in milliseconds
  * - `attempts`: how often the update was tried
  * - `elapsed_ms`: how long the call took, in milliseconds
@@ -350,6 +397,53 @@ const char *commbox_last_error(void);
  * @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
  */
 const char *commbox_last_error_json(void);
+
+/**
+ * How many requests this thread's last update took: 0 if nothing was tried.
+ *
+ * These functions, from here to commbox_last_request_id(), tell of commbox_update_user_json() whether it succeeded or
+ * failed. After commbox_batch_next() has returned an update they tell of that one, and so do commbox_last_error() and
+ * its kind. After other functions they tell of nothing: 0, and "".
+ *
+ * @return The number. An accessor.
+ */
+int32_t commbox_last_attempts(void);
+
+/**
+ * How long it took, in milliseconds.
+ *
+ * @return The time, 0 or more. An accessor.
+ */
+int64_t commbox_last_elapsed_ms(void);
+
+/**
+ * The status of the server's answer.
+ *
+ * @return The HTTP status; 0 if no answer came. An accessor.
+ */
+int32_t commbox_last_http_status(void);
+
+/**
+ * Whether the update arrived at the server.
+ *
+ * @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED. An accessor.
+ */
+int32_t commbox_last_delivery(void);
+
+/**
+ * How long the server asks to wait before the next request, in milliseconds.
+ *
+ * @return The time; -1 if it does not say. An accessor.
+ */
+int64_t commbox_last_retry_after_ms(void);
+
+/**
+ * What the server calls the request, for its support: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id` of its
+ * answer.
+ *
+ * @return The text, visible ASCII, at most 128 bytes; "" if it does not say. Never NULL. Valid as commbox_last_error() is.
+ */
+const char *commbox_last_request_id(void);
 
 /**
  * Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
@@ -473,7 +567,8 @@ int32_t commbox_batch_submit(commbox_batch *batch,
  *                    is none. May be NULL.
  * @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
  *         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
- *         #COMMBOX_INVALID_HANDLE.
+ *         #COMMBOX_INVALID_HANDLE. After #COMMBOX_OK, commbox_last_error(), its kind and commbox_last_attempts() and its
+ *         kind tell of the update that was taken back: `printf("row %llu: %s", tag, commbox_last_error())`.
  */
 int32_t commbox_batch_next(commbox_batch *batch,
                            int64_t timeout_ms,

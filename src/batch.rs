@@ -15,6 +15,7 @@ use crate::delivery::watch::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
+use crate::reply::UpdateReply;
 use crate::thread;
 
 pub use options::BatchOptions;
@@ -41,7 +42,7 @@ pub struct Finished {
     /// What it was submitted with.
     pub tag: u64,
     /// The server's reply, or why there is none.
-    pub outcome: Result<String>,
+    pub outcome: Result<UpdateReply>,
 }
 
 /// What the batch and its workers share.
@@ -359,7 +360,7 @@ impl Shared {
         job
     }
 
-    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<String>, effort: Effort) {
+    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<UpdateReply>, effort: Effort) {
         let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
         let mut queue = self.lock();
         queue.finish(&job, outcome, effort, Instant::now());

@@ -17,7 +17,7 @@ use crate::failpoint;
 use crate::fork;
 use crate::options::object::FromObject;
 use crate::options::{self, Options};
-use crate::reply;
+use crate::reply::{self, UpdateReply};
 use crate::secret::ApiKey;
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
@@ -118,7 +118,7 @@ impl Client {
     /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
     /// `user_json`; [`ErrorKind::Throttled`] if the server's rate limit holds the call back past its deadline; then
     /// whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
-    pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<String> {
+    pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<UpdateReply> {
         let mut call = Call::new(self.watch(self.total_timeout), None);
         self.explained(&mut call, |client, call| {
             let body = client.body(user_id, user_json)?;
@@ -128,9 +128,19 @@ impl Client {
         })
     }
 
+    /// Checks what [`update_user_json`](Self::update_user_json) checks before it sends anything, and sends nothing. With
+    /// [`Options::validate`] off, that is little.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of `user_json`.
+    pub fn validate_user_json(&self, user_id: i64, user_json: &str) -> Result<()> {
+        self.body(user_id, user_json).map(drop)
+    }
+
     /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
     /// back. Returns how many attempts and 429s there were, too.
-    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> (Result<String>, Effort) {
+    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> (Result<UpdateReply>, Effort) {
         let watch = Watch::new(self.total_timeout, self.canceller.clone(), None)
             .with_cancellers(update.canceller, gentle)
             .with_overall(update.overall);
@@ -153,9 +163,17 @@ impl Client {
     }
 
     /// Runs `body`, and completes its error with what is known of the call.
-    fn explained(&self, call: &mut Call, body: impl FnOnce(&Self, &mut Call) -> Result<String>) -> Result<String> {
-        body(self, call)
-            .map_err(|error| error.with_effort(call.effort.attempts, call.watch.elapsed()).with_delivery(call.delivery))
+    fn explained(
+        &self,
+        call: &mut Call,
+        body: impl FnOnce(&Self, &mut Call) -> Result<UpdateReply>,
+    ) -> Result<UpdateReply> {
+        let outcome = body(self, call);
+        let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
+        match outcome {
+            Ok(reply) => Ok(reply.with_effort(attempts, elapsed)),
+            Err(error) => Err(error.with_effort(attempts, elapsed).with_delivery(call.delivery)),
+        }
     }
 
     fn body<'a>(&self, user_id: i64, user_json: &'a str) -> Result<Cow<'a, str>> {
@@ -165,7 +183,7 @@ impl Client {
         user::body(user_json, self.validate)
     }
 
-    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call) -> Result<String> {
+    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call) -> Result<UpdateReply> {
         let (mut retries, mut rekeyed) = (0, false);
         let mut last: Option<Error> = None;
         loop {
@@ -177,7 +195,7 @@ impl Client {
             };
             let (reply, api_key) = self.attempt(user_id, body, departure, place, call);
             let error = match reply {
-                Ok(text) => return Ok(text),
+                Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
             if error.delivery() == Delivery::NotSent && error.kind() == ErrorKind::Cancelled {
@@ -216,7 +234,7 @@ impl Client {
         departure: Departure<'_>,
         place: &mut Place,
         call: &mut Call,
-    ) -> (Result<String>, Arc<ApiKey>) {
+    ) -> (Result<UpdateReply>, Arc<ApiKey>) {
         let probe = departure.probe();
         let limits = probe.map_or(self.limits, |probe| self.limits.within(probe.limit));
         let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
@@ -346,7 +364,7 @@ impl Call {
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 /// What an attempt tells of the server.
-fn outcome(reply: &Result<String>, advice: Advice, watch: &Watch) -> Outcome {
+fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcome {
     let error = match reply {
         Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
         Err(error) => error,

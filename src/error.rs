@@ -1,5 +1,6 @@
 //! What went wrong: a kind with a stable code, a sentence for people, and everything known as JSON.
 
+use std::ffi::CStr;
 use std::fmt;
 use std::time::Duration;
 
@@ -61,30 +62,62 @@ impl ErrorKind {
         }
     }
 
+    /// The kind of a code of the C interface, except for those of success and unknown ones.
+    pub(crate) fn of_code(code: i32) -> Option<Self> {
+        let own = [
+            Self::InvalidArgument,
+            Self::InvalidHandle,
+            Self::InvalidOptions,
+            Self::InvalidUser,
+            Self::Connection,
+            Self::Tls,
+            Self::Timeout,
+            Self::Cancelled,
+            Self::BadResponse,
+            Self::Internal,
+            Self::Throttled,
+        ];
+        let status = u16::try_from(code).ok().filter(|status| (100..600).contains(status));
+        own.into_iter().find(|kind| kind.code() == code).or(status.map(Self::Http))
+    }
+
     /// The code as a word, as it stands in the error JSON.
     #[must_use]
     pub fn name(self) -> &'static str {
+        // All of them are ASCII.
+        self.c_name().to_str().unwrap_or_default()
+    }
+
+    pub(crate) fn c_name(self) -> &'static CStr {
         match self {
-            Self::InvalidArgument => "invalid_argument",
-            Self::InvalidHandle => "invalid_handle",
-            Self::InvalidOptions => "invalid_options",
-            Self::InvalidUser => "invalid_user",
-            Self::Connection => "connection",
-            Self::Tls => "tls",
-            Self::Timeout => "timeout",
-            Self::Cancelled => "cancelled",
-            Self::BadResponse => "bad_response",
-            Self::Internal => "internal",
-            Self::Throttled => "throttled",
-            Self::Http(400) => "bad_request",
-            Self::Http(401) => "unauthorized",
-            Self::Http(404) => "not_found",
-            Self::Http(429) => "rate_limited",
-            Self::Http(501) => "not_implemented",
-            Self::Http(300..=399) => "redirect",
-            Self::Http(400..=499) => "client_error",
-            Self::Http(_) => "server_error",
+            Self::InvalidArgument => c"invalid_argument",
+            Self::InvalidHandle => c"invalid_handle",
+            Self::InvalidOptions => c"invalid_options",
+            Self::InvalidUser => c"invalid_user",
+            Self::Connection => c"connection",
+            Self::Tls => c"tls",
+            Self::Timeout => c"timeout",
+            Self::Cancelled => c"cancelled",
+            Self::BadResponse => c"bad_response",
+            Self::Internal => c"internal",
+            Self::Throttled => c"throttled",
+            Self::Http(400) => c"bad_request",
+            Self::Http(401) => c"unauthorized",
+            Self::Http(403) => c"forbidden",
+            Self::Http(404) => c"not_found",
+            Self::Http(429) => c"rate_limited",
+            Self::Http(501) => c"not_implemented",
+            Self::Http(300..=399) => c"redirect",
+            Self::Http(400..=499) => c"client_error",
+            Self::Http(_) => c"server_error",
         }
+    }
+
+    /// Whether the same call may succeed later: a connection that fails, a timeout, throttling, and the statuses 429, 500,
+    /// 502, 503 and 504.
+    #[must_use]
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Connection | Self::Timeout | Self::Throttled | Self::Http(429 | 500 | 502 | 503 | 504))
     }
 }
 
@@ -107,6 +140,7 @@ pub(crate) struct Answer {
     pub(crate) description: Option<String>,
     pub(crate) response_time: Option<String>,
     pub(crate) retry_after: Option<Duration>,
+    pub(crate) request_id: Option<String>,
     pub(crate) response: Option<String>,
 }
 
@@ -218,6 +252,12 @@ impl Error {
         self.answer.retry_after
     }
 
+    /// What the server calls the request, if it says so: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.answer.request_id.as_deref()
+    }
+
     /// The server's body, cut at 4 KiB.
     #[must_use]
     pub fn response(&self) -> Option<&str> {
@@ -259,6 +299,7 @@ impl Error {
             http_status: self.http_status(),
             description: self.description(),
             response_time: self.response_time(),
+            request_id: self.request_id(),
             retry_after_ms: self.retry_after().map(millis),
             attempts: self.attempts,
             elapsed_ms: millis(self.elapsed),
@@ -292,6 +333,7 @@ struct Report<'a> {
     http_status: Option<u16>,
     description: Option<&'a str>,
     response_time: Option<&'a str>,
+    request_id: Option<&'a str>,
     retry_after_ms: Option<u64>,
     attempts: u32,
     elapsed_ms: u64,
@@ -396,7 +438,7 @@ mod tests {
         let error = Error::new(ErrorKind::Timeout, "too late").with_delivery(Delivery::Unknown);
         assert_eq!(
             error.to_json(),
-            r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null,"problems":[]}"#
+            r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"request_id":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null,"problems":[]}"#
         );
         let error = Error::problem(ErrorKind::InvalidOptions, "proxy", "is none");
         assert!(error.to_json().ends_with(r#","problems":[{"path":"proxy","message":"is none"}]}"#));

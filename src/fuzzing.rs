@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::delivery::advice::Advice;
 use crate::error::Result;
-use crate::reply;
+use crate::reply::{self, UpdateReply};
 use crate::transport::Reply;
 use crate::user;
 
@@ -14,8 +14,8 @@ pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
 }
 
 /// What an answer is taken for.
-pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<String> {
-    reply::interpret(Reply { status, advice: Advice::default(), encoding: None, body, complete })
+pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<UpdateReply> {
+    reply::interpret(Reply { status, advice: Advice::default(), encoding: None, request_id: None, body, complete })
 }
 
 #[cfg(test)]

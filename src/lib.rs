@@ -42,4 +42,5 @@ pub use batch::{Batch, BatchOptions, BatchStats, Finished};
 pub use client::Client;
 pub use error::{Delivery, Error, ErrorKind, Problem, Result};
 pub use options::Options;
+pub use reply::UpdateReply;
 pub use user::User;

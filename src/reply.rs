@@ -1,5 +1,9 @@
 //! The reply envelope: `{"status", "description", "response_time", "data": {"Id"}}`.
 
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
 use crate::delivery::advice::Advice;
 use crate::error::{excerpt, Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
@@ -7,6 +11,97 @@ use crate::json;
 use crate::transport::Reply;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The server's reply to an update that it confirmed, and what the call took.
+#[derive(Clone)]
+pub struct UpdateReply {
+    json: String,
+    http_status: u16,
+    request_id: Option<String>,
+    attempts: u32,
+    elapsed: Duration,
+}
+
+impl UpdateReply {
+    pub(crate) fn with_effort(self, attempts: u32, elapsed: Duration) -> Self {
+        Self { attempts, elapsed, ..self }
+    }
+
+    /// The reply as it came: a JSON object.
+    #[must_use]
+    pub fn as_json(&self) -> &str {
+        &self.json
+    }
+
+    /// The same, without a copy.
+    #[must_use]
+    pub fn into_json(self) -> String {
+        self.json
+    }
+
+    /// The HTTP status: 200 to 299.
+    #[must_use]
+    pub fn http_status(&self) -> u16 {
+        self.http_status
+    }
+
+    /// What the server calls the request, if it says so: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// How many requests it took.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// How long the call took. For an update of a batch, from when it was dispatched.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+impl Deref for UpdateReply {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.json
+    }
+}
+
+impl<T: AsRef<str>> PartialEq<T> for UpdateReply {
+    fn eq(&self, json: &T) -> bool {
+        self.json == json.as_ref()
+    }
+}
+
+impl From<UpdateReply> for String {
+    fn from(reply: UpdateReply) -> Self {
+        reply.json
+    }
+}
+
+impl fmt::Display for UpdateReply {
+    /// The reply as it came.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.json)
+    }
+}
+
+impl fmt::Debug for UpdateReply {
+    /// Leaves out what the server wrote.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UpdateReply")
+            .field("http_status", &self.http_status)
+            .field("request_id", &self.request_id)
+            .field("attempts", &self.attempts)
+            .field("elapsed", &self.elapsed)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What a reply's `status` says: the vendor types it as a string and shows a number.
 fn status(value: &str) -> Option<u16> {
@@ -17,10 +112,10 @@ fn status(value: &str) -> Option<u16> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// The server's text where it says that the update was done; otherwise the error that it stands for.
-pub(crate) fn interpret(reply: Reply) -> Result<String> {
+/// The server's reply if it says that the update was done; otherwise the error that it stands for.
+pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
     failpoint::reach("interpret");
-    let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, body, complete } = reply;
+    let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, request_id, body, complete } = reply;
     let text = match complete {
         _ if encoding.is_some() => Err(("is encoded, although identity was asked for", body)),
         true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
@@ -35,10 +130,11 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
     let (kind, message) = match (http_status, member("status").map(|value| value.and_then(status))) {
         (200..=299, Ok(Some(200..=299))) => {
             let text = text.unwrap_or_default();
-            return Ok(match text.strip_prefix(BYTE_ORDER_MARK) {
+            let json = match text.strip_prefix(BYTE_ORDER_MARK) {
                 Some(rest) => rest.to_owned(),
                 None => text,
-            });
+            };
+            return Ok(UpdateReply { json, http_status, request_id, attempts: 0, elapsed: Duration::ZERO });
         }
         (200..=299, Ok(Some(status @ 100..=599))) => (
             ErrorKind::Http(status),
@@ -67,6 +163,7 @@ pub(crate) fn interpret(reply: Reply) -> Result<String> {
         description: words("description"),
         response_time: words("response_time"),
         retry_after,
+        request_id,
         response: excerpt(text.as_ref().map_or_else(|(_, body)| body.as_slice(), String::as_bytes)),
     }))
 }
@@ -98,7 +195,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, advice: Advice::default(), encoding: None, body: body.into(), complete: true }
+        Reply { status, advice: Advice::default(), encoding: None, request_id: None, body: body.into(), complete: true }
     }
 
     fn kind(status: u16, body: &str) -> ErrorKind {
@@ -113,9 +210,9 @@ mod tests {
             r#"{"status":200.0}"#,
             r#"{"status":201}"#,
         ] {
-            assert_eq!(interpret(reply(200, body)).unwrap(), body);
+            assert_eq!(interpret(reply(200, body)).unwrap().as_json(), body);
         }
-        assert_eq!(interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap(), r#"{"status":200}"#);
+        assert_eq!(interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap().as_json(), r#"{"status":200}"#);
     }
 
     #[test]
@@ -154,6 +251,7 @@ mod tests {
             status,
             advice: Advice::default(),
             encoding: None,
+            request_id: None,
             body: vec![b' '; 100],
             complete: false,
         };

@@ -30,7 +30,7 @@ impl Dice {
 /// How one call ended.
 struct Ended {
     user_id: i64,
-    result: Result<String, Error>,
+    result: Result<commbox::UpdateReply, Error>,
     took: Duration,
 }
 

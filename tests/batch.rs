@@ -30,7 +30,7 @@ fn batch(client: &Arc<Client>, concurrency: u32, queue_limit: u32) -> Batch {
 const USER: &str = r#"{"FirstName":"John"}"#;
 
 /// Takes everything back, and holds it to having come once.
-fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<String>> {
+fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<commbox::UpdateReply>> {
     let mut taken = HashMap::new();
     while let Some(Finished { tag, outcome }) = batch.next(Some(Duration::from_secs(30))).unwrap() {
         assert!(taken.insert(tag, outcome).is_none(), "{tag} came back twice");
@@ -217,8 +217,9 @@ fn no_cancel_is_lost_however_early_it_comes() {
     }
     batch.close().unwrap();
     let results = drain(&batch);
-    let cancelled =
-        |outcome: &commbox::Result<String>| outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled);
+    let cancelled = |outcome: &commbox::Result<commbox::UpdateReply>| {
+        outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Cancelled)
+    };
     assert!(results.len() == 300 && results.values().all(cancelled), "{results:?}");
     assert!(began.elapsed() < Duration::from_millis(2500), "{:?}", began.elapsed());
 }

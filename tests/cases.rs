@@ -50,7 +50,7 @@ fn in_rust() {
         })
     };
     play("Rust", true, |case, options| match call(case, options) {
-        Ok(reply) => Outcome { code: 0, reply, error: String::new() },
+        Ok(reply) => Outcome { code: 0, reply: reply.into_json(), error: String::new() },
         Err(error) => failure(&error),
     });
 }

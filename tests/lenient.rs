@@ -13,7 +13,7 @@ use loopback::{listen, Http, Record};
 
 const ID: i64 = 4711;
 
-fn answered(fault: Fault) -> Result<String, commbox::Error> {
+fn answered(fault: Fault) -> Result<commbox::UpdateReply, commbox::Error> {
     let server = Server::script([fault]);
     client(&server, |options| options.max_retries = 0).update_user_json(ID, &user(10))
 }

@@ -17,7 +17,7 @@ fn options(port: u16, authority: &Authority) -> Options {
     options
 }
 
-fn call(options: &Options, certificate: Option<(PathBuf, Option<PathBuf>)>) -> Result<String, Error> {
+fn call(options: &Options, certificate: Option<(PathBuf, Option<PathBuf>)>) -> Result<commbox::UpdateReply, Error> {
     let mut options = options.clone();
     if let Some((certificate, key)) = certificate {
         (options.client_cert_file, options.client_key_file) = (Some(certificate), key);

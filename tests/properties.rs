@@ -53,7 +53,7 @@ impl Bench {
         Self { client: Client::new(KEY, &options).unwrap(), bodies, answer }
     }
 
-    fn update(&self, user: &str) -> Result<String, Error> {
+    fn update(&self, user: &str) -> Result<commbox::UpdateReply, Error> {
         self.client.update_user_json(1, user)
     }
 
@@ -162,7 +162,8 @@ fn limits_count_characters_however_they_are_written() {
     });
     holds(field, |(field, limit, characters)| {
         let text: String = characters.iter().map(|(character, escaped)| written(*character, *escaped)).collect();
-        let told = bench.update(&format!("{{\"{field}\":\"{text}\"}}")).map_err(|error| error.to_string());
+        let told = bench.update(&format!("{{\"{field}\":\"{text}\"}}"));
+        let told = told.map(String::from).map_err(|error| error.to_string());
         let length = characters.len();
         let expected = match length <= limit {
             true => Ok(CONFIRMED.to_owned()),

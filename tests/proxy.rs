@@ -107,7 +107,7 @@ fn plain_api() -> (u16, Record<Request>) {
     (port, record)
 }
 
-fn call(options: &Options) -> Result<String, Error> {
+fn call(options: &Options) -> Result<commbox::UpdateReply, Error> {
     Client::new("secret-key", options).unwrap().update_user_json(1, BODY)
 }
 

@@ -22,7 +22,7 @@ fn api() -> (u16, Record<String>) {
     (port, seen)
 }
 
-fn call(base_url: &str, proxy: &str) -> Result<String, Error> {
+fn call(base_url: &str, proxy: &str) -> Result<commbox::UpdateReply, Error> {
     let mut options = Options::default();
     options.base_url = base_url.to_owned();
     options.allow_http = true;

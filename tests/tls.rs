@@ -37,7 +37,7 @@ fn trusting(port: u16, pem: &str) -> Options {
     options
 }
 
-fn call(options: &Options) -> Result<String, Error> {
+fn call(options: &Options) -> Result<commbox::UpdateReply, Error> {
     Client::new("key", options).unwrap().update_user_json(1, BODY)
 }
 

@@ -20,7 +20,7 @@ const USER: i64 = 100_000_001;
 const LATE: Duration = Duration::from_millis(100 * SLOWNESS as u64);
 
 /// Updates another user each time: calls for the same one would stand behind each other.
-fn call(client: &Client) -> (Result<String, Error>, Duration) {
+fn call(client: &Client) -> (Result<commbox::UpdateReply, Error>, Duration) {
     static USERS: AtomicI64 = AtomicI64::new(USER + 1);
     let user_id = USERS.fetch_add(1, Ordering::SeqCst);
     timed(|| client.update_user_json(user_id, &user(10)))

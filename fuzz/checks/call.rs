@@ -76,7 +76,7 @@ fn call(port: u16, answers: usize) -> Result<String> {
         r#"{{"base_url":"http://127.0.0.1:{port}","proxy":"","max_retries":{retries},"retry_base_ms":1,"retry_cap_ms":1,
             "attempt_timeout_ms":5,"total_timeout_ms":10}}"#
     ))?;
-    Client::new("CANARY-key", &options)?.update_user_json(1, r#"{"FirstName":"CANARY-value"}"#)
+    Client::new("CANARY-key", &options)?.update_user_json(1, r#"{"FirstName":"CANARY-value"}"#).map(String::from)
 }
 
 fn check_failure(error: &Error, seen: &Seen, answers: usize) {

@@ -11,6 +11,7 @@ use crate::delivery::flow::{LastSecond, Moment};
 use crate::delivery::line::Place;
 use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reply::UpdateReply;
 
 /// An update that was submitted.
 pub(super) struct Job {
@@ -242,7 +243,7 @@ impl Queue {
         Some(job)
     }
 
-    pub(super) fn finish(&mut self, job: &Job, outcome: Result<String>, effort: Effort, now: Instant) {
+    pub(super) fn finish(&mut self, job: &Job, outcome: Result<UpdateReply>, effort: Effort, now: Instant) {
         self.in_flight.retain(|(_, number, _)| *number != job.number);
         let counts = &mut self.counts;
         let moment = counts.moment(now);
@@ -255,7 +256,7 @@ impl Queue {
         self.put_finished(job.tag, outcome);
     }
 
-    fn put_finished(&mut self, tag: u64, outcome: Result<String>) {
+    fn put_finished(&mut self, tag: u64, outcome: Result<UpdateReply>) {
         match &outcome {
             Ok(_) => self.counts.succeeded += 1,
             Err(error) => {

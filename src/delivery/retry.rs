@@ -45,11 +45,7 @@ impl Policy {
 /// Whether a retry may help. It is safe: the body sets the same values each time. A 429 is no failure: the line waits it
 /// out.
 pub(crate) fn is_transient(error: &Error) -> bool {
-    match error.kind() {
-        ErrorKind::Http(500 | 502 | 503 | 504) | ErrorKind::Timeout => true,
-        ErrorKind::Connection => !error.is_permanent(),
-        _ => false,
-    }
+    error.kind() != ErrorKind::Http(429) && error.kind().is_transient() && !error.is_permanent()
 }
 
 /// What a server asks for and up to a tenth more, so that its clients do not all come back at once.

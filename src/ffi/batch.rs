@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::batch::{Batch, BatchOptions};
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
-use crate::ffi::{code, free, guard, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
+use crate::ffi::{accessor, code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
 use crate::user;
 
 /// Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
@@ -109,7 +109,8 @@ pub unsafe extern "C" fn commbox_batch_submit(
 ///                    is none. May be NULL.
 /// @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
 ///         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
-///         #COMMBOX_INVALID_HANDLE.
+///         #COMMBOX_INVALID_HANDLE. After #COMMBOX_OK, commbox_last_error(), its kind and commbox_last_attempts() and its
+///         kind tell of the update that was taken back: `printf("row %llu: %s", tag, commbox_last_error())`.
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_next(
     batch: *mut commbox_batch,
@@ -128,8 +129,14 @@ pub unsafe extern "C" fn commbox_batch_next(
     match next {
         Ok(Some(finished)) => {
             let (its_code, its_json) = match &finished.outcome {
-                Ok(reply) => (COMMBOX_OK, text::c_string(reply.as_str())),
-                Err(error) => (error.kind().code(), text::c_string(error.to_json())),
+                Ok(reply) => {
+                    accessor((), || last_error::keep_success(reply));
+                    (COMMBOX_OK, text::c_string(reply.as_json()))
+                }
+                Err(error) => {
+                    accessor((), || last_error::keep(error));
+                    (error.kind().code(), text::c_string(error.to_json()))
+                }
             };
             // SAFETY: as above.
             unsafe {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::ffi::handle::Table;
-use crate::ffi::{code, free, guard, text};
+use crate::ffi::{code, free, guard, last_error, text};
 use crate::options::Options;
 
 /// A client: one API key, one set of options, connections that stay open between calls. A handle.
@@ -154,6 +154,26 @@ pub extern "C" fn commbox_client_set_interrupt(
     })
 }
 
+/// Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
+///
+/// @param client     The client, for its `validate` option.
+/// @param user_id    As for commbox_update_user_json().
+/// @param user_json  As for commbox_update_user_json().
+/// @return #COMMBOX_OK if the update would be sent, otherwise #COMMBOX_INVALID_ARGUMENT, #COMMBOX_INVALID_USER or
+///         #COMMBOX_INVALID_HANDLE. `problems` in commbox_last_error_json() has one object for each problem.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_client_validate_user_json(
+    client: *mut commbox_client,
+    user_id: i64,
+    user_json: *const c_char,
+) -> i32 {
+    code(|| {
+        let client = CLIENTS.get(client)?;
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        client.validate_user_json(user_id, unsafe { text::required(user_json, "user_json") }?)
+    })
+}
+
 /// Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
 /// every backoff.
 ///
@@ -205,9 +225,10 @@ pub unsafe extern "C" fn commbox_update_user_json(
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let user_json = unsafe { text::required(user_json, "user_json") }?;
         let reply = client.update_user_json(user_id, user_json)?;
+        last_error::keep_success(&reply);
         if !response_json.is_null() {
             // SAFETY: as above.
-            unsafe { response_json.write_unaligned(text::c_string(reply).into_raw()) };
+            unsafe { response_json.write_unaligned(text::c_string(String::from(reply)).into_raw()) };
         }
         Ok(())
     })

@@ -1,6 +1,9 @@
 //! The constants of the C interface. Codes are append-only.
 
+use std::ffi::c_char;
+
 use crate::error::ErrorKind;
+use crate::ffi::accessor;
 
 /// What commbox_abi_version() returns for the library that this header belongs to.
 pub const COMMBOX_ABI_VERSION: u32 = 1;
@@ -44,6 +47,37 @@ pub const COMMBOX_RATE_LIMITED: i32 = 429;
 pub const COMMBOX_SERVER_ERROR: i32 = 500;
 /// The server does not support the call.
 pub const COMMBOX_NOT_IMPLEMENTED: i32 = 501;
+
+/// The request may have arrived at the server, and no full answer came.
+pub const COMMBOX_DELIVERY_UNKNOWN: i32 = 0;
+/// No byte of the request left this process.
+pub const COMMBOX_DELIVERY_NOT_SENT: i32 = 1;
+/// The server answered.
+pub const COMMBOX_DELIVERY_ANSWERED: i32 = 2;
+
+/// The name of a code: `"timeout"`, `"rate_limited"`. It is the `name` of commbox_last_error_json().
+///
+/// @param code  Any code that a function returned.
+/// @return The name: `"ok"` and `"done"` for #COMMBOX_OK and #COMMBOX_DONE, "" for a number that is no code. A constant:
+///         never NULL, never freed. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_code_name(code: i32) -> *const c_char {
+    accessor(c"".as_ptr(), || match code {
+        COMMBOX_OK => c"ok".as_ptr(),
+        COMMBOX_DONE => c"done".as_ptr(),
+        code => ErrorKind::of_code(code).map_or(c"", ErrorKind::c_name).as_ptr(),
+    })
+}
+
+/// Whether the same call may succeed later: #COMMBOX_CONNECTION, #COMMBOX_TIMEOUT, #COMMBOX_THROTTLED, and the statuses 429,
+/// 500, 502, 503 and 504.
+///
+/// @param code  Any code that a function returned.
+/// @return 1 if it may, otherwise 0. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_code_is_transient(code: i32) -> i32 {
+    accessor(0, || ErrorKind::of_code(code).is_some_and(ErrorKind::is_transient).into())
+}
 
 // The header needs literals; the core has the codes. They cannot part ways and compile.
 const _: () = {

@@ -3,10 +3,15 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, CString};
 use std::mem::{self, ManuallyDrop};
+use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Delivery, Error};
 use crate::failpoint;
-use crate::ffi::{accessor, text, COMMBOX_INTERNAL, COMMBOX_OK};
+use crate::ffi::{
+    accessor, text, COMMBOX_DELIVERY_ANSWERED, COMMBOX_DELIVERY_NOT_SENT, COMMBOX_DELIVERY_UNKNOWN, COMMBOX_INTERNAL,
+    COMMBOX_OK,
+};
+use crate::reply::UpdateReply;
 
 struct LastError {
     code: i32,
@@ -15,17 +20,62 @@ struct LastError {
     text: String,
 }
 
+/// What is known of a call as numbers.
+struct Facts {
+    attempts: u32,
+    elapsed: Duration,
+    http_status: Option<u16>,
+    delivery: Option<Delivery>,
+    retry_after: Option<Duration>,
+    request_id: Option<CString>,
+}
+
+impl Facts {
+    const NONE: Self = Self {
+        attempts: 0,
+        elapsed: Duration::ZERO,
+        http_status: None,
+        delivery: None,
+        retry_after: None,
+        request_id: None,
+    };
+
+    fn of_error(error: &Error) -> Self {
+        Self {
+            attempts: error.attempts(),
+            elapsed: error.elapsed(),
+            http_status: error.http_status(),
+            delivery: Some(error.delivery()),
+            retry_after: error.retry_after(),
+            request_id: error.request_id().map(text::c_string),
+        }
+    }
+
+    fn of_reply(reply: &UpdateReply) -> Self {
+        Self {
+            attempts: reply.attempts(),
+            elapsed: reply.elapsed(),
+            http_status: Some(reply.http_status()),
+            delivery: Some(Delivery::Answered),
+            retry_after: None,
+            request_id: reply.request_id().map(text::c_string),
+        }
+    }
+}
+
 struct Slot {
     /// Of the last call, where it failed.
     last: Option<LastError>,
     /// Of the call before the present one, while that one runs.
     before: Option<LastError>,
+    /// Of the last call.
+    facts: Facts,
     /// Which function that makes handles had failed, and why, for the calls that then get its NULL.
     cause: Option<(&'static str, String)>,
 }
 
 impl Slot {
-    const EMPTY: Self = Self { last: None, before: None, cause: None };
+    const EMPTY: Self = Self { last: None, before: None, facts: Facts::NONE, cause: None };
 }
 
 thread_local! {
@@ -46,7 +96,10 @@ impl Drop for Empties {
 /// Begins a call. Not inlined: in every function of the header it would take kilobytes.
 #[inline(never)]
 pub(crate) fn clear() {
-    with(|slot| slot.before = slot.last.take());
+    with(|slot| {
+        slot.before = slot.last.take();
+        slot.facts = Facts::NONE;
+    });
 }
 
 /// Ends a call that succeeded. Not inlined, either.
@@ -73,24 +126,36 @@ pub(crate) fn keep_nothing_but_internal() {
     let message = c"a bug in commbox was caught; the client stays usable".to_owned();
     let json =
         c"{\"code\":-10,\"name\":\"internal\",\"message\":\"a bug in commbox was caught; the client stays usable\",\
-        \"http_status\":null,\"description\":null,\"response_time\":null,\"retry_after_ms\":null,\"attempts\":0,\
+        \"http_status\":null,\"description\":null,\"response_time\":null,\"request_id\":null,\"retry_after_ms\":null,\"attempts\":0,\
         \"elapsed_ms\":0,\"delivery\":\"unknown\",\"response\":null,\"problems\":[]}"
             .to_owned();
-    put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() });
+    put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() }, Facts::NONE);
 }
 
 /// Keeps the error of the call that ends.
 pub(crate) fn keep(error: &Error) {
     failpoint::reach("keep");
     let text = error.to_string();
-    let code = error.kind().code();
-    put(LastError { code, message: text::c_string(&*text), json: text::c_string(error.to_json()), text });
+    let (message, json) = (text::c_string(&*text), text::c_string(error.to_json()));
+    put(LastError { code: error.kind().code(), message, json, text }, Facts::of_error(error));
 }
 
-fn put(last: LastError) {
+/// Keeps what is known of an update that succeeded.
+pub(crate) fn keep_success(reply: &UpdateReply) {
+    let facts = Facts::of_reply(reply);
+    if facts.request_id.is_some() {
+        let _ = EMPTIES.try_with(|_| ());
+    }
+    with(|slot| slot.facts = facts);
+}
+
+fn put(last: LastError, facts: Facts) {
     // The first one has it run when the thread ends; nothing where it already has.
     let _ = EMPTIES.try_with(|_| ());
-    with(|slot| slot.last = Some(last));
+    with(|slot| {
+        slot.last = Some(last);
+        slot.facts = facts;
+    });
 }
 
 /// Ends `maker`, a function that makes handles: where it failed, its reason explains the NULL that it returned.
@@ -140,6 +205,7 @@ pub extern "C" fn commbox_last_error() -> *const c_char {
 /// - `message`: the sentence of commbox_last_error()
 /// - `http_status`: of the server's answer, where a status line came
 /// - `description`, `response_time`: the server's own words, as in the documented reply
+/// - `request_id`: what the server calls the request, as commbox_last_request_id() has it
 /// - `retry_after_ms`: how long the server asks to wait, in milliseconds
 /// - `attempts`: how often the update was tried
 /// - `elapsed_ms`: how long the call took, in milliseconds
@@ -154,6 +220,75 @@ pub extern "C" fn commbox_last_error() -> *const c_char {
 #[no_mangle]
 pub extern "C" fn commbox_last_error_json() -> *const c_char {
     accessor(c"".as_ptr(), || pointer(|last| &last.json))
+}
+
+/// How many requests this thread's last update took: 0 if nothing was tried.
+///
+/// These functions, from here to commbox_last_request_id(), tell of commbox_update_user_json() whether it succeeded or
+/// failed. After commbox_batch_next() has returned an update they tell of that one, and so do commbox_last_error() and
+/// its kind. After other functions they tell of nothing: 0, and "".
+///
+/// @return The number. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_attempts() -> i32 {
+    accessor(0, || fact(|facts| facts.attempts.try_into().unwrap_or(i32::MAX)))
+}
+
+/// How long it took, in milliseconds.
+///
+/// @return The time, 0 or more. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_elapsed_ms() -> i64 {
+    accessor(0, || fact(|facts| millis(facts.elapsed)))
+}
+
+/// The status of the server's answer.
+///
+/// @return The HTTP status; 0 if no answer came. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_http_status() -> i32 {
+    accessor(0, || fact(|facts| facts.http_status.unwrap_or_default().into()))
+}
+
+/// Whether the update arrived at the server.
+///
+/// @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_delivery() -> i32 {
+    accessor(COMMBOX_DELIVERY_UNKNOWN, || {
+        fact(|facts| match facts.delivery {
+            None | Some(Delivery::Unknown) => COMMBOX_DELIVERY_UNKNOWN,
+            Some(Delivery::NotSent) => COMMBOX_DELIVERY_NOT_SENT,
+            Some(Delivery::Answered) => COMMBOX_DELIVERY_ANSWERED,
+        })
+    })
+}
+
+/// How long the server asks to wait before the next request, in milliseconds.
+///
+/// @return The time; -1 if it does not say. An accessor.
+#[no_mangle]
+pub extern "C" fn commbox_last_retry_after_ms() -> i64 {
+    accessor(-1, || with(|slot| slot.facts.retry_after.map(millis)).flatten().unwrap_or(-1))
+}
+
+/// What the server calls the request, for its support: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id` of its
+/// answer.
+///
+/// @return The text, visible ASCII, at most 128 bytes; "" if it does not say. Never NULL. Valid as commbox_last_error() is.
+#[no_mangle]
+pub extern "C" fn commbox_last_request_id() -> *const c_char {
+    accessor(c"".as_ptr(), || {
+        with(|slot| slot.facts.request_id.as_ref().map(|id| id.as_ptr())).flatten().unwrap_or(c"".as_ptr())
+    })
+}
+
+fn fact<T: Default>(of: impl FnOnce(&Facts) -> T) -> T {
+    with(|slot| of(&slot.facts)).unwrap_or_default()
+}
+
+fn millis(time: Duration) -> i64 {
+    time.as_millis().try_into().unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

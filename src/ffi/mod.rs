@@ -27,10 +27,14 @@ pub use batch::{
 };
 pub use client::{
     commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_set_api_key,
-    commbox_client_set_interrupt, commbox_client_set_max_requests_per_second, commbox_update_user_json,
+    commbox_client_set_interrupt, commbox_client_set_max_requests_per_second, commbox_client_validate_user_json,
+    commbox_update_user_json,
 };
 pub use codes::*;
-pub use last_error::{commbox_last_error, commbox_last_error_code, commbox_last_error_json};
+pub use last_error::{
+    commbox_last_attempts, commbox_last_delivery, commbox_last_elapsed_ms, commbox_last_error, commbox_last_error_code,
+    commbox_last_error_json, commbox_last_http_status, commbox_last_request_id, commbox_last_retry_after_ms,
+};
 pub use text::commbox_string_free;
 pub use user::{
     commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom, commbox_user_to_json,

@@ -11,6 +11,9 @@ use crate::transport::wire::WireError;
 pub(super) const LONGEST: usize = 64 << 10;
 const MOST_LINES: usize = 512;
 
+/// The longest request id; what is longer is none.
+const LONGEST_ID: usize = 128;
+
 /// How the end of a body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
@@ -37,6 +40,8 @@ pub(crate) struct Head {
     is_kept: bool,
     /// Those that name a rate limit: their names in lower case, and their values.
     limits: Vec<(&'static str, String)>,
+    /// What the server calls the request, and how much its header is preferred: less is more.
+    request_id: Option<(u8, String)>,
     /// `Date`, in the form that servers send today.
     date: Option<[u8; 29]>,
 }
@@ -65,6 +70,7 @@ impl Head {
             is_chunked: false,
             is_kept: false,
             limits: Vec::new(),
+            request_id: None,
             date: None,
         };
         let mut count = 0;
@@ -145,6 +151,9 @@ impl Head {
                 add(&mut self.schemes, known(&SCHEMES, scheme));
             }
             4 if is(name, b"Date") => self.date = value().try_into().ok(),
+            12 if is(name, b"X-Request-Id") => self.keep_request_id(0, value()),
+            10 if is(name, b"Request-Id") => self.keep_request_id(1, value()),
+            16 if is(name, b"X-Correlation-Id") => self.keep_request_id(2, value()),
             _ => {
                 if let Some(name) = advice::known(name) {
                     self.limits.push((name, String::from_utf8_lossy(value()).into_owned()));
@@ -152,6 +161,17 @@ impl Head {
             }
         }
         Ok(())
+    }
+
+    fn keep_request_id(&mut self, rank: u8, value: &[u8]) {
+        let is_id = !value.is_empty() && value.len() <= LONGEST_ID && value.iter().all(u8::is_ascii_graphic);
+        if is_id && self.request_id.as_ref().is_none_or(|(other, _)| rank < *other) {
+            self.request_id = Some((rank, String::from_utf8_lossy(value).into_owned()));
+        }
+    }
+
+    pub(super) fn take_request_id(&mut self) -> Option<String> {
+        self.request_id.take().map(|(_, id)| id)
     }
 
     fn add_encodings(&mut self, value: &[u8]) {

@@ -64,6 +64,8 @@ pub(crate) struct Reply {
     pub(crate) advice: Advice,
     /// How the body is encoded, which nobody asked for.
     pub(crate) encoding: Option<String>,
+    /// What the server calls the request.
+    pub(crate) request_id: Option<String>,
     pub(crate) body: Vec<u8>,
     /// Whether `body` is the whole body; it is not where that is longer than [`REPLY_LIMIT`].
     pub(crate) complete: bool,
@@ -123,8 +125,16 @@ impl Transport {
             let mut body = Vec::with_capacity(length + 1);
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;
-            let head = attempt.take_head().ok_or(WireError::NotHttp)?;
-            Ok(Reply { status: head.status, advice: head.advice(), encoding: head.encoding, body, complete })
+            let mut head = attempt.take_head().ok_or(WireError::NotHttp)?;
+            let request_id = head.take_request_id();
+            Ok(Reply {
+                status: head.status,
+                advice: head.advice(),
+                encoding: head.encoding,
+                request_id,
+                body,
+                complete,
+            })
         });
         if attempt.kept_connection() {
             self.pool.put(lane);

@@ -43,6 +43,12 @@
 
 #define COMMBOX_NOT_IMPLEMENTED 501
 
+#define COMMBOX_DELIVERY_UNKNOWN 0
+
+#define COMMBOX_DELIVERY_NOT_SENT 1
+
+#define COMMBOX_DELIVERY_ANSWERED 2
+
 typedef struct commbox_batch commbox_batch;
 
 typedef struct commbox_client commbox_client;
@@ -72,16 +78,36 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
                                      int32_t (*poll)(void *context),
                                      void *context);
 
+int32_t commbox_client_validate_user_json(commbox_client *client,
+                                          int64_t user_id,
+                                          const char *user_json);
+
 int32_t commbox_update_user_json(commbox_client *client,
                                  int64_t user_id,
                                  const char *user_json,
                                  char **response_json);
+
+const char *commbox_code_name(int32_t code);
+
+int32_t commbox_code_is_transient(int32_t code);
 
 int32_t commbox_last_error_code(void);
 
 const char *commbox_last_error(void);
 
 const char *commbox_last_error_json(void);
+
+int32_t commbox_last_attempts(void);
+
+int64_t commbox_last_elapsed_ms(void);
+
+int32_t commbox_last_http_status(void);
+
+int32_t commbox_last_delivery(void);
+
+int64_t commbox_last_retry_after_ms(void);
+
+const char *commbox_last_request_id(void);
 
 void commbox_string_free(char *text);
 

@@ -42,6 +42,18 @@ static void clients(void)
     CHECK(commbox_client_set_api_key(client, "a b") == COMMBOX_INVALID_ARGUMENT && told("api_key"));
     CHECK(commbox_client_set_api_key(client, "another") == COMMBOX_OK);
 
+    /* What is known of the last call, without reading JSON. */
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_CONNECTION);
+    CHECK(commbox_last_attempts() == 1 && commbox_last_elapsed_ms() >= 0 && commbox_last_http_status() == 0);
+    CHECK(commbox_last_delivery() == COMMBOX_DELIVERY_NOT_SENT && commbox_last_retry_after_ms() == -1);
+    CHECK(strcmp(commbox_last_request_id(), "") == 0 && commbox_last_error_code() == COMMBOX_CONNECTION);
+    CHECK(commbox_client_validate_user_json(client, 1, "{\"FirstName\": \"John\"}") == COMMBOX_OK);
+    CHECK(commbox_last_attempts() == 0 && commbox_last_delivery() == COMMBOX_DELIVERY_UNKNOWN);
+    CHECK(commbox_client_validate_user_json(client, 0, "{}") == COMMBOX_INVALID_ARGUMENT && told("user_id"));
+    CHECK(commbox_client_validate_user_json(client, 1, NULL) == COMMBOX_INVALID_ARGUMENT && told("user_json is NULL"));
+    CHECK(commbox_client_validate_user_json(client, 1, "{\"Email\": 7}") == COMMBOX_INVALID_USER && told("Email"));
+    CHECK(commbox_last_delivery() == COMMBOX_DELIVERY_NOT_SENT && commbox_last_attempts() == 0);
+
     /* Cleaning up does not clear what is to be reported. */
     CHECK(commbox_update_user_json(client, -1, "{}", NULL) == COMMBOX_INVALID_ARGUMENT);
     commbox_client_free(client);
@@ -51,6 +63,7 @@ static void clients(void)
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_HANDLE && told("client"));
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
     CHECK(commbox_client_set_api_key(client, "key") == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_client_validate_user_json(client, 1, "{}") == COMMBOX_INVALID_HANDLE);
     CHECK(commbox_update_user_json((commbox_client *)(uintptr_t)0x1234, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
     CHECK(commbox_update_user_json((commbox_client *)UINTPTR_MAX, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE);
     commbox_client_free(NULL);
@@ -84,8 +97,21 @@ static void users(void)
     commbox_user_free(NULL);
 }
 
+static void codes(void)
+{
+    CHECK(strcmp(commbox_code_name(COMMBOX_OK), "ok") == 0 && strcmp(commbox_code_name(COMMBOX_DONE), "done") == 0);
+    CHECK(strcmp(commbox_code_name(COMMBOX_TIMEOUT), "timeout") == 0);
+    CHECK(strcmp(commbox_code_name(429), "rate_limited") == 0 && strcmp(commbox_code_name(418), "client_error") == 0);
+    CHECK(strcmp(commbox_code_name(7), "") == 0 && strcmp(commbox_code_name(INT32_MIN), "") == 0);
+    static const int32_t transient[] = {COMMBOX_CONNECTION, COMMBOX_TIMEOUT, COMMBOX_THROTTLED, 429, 500, 502, 503, 504};
+    for (size_t i = 0; i < sizeof transient / sizeof *transient; i++) CHECK(commbox_code_is_transient(transient[i]) == 1);
+    static const int32_t lasting[] = {COMMBOX_OK, COMMBOX_TLS, COMMBOX_CANCELLED, 7, 200, 400, 401, 404, 501, INT32_MAX};
+    for (size_t i = 0; i < sizeof lasting / sizeof *lasting; i++) CHECK(commbox_code_is_transient(lasting[i]) == 0);
+}
+
 int main(void)
 {
+    codes();
     CHECK(commbox_abi_version() == COMMBOX_ABI_VERSION);
     CHECK(strcmp(commbox_version(), "0.1.0") == 0);
     clients();

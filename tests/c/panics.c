@@ -44,6 +44,7 @@ static void call_everything(const char *options)
         note("commbox_update_user_json", code != COMMBOX_OK);
         commbox_string_free(reply);
     }
+    note("commbox_client_validate_user_json", commbox_client_validate_user_json(client, 1, "{}") != COMMBOX_OK);
     note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
     note("commbox_client_set_max_requests_per_second",
          commbox_client_set_max_requests_per_second(client, 0) != COMMBOX_OK);
@@ -82,6 +83,14 @@ static void call_everything(const char *options)
     note("commbox_update_user_json", code != COMMBOX_INVALID_ARGUMENT);
     commbox_version();
     commbox_abi_version();
+    commbox_last_attempts();
+    commbox_last_elapsed_ms();
+    commbox_last_http_status();
+    commbox_last_delivery();
+    commbox_last_retry_after_ms();
+    commbox_last_request_id();
+    commbox_code_name(COMMBOX_TIMEOUT);
+    commbox_code_is_transient(COMMBOX_TIMEOUT);
 
     /* The handles that were made before the panics are good after them, and so is everything else. */
     char *place = strdup(getenv("COMMBOX_FAIL_AT"));

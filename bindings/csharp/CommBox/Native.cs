@@ -22,9 +22,11 @@ internal static unsafe class Native
         "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_free",
         "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
         "commbox_client_set_interrupt",
-        "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
+        "commbox_client_validate_user_json", "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
         "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
         "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
+        "commbox_last_attempts", "commbox_last_elapsed_ms", "commbox_last_http_status", "commbox_last_delivery",
+        "commbox_last_retry_after_ms", "commbox_last_request_id", "commbox_code_name", "commbox_code_is_transient",
         "commbox_string_free", "commbox_user_new", "commbox_user_set", "commbox_user_set_custom",
         "commbox_user_to_json", "commbox_user_free",
     ];
@@ -58,6 +60,33 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_set_interrupt", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientSetInterrupt(nint client, delegate* unmanaged[Cdecl]<void*, int> poll, void* context);
+
+    [DllImport(Library, EntryPoint = "commbox_client_validate_user_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientValidateUserJson(nint client, long userId, byte* userJson);
+
+    [DllImport(Library, EntryPoint = "commbox_last_attempts", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int LastAttempts();
+
+    [DllImport(Library, EntryPoint = "commbox_last_elapsed_ms", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern long LastElapsedMs();
+
+    [DllImport(Library, EntryPoint = "commbox_last_http_status", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int LastHttpStatus();
+
+    [DllImport(Library, EntryPoint = "commbox_last_delivery", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int LastDelivery();
+
+    [DllImport(Library, EntryPoint = "commbox_last_retry_after_ms", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern long LastRetryAfterMs();
+
+    [DllImport(Library, EntryPoint = "commbox_last_request_id", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* LastRequestId();
+
+    [DllImport(Library, EntryPoint = "commbox_code_name", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* CodeName(int code);
+
+    [DllImport(Library, EntryPoint = "commbox_code_is_transient", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int CodeIsTransient(int code);
 
     [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
