@@ -53,6 +53,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
     let runs = match program {
         "c/batch_end.c" => return Some(Plan::By("batch_end.rs")),
         "c/call.c" => return Some(Plan::By("cases.rs")),
+        "c/last.c" => return Some(Plan::By("last.rs")),
         "c/handles.c" => return Some(Plan::By("boundary.rs")),
         "c/panics.c" => return Some(Plan::By("panics.rs")),
         "c/stacks.c" => return Some(Plan::By("stacks.rs")),

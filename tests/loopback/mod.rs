@@ -121,8 +121,12 @@ impl<S: Read + Write> Http<S> {
     }
 
     pub fn answer(&mut self, extra: &str, body: &str) -> io::Result<()> {
+        self.answer_with("200 OK", extra, body)
+    }
+
+    pub fn answer_with(&mut self, status: &str, extra: &str, body: &str) -> io::Result<()> {
         let length = body.len();
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n{extra}\r\n{body}");
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{extra}\r\n{body}");
         self.stream.write_all(answer.as_bytes())?;
         self.stream.flush()
     }

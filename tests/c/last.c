@@ -1,0 +1,63 @@
+/* What the accessors tell of the last update: argv is the address of a server that answers as tests/last.rs says. */
+
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "check.h"
+#include "commbox.h"
+
+static commbox_client *client_of(const char *url)
+{
+    char options[256];
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"retry_base_ms\": 1, \"max_retries\": 1}", url);
+    return commbox_client_new("sandbox-key", options);
+}
+
+static int holds(int32_t attempts, int32_t status, int32_t delivery, const char *request_id)
+{
+    return commbox_last_attempts() == attempts && commbox_last_http_status() == status &&
+           commbox_last_delivery() == delivery && strcmp(commbox_last_request_id(), request_id) == 0 &&
+           commbox_last_elapsed_ms() >= 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 2) return 2;
+    commbox_client *client = client_of(argv[1]);
+    CHECK(client != NULL);
+
+    /* A success after a 503, one that names no request, and a refusal. */
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK);
+    CHECK(holds(2, 200, COMMBOX_DELIVERY_ANSWERED, "first"));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK);
+    CHECK(holds(1, 200, COMMBOX_DELIVERY_ANSWERED, ""));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_BAD_REQUEST);
+    CHECK(holds(1, 400, COMMBOX_DELIVERY_ANSWERED, "third"));
+    CHECK(strstr(commbox_last_error_json(), "\"request_id\":\"third\"") != NULL);
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_SERVER_ERROR + 3);
+    CHECK(holds(2, 503, COMMBOX_DELIVERY_ANSWERED, "") && commbox_last_retry_after_ms() == 0);
+
+    /* Of a batch, the update that was taken back. */
+    commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
+    CHECK(commbox_last_attempts() == 0);
+    for (uint64_t tag = 0; tag < 2; tag++) CHECK(commbox_batch_submit(batch, tag, 1, "{}", -1) == COMMBOX_OK);
+    CHECK(commbox_batch_close(batch) == COMMBOX_OK);
+    for (uint64_t expected = 0; expected < 2; expected++) {
+        uint64_t tag = 9;
+        int32_t code = -99;
+        CHECK(commbox_batch_next(batch, -1, &tag, &code, NULL) == COMMBOX_OK && tag == expected);
+        CHECK(commbox_last_error_code() == code && code == (expected == 0 ? COMMBOX_OK : COMMBOX_NOT_FOUND));
+        CHECK(holds(1, expected == 0 ? 200 : 404, COMMBOX_DELIVERY_ANSWERED, expected == 0 ? "fifth" : "sixth"));
+        CHECK((strcmp(commbox_last_error(), "") == 0) == (expected == 0));
+    }
+    CHECK(commbox_batch_next(batch, -1, NULL, NULL, NULL) == COMMBOX_DONE && commbox_last_attempts() == 0);
+    CHECK(strcmp(commbox_last_error(), "") == 0);
+    commbox_batch_free(batch);
+    commbox_client_free(client);
+    /* The threads of a batch end within 100 ms after it was freed, and count as a leak before. */
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
