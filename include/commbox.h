@@ -175,6 +175,11 @@ typedef struct commbox_batch commbox_batch;
 typedef struct commbox_client commbox_client;
 
 /**
+ * Options, for programs that would have to put JSON together otherwise. A handle.
+ */
+typedef struct commbox_options commbox_options;
+
+/**
  * A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
  */
 typedef struct commbox_user commbox_user;
@@ -232,6 +237,16 @@ uint32_t commbox_abi_version(void);
  */
 commbox_client *commbox_client_new(const char *api_key,
                                    const char *options_json);
+
+/**
+ * The same with options of commbox_options_new().
+ *
+ * @param api_key  As for commbox_client_new().
+ * @param options  The options; NULL for the defaults. Copied. Those of a batch or a call alone are an error.
+ * @return As of commbox_client_new(); NULL for #COMMBOX_INVALID_HANDLE too.
+ */
+commbox_client *commbox_client_new_with(const char *api_key,
+                                        commbox_options *options);
 
 /**
  * Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
@@ -342,6 +357,30 @@ int32_t commbox_update_user_json(commbox_client *client,
                                  char **response_json);
 
 /**
+ * The same with options of its own.
+ *
+ * @param client         As for commbox_update_user_json().
+ * @param user_id        As for commbox_update_user_json().
+ * @param user_json      As for commbox_update_user_json().
+ * @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the client for this call:
+ *
+ * | key | meaning |
+ * | --- | --- |
+ * | `total_timeout_ms` | timeout of the call, all included; 1 to 86400000 |
+ * | `attempt_timeout_ms` | timeout of one attempt; 1 to 86400000 |
+ * | `max_retries` | maximum number of retries; 0 to 100 |
+ * | `headers` | an object of further headers; each replaces one of the client with the same name |
+ *
+ * @param response_json  As for commbox_update_user_json().
+ * @return As of commbox_update_user_json(), or #COMMBOX_INVALID_OPTIONS.
+ */
+int32_t commbox_update_user_json_with(commbox_client *client,
+                                      int64_t user_id,
+                                      const char *user_json,
+                                      const char *call_json,
+                                      char **response_json);
+
+/**
  * The name of a code: `"timeout"`, `"rate_limited"`. It is the `name` of commbox_last_error_json().
  *
  * @param code  Any code that a function returned.
@@ -446,6 +485,35 @@ int64_t commbox_last_retry_after_ms(void);
 const char *commbox_last_request_id(void);
 
 /**
+ * Makes options without a value: all are as by default.
+ *
+ * @return The options, to be freed with commbox_options_free(); NULL on failure.
+ */
+commbox_options *commbox_options_new(void);
+
+/**
+ * Sets an option of commbox_client_new(), commbox_batch_new() or commbox_update_user_json_with(). It is checked at once.
+ *
+ * @param options  The options.
+ * @param key      Its key, such as `total_timeout_ms`; `headers.NAME` for one header.
+ * @param value    Its value as text: `300`, `true`, `http://proxy.example:3128`; of `headers` a JSON object. It replaces a
+ *                 value that was set before. Copied, and wiped when the options are freed.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT, or #COMMBOX_INVALID_OPTIONS: the options then
+ *         stay as they are.
+ */
+int32_t commbox_options_set(commbox_options *options,
+                            const char *key,
+                            const char *value);
+
+/**
+ * Frees options. Clients and batches that were made with them keep their values.
+ *
+ * @param options  The options. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
+ *                 commbox_last_error_json(), and nothing happens.
+ */
+void commbox_options_free(commbox_options *options);
+
+/**
  * Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
  * commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
  *
@@ -535,6 +603,16 @@ commbox_batch *commbox_batch_new(commbox_client *client,
                                  const char *options_json);
 
 /**
+ * The same with options of commbox_options_new().
+ *
+ * @param client   The client.
+ * @param options  The options; NULL for the defaults. Copied. Those of a client or a call alone are an error.
+ * @return As of commbox_batch_new().
+ */
+commbox_batch *commbox_batch_new_with(commbox_client *client,
+                                      commbox_options *options);
+
+/**
  * Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
  * that submits and takes back on one thread gives a time here, and takes back when that is over.
  *
@@ -553,6 +631,24 @@ int32_t commbox_batch_submit(commbox_batch *batch,
                              int64_t user_id,
                              const char *user_json,
                              int64_t timeout_ms);
+
+/**
+ * The same with options of its own.
+ *
+ * @param batch       As for commbox_batch_submit().
+ * @param tag         As for commbox_batch_submit().
+ * @param user_id     As for commbox_update_user_json().
+ * @param user_json   As for commbox_update_user_json(). Copied.
+ * @param call_json   As for commbox_update_user_json_with(). Copied; checked at once.
+ * @param timeout_ms  As for commbox_batch_submit().
+ * @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
+ */
+int32_t commbox_batch_submit_with(commbox_batch *batch,
+                                  uint64_t tag,
+                                  int64_t user_id,
+                                  const char *user_json,
+                                  const char *call_json,
+                                  int64_t timeout_ms);
 
 /**
  * Takes back the next finished update, in the order in which they finish.

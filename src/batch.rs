@@ -15,6 +15,7 @@ use crate::delivery::watch::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
+use crate::options::CallOptions;
 use crate::reply::UpdateReply;
 use crate::thread;
 
@@ -99,15 +100,32 @@ impl Batch {
     /// stopped, or the client's calls were cancelled meanwhile, [`ErrorKind::Internal`] where the system has no thread to
     /// send from.
     pub fn submit(&self, tag: u64, user_id: i64, user_json: String, timeout: Option<Duration>) -> Result<()> {
+        self.submit_with(tag, user_id, user_json, CallOptions::default(), timeout)
+    }
+
+    /// The same with options of its own, which replace those of the client for this update.
+    ///
+    /// # Errors
+    ///
+    /// As for [`submit`](Self::submit), and [`ErrorKind::InvalidOptions`] for options out of bounds.
+    pub fn submit_with(
+        &self,
+        tag: u64,
+        user_id: i64,
+        user_json: String,
+        options: CallOptions,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         self.check_process()?;
-        let mut text = Some(user_json);
+        options.check()?;
+        let mut update = Some((user_json, options));
         let look = |queue: &mut Queue| {
             queue.check_open()?;
             if !queue.has_room() {
                 return Ok(None);
             }
             self.start_worker(queue)?;
-            Ok(text.take().map(|text| self.shared.add(queue, tag, user_id, text)))
+            Ok(update.take().map(|(text, options)| self.shared.add(queue, tag, user_id, text, options)))
         };
         let _released = self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
             Stopped::By(error) => error,
@@ -289,12 +307,19 @@ impl Shared {
     }
 
     /// Puts an update into the queue, or finishes it at once if it cannot meet its deadline.
-    fn add(self: &Arc<Self>, queue: &mut Queue, tag: u64, user_id: i64, user_json: String) -> queue::Released {
+    fn add(
+        self: &Arc<Self>,
+        queue: &mut Queue,
+        tag: u64,
+        user_id: i64,
+        user_json: String,
+        options: CallOptions,
+    ) -> queue::Released {
         let line = self.client.line();
         let deadline = self.options.overall_timeout.map(|timeout| Instant::now() + timeout);
         let shared: Arc<dyn Ready> = self.clone();
         let (place, is_ready) = line.enter_update(user_id, &Arc::downgrade(&shared));
-        let job = Job::new(tag, user_id, user_json, deadline, place);
+        let job = Job::new(tag, user_id, user_json, options, deadline, place);
         match deadline.and_then(|deadline| line.too_late(deadline, 0)) {
             Some(held) => queue.refuse(job, held_back(held)),
             None => {
@@ -333,6 +358,7 @@ impl Shared {
                     canceller: &job.canceller,
                     overall: job.deadline,
                     patience: self.patience(),
+                    options: &job.options,
                 };
                 self.client.update_patiently(update, &self.gentle)
             };

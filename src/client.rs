@@ -15,8 +15,9 @@ use crate::delivery::watch::{Interrupt, Stop, Watch};
 use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
+use crate::headers::{HeaderBytes, Headers};
 use crate::options::object::FromObject;
-use crate::options::{self, Options};
+use crate::options::{self, CallOptions, Options};
 use crate::reply::{self, UpdateReply};
 use crate::secret::ApiKey;
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
@@ -36,6 +37,8 @@ pub struct Client {
     retries: Policy,
     limits: Limits,
     total_timeout: Duration,
+    headers: Headers,
+    header_bytes: HeaderBytes,
 }
 
 struct Current {
@@ -66,6 +69,8 @@ impl Client {
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
             total_timeout: options.total_timeout,
+            headers: options.headers.clone(),
+            header_bytes: options.headers.to_bytes(&Headers::new()),
         })
     }
 
@@ -119,7 +124,22 @@ impl Client {
     /// `user_json`; [`ErrorKind::Throttled`] if the server's rate limit holds the call back past its deadline; then
     /// whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<UpdateReply> {
-        let mut call = Call::new(self.watch(self.total_timeout), None);
+        self.update(user_id, user_json, &CallOptions::default())
+    }
+
+    /// The same with options of its own, which replace those of the client for this call.
+    ///
+    /// # Errors
+    ///
+    /// As for [`update_user_json`](Self::update_user_json), and [`ErrorKind::InvalidOptions`] for options out of bounds.
+    pub fn update_user_json_with(&self, user_id: i64, user_json: &str, options: &CallOptions) -> Result<UpdateReply> {
+        options.check()?;
+        self.update(user_id, user_json, options)
+    }
+
+    fn update(&self, user_id: i64, user_json: &str, options: &CallOptions) -> Result<UpdateReply> {
+        let watch = self.watch(options.total_timeout.unwrap_or(self.total_timeout));
+        let mut call = Call::new(self, watch, options, None);
         self.explained(&mut call, |client, call| {
             let body = client.body(user_id, user_json)?;
             let mut place = client.line.enter(user_id, &call.watch);
@@ -141,10 +161,11 @@ impl Client {
     /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
     /// back. Returns how many attempts and 429s there were, too.
     pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> (Result<UpdateReply>, Effort) {
-        let watch = Watch::new(self.total_timeout, self.canceller.clone(), None)
+        let limit = update.options.total_timeout.unwrap_or(self.total_timeout);
+        let watch = Watch::new(limit, self.canceller.clone(), None)
             .with_cancellers(update.canceller, gentle)
             .with_overall(update.overall);
-        let mut call = Call::new(watch, Some(update.patience));
+        let mut call = Call::new(self, watch, update.options, Some(update.patience));
         let outcome = self.explained(&mut call, |client, call| {
             let body = client.body(update.user_id, update.user_json)?;
             client.deliver(update.user_id, &body, update.place, call)
@@ -236,11 +257,12 @@ impl Client {
         call: &mut Call,
     ) -> (Result<UpdateReply>, Arc<ApiKey>) {
         let probe = departure.probe();
-        let limits = probe.map_or(self.limits, |probe| self.limits.within(probe.limit));
+        let limits = probe.map_or(call.limits, |probe| call.limits.within(probe.limit));
         let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
         loop {
             let api_key = self.read(|current| current.api_key.clone());
-            let attempt = Attempt::new(&call.watch, user_id, &api_key, limits);
+            let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
+            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits);
             call.effort.attempts += 1;
             let reply = self.transport.post(body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
@@ -265,7 +287,7 @@ impl Client {
 
     /// How long to wait before the next retry, if there is one.
     fn backoff(&self, error: &Error, retries: u32, call: &Call) -> Option<Duration> {
-        let wait = self.retries.wait(error, retries).or_else(|| {
+        let wait = call.retries.wait(error, retries).or_else(|| {
             // Of an update whose server has answered nothing else meanwhile, an outage tells.
             let is_patient = call.patience.is_some() && retries > 0 && error.kind() != ErrorKind::Http(500);
             let is_outage = is_patient && self.line.failures() >= call.effort.attempts - call.effort.throttled;
@@ -302,6 +324,7 @@ pub(crate) struct Update<'a> {
     /// When it is to end, whatever extends its deadline.
     pub(crate) overall: Option<Instant>,
     pub(crate) patience: Patience,
+    pub(crate) options: &'a CallOptions,
 }
 
 /// What a call took.
@@ -317,6 +340,10 @@ struct Call {
     watch: Watch,
     /// How long the server may hold it back beyond its deadline, in a batch.
     patience: Option<Patience>,
+    limits: Limits,
+    retries: Policy,
+    /// Where they are not those of the client.
+    headers: Option<HeaderBytes>,
     effort: Effort,
     /// Whether to make a connection for the next attempt.
     fresh: bool,
@@ -325,8 +352,17 @@ struct Call {
 }
 
 impl Call {
-    fn new(watch: Watch, patience: Option<Patience>) -> Self {
-        Self { watch, patience, effort: Effort::default(), fresh: false, delivery: Delivery::NotSent }
+    fn new(client: &Client, watch: Watch, options: &CallOptions, patience: Option<Patience>) -> Self {
+        Self {
+            watch,
+            patience,
+            limits: Limits { attempt: options.attempt_timeout.unwrap_or(client.limits.attempt), ..client.limits },
+            retries: client.retries.with_max_retries(options.max_retries),
+            headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
+            effort: Effort::default(),
+            fresh: false,
+            delivery: Delivery::NotSent,
+        }
     }
 
     /// Waits before the next attempt; false if the wait would pass the deadline.

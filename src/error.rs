@@ -400,6 +400,11 @@ impl Problems {
         self.first.is_empty()
     }
 
+    /// The first of them, one by one.
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = Problem> {
+        self.first.into_iter()
+    }
+
     /// An error of these, unless there is none.
     pub(crate) fn check(self, kind: ErrorKind) -> Result<()> {
         match self.first.is_empty() {

@@ -9,7 +9,6 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::bytes::find;
-use crate::error::{Error, ErrorKind, Result};
 
 /// The members of a JSON object, each value as written: order, duplicates and digits kept.
 #[cfg_attr(test, derive(Debug, PartialEq))]
@@ -60,11 +59,6 @@ impl<'a> Members<'a> {
                 format!("is not JSON: {reason} at byte {}", offset(text, error.line(), column))
             }
         })
-    }
-
-    /// Reads the text of an `options_json`.
-    pub(crate) fn options(text: &'a str) -> Result<Self> {
-        Self::read(text).map_err(|why| Error::new(ErrorKind::InvalidOptions, format!("options_json {why}")))
     }
 
     /// The last member of this name, which is what JSON readers take.

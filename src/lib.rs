@@ -30,6 +30,7 @@ mod fork;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod headers;
 mod json;
 mod options;
 mod reply;
@@ -41,6 +42,7 @@ mod user;
 pub use batch::{Batch, BatchOptions, BatchStats, Finished};
 pub use client::Client;
 pub use error::{Delivery, Error, ErrorKind, Problem, Result};
-pub use options::Options;
+pub use headers::Headers;
+pub use options::{CallOptions, Options};
 pub use reply::UpdateReply;
 pub use user::User;

@@ -1,6 +1,8 @@
 //! What a client can be told, with its defaults and bounds.
 
+mod call;
 pub(crate) mod object;
+pub(crate) mod settings;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,6 +17,9 @@ use ureq::{Proxy, ProxyProtocol};
 
 use crate::error::{Error, Problems, Result};
 use crate::failpoint;
+use crate::headers::Headers;
+pub use call::CallOptions;
+
 use crate::options::object::{boolean, check_bounds, check_time, count, millis, text, FromObject};
 
 /// The head of a request has to fit into a buffer.
@@ -73,6 +78,8 @@ pub struct Options {
     pub validate: bool,
     /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces, 256 at most.
     pub user_agent: Option<String>,
+    /// Further headers of every request.
+    pub headers: Headers,
 }
 
 impl Default for Options {
@@ -98,6 +105,7 @@ impl Default for Options {
             client_key_file: None,
             validate: true,
             user_agent: None,
+            headers: Headers::new(),
         }
     }
 }
@@ -143,6 +151,7 @@ impl FromObject for Options {
         "client_key_file",
         "validate",
         "user_agent",
+        "headers",
     ];
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
@@ -168,9 +177,16 @@ impl FromObject for Options {
             "client_cert_file" => self.client_cert_file = Some(text(value)?.into()),
             "client_key_file" => self.client_key_file = Some(text(value)?.into()),
             "validate" => self.validate = boolean(value)?,
+            "headers" => self.headers = Headers::read(value)?,
             _ => self.user_agent = Some(text(value)?),
         }
         Ok(())
+    }
+
+    const WHOSE: &'static str = "a client";
+
+    fn headers(&mut self) -> Option<&mut Headers> {
+        Some(&mut self.headers)
     }
 
     fn add_problems(&self, problems: &mut Problems) {
@@ -202,6 +218,7 @@ impl FromObject for Options {
             let message = format!("must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most");
             problems.add("user_agent", message);
         }
+        self.headers.add_problems(problems);
         if self.base_url.len() > LONGEST_URL {
             problems.add("base_url", format!("must have {LONGEST_URL} characters at most"));
         }

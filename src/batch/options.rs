@@ -73,6 +73,8 @@ impl FromObject for BatchOptions {
         Ok(())
     }
 
+    const WHOSE: &'static str = "a batch";
+
     fn add_problems(&self, problems: &mut Problems) {
         check_bounds(problems, "concurrency", self.concurrency.into(), &(1..=256));
         check_bounds(problems, "queue_limit", self.queue_limit.into(), &(1..=1_000_000));

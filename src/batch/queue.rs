@@ -11,6 +11,7 @@ use crate::delivery::flow::{LastSecond, Moment};
 use crate::delivery::line::Place;
 use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::CallOptions;
 use crate::reply::UpdateReply;
 
 /// An update that was submitted.
@@ -18,6 +19,7 @@ pub(super) struct Job {
     pub(super) tag: u64,
     pub(super) user_id: i64,
     pub(super) user_json: String,
+    pub(super) options: CallOptions,
     /// When it is to have finished.
     pub(super) deadline: Option<Instant>,
     /// Cancels it while it is in flight.
@@ -27,9 +29,16 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(tag: u64, user_id: i64, user_json: String, deadline: Option<Instant>, place: Place) -> Box<Self> {
+    pub(super) fn new(
+        tag: u64,
+        user_id: i64,
+        user_json: String,
+        options: CallOptions,
+        deadline: Option<Instant>,
+        place: Place,
+    ) -> Box<Self> {
         let number = place.number();
-        Box::new(Self { tag, user_id, user_json, deadline, canceller: Canceller::default(), place, number })
+        Box::new(Self { tag, user_id, user_json, options, deadline, canceller: Canceller::default(), place, number })
     }
 }
 

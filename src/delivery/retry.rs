@@ -21,6 +21,11 @@ impl Policy {
         Self { max_retries: options.max_retries, base: options.retry_base, cap: options.retry_cap }
     }
 
+    /// The same, with another number of retries if there is one.
+    pub(crate) fn with_max_retries(self, max_retries: Option<u32>) -> Self {
+        Self { max_retries: max_retries.unwrap_or(self.max_retries), ..self }
+    }
+
     /// The wait before the next attempt, after so many `retries`; none if the failure is not retried. The server's
     /// `Retry-After` makes it longer, and never shorter.
     pub(crate) fn wait(&self, error: &Error, retries: u32) -> Option<Duration> {

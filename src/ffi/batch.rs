@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::batch::{Batch, BatchOptions};
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
+use crate::ffi::options::{self, commbox_options};
 use crate::ffi::{accessor, code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
 use crate::user;
 
@@ -69,6 +70,24 @@ pub unsafe extern "C" fn commbox_batch_new(
     made.unwrap_or(ptr::null_mut())
 }
 
+/// The same with options of commbox_options_new().
+///
+/// @param client   The client.
+/// @param options  The options; NULL for the defaults. Copied. Those of a client or a call alone are an error.
+/// @return As of commbox_batch_new().
+#[no_mangle]
+pub extern "C" fn commbox_batch_new_with(
+    client: *mut commbox_client,
+    options: *mut commbox_options,
+) -> *mut commbox_batch {
+    let made = guard(|| {
+        let client = CLIENTS.get(client)?;
+        BATCHES.insert(Batch::with_start(client, &options::read(options)?, mark_thread_as_own)?)
+    });
+    BATCHES.explain_null();
+    made.unwrap_or(ptr::null_mut())
+}
+
 /// Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
 /// that submits and takes back on one thread gives a time here, and takes back when that is over.
 ///
@@ -94,6 +113,32 @@ pub unsafe extern "C" fn commbox_batch_submit(
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let user_json = unsafe { text::required(user_json, "user_json") }?;
         batch.submit(tag, user_id, user::joined(&[user_json])?, timeout(timeout_ms))
+    })
+}
+
+/// The same with options of its own.
+///
+/// @param batch       As for commbox_batch_submit().
+/// @param tag         As for commbox_batch_submit().
+/// @param user_id     As for commbox_update_user_json().
+/// @param user_json   As for commbox_update_user_json(). Copied.
+/// @param call_json   As for commbox_update_user_json_with(). Copied; checked at once.
+/// @param timeout_ms  As for commbox_batch_submit().
+/// @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_batch_submit_with(
+    batch: *mut commbox_batch,
+    tag: u64,
+    user_id: i64,
+    user_json: *const c_char,
+    call_json: *const c_char,
+    timeout_ms: i64,
+) -> i32 {
+    code(|| {
+        let batch = BATCHES.get(batch)?;
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        let (user_json, options) = unsafe { (text::required(user_json, "user_json")?, options::of_call(call_json)?) };
+        batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
     })
 }
 

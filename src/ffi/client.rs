@@ -4,9 +4,12 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use crate::client::Client;
+use crate::error::Result;
 use crate::ffi::handle::Table;
+use crate::ffi::options::{self, commbox_options};
 use crate::ffi::{code, free, guard, last_error, text};
 use crate::options::Options;
+use crate::reply::UpdateReply;
 
 /// A client: one API key, one set of options, connections that stay open between calls. A handle.
 #[allow(non_camel_case_types)]
@@ -64,6 +67,25 @@ pub unsafe extern "C" fn commbox_client_new(
             Some(json) => Options::from_json(json)?,
         };
         CLIENTS.insert(Client::new(api_key, &options)?)
+    });
+    CLIENTS.explain_null();
+    made.unwrap_or(std::ptr::null_mut())
+}
+
+/// The same with options of commbox_options_new().
+///
+/// @param api_key  As for commbox_client_new().
+/// @param options  The options; NULL for the defaults. Copied. Those of a batch or a call alone are an error.
+/// @return As of commbox_client_new(); NULL for #COMMBOX_INVALID_HANDLE too.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_client_new_with(
+    api_key: *const c_char,
+    options: *mut commbox_options,
+) -> *mut commbox_client {
+    let made = guard(|| {
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        let api_key = unsafe { text::required(api_key, "api_key") }?;
+        CLIENTS.insert(Client::new(api_key, &options::read(options)?)?)
     });
     CLIENTS.explain_null();
     made.unwrap_or(std::ptr::null_mut())
@@ -216,15 +238,61 @@ pub unsafe extern "C" fn commbox_update_user_json(
     user_json: *const c_char,
     response_json: *mut *mut c_char,
 ) -> i32 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        update(response_json, || {
+            let client = CLIENTS.get(client)?;
+            client.update_user_json(user_id, text::required(user_json, "user_json")?)
+        })
+    }
+}
+
+/// The same with options of its own.
+///
+/// @param client         As for commbox_update_user_json().
+/// @param user_id        As for commbox_update_user_json().
+/// @param user_json      As for commbox_update_user_json().
+/// @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the client for this call:
+///
+/// | key | meaning |
+/// | --- | --- |
+/// | `total_timeout_ms` | timeout of the call, all included; 1 to 86400000 |
+/// | `attempt_timeout_ms` | timeout of one attempt; 1 to 86400000 |
+/// | `max_retries` | maximum number of retries; 0 to 100 |
+/// | `headers` | an object of further headers; each replaces one of the client with the same name |
+///
+/// @param response_json  As for commbox_update_user_json().
+/// @return As of commbox_update_user_json(), or #COMMBOX_INVALID_OPTIONS.
+#[no_mangle]
+pub unsafe extern "C" fn commbox_update_user_json_with(
+    client: *mut commbox_client,
+    user_id: i64,
+    user_json: *const c_char,
+    call_json: *const c_char,
+    response_json: *mut *mut c_char,
+) -> i32 {
+    // SAFETY: passed on to the caller.
+    unsafe {
+        update(response_json, || {
+            let client = CLIENTS.get(client)?;
+            let user_json = text::required(user_json, "user_json")?;
+            client.update_user_json_with(user_id, user_json, &options::of_call(call_json)?)
+        })
+    }
+}
+
+/// Makes a call, and hands its reply out.
+///
+/// # Safety
+///
+/// `response_json` is NULL or may be written.
+unsafe fn update(response_json: *mut *mut c_char, call: impl FnOnce() -> Result<UpdateReply>) -> i32 {
     if !response_json.is_null() {
         // SAFETY: not NULL, so by contract it may be written; unaligned, for C callers can get that wrong.
         unsafe { response_json.write_unaligned(std::ptr::null_mut()) };
     }
     code(|| {
-        let client = CLIENTS.get(client)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-        let user_json = unsafe { text::required(user_json, "user_json") }?;
-        let reply = client.update_user_json(user_id, user_json)?;
+        let reply = call()?;
         last_error::keep_success(&reply);
         if !response_json.is_null() {
             // SAFETY: as above.

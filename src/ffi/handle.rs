@@ -16,7 +16,7 @@ use crate::ffi::last_error;
 use crate::fork;
 
 /// From the low end: what the token is for, the slot's index, the slot's generation.
-const KIND_BITS: u32 = 2;
+const KIND_BITS: u32 = 3;
 #[cfg(not(loom))]
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 24 } else { 14 };
 /// So many that slots run out of generations while loom looks on.

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::error::{ErrorKind, Problems, Result};
+use crate::error::{Error, ErrorKind, Problems, Result};
+use crate::headers::Headers;
 use crate::json::{self, Members};
 
 /// Options that are read from a JSON object. What it does not name keeps its default, and so does what is null.
@@ -11,18 +12,31 @@ pub(crate) trait FromObject: Default {
     /// The names of all of them.
     const KEYS: &'static [&'static str];
 
+    /// Who has them, in messages.
+    const WHOSE: &'static str;
+
+    /// The headers among them, if there may be any.
+    fn headers(&mut self) -> Option<&mut Headers> {
+        None
+    }
+
     /// Takes the value of one of the keys; an error tells what it must be.
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str>;
 
     /// Adds everything that is out of bounds.
     fn add_problems(&self, problems: &mut Problems);
 
+    /// What the text of them is called in messages.
+    const PARAMETER: &'static str = "options_json";
+
     /// Reads them, or names every unknown key and every value that is not of its kind or out of bounds. No value is
     /// quoted.
     fn read(text: &str) -> Result<Self> {
         let mut options = Self::default();
         let mut problems = Problems::default();
-        for (name, value) in &Members::options(text)?.all {
+        let members = Members::read(text)
+            .map_err(|why| Error::new(ErrorKind::InvalidOptions, format!("{} {why}", Self::PARAMETER)))?;
+        for (name, value) in &members.all {
             if !Self::KEYS.contains(&name.as_ref()) {
                 unknown(&mut problems, name, Self::KEYS);
             } else if *value != "null" {
@@ -79,7 +93,7 @@ pub(crate) fn check_time(problems: &mut Problems, name: &str, time: Duration, le
 }
 
 /// Adds that a value is of the wrong kind, or a string that is no text.
-fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
+pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
     let given = json::kind(value);
     let whole = expected.contains("whole") && given == "a number";
     match given {
@@ -94,7 +108,7 @@ fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
 }
 
 /// Adds that a key is no option, with the nearest one where there is one.
-fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
+pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
     let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
     let message = match nearest {

@@ -27,6 +27,7 @@ pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
     user_id: i64,
     api_key: &'a ApiKey,
+    headers: &'a [u8],
     began: Instant,
     ended: Cell<Instant>,
     deadline: Instant,
@@ -54,13 +55,15 @@ pub(crate) enum Progress {
 }
 
 impl<'a> Attempt<'a> {
-    pub(crate) fn new(watch: &'a Watch, user_id: i64, api_key: &'a ApiKey, limits: Limits) -> Self {
+    /// `headers` are further ones, as [`Headers::to_bytes`](crate::Headers) makes them.
+    pub(crate) fn new(watch: &'a Watch, user_id: i64, api_key: &'a ApiKey, headers: &'a [u8], limits: Limits) -> Self {
         let now = Instant::now();
         let deadline = now + limits.attempt;
         Self {
             watch,
             user_id,
             api_key,
+            headers,
             began: now,
             ended: Cell::new(now),
             deadline,
@@ -128,6 +131,11 @@ impl<'a> Attempt<'a> {
 
     pub(super) fn api_key(&self) -> &ApiKey {
         self.api_key
+    }
+
+    /// The headers that the program adds.
+    pub(super) fn headers(&self) -> &[u8] {
+        self.headers
     }
 
     /// The proxy opened a tunnel: from here on the API is spoken to.

@@ -206,14 +206,14 @@ mod tests {
             let mut addresses = vec![dead; count];
             addresses.push(good);
             let began = Instant::now();
-            let (address, _) = race(&addresses, &Attempt::new(&watch, 1, &key, limits)).unwrap();
+            let (address, _) = race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap();
             assert_eq!(address, good);
             let took = began.elapsed();
             let head_starts = NEXT_ADDRESS * u32::try_from(count).unwrap();
             assert!(took >= head_starts && took < head_starts + Duration::from_secs(2), "{count}: {took:?}");
         }
         let limits = Limits { connect: Duration::from_millis(400), ..limits };
-        let error = race(&[dead], &Attempt::new(&watch, 1, &key, limits)).unwrap_err();
+        let error = race(&[dead], &Attempt::new(&watch, 1, &key, b"", limits)).unwrap_err();
         assert!(matches!(error, WireError::Stopped | WireError::NoAddressAnswered), "{error}");
     }
 
@@ -225,8 +225,8 @@ mod tests {
         let key = ApiKey::new("key").unwrap();
         let limits = Limits { attempt: Duration::from_secs(20), connect: Duration::from_secs(10) };
         let addresses = [refusing, refusing, good.local_addr().unwrap()];
-        assert_eq!(race(&addresses, &Attempt::new(&watch, 1, &key, limits)).unwrap().0, addresses[2]);
-        let error = race(&addresses[..2], &Attempt::new(&watch, 1, &key, limits)).unwrap_err();
+        assert_eq!(race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap().0, addresses[2]);
+        let error = race(&addresses[..2], &Attempt::new(&watch, 1, &key, b"", limits)).unwrap_err();
         assert!(matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused));
     }
 }

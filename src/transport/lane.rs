@@ -174,7 +174,7 @@ impl Exchanges {
         if attempt.begin_request(self.requests > 0) {
             self.is_busy = true;
             self.incoming.expect_answer();
-            self.outgoing.take_head(output, attempt.user_id(), attempt.api_key())?;
+            self.outgoing.take_head(output, attempt.user_id(), attempt.api_key(), attempt.headers())?;
         } else {
             self.outgoing.take(output);
         }

@@ -41,7 +41,7 @@ impl Constants {
         let middle = format!(" HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer ", users.host());
         let end = format!(
             "\r\ncontent-type: application/json\r\naccept: application/json\r\naccept-encoding: identity\r\nuser-agent: \
-             {user_agent}\r\n"
+             {user_agent}"
         );
         Self { start: start.into_bytes(), middle: middle.into_bytes(), end: end.into_bytes() }
     }
@@ -70,14 +70,20 @@ impl Outgoing {
         self.bytes.len() >= HELD_BACK
     }
 
-    /// Takes the head of a request, and completes it.
-    pub(super) fn take_head(&mut self, head: &[u8], user_id: i64, key: &ApiKey) -> Result<(), WireError> {
+    /// Takes the head of a request, and completes it; `headers` are those that the program adds.
+    pub(super) fn take_head(
+        &mut self,
+        head: &[u8],
+        user_id: i64,
+        key: &ApiKey,
+        headers: &[u8],
+    ) -> Result<(), WireError> {
         // A head without the places for all that must not leave.
         let framing = head.strip_prefix(BEGIN).and_then(|head| head.strip_suffix(END)).ok_or(WireError::NotHttp)?;
         let mut digits = [0; 20];
         let id = decimal(user_id.unsigned_abs(), &mut digits);
         let Constants { start, middle, end } = &*self.constants;
-        let parts = [start, id, middle, key.bytes(), end, framing, b"\r\n"];
+        let parts = [start, id, middle, key.bytes(), end, headers, b"\r\n", framing, b"\r\n"];
         reserve(&mut self.bytes, parts.iter().map(|part| part.len()).sum());
         for part in parts {
             self.bytes.extend_from_slice(part);
@@ -129,12 +135,12 @@ mod tests {
         for key in ["k", "a-key-of-about-the-length", &"long".repeat(1000)] {
             let mut outgoing = outgoing();
             let head = b"POST / HTTP/1.1\r\ncontent-length: 2\r\nhost: -\r\n\r\n";
-            outgoing.take_head(head, i64::MAX, &ApiKey::new(key).unwrap()).unwrap();
+            outgoing.take_head(head, i64::MAX, &ApiKey::new(key).unwrap(), b"\r\nx: y").unwrap();
             outgoing.take(b"{}");
             let expected = format!(
                 "POST /api/users/9223372036854775807 HTTP/1.1\r\nhost: crm.example:8443\r\n\
                  authorization: Bearer {key}\r\ncontent-type: application/json\r\naccept: application/json\r\n\
-                 accept-encoding: identity\r\nuser-agent: x/1\r\ncontent-length: 2\r\n\r\n{{}}"
+                 accept-encoding: identity\r\nuser-agent: x/1\r\nx: y\r\ncontent-length: 2\r\n\r\n{{}}"
             );
             assert_eq!(std::str::from_utf8(outgoing.bytes()).unwrap(), expected);
         }
@@ -149,7 +155,7 @@ mod tests {
             "POST / HTTP/1.1\r\nhost: -\r\ncontent-length: 2\r\n\r\n",
         ] {
             let mut outgoing = outgoing();
-            assert!(outgoing.take_head(head.as_bytes(), 1, &ApiKey::new("key").unwrap()).is_err(), "{head}");
+            assert!(outgoing.take_head(head.as_bytes(), 1, &ApiKey::new("key").unwrap(), b"").is_err(), "{head}");
             assert!(outgoing.is_empty());
         }
     }

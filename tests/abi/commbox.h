@@ -53,6 +53,8 @@ typedef struct commbox_batch commbox_batch;
 
 typedef struct commbox_client commbox_client;
 
+typedef struct commbox_options commbox_options;
+
 typedef struct commbox_user commbox_user;
 
 #ifdef __cplusplus
@@ -64,6 +66,8 @@ const char *commbox_version(void);
 uint32_t commbox_abi_version(void);
 
 commbox_client *commbox_client_new(const char *api_key, const char *options_json);
+
+commbox_client *commbox_client_new_with(const char *api_key, commbox_options *options);
 
 void commbox_client_free(commbox_client *client);
 
@@ -87,6 +91,12 @@ int32_t commbox_update_user_json(commbox_client *client,
                                  const char *user_json,
                                  char **response_json);
 
+int32_t commbox_update_user_json_with(commbox_client *client,
+                                      int64_t user_id,
+                                      const char *user_json,
+                                      const char *call_json,
+                                      char **response_json);
+
 const char *commbox_code_name(int32_t code);
 
 int32_t commbox_code_is_transient(int32_t code);
@@ -109,6 +119,12 @@ int64_t commbox_last_retry_after_ms(void);
 
 const char *commbox_last_request_id(void);
 
+commbox_options *commbox_options_new(void);
+
+int32_t commbox_options_set(commbox_options *options, const char *key, const char *value);
+
+void commbox_options_free(commbox_options *options);
+
 void commbox_string_free(char *text);
 
 commbox_user *commbox_user_new(void);
@@ -123,11 +139,20 @@ void commbox_user_free(commbox_user *user);
 
 commbox_batch *commbox_batch_new(commbox_client *client, const char *options_json);
 
+commbox_batch *commbox_batch_new_with(commbox_client *client, commbox_options *options);
+
 int32_t commbox_batch_submit(commbox_batch *batch,
                              uint64_t tag,
                              int64_t user_id,
                              const char *user_json,
                              int64_t timeout_ms);
+
+int32_t commbox_batch_submit_with(commbox_batch *batch,
+                                  uint64_t tag,
+                                  int64_t user_id,
+                                  const char *user_json,
+                                  const char *call_json,
+                                  int64_t timeout_ms);
 
 int32_t commbox_batch_next(commbox_batch *batch,
                            int64_t timeout_ms,

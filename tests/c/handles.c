@@ -97,6 +97,52 @@ static void users(void)
     commbox_user_free(NULL);
 }
 
+static void options(void)
+{
+    commbox_options *options = commbox_options_new();
+    CHECK(options != NULL);
+    CHECK(commbox_options_set(options, "max_retrys", "1") == COMMBOX_INVALID_OPTIONS && told("\"max_retries\""));
+    CHECK(commbox_options_set(options, "max_retries", "many") == COMMBOX_INVALID_OPTIONS && told("a whole number"));
+    CHECK(commbox_options_set(options, "max_retries", NULL) == COMMBOX_INVALID_ARGUMENT && told("value is NULL"));
+    CHECK(commbox_options_set(options, NULL, "1") == COMMBOX_INVALID_ARGUMENT && told("key is NULL"));
+    CHECK(commbox_options_set(options, "user_agent", "\xff") == COMMBOX_INVALID_ARGUMENT && told("value is not UTF-8"));
+    CHECK(commbox_options_set(options, "headers.Host", "x") == COMMBOX_INVALID_OPTIONS && told("headers.Host is reserved"));
+    CHECK(commbox_options_set(options, "max_retries", "0") == COMMBOX_OK);
+    CHECK(commbox_options_set(options, "base_url", "http://localhost:1") == COMMBOX_OK);
+    CHECK(commbox_options_set(options, "headers.X-Trace", "1") == COMMBOX_OK);
+    CHECK(commbox_client_new_with(NULL, options) == NULL && commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
+    commbox_client *client = commbox_client_new_with("key", options);
+    CHECK(client != NULL);
+    CHECK(commbox_batch_new_with(client, options) == NULL && told("max_retries is no option of a batch"));
+    CHECK(commbox_batch_new_with(NULL, NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    /* A client keeps its options when they are freed. */
+    commbox_options_free(options);
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_CONNECTION && commbox_last_attempts() == 1);
+    CHECK(commbox_options_set(options, "max_retries", "0") == COMMBOX_INVALID_HANDLE && told("options"));
+    CHECK(commbox_client_new_with("key", options) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    commbox_options_free(options);
+    CHECK(commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    commbox_options_free(NULL);
+    CHECK(commbox_options_set((commbox_options *)client, "max_retries", "0") == COMMBOX_INVALID_HANDLE);
+
+    char *reply = (char *)"untouched";
+    CHECK(commbox_update_user_json_with(client, 1, "{}", "{\"proxy\": \"x\"}", &reply) == COMMBOX_INVALID_OPTIONS);
+    CHECK(reply == NULL && told("proxy is no option"));
+    CHECK(commbox_update_user_json_with(client, 1, "{}", "[]", NULL) == COMMBOX_INVALID_OPTIONS && told("call_json must"));
+    CHECK(commbox_update_user_json_with(client, 1, "{}", "\xff", NULL) == COMMBOX_INVALID_ARGUMENT && told("call_json"));
+    CHECK(commbox_update_user_json_with(client, 1, NULL, "{}", NULL) == COMMBOX_INVALID_ARGUMENT && told("user_json"));
+    CHECK(commbox_update_user_json_with(NULL, 1, "{}", "{}", NULL) == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_update_user_json_with(client, 1, "{}", "{\"max_retries\": 1}", NULL) == COMMBOX_CONNECTION);
+    CHECK(commbox_last_attempts() == 2);
+    CHECK(commbox_update_user_json_with(client, 1, "{}", NULL, NULL) == COMMBOX_CONNECTION && commbox_last_attempts() == 1);
+    commbox_batch *batch = commbox_batch_new_with(client, NULL);
+    CHECK(commbox_batch_submit_with(batch, 1, 1, "{}", "{\"max_retries\": -1}", 0) == COMMBOX_INVALID_OPTIONS);
+    CHECK(commbox_batch_submit_with(batch, 1, 1, NULL, NULL, 0) == COMMBOX_INVALID_ARGUMENT);
+    CHECK(commbox_batch_submit_with(NULL, 1, 1, "{}", NULL, 0) == COMMBOX_INVALID_HANDLE);
+    commbox_batch_free(batch);
+    commbox_client_free(client);
+}
+
 static void codes(void)
 {
     CHECK(strcmp(commbox_code_name(COMMBOX_OK), "ok") == 0 && strcmp(commbox_code_name(COMMBOX_DONE), "done") == 0);
@@ -112,6 +158,7 @@ static void codes(void)
 int main(void)
 {
     codes();
+    options();
     CHECK(commbox_abi_version() == COMMBOX_ABI_VERSION);
     CHECK(strcmp(commbox_version(), "0.1.0") == 0);
     clients();

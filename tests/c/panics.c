@@ -44,6 +44,14 @@ static void call_everything(const char *options)
         note("commbox_update_user_json", code != COMMBOX_OK);
         commbox_string_free(reply);
     }
+    note("commbox_update_user_json_with", commbox_update_user_json_with(client, 1, "{}", "{}", NULL) != COMMBOX_OK);
+    commbox_options *set = commbox_options_new();
+    note("commbox_options_new", set == NULL);
+    note("commbox_options_set", commbox_options_set(set, "validate", "true") != COMMBOX_OK);
+    commbox_client *other = commbox_client_new_with("sandbox-key", NULL);
+    note("commbox_client_new_with", other == NULL);
+    commbox_batch *empty = commbox_batch_new_with(client, NULL);
+    note("commbox_batch_new_with", empty == NULL);
     note("commbox_client_validate_user_json", commbox_client_validate_user_json(client, 1, "{}") != COMMBOX_OK);
     note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
     note("commbox_client_set_max_requests_per_second",
@@ -70,6 +78,13 @@ static void call_everything(const char *options)
         /* A panic on a thread of the batch comes back with the update. */
         internal += outcome == COMMBOX_INTERNAL;
         commbox_string_free(json);
+    }
+    if (commbox_batch_submit_with(batch, 3, 1, "{\"FirstName\": \"John\"}", NULL, 0) != COMMBOX_OK) {
+        note("commbox_batch_submit_with", 1);
+    } else {
+        int32_t outcome = COMMBOX_OK;
+        note("commbox_batch_next", commbox_batch_next(batch, 5000, NULL, &outcome, NULL) != COMMBOX_OK);
+        internal += outcome == COMMBOX_INTERNAL;
     }
     note("commbox_batch_cancel_tag", commbox_batch_cancel_tag(batch, 1) != COMMBOX_OK);
     char *stats = commbox_batch_stats_json(batch);
@@ -105,6 +120,8 @@ static void call_everything(const char *options)
     }
     setenv("COMMBOX_FAIL_AT", place, 1);
     free(place);
+    commbox_options_free(set);
+    note("commbox_options_free", commbox_last_error_code() != COMMBOX_OK);
     commbox_batch_free(batch);
     note("commbox_batch_free", commbox_last_error_code() != COMMBOX_OK);
     commbox_client_free(client);
@@ -113,6 +130,9 @@ static void call_everything(const char *options)
     note("commbox_user_free", commbox_last_error_code() != COMMBOX_OK);
     unsetenv("COMMBOX_FAIL_AT");
     /* Where freeing panicked, this frees it. */
+    commbox_options_free(set);
+    commbox_batch_free(empty);
+    commbox_client_free(other);
     commbox_batch_free(batch);
     commbox_client_free(client);
     commbox_user_free(user);

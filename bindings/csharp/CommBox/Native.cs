@@ -19,7 +19,9 @@ internal static unsafe class Native
     /// <summary>All that is declared here, so that a library that lacks one is found out before the first call.</summary>
     internal static readonly string[] Functions =
     [
-        "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_free",
+        "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_new_with",
+        "commbox_client_free", "commbox_update_user_json_with", "commbox_options_new", "commbox_options_set",
+        "commbox_options_free", "commbox_batch_new_with", "commbox_batch_submit_with",
         "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
         "commbox_client_set_interrupt",
         "commbox_client_validate_user_json", "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
@@ -44,6 +46,18 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_new", CallingConvention = CallingConvention.Cdecl)]
     internal static extern nint ClientNew(byte* apiKey, byte* optionsJson);
+
+    [DllImport(Library, EntryPoint = "commbox_client_new_with", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint ClientNewWith(byte* apiKey, nint options);
+
+    [DllImport(Library, EntryPoint = "commbox_options_new", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint OptionsNew();
+
+    [DllImport(Library, EntryPoint = "commbox_options_set", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int OptionsSet(nint options, byte* key, byte* value);
+
+    [DllImport(Library, EntryPoint = "commbox_options_free", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void OptionsFree(nint options);
 
     [DllImport(Library, EntryPoint = "commbox_client_free", CallingConvention = CallingConvention.Cdecl)]
     internal static extern void ClientFree(nint client);
@@ -90,6 +104,17 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
+
+    [DllImport(Library, EntryPoint = "commbox_update_user_json_with", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int UpdateUserJsonWith(
+        nint client, long userId, byte* userJson, byte* callJson, byte** responseJson);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_new_with", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern nint BatchNewWith(nint client, nint options);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_submit_with", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int BatchSubmitWith(
+        nint batch, ulong tag, long userId, byte* userJson, byte* callJson, long timeoutMs);
 
     [DllImport(Library, EntryPoint = "commbox_batch_new", CallingConvention = CallingConvention.Cdecl)]
     internal static extern nint BatchNew(nint client, byte* optionsJson);
