@@ -305,7 +305,7 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
  * Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
  *
  * @param client     The client, for its `validate` option.
- * @param user_id    As for commbox_update_user_json().
+ * @param user_id    As for commbox_update_user_json(): 1 or more.
  * @param user_json  As for commbox_update_user_json().
  * @return #COMMBOX_OK if the update would be sent, otherwise #COMMBOX_INVALID_ARGUMENT, #COMMBOX_INVALID_USER or
  *         #COMMBOX_INVALID_HANDLE. `problems` in commbox_last_error_json() has one object for each problem.
@@ -360,9 +360,10 @@ int32_t commbox_update_user_json(commbox_client *client,
  * The same with options of its own.
  *
  * @param client         As for commbox_update_user_json().
- * @param user_id        As for commbox_update_user_json().
+ * @param user_id        As for commbox_update_user_json(): 1 or more.
  * @param user_json      As for commbox_update_user_json().
- * @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the client for this call:
+ * @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the
+ *                       client for this call:
  *
  * | key | meaning |
  * | --- | --- |
@@ -371,7 +372,7 @@ int32_t commbox_update_user_json(commbox_client *client,
  * | `max_retries` | maximum number of retries; 0 to 100 |
  * | `headers` | an object of further headers; each replaces one of the client with the same name |
  *
- * @param response_json  As for commbox_update_user_json().
+ * @param response_json  As for commbox_update_user_json(); may be NULL.
  * @return As of commbox_update_user_json(), or #COMMBOX_INVALID_OPTIONS.
  */
 int32_t commbox_update_user_json_with(commbox_client *client,
@@ -639,7 +640,7 @@ int32_t commbox_batch_submit(commbox_batch *batch,
  * @param tag         As for commbox_batch_submit().
  * @param user_id     As for commbox_update_user_json().
  * @param user_json   As for commbox_update_user_json(). Copied.
- * @param call_json   As for commbox_update_user_json_with(). Copied; checked at once.
+ * @param call_json   As for commbox_update_user_json_with(), or NULL. Copied; checked at once.
  * @param timeout_ms  As for commbox_batch_submit().
  * @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
  */

@@ -122,7 +122,7 @@ pub unsafe extern "C" fn commbox_batch_submit(
 /// @param tag         As for commbox_batch_submit().
 /// @param user_id     As for commbox_update_user_json().
 /// @param user_json   As for commbox_update_user_json(). Copied.
-/// @param call_json   As for commbox_update_user_json_with(). Copied; checked at once.
+/// @param call_json   As for commbox_update_user_json_with(), or NULL. Copied; checked at once.
 /// @param timeout_ms  As for commbox_batch_submit().
 /// @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
 #[no_mangle]

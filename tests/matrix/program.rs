@@ -98,7 +98,7 @@ fn play(text: &mut String, header: &Header, number: usize, case: &Case) -> std::
             writeln!(text, "    {call};\n    tell_text(\"\");")?;
             None
         }
-        "int32_t" | "uint32_t" => {
+        "int32_t" | "uint32_t" | "int64_t" => {
             writeln!(text, "    {returns} returned = {call};\n    tell_number((long)returned);")?;
             None
         }

@@ -29,14 +29,19 @@ pub struct Value {
 
 /// What good text is, by the parameter's name, and where that is not enough by the function's and its own. Other text is `{}` for a name that ends in `_json`, else `text`: a
 /// function may refuse that even where nothing else is wrong.
-const GOOD_TEXT: [(&str, &str); 6] = [
+const GOOD_TEXT: [(&str, &str); 8] = [
     ("api_key", "\"sandbox-key\""),
+    ("commbox_options_set value", "\"3\""),
+    ("key", "\"max_retries\""),
     ("commbox_client_new options_json", "good_options"),
     ("options_json", "\"{}\""),
     ("user_json", r#""{\"FirstName\": \"John\"}""#),
     ("name", "\"FirstName\""),
     ("value", "\"John\""),
 ];
+
+/// Words by which a message may name a parameter, beside its own name.
+pub const ALSO_NAMED: [(&str, &str); 2] = [("key", "option"), ("value", "max_retries")];
 
 /// Types of parameters that the callee writes to.
 pub const OUTPUTS: [&str; 3] = ["char **", "uint64_t *", "int32_t *"];
@@ -107,6 +112,13 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
                 value("good", good, Expect::Accepted),
                 hostile.map(|(number, expect)| value(number, number, expect)).into(),
             )
+        }
+        "int32_t" => {
+            // Codes may be any number, and what else is one has a range.
+            let is_code = parameter.doc.trim_start().starts_with("Any code");
+            let expect = if is_code { Expect::Accepted } else { Expect::Refused("COMMBOX_INVALID_ARGUMENT") };
+            let hostile = ["INT32_MIN", "-1", "6", "INT32_MAX"].map(|number| value(number, number, expect.clone()));
+            (value("good", "1", Expect::Accepted), hostile.into())
         }
         "uint64_t" => {
             let hostile = ["0", "UINT64_MAX"].map(|number| value(number, number, Expect::Accepted));
