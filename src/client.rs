@@ -1,10 +1,13 @@
 //! The client: the life of one call, from the caller's text to the server's answer.
 
 use std::borrow::Cow;
+use std::env;
 use std::fmt;
 use std::mem;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
 
 use crate::delivery::advice::Advice;
 use crate::delivery::flow::Outcome;
@@ -20,6 +23,7 @@ use crate::options::object::FromObject;
 use crate::options::{self, CallOptions, Options};
 use crate::reply::{self, UpdateReply};
 use crate::secret::ApiKey;
+use crate::stats::{ClientStats, Stats};
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
 
@@ -39,6 +43,7 @@ pub struct Client {
     total_timeout: Duration,
     headers: Headers,
     header_bytes: HeaderBytes,
+    stats: Stats,
 }
 
 struct Current {
@@ -56,9 +61,10 @@ impl Client {
     pub fn new(api_key: &str, options: &Options) -> Result<Self> {
         options.check()?;
         let users = Address::new(&options.base_url)?;
+        let stats = Stats::new();
         Ok(Self {
             current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
-            transport: Transport::new(options, users)?,
+            transport: Transport::new(options, users, &stats.connections)?,
             line: Arc::new(Line::new(
                 options.max_requests_per_second,
                 options.order_per_user,
@@ -71,7 +77,22 @@ impl Client {
             total_timeout: options.total_timeout,
             headers: options.headers.clone(),
             header_bytes: options.headers.to_bytes(&Headers::new()),
+            stats,
         })
+    }
+
+    /// A client for the API key that `COMMBOX_API_KEY` holds in the environment.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](Self::new), and [`ErrorKind::InvalidArgument`] if the variable is not set.
+    pub fn from_env(options: &Options) -> Result<Self> {
+        let api_key = env::var("COMMBOX_API_KEY").map(Zeroizing::new).unwrap_or_default();
+        if api_key.is_empty() {
+            let why = "there is no api_key: give one, or set COMMBOX_API_KEY in the environment";
+            return Err(Error::new(ErrorKind::InvalidArgument, why));
+        }
+        Self::new(&api_key, options).map_err(|error| error.with_note("it comes from COMMBOX_API_KEY"))
     }
 
     /// Puts another API key in the place of the present one, for every attempt from now on. A call that the server
@@ -110,6 +131,12 @@ impl Client {
         }
         self.line.set_limit(rate);
         Ok(())
+    }
+
+    /// Where the client stands.
+    #[must_use]
+    pub fn stats(&self) -> ClientStats {
+        self.stats.read(self.line.stats())
     }
 
     /// Updates one user and returns the server's reply as it came.
@@ -189,11 +216,20 @@ impl Client {
         call: &mut Call,
         body: impl FnOnce(&Self, &mut Call) -> Result<UpdateReply>,
     ) -> Result<UpdateReply> {
-        let outcome = body(self, call);
-        let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
-        match outcome {
-            Ok(reply) => Ok(reply.with_effort(attempts, elapsed)),
-            Err(error) => Err(error.with_effort(attempts, elapsed).with_delivery(call.delivery)),
+        let _running = self.stats.call_begins();
+        match body(self, call) {
+            // It ended when its last attempt did.
+            Ok(reply) => {
+                let elapsed = call.ended.saturating_duration_since(call.watch.began());
+                self.stats.call_succeeded(call.ended, elapsed);
+                Ok(reply.with_effort(call.effort.attempts, elapsed))
+            }
+            Err(error) => {
+                let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
+                self.stats.call_failed(error.kind(), attempts, call.watch.began() + elapsed, elapsed);
+                let error = error.with_effort(attempts, elapsed);
+                Err(error.with_delivery(call.delivery))
+            }
         }
     }
 
@@ -264,10 +300,13 @@ impl Client {
             let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
             let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits);
             call.effort.attempts += 1;
+            let in_flight = self.stats.attempt_begins(call.effort.attempts == 1);
             let reply = self.transport.post(body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
+            drop(in_flight);
             let reply = reply.and_then(reply::interpret);
             if let Err(error) = &reply {
+                error.http_status().into_iter().for_each(|status| self.stats.answered(status));
                 if error.delivery() != Delivery::NotSent {
                     call.delivery = error.delivery();
                 }
@@ -280,7 +319,8 @@ impl Client {
             }
             // A batch leaves when it has noted what came of it.
             let leaves = (reply.is_ok() && call.patience.is_none()).then_some(place);
-            departure.report(attempt.ended(), outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
+            call.ended = attempt.ended();
+            departure.report(call.ended, outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
             return (reply, api_key);
         }
     }
@@ -345,6 +385,8 @@ struct Call {
     /// Where they are not those of the client.
     headers: Option<HeaderBytes>,
     effort: Effort,
+    /// When the last attempt ended.
+    ended: Instant,
     /// Whether to make a connection for the next attempt.
     fresh: bool,
     /// What became of the last attempt that sent anything.
@@ -354,12 +396,13 @@ struct Call {
 impl Call {
     fn new(client: &Client, watch: Watch, options: &CallOptions, patience: Option<Patience>) -> Self {
         Self {
-            watch,
             patience,
             limits: Limits { attempt: options.attempt_timeout.unwrap_or(client.limits.attempt), ..client.limits },
             retries: client.retries.with_max_retries(options.max_retries),
             headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
             effort: Effort::default(),
+            ended: watch.began(),
+            watch,
             fresh: false,
             delivery: Delivery::NotSent,
         }

@@ -117,11 +117,17 @@ impl fmt::Debug for Headers {
     }
 }
 
-fn check_name(name: &str) -> Result<(), String> {
+/// Whether a header can have this name.
+pub(crate) fn check_token(name: &str) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_token) {
-        return Err(format!("is no name of a header: 1 to {LONGEST_NAME} letters, digits, - and _"));
+    match !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_token) {
+        true => Ok(()),
+        false => Err(format!("is no name of a header: 1 to {LONGEST_NAME} letters, digits, - and _")),
     }
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    check_token(name)?;
     let lower = name.to_ascii_lowercase();
     if RESERVED.contains(&lower.as_str()) || RESERVED_STARTS.iter().any(|start| lower.starts_with(start)) {
         return Err("is reserved; the library sets it, or the connection needs it".to_owned());

@@ -4,6 +4,7 @@ mod call;
 pub(crate) mod object;
 pub(crate) mod settings;
 
+use std::env;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU16;
@@ -17,7 +18,7 @@ use ureq::{Proxy, ProxyProtocol};
 
 use crate::error::{Error, Problems, Result};
 use crate::failpoint;
-use crate::headers::Headers;
+use crate::headers::{self, Headers};
 pub use call::CallOptions;
 
 use crate::options::object::{boolean, check_bounds, check_time, count, millis, text, FromObject};
@@ -25,6 +26,9 @@ use crate::options::object::{boolean, check_bounds, check_time, count, millis, t
 /// The head of a request has to fit into a buffer.
 const LONGEST_URL: usize = 2048;
 const LONGEST_USER_AGENT: usize = 256;
+
+/// The variable that names the server for options that do not.
+const BASE_URL: &str = "COMMBOX_BASE_URL";
 
 /// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
 #[derive(Clone)]
@@ -80,6 +84,10 @@ pub struct Options {
     pub user_agent: Option<String>,
     /// Further headers of every request.
     pub headers: Headers,
+    /// The header of the server's answers that holds the request id, for
+    /// [`UpdateReply::request_id`](crate::UpdateReply::request_id). `X-Request-Id`, `Request-Id` and
+    /// `X-Correlation-Id` are looked at after it.
+    pub request_id_header: Option<String>,
 }
 
 impl Default for Options {
@@ -106,12 +114,14 @@ impl Default for Options {
             validate: true,
             user_agent: None,
             headers: Headers::new(),
+            request_id_header: None,
         }
     }
 }
 
 impl Options {
-    /// Reads a JSON object of options; what it does not name keeps its default, and so does what is null.
+    /// Reads a JSON object of options; what it does not name keeps its default, and so does what is
+    /// null. If it has no `base_url`, that is the one of `COMMBOX_BASE_URL` in the environment, if set.
     ///
     /// # Errors
     ///
@@ -152,7 +162,17 @@ impl FromObject for Options {
         "validate",
         "user_agent",
         "headers",
+        "request_id_header",
     ];
+
+    /// The defaults, with the server that the environment names.
+    fn initial() -> Self {
+        let base_url = env::var(BASE_URL).ok().filter(|url| !url.is_empty());
+        match base_url {
+            Some(base_url) => Self { base_url, ..Self::default() },
+            None => Self::default(),
+        }
+    }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str> {
         match name {
@@ -178,6 +198,7 @@ impl FromObject for Options {
             "client_key_file" => self.client_key_file = Some(text(value)?.into()),
             "validate" => self.validate = boolean(value)?,
             "headers" => self.headers = Headers::read(value)?,
+            "request_id_header" => self.request_id_header = Some(text(value)?),
             _ => self.user_agent = Some(text(value)?),
         }
         Ok(())
@@ -219,11 +240,19 @@ impl FromObject for Options {
             problems.add("user_agent", message);
         }
         self.headers.add_problems(problems);
+        if let Some(Err(why)) = self.request_id_header.as_deref().map(headers::check_token) {
+            problems.add("request_id_header", why);
+        }
         if self.base_url.len() > LONGEST_URL {
             problems.add("base_url", format!("must have {LONGEST_URL} characters at most"));
         }
         if let Err(why) = base_url(&self.base_url, self.allow_http) {
-            problems.add("base_url", why);
+            match env::var(BASE_URL) {
+                Ok(url) if url == self.base_url => {
+                    problems.add("base_url", format!("{why}; it comes from {BASE_URL}"));
+                }
+                _ => problems.add("base_url", why),
+            }
         }
         if let Some(url) = self.proxy.as_ref().filter(|url| !url.is_empty()) {
             if let Err(why) = proxy(url) {

@@ -10,7 +10,7 @@ use common::valgrind::Valgrind;
 use loopback::{listen, Http, CONFIRMED};
 
 /// The answers in their order: the status line, and what else is in the head.
-const ANSWERS: [(&str, &str); 8] = [
+const ANSWERS: [(&str, &str); 10] = [
     ("503 Service Unavailable", "X-Request-Id: none-of-these\r\n"),
     ("200 OK", "X-Correlation-ID: other\r\nx-request-id: first\r\nRequest-Id: other\r\n"),
     ("200 OK", ""),
@@ -19,6 +19,8 @@ const ANSWERS: [(&str, &str); 8] = [
     ("503 Service Unavailable", "Retry-After: 0\r\nRequest-Id: not an id\r\n"),
     ("200 OK", "Request-Id: fifth\r\n"),
     ("404 Not Found", "Request-Id: sixth\r\n"),
+    ("200 OK", "Request-Id: other\r\nX-Trace: seventh\r\n"),
+    ("200 OK", "Request-Id: eighth\r\n"),
 ];
 
 /// The address of a server that gives them.

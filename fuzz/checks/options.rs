@@ -71,6 +71,14 @@ fn check_values(text: &str, options: &Options) {
             "ca_file" => options.ca_file.as_ref().and_then(|path| path.to_str()).into(),
             "client_cert_file" => options.client_cert_file.as_ref().and_then(|path| path.to_str()).into(),
             "client_key_file" => options.client_key_file.as_ref().and_then(|path| path.to_str()).into(),
+            "request_id_header" => options.request_id_header.clone().into(),
+            "order_per_user" => options.order_per_user.into(),
+            "rate_group" => options.rate_group.clone().into(),
+            // Nobody can read their values.
+            "headers" => {
+                assert!(value.is_object());
+                continue;
+            }
             "max_requests_per_second" => {
                 assert_eq!(Some(options.max_requests_per_second), value.as_f64());
                 continue;

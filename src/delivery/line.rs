@@ -30,6 +30,7 @@ use crate::delivery::watch::{Stop, Wake, Watch};
 use crate::error::Result;
 use crate::failpoint;
 use crate::fork;
+use crate::stats::{LineState, LineStats};
 
 use group::Group;
 use turns::Turns;
@@ -242,6 +243,26 @@ impl Line {
         let mut learned = None;
         self.locked(&mut |state, now| learned = state.flow.learned(now));
         learned
+    }
+
+    /// Where it stands.
+    pub(crate) fn stats(&self) -> LineStats {
+        let (mut paused, mut pace, mut learned, mut moment) = (None, None, None, Moment::ZERO);
+        self.locked(&mut |state, now| {
+            let flow = &state.flow;
+            (paused, pace, learned, moment) = (flow.paused(), flow.pace(now), flow.learned(now), now);
+        });
+        let left = paused.map(|(_, until)| until.saturating_sub(moment).as_millis());
+        LineStats {
+            state: match paused {
+                None => LineState::Open,
+                Some((Why::Throttled, _)) => LineState::Throttled,
+                Some((Why::Outage, _)) => LineState::Outage,
+            },
+            requests_per_second: pace,
+            learned_requests_per_second: learned,
+            probe_in_ms: left.map(|left| u64::try_from(left).unwrap_or(u64::MAX)),
+        }
     }
 
     /// Sets `max_requests_per_second`; 0 for none.

@@ -22,13 +22,15 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
 /// best: its threads then share its connections.
 ///
-/// @param api_key       The key that CommBox issued, without the word "Bearer". Copied.
+/// @param api_key       The key that CommBox issued, without the word "Bearer". Copied. NULL: the key
+///                      in the environment variable `COMMBOX_API_KEY`, read now.
 /// @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied. An unknown key is an error
 ///                      that names the nearest known one; null keeps a default.
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `base_url` | `"https://api.commbox.io"` | may have a path prefix; `http` only to loopback unless `allow_http` |
+/// | `base_url` | `COMMBOX_BASE_URL` if that is set, otherwise `"https://api.commbox.io"` | may have a path prefix;
+///   `http` only to loopback unless `allow_http` |
 /// | `allow_http` | `false` | allow `http` to any host: key and data then travel in the clear |
 /// | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
 /// | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
@@ -50,6 +52,11 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// | `client_key_file` | `null` | PEM file with its key, not encrypted; `null` if the key is in `client_cert_file` |
 /// | `validate` | `true` | check the user before it is sent |
 /// | `user_agent` | `null` | appended to `commbox/<version>` |
+/// | `headers` | `{}` | an object of further headers for each request, such as a gateway's key; at most 32, names of 1 to
+///   64 characters, values of up to 4096 visible ASCII characters; not those that the library sets, `Content-…` or
+///   `Proxy-…` |
+/// | `request_id_header` | `null` | the header of answers that holds the request id; `X-Request-Id`, `Request-Id` and
+///   `X-Correlation-Id` are looked at after it |
 ///
 /// @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
 ///         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
@@ -61,12 +68,12 @@ pub unsafe extern "C" fn commbox_client_new(
     let made = guard(|| {
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let (api_key, options) =
-            unsafe { (text::required(api_key, "api_key")?, text::optional(options_json, "options_json")?) };
+            unsafe { (text::optional(api_key, "api_key")?, text::optional(options_json, "options_json")?) };
         let options = match options {
-            None | Some("") => Options::default(),
+            None | Some("") => Options::from_json("{}")?,
             Some(json) => Options::from_json(json)?,
         };
-        CLIENTS.insert(Client::new(api_key, &options)?)
+        CLIENTS.insert(client(api_key, &options)?)
     });
     CLIENTS.explain_null();
     made.unwrap_or(std::ptr::null_mut())
@@ -74,7 +81,7 @@ pub unsafe extern "C" fn commbox_client_new(
 
 /// The same with options of commbox_options_new().
 ///
-/// @param api_key  As for commbox_client_new().
+/// @param api_key  As for commbox_client_new(), or NULL.
 /// @param options  The options; NULL for the defaults. Copied. Those of a batch or a call alone are an error.
 /// @return As of commbox_client_new(); NULL for #COMMBOX_INVALID_HANDLE too.
 #[no_mangle]
@@ -84,11 +91,18 @@ pub unsafe extern "C" fn commbox_client_new_with(
 ) -> *mut commbox_client {
     let made = guard(|| {
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-        let api_key = unsafe { text::required(api_key, "api_key") }?;
-        CLIENTS.insert(Client::new(api_key, &options::read(options)?)?)
+        let api_key = unsafe { text::optional(api_key, "api_key") }?;
+        CLIENTS.insert(client(api_key, &options::read(options)?)?)
     });
     CLIENTS.explain_null();
     made.unwrap_or(std::ptr::null_mut())
+}
+
+fn client(api_key: Option<&str>, options: &Options) -> Result<Client> {
+    match api_key {
+        Some(api_key) => Client::new(api_key, options),
+        None => Client::from_env(options),
+    }
 }
 
 /// Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
@@ -194,6 +208,34 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         client.validate_user_json(user_id, unsafe { text::required(user_json, "user_json") }?)
     })
+}
+
+/// Where a client stands, as a JSON object. Its figures count from when the client was made:
+///
+/// - `calls`: calls that were made, updates of batches that were dispatched included
+/// - `succeeded`, `failed`: calls that ended; cancelled ones have failed
+/// - `failed_by_code`: an object with the number of failures for each code, such as `{"-7": 2, "404": 1}`
+/// - `attempts`: requests; `retried`: those beyond the first of a call
+/// - `throttled`: requests that the server answered with 429; `refused`: with another status from 400 to 499
+/// - `waiting`, `in_flight`: calls that wait for their turn or for the next attempt, and requests that are being sent or
+///   answered, now
+/// - `connections_open`, `connections_opened`: connections that are open now, and all that were opened
+/// - `line`: an object: `state` (`"open"`; requests are paused if it is `"throttled"` or `"outage"`),
+///   `requests_per_second` (the rate at which requests may leave, null if nothing limits it),
+///   `learned_requests_per_second` (learned from 429s, null before the first one), `probe_in_ms` (until the next probe
+///   request, null unless requests are paused)
+/// - `latency`: an object, of the calls that ended within the last 60 to 70 seconds and had made a request: `count`,
+///   `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the last three are exact to an eighth, and
+///   null if there are none
+///
+/// Calls count without a lock, so figures that change while they are read may differ by what runs meanwhile.
+///
+/// @param client  The client.
+/// @return The object, to be freed with commbox_string_free(); NULL on failure.
+#[no_mangle]
+pub extern "C" fn commbox_client_stats_json(client: *mut commbox_client) -> *mut c_char {
+    let made = guard(|| Ok(text::c_string(CLIENTS.get(client)?.stats().to_json()).into_raw()));
+    made.unwrap_or(std::ptr::null_mut())
 }
 
 /// Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and

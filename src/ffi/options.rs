@@ -63,7 +63,7 @@ pub extern "C" fn commbox_options_free(options: *mut commbox_options) {
 /// What was set, or the defaults of NULL.
 pub(super) fn read<T: FromObject>(options: *mut commbox_options) -> Result<T> {
     match options.is_null() {
-        true => Ok(T::default()),
+        true => Settings::default().read(),
         false => with(options, |settings| settings.read()),
     }
 }

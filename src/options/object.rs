@@ -15,6 +15,11 @@ pub(crate) trait FromObject: Default {
     /// Who has them, in messages.
     const WHOSE: &'static str;
 
+    /// What is not set.
+    fn initial() -> Self {
+        Self::default()
+    }
+
     /// The headers among them, if there may be any.
     fn headers(&mut self) -> Option<&mut Headers> {
         None
@@ -32,7 +37,7 @@ pub(crate) trait FromObject: Default {
     /// Reads them, or names every unknown key and every value that is not of its kind or out of bounds. No value is
     /// quoted.
     fn read(text: &str) -> Result<Self> {
-        let mut options = Self::default();
+        let mut options = Self::initial();
         let mut problems = Problems::default();
         let members = Members::read(text)
             .map_err(|why| Error::new(ErrorKind::InvalidOptions, format!("{} {why}", Self::PARAMETER)))?;

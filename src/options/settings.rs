@@ -50,7 +50,7 @@ impl Settings {
     /// The options of one kind. Those of another kind alone are an error.
     pub(crate) fn read<T: FromObject>(&self) -> Result<T> {
         let mut problems = Problems::default();
-        let mut options = T::default();
+        let mut options = T::initial();
         for (key, json) in &self.values {
             if !T::KEYS.contains(key) {
                 problems.add(key, format!("is no option of {}", T::WHOSE));

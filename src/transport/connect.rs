@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
+use crate::error::Result as Made;
 use crate::failpoint;
 use crate::fork;
+use crate::options::Options;
+use crate::stats::Connections;
 use crate::transport::address::Address;
 use crate::transport::attempt::Attempt;
 use crate::transport::outgoing::Constants;
-use crate::transport::proxy::{Proxy, Scheme};
+use crate::transport::proxy::{self, Proxy, Scheme};
 use crate::transport::ready;
 use crate::transport::resolver::Names;
 use crate::transport::socket::Socket;
@@ -37,12 +40,29 @@ pub(super) struct Dialer {
     trust: Trust,
     constants: Arc<Constants>,
     user_agent: String,
+    /// Counts those that are open.
+    pub(super) connections: Arc<Connections>,
+    /// The header that is to hold the request id, beside the usual ones.
+    pub(super) request_id_header: Option<Arc<str>>,
 }
 
 impl Dialer {
-    pub(super) fn new(users: &Address, proxy: Option<Proxy>, names: Names, trust: Trust, user_agent: String) -> Self {
-        let constants = Arc::new(Constants::new(users, &user_agent));
-        Self { target: users.target(), proxy, names, trust, constants, user_agent }
+    pub(super) fn new(options: &Options, users: &Address, connections: Arc<Connections>) -> Made<Self> {
+        let user_agent = match options.user_agent.as_deref() {
+            Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
+            None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
+        };
+        let target = users.target();
+        Ok(Self {
+            proxy: proxy::choose(options, &target)?,
+            target,
+            names: Names::new(options.dns_ttl, options.connect_timeout),
+            trust: Trust::new(options)?,
+            constants: Arc::new(Constants::new(users, &user_agent)),
+            user_agent,
+            connections,
+            request_id_header: options.request_id_header.as_deref().map(Arc::from),
+        })
     }
 
     /// What every request has in common.

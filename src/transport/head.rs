@@ -48,7 +48,9 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads a head that `input` begins with, and returns it with its length; `None` if it is not complete.
-    pub(super) fn read(input: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
+    ///
+    /// `request_id` is the header that is to hold a request id, beside the usual ones.
+    pub(super) fn read(input: &[u8], request_id: Option<&str>) -> Result<Option<(Self, usize)>, WireError> {
         let mut lines = Lines { input, place: 0 };
         let status_line = loop {
             match lines.next() {
@@ -85,7 +87,7 @@ impl Head {
             if count > MOST_LINES {
                 return Err(WireError::HeadTooLong);
             }
-            head.take_line(line)?;
+            head.take_line(line, request_id)?;
         }
         if lines.place > LONGEST {
             return Err(WireError::HeadTooLong);
@@ -110,7 +112,7 @@ impl Head {
         Ok(None)
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<(), WireError> {
+    fn take_line(&mut self, line: &[u8], request_id: Option<&str>) -> Result<(), WireError> {
         if line.first().is_some_and(u8::is_ascii_whitespace) {
             // A folded line goes on with the header before. None of those that matter is long enough for that.
             return Ok(());
@@ -122,6 +124,9 @@ impl Head {
         let (name, value) = line.split_at(colon);
         let name = name.trim_ascii_end();
         let value = || value.get(1..).unwrap_or_default().trim_ascii();
+        if request_id.is_some_and(|wanted| is(name, wanted.as_bytes())) {
+            self.keep_request_id(0, value());
+        }
         // By the length first: most headers are none of these.
         match name.len() {
             10 if is(name, b"Connection") => {
@@ -151,9 +156,12 @@ impl Head {
                 add(&mut self.schemes, known(&SCHEMES, scheme));
             }
             4 if is(name, b"Date") => self.date = value().try_into().ok(),
-            12 if is(name, b"X-Request-Id") => self.keep_request_id(0, value()),
-            10 if is(name, b"Request-Id") => self.keep_request_id(1, value()),
-            16 if is(name, b"X-Correlation-Id") => self.keep_request_id(2, value()),
+            // Another header has this length in most answers.
+            12 if name.first().is_some_and(|first| b"Xx".contains(first)) && is(name, b"X-Request-Id") => {
+                self.keep_request_id(1, value());
+            }
+            10 if is(name, b"Request-Id") => self.keep_request_id(2, value()),
+            16 if is(name, b"X-Correlation-Id") => self.keep_request_id(3, value()),
             _ => {
                 if let Some(name) = advice::known(name) {
                     self.limits.push((name, String::from_utf8_lossy(value()).into_owned()));
@@ -273,7 +281,7 @@ mod tests {
     use std::time::Duration;
 
     fn read(text: &str) -> Result<Option<(Head, usize)>, WireError> {
-        Head::read(text.as_bytes())
+        Head::read(text.as_bytes(), None)
     }
 
     fn head(text: &str) -> Head {
@@ -323,6 +331,19 @@ mod tests {
         assert_eq!(head.schemes.as_deref(), Some("NTLM, Basic"));
         let odd = self::head("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\u{2}canary\r\n\r\n");
         assert_eq!(odd.encoding.as_deref(), Some("an unknown one"));
+    }
+
+    #[test]
+    fn the_request_id_is_that_of_the_preferred_header() {
+        let text = "HTTP/1.1 200 OK\r\nX-Correlation-Id: c\r\nx-request-id: x\r\nRequest-Id: r\r\nDate: d\r\nTrace: t u\r\n\r\n";
+        let id = |name| Head::read(text.as_bytes(), name).unwrap().unwrap().0.take_request_id();
+        for (name, expected) in [(None, "x"), (Some("date"), "d"), (Some("Other"), "x"), (Some("REQUEST-ID"), "r")] {
+            assert_eq!(id(name).as_deref(), Some(expected), "{name:?}");
+        }
+        // It has a blank, so it is none.
+        assert_eq!(id(Some("trace")).as_deref(), Some("x"));
+        let long = format!("HTTP/1.1 200 OK\r\nRequest-Id: {}\r\n\r\n", "i".repeat(129));
+        assert_eq!(head(&long).take_request_id(), None);
     }
 
     #[test]

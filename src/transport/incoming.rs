@@ -5,6 +5,7 @@
 //! ends), and the body as it came; the head as the server sent it stays with the attempt.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use crate::bytes::{decimal, find};
 use crate::transport::attempt::Attempt;
@@ -28,6 +29,8 @@ pub(super) struct Incoming {
     begin: usize,
     end: usize,
     state: State,
+    /// The header that is to hold the request id.
+    request_id: Option<Arc<str>>,
 }
 
 /// What comes next.
@@ -47,8 +50,9 @@ enum State {
 }
 
 impl Incoming {
-    pub(super) fn new() -> Self {
-        Self { bytes: Vec::new(), begin: 0, end: 0, state: State::Head }
+    /// `request_id` is the header that is to hold the request id, beside the usual ones.
+    pub(super) fn new(request_id: Option<Arc<str>>) -> Self {
+        Self { bytes: Vec::new(), begin: 0, end: 0, state: State::Head, request_id }
     }
 
     /// An answer is expected.
@@ -175,7 +179,7 @@ impl Incoming {
     }
 
     fn hand_on_head(&mut self, output: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
-        let Some((head, length)) = Head::read(self.left())? else {
+        let Some((head, length)) = Head::read(self.left(), self.request_id.as_deref())? else {
             return Ok(0);
         };
         self.begin += length;

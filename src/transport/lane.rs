@@ -18,6 +18,7 @@ use ureq::{Agent, Error};
 
 use crate::failpoint;
 use crate::fork;
+use crate::stats::OpenConnection;
 use crate::transport::attempt::Attempt;
 use crate::transport::connect::Dialer;
 use crate::transport::incoming::Incoming;
@@ -127,12 +128,14 @@ impl Connector for LaneConnector {
             stream,
             buffers: LazyBuffers::new(BUFFERS, BUFFERS),
             outgoing: Outgoing::new(self.dialer.constants()),
-            incoming: Incoming::new(),
+            incoming: Incoming::new(self.dialer.request_id_header.clone()),
             requests: 0,
             is_busy: false,
             refusal: None,
         };
-        Ok(Some(Connection { current: self.current.clone(), exchanges, is_tls: self.dialer.is_tls() }))
+        let is_tls = self.dialer.is_tls();
+        let counted = self.dialer.connections.opens();
+        Ok(Some(Connection { current: self.current.clone(), exchanges, is_tls, _counted: counted }))
     }
 }
 
@@ -141,6 +144,7 @@ struct Connection {
     current: Arc<Current>,
     exchanges: Exchanges,
     is_tls: bool,
+    _counted: OpenConnection,
 }
 
 /// What goes over a connection.

@@ -40,11 +40,10 @@ use crate::delivery::advice::Advice;
 use crate::delivery::watch::Stop;
 use crate::error::Result;
 use crate::options::Options;
+use crate::stats::Connections;
 use crate::transport::connect::Dialer;
 use crate::transport::lane::Lane;
 use crate::transport::pool::Pool;
-use crate::transport::resolver::Names;
-use crate::transport::trust::Trust;
 use crate::transport::wire::WireError;
 
 pub(crate) use address::Address;
@@ -81,14 +80,8 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(options: &Options, users: Address) -> Result<Self> {
-        let user_agent = match options.user_agent.as_deref() {
-            Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
-            None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
-        };
-        let proxy = proxy::choose(options, &users.target())?;
-        let names = Names::new(options.dns_ttl, options.connect_timeout);
-        let dialer = Dialer::new(&users, proxy, names, Trust::new(options)?, user_agent);
+    pub(crate) fn new(options: &Options, users: Address, connections: &Arc<Connections>) -> Result<Self> {
+        let dialer = Dialer::new(options, &users, connections.clone())?;
         let idle = usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX);
         Ok(Self {
             pool: Pool::new(idle, options.idle_timeout),

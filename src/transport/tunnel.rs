@@ -35,7 +35,7 @@ pub(super) fn http(
     let mut input = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        match Head::read(&input)? {
+        match Head::read(&input, None)? {
             None => {
                 let amount = stream.read(&mut piece, attempt)?;
                 if amount == 0 {

@@ -1,6 +1,7 @@
 /* What a program may get wrong with handles and text, and the code that it gets for it. tests/boundary.rs runs it,
  * under valgrind too. */
 
+#define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,11 @@
 
 #include "check.h"
 #include "commbox.h"
+
+#ifdef _WIN32
+#define unsetenv(name) _putenv(name "=")
+#define setenv(name, value, replace) _putenv_s(name, value)
+#endif
 
 static int told(const char *part)
 {
@@ -17,7 +23,20 @@ static int told(const char *part)
 static void clients(void)
 {
     CHECK(commbox_client_new(NULL, NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
-    CHECK(told("api_key is NULL"));
+    CHECK(told("there is no api_key") && told("COMMBOX_API_KEY"));
+    setenv("COMMBOX_API_KEY", "a b", 1);
+    CHECK(commbox_client_new(NULL, NULL) == NULL && told("COMMBOX_API_KEY") && told("has a blank"));
+    setenv("COMMBOX_API_KEY", "key", 1);
+    setenv("COMMBOX_BASE_URL", "http://example.com", 1);
+    CHECK(commbox_client_new(NULL, NULL) == NULL && told("base_url must be https") && told("COMMBOX_BASE_URL"));
+    CHECK(commbox_client_new_with(NULL, NULL) == NULL && told("COMMBOX_BASE_URL"));
+    CHECK(commbox_client_new(NULL, "{\"max_retries\": 0}") == NULL && told("COMMBOX_BASE_URL"));
+    setenv("COMMBOX_BASE_URL", "http://localhost:1", 1);
+    commbox_client *of_environment = commbox_client_new(NULL, "");
+    CHECK(of_environment != NULL);
+    commbox_client_free(of_environment);
+    unsetenv("COMMBOX_BASE_URL");
+    unsetenv("COMMBOX_API_KEY");
     /* A program that checks only its last call learns what was wrong with the first. */
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_OPTIONS);
@@ -47,6 +66,12 @@ static void clients(void)
     CHECK(commbox_last_attempts() == 1 && commbox_last_elapsed_ms() >= 0 && commbox_last_http_status() == 0);
     CHECK(commbox_last_delivery() == COMMBOX_DELIVERY_NOT_SENT && commbox_last_retry_after_ms() == -1);
     CHECK(strcmp(commbox_last_request_id(), "") == 0 && commbox_last_error_code() == COMMBOX_CONNECTION);
+    char *figures = commbox_client_stats_json(client);
+    CHECK(figures != NULL && strstr(figures, "\"calls\":5,\"succeeded\":0,\"failed\":5,") != NULL);
+    CHECK(strstr(figures, "\"failed_by_code\":{\"-5\":2,\"-4\":") != NULL && strstr(figures, "\"state\":\"open\"") != NULL);
+    if (failures > 0) puts(figures);
+    commbox_string_free(figures);
+    CHECK(commbox_client_stats_json(NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
     CHECK(commbox_client_validate_user_json(client, 1, "{\"FirstName\": \"John\"}") == COMMBOX_OK);
     CHECK(commbox_last_attempts() == 0 && commbox_last_delivery() == COMMBOX_DELIVERY_UNKNOWN);
     CHECK(commbox_client_validate_user_json(client, 0, "{}") == COMMBOX_INVALID_ARGUMENT && told("user_id"));

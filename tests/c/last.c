@@ -57,6 +57,24 @@ int main(int argc, char **argv)
     CHECK(strcmp(commbox_last_error(), "") == 0);
     commbox_batch_free(batch);
     commbox_client_free(client);
+
+    /* What request_id_header names, and otherwise the usual ones. */
+    commbox_options *options = commbox_options_new();
+    CHECK(commbox_options_set(options, "request_id_header", "x trace") == COMMBOX_INVALID_OPTIONS);
+    CHECK(strcmp(commbox_last_error(), "request_id_header is no name of a header: 1 to 64 letters, digits, - and _") == 0);
+    CHECK(commbox_options_set(options, "request_id_header", "x-trace") == COMMBOX_OK);
+    CHECK(commbox_options_set(options, "base_url", argv[1]) == COMMBOX_OK);
+    CHECK(commbox_options_set(options, "proxy", "") == COMMBOX_OK);
+    client = commbox_client_new_with("sandbox-key", options);
+    commbox_options_free(options);
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "seventh"));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "eighth"));
+    char *figures = commbox_client_stats_json(client);
+    CHECK(figures != NULL && strstr(figures, "\"calls\":2,\"succeeded\":2,\"failed\":0,") != NULL);
+    CHECK(strstr(figures, "\"in_flight\":0,\"connections_open\":1,\"connections_opened\":1,") != NULL);
+    CHECK(strstr(figures, "\"latency\":{\"count\":2,") != NULL);
+    commbox_string_free(figures);
+    commbox_client_free(client);
     /* The threads of a batch end within 100 ms after it was freed, and count as a leak before. */
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -53,6 +53,9 @@ static void call_everything(const char *options)
     commbox_batch *empty = commbox_batch_new_with(client, NULL);
     note("commbox_batch_new_with", empty == NULL);
     note("commbox_client_validate_user_json", commbox_client_validate_user_json(client, 1, "{}") != COMMBOX_OK);
+    char *figures = commbox_client_stats_json(client);
+    note("commbox_client_stats_json", figures == NULL);
+    commbox_string_free(figures);
     note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
     note("commbox_client_set_max_requests_per_second",
          commbox_client_set_max_requests_per_second(client, 0) != COMMBOX_OK);

@@ -44,6 +44,8 @@ fn compile(header: &Header, cases: &[Case], name: &str) -> Command {
 fn play(header: &Header, cases: &[Case], mut command: Command, report: &Path) -> Output {
     let sandbox = Sandbox::start();
     command.arg(report).arg(&sandbox.url).env_remove("LD_LIBRARY_PATH");
+    // What stands in for a key that is NULL.
+    command.env("COMMBOX_API_KEY", "sandbox-key").env_remove("COMMBOX_BASE_URL");
     let output = command.output().expect("the program starts");
     let text = fs::read(report).expect("the program writes its report");
     let text = String::from_utf8(text).expect("what the library says is UTF-8");

@@ -430,6 +430,11 @@ impl Flow {
         lowest.is_finite().then_some(lowest)
     }
 
+    /// The rate at which requests may leave while they are not paused; None if nothing limits it.
+    pub(crate) fn pace(&self, now: Moment) -> Option<f64> {
+        self.rate(now)
+    }
+
     /// The rate that was learned, in requests a second.
     pub(crate) fn learned(&self, now: Moment) -> Option<f64> {
         self.curve.map(|curve| curve.rate(now))

@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_cancel": (c_int32, (c_void_p,)),
     "commbox_client_set_interrupt": (c_int32, (c_void_p, CALLBACK, c_void_p)),
     "commbox_client_validate_user_json": (c_int32, (c_void_p, c_int64, c_char_p)),
+    "commbox_client_stats_json": (c_void_p, (c_void_p,)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
     "commbox_update_user_json_with": (c_int32, (c_void_p, c_int64, c_char_p, c_char_p, POINTER(c_void_p))),
     "commbox_last_error": (c_char_p, ()),
