@@ -309,6 +309,39 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
                                      void *context);
 
 /**
+ * Tells a callback what the client does, as it happens. The callback runs on the thread where it happens: that of a call,
+ * or of a batch. No lock is held. It may call any function of this library; what these calls do is not told. While no
+ * log is set, it costs nothing.
+ *
+ * No event holds an API key, a header's value or a value of a user. `event` in the JSON object is one of the names below,
+ * `level` its level's name, and `call` the number of the call that it belongs to, counted from 1. Pauses, a rejected key
+ * and the like are one event each, not one for each call.
+ *
+ * | level | events |
+ * | --- | --- |
+ * | 1 | `outage_began`, `key_rejected` |
+ * | 2 | `call_failed`, `throttled` |
+ * | 3 | `retry`, `resumed` |
+ * | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`, `lookup`,
+ *   `trust_store_read`, `proxy` |
+ * | 5 | `connection_reused` |
+ *
+ * @param client   The client.
+ * @param level    From 1 (errors) to 5 (everything); each level includes those before it. 0 ends the log.
+ * @param log      Invoked for each event: `event_json` is a JSON object, and `sentence` says the same in English, each in
+ *                 one line; both are valid until it returns. It must return. NULL ends the log.
+ * @param context  Passed to `log`. It must stay valid until the calls that began while the log was set have returned.
+ * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT for a level that is out of range.
+ */
+int32_t commbox_client_set_log(commbox_client *client,
+                               int32_t level,
+                               void (*log)(void *context,
+                                           int32_t level,
+                                           const char *event_json,
+                                           const char *sentence),
+                               void *context);
+
+/**
  * Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
  *
  * @param client     The client, for its `validate` option.

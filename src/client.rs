@@ -19,10 +19,11 @@ use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
 use crate::headers::{HeaderBytes, Headers};
+use crate::log::{Event, Log, LogCallback, LogLevel, Trace};
 use crate::options::object::FromObject;
 use crate::options::{self, CallOptions, Options};
 use crate::reply::{self, UpdateReply};
-use crate::secret::ApiKey;
+use crate::secret::{self, ApiKey};
 use crate::stats::{ClientStats, Stats};
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user;
@@ -36,6 +37,7 @@ pub struct Client {
     current: RwLock<Current>,
     transport: Transport,
     line: Arc<Line>,
+    log: Arc<Log>,
     canceller: Canceller,
     validate: bool,
     retries: Policy,
@@ -61,7 +63,7 @@ impl Client {
     pub fn new(api_key: &str, options: &Options) -> Result<Self> {
         options.check()?;
         let users = Address::new(&options.base_url)?;
-        let stats = Stats::new();
+        let (stats, log) = (Stats::new(), Arc::new(Log::default()));
         Ok(Self {
             current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
             transport: Transport::new(options, users, &stats.connections)?,
@@ -69,7 +71,9 @@ impl Client {
                 options.max_requests_per_second,
                 options.order_per_user,
                 options.rate_group.as_deref(),
+                log.clone(),
             )?),
+            log,
             canceller: Canceller::default(),
             validate: options.validate,
             retries: Policy::new(options),
@@ -104,7 +108,16 @@ impl Client {
     pub fn set_api_key(&self, api_key: &str) -> Result<()> {
         let api_key = Arc::new(ApiKey::new(api_key)?);
         let _former = self.write(|current| mem::replace(&mut current.api_key, api_key));
+        self.log.key_is(false);
         Ok(())
+    }
+
+    /// Tells `log` what the client does, up to this level, from now on; `None` ends that. It gets the level of each event,
+    /// the event as a JSON object, and the event as a sentence, on the thread where it happens. It may call the client,
+    /// whose events on this thread it does not get meanwhile.
+    pub fn set_log(&self, log: Option<(LogLevel, LogCallback)>) {
+        self.log.set(log);
+        self.log.tell(LogLevel::Debug, || self.transport.proxy_event());
     }
 
     /// Ends every call that is running now with [`ErrorKind::Cancelled`], wherever it waits. Later calls work.
@@ -213,22 +226,27 @@ impl Client {
     /// Runs `body`, and completes its error with what is known of the call.
     fn explained(
         &self,
-        call: &mut Call,
-        body: impl FnOnce(&Self, &mut Call) -> Result<UpdateReply>,
+        call: &mut Call<'_>,
+        body: impl FnOnce(&Self, &mut Call<'_>) -> Result<UpdateReply>,
     ) -> Result<UpdateReply> {
         let _running = self.stats.call_begins();
+        call.tell(LogLevel::Debug, || Event::new("call_began", "began"));
         match body(self, call) {
             // It ended when its last attempt did.
             Ok(reply) => {
                 let elapsed = call.ended.saturating_duration_since(call.watch.began());
                 self.stats.call_succeeded(call.ended, elapsed);
-                Ok(reply.with_effort(call.effort.attempts, elapsed))
+                let reply = reply.with_effort(call.effort.attempts, elapsed);
+                call.tell(LogLevel::Debug, || self.success_event(&reply, call));
+                Ok(reply)
             }
             Err(error) => {
                 let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
                 self.stats.call_failed(error.kind(), attempts, call.watch.began() + elapsed, elapsed);
                 let error = error.with_effort(attempts, elapsed);
-                Err(error.with_delivery(call.delivery))
+                let error = error.with_delivery(call.delivery);
+                call.tell(LogLevel::Warning, || self.failure_event(&error, call));
+                Err(error)
             }
         }
     }
@@ -240,7 +258,7 @@ impl Client {
         user::body(user_json, self.validate)
     }
 
-    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call) -> Result<UpdateReply> {
+    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call<'_>) -> Result<UpdateReply> {
         let (mut retries, mut rekeyed) = (0, false);
         let mut last: Option<Error> = None;
         loop {
@@ -274,6 +292,13 @@ impl Client {
                     return Err(error);
                 };
                 retries += 1;
+                call.tell(LogLevel::Info, || {
+                    let sentence = format!("retries in {} ms, after: {error}", wait.as_millis());
+                    Event::new("retry", sentence)
+                        .with("retry", retries)
+                        .with("wait_ms", millis(wait))
+                        .with("after", error.kind().name())
+                });
                 if !call.sleep(wait)? {
                     return Err(error);
                 }
@@ -290,7 +315,7 @@ impl Client {
         body: &str,
         departure: Departure<'_>,
         place: &mut Place,
-        call: &mut Call,
+        call: &mut Call<'_>,
     ) -> (Result<UpdateReply>, Arc<ApiKey>) {
         let probe = departure.probe();
         let limits = probe.map_or(call.limits, |probe| call.limits.within(probe.limit));
@@ -298,13 +323,13 @@ impl Client {
         loop {
             let api_key = self.read(|current| current.api_key.clone());
             let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
-            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits);
+            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits).with_trace(call.trace);
             call.effort.attempts += 1;
             let in_flight = self.stats.attempt_begins(call.effort.attempts == 1);
             let reply = self.transport.post(body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
             drop(in_flight);
-            let reply = reply.and_then(reply::interpret);
+            let reply = reply.map(|reply| reply.without_echo(&api_key)).and_then(reply::interpret);
             if let Err(error) = &reply {
                 error.http_status().into_iter().for_each(|status| self.stats.answered(status));
                 if error.delivery() != Delivery::NotSent {
@@ -317,6 +342,13 @@ impl Client {
                     continue;
                 }
             }
+            call.tell(LogLevel::Debug, || attempt_event(&reply, call, attempt.reused_connection()));
+            if self.log.is_on() && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered) {
+                let rejected = reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
+                if !rejected || self.is_current(&api_key) {
+                    self.log.key_is(rejected);
+                }
+            }
             // A batch leaves when it has noted what came of it.
             let leaves = (reply.is_ok() && call.patience.is_none()).then_some(place);
             call.ended = attempt.ended();
@@ -326,7 +358,7 @@ impl Client {
     }
 
     /// How long to wait before the next retry, if there is one.
-    fn backoff(&self, error: &Error, retries: u32, call: &Call) -> Option<Duration> {
+    fn backoff(&self, error: &Error, retries: u32, call: &Call<'_>) -> Option<Duration> {
         let wait = call.retries.wait(error, retries).or_else(|| {
             // Of an update whose server has answered nothing else meanwhile, an outage tells.
             let is_patient = call.patience.is_some() && retries > 0 && error.kind() != ErrorKind::Http(500);
@@ -338,6 +370,36 @@ impl Client {
         }
         // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
         call.patience.is_some().then(|| wait.max(self.retries.longest()))
+    }
+
+    fn success_event(&self, reply: &UpdateReply, call: &Call<'_>) -> Event {
+        let (attempts, elapsed) = (reply.attempts(), reply.elapsed());
+        let sentence = format!("succeeded after {} ms ({})", elapsed.as_millis(), requests(attempts));
+        let event = Event::new("call_succeeded", sentence).with("http_status", reply.http_status());
+        self.ended(event, attempts, elapsed, reply.request_id(), call)
+    }
+
+    fn failure_event(&self, error: &Error, call: &Call<'_>) -> Event {
+        let (attempts, elapsed) = (error.attempts(), error.elapsed());
+        let sentence = format!("failed after {} ms ({}): {error}", elapsed.as_millis(), requests(attempts));
+        let event = Event::new("call_failed", sentence)
+            .with("code", error.kind().code())
+            .with("name", error.kind().name())
+            .with("message", error.to_string())
+            .with("http_status", error.http_status())
+            .with("delivery", error.delivery().name())
+            .with("retry_after_ms", error.retry_after().map(millis));
+        self.ended(event, attempts, elapsed, error.request_id(), call)
+    }
+
+    /// Adds what is told of each call that ends.
+    fn ended(&self, event: Event, attempts: u32, elapsed: Duration, id: Option<&str>, call: &Call<'_>) -> Event {
+        // Servers and gateways often send the caller's own header back.
+        let sent = call.headers.as_ref().unwrap_or(&self.header_bytes);
+        event
+            .with("attempts", attempts)
+            .with("elapsed_ms", millis(elapsed))
+            .with("request_id", id.filter(|id| !echoes(id, sent)))
     }
 
     fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
@@ -376,8 +438,10 @@ pub(crate) struct Effort {
 }
 
 /// A call on its way.
-struct Call {
+struct Call<'a> {
     watch: Watch,
+    /// Where the log is told what it does.
+    trace: Option<Trace<'a>>,
     /// How long the server may hold it back beyond its deadline, in a batch.
     patience: Option<Patience>,
     limits: Limits,
@@ -393,8 +457,8 @@ struct Call {
     delivery: Delivery,
 }
 
-impl Call {
-    fn new(client: &Client, watch: Watch, options: &CallOptions, patience: Option<Patience>) -> Self {
+impl<'a> Call<'a> {
+    fn new(client: &'a Client, watch: Watch, options: &CallOptions, patience: Option<Patience>) -> Self {
         Self {
             patience,
             limits: Limits { attempt: options.attempt_timeout.unwrap_or(client.limits.attempt), ..client.limits },
@@ -403,8 +467,15 @@ impl Call {
             effort: Effort::default(),
             ended: watch.began(),
             watch,
+            trace: client.log.call(),
             fresh: false,
             delivery: Delivery::NotSent,
+        }
+    }
+
+    fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+        if let Some(trace) = self.trace {
+            trace.tell(level, event);
         }
     }
 
@@ -437,6 +508,33 @@ impl Call {
             ),
         }
     }
+}
+
+/// Whether a server may have sent back one of these headers.
+fn echoes(id: &str, headers: &[u8]) -> bool {
+    let mut lines = headers.split(|byte| *byte == b'\n');
+    lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::tells(id, value)))
+}
+
+fn requests(count: u32) -> String {
+    format!("{count} request{}", if count == 1 { "" } else { "s" })
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn attempt_event(reply: &Result<UpdateReply>, call: &Call<'_>, reused: bool) -> Event {
+    let attempts = call.effort.attempts;
+    let (name, status, sentence) = match reply {
+        Ok(reply) => ("ok", Some(reply.http_status()), format!("request {attempts} was answered")),
+        Err(error) => (error.kind().name(), error.http_status(), format!("request {attempts} failed: {error}")),
+    };
+    Event::new("attempt", sentence)
+        .with("attempt", attempts)
+        .with("outcome", name)
+        .with("http_status", status)
+        .with("reused_connection", reused)
 }
 
 /// As good as forever.

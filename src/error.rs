@@ -133,6 +133,17 @@ pub enum Delivery {
     Answered,
 }
 
+impl Delivery {
+    /// As it stands in the error JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Unknown => "unknown",
+            Self::Answered => "answered",
+        }
+    }
+}
+
 /// What the server said along with an error.
 #[derive(Default)]
 pub(crate) struct Answer {

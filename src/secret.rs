@@ -44,6 +44,14 @@ impl ApiKey {
     }
 }
 
+/// Whether a text is a secret, or one of them is part of the other and has some length.
+pub(crate) fn tells(text: &str, secret: &[u8]) -> bool {
+    const TELLING: usize = 6;
+    let (text, secret) = (text.trim().as_bytes(), secret.trim_ascii());
+    let (short, long) = if text.len() < secret.len() { (text, secret) } else { (secret, text) };
+    text == secret || (short.len() >= TELLING && long.windows(short.len()).any(|part| part == short))
+}
+
 /// Overwrites what held a secret.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
@@ -60,6 +68,19 @@ impl fmt::Debug for ApiKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_tells_a_secret_that_it_is_part_of_or_holds() {
+        for (text, secret, told) in [
+            ("key", "key", true),
+            ("my-key-1", "key", false),
+            ("trace-abcdef-1", "abcdef", true),
+            ("abcdef", " xabcdefx\r", true),
+            ("", "key", false),
+        ] {
+            assert_eq!(tells(text, secret.as_bytes()), told, "{text} {secret}");
+        }
+    }
 
     #[test]
     fn refuses_what_no_header_may_carry() {

@@ -120,7 +120,7 @@ fn c_signature(returns: &str, takes: &[&str]) -> Vec<String> {
 fn c_type(declared: &str) -> String {
     if let Some((returns, rest)) = declared.split_once("(*") {
         let (_, takes) = rest.split_once(")(").expect("a pointer to a function");
-        let takes: Vec<_> = takes.trim_end_matches(')').split(',').map(c_type).collect();
+        let takes: Vec<_> = takes.trim_end_matches(')').split(',').map(str::trim).map(c_type).collect();
         return callback(&c_type(returns), &takes);
     }
     if declared.contains('*') {

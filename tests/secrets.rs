@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use commbox::{Client, Error, Options, User};
+use commbox::{Client, Error, LogCallback, LogLevel, Options, User};
 use serde_json::{json, Value};
 
 use common::build::{compile, Language};
@@ -68,7 +68,7 @@ fn answers(words: &str) -> Vec<Value> {
     let statuses = [200, 302, 400, 401, 403, 404, 407, 429, 500, 501, 503];
     let mut answers: Vec<_> = statuses.iter().map(|status| json!({"status": status, "body": echo})).collect();
     answers.extend(statuses.iter().map(
-        |status| json!({"status": status, "body": words, "headers": {"X-Echo": words, "Location": format!("/{words}")}}),
+        |status| json!({"status": status, "body": words, "headers": {"X-Echo": words, "X-Request-Id": words, "Location": format!("/{words}")}}),
     ));
     answers.push(json!({"cut": 10, "body": echo}));
     answers.push(json!({"reset": true}));
@@ -88,6 +88,12 @@ fn are_in_no_message_and_no_log_line() {
         [Sandbox::start_with(&["--api-key", KEY]), Sandbox::start_with(&["--api-key", KEY, "--tls", &certificate])];
     let certificate = json!({"ca_file": certificate});
     let proxied = json!({"proxy": format!("http://{KEY}:{VALUE}@127.0.0.1:1")});
+    // What each client tells of itself.
+    let told = Arc::new(Mutex::new(String::new()));
+    let lines = told.clone();
+    let tell: LogCallback = Arc::new(move |_, json, sentence| {
+        writeln!(lines.lock().unwrap(), "{json} {sentence}").unwrap();
+    });
     let mut failures = 0;
     for (server, extra) in [
         (&servers[0], json!({})),
@@ -96,7 +102,10 @@ fn are_in_no_message_and_no_log_line() {
         (&servers[1], json!({})),
         (&servers[1], proxied),
     ] {
-        let mut options = json!({"base_url": server.url, "proxy": "", "max_retries": 0, "attempt_timeout_ms": 300});
+        let mut options = json!({
+            "base_url": server.url, "proxy": "", "max_retries": 0, "attempt_timeout_ms": 300,
+            "headers": {"X-Gateway": VALUE, "traceparent": KEY},
+        });
         options.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         let options = Options::from_json(&options.to_string()).unwrap();
         assert_clean("the options' Debug", &format!("{options:?}"));
@@ -111,12 +120,17 @@ fn are_in_no_message_and_no_log_line() {
             // A client each: a 429 shuts the gate for the calls that follow.
             let client = Client::new(KEY, &options).unwrap();
             assert_clean("the client's Debug", &format!("{client:?}"));
+            client.set_log(Some((LogLevel::Trace, tell.clone())));
             if let Err(error) = client.update_user_json(1, &user()) {
                 assert_error_clean(&answer.to_string(), &error);
                 failures += 1;
             }
         }
     }
+    let told = told.lock().unwrap();
+    assert!(told.lines().count() > 1000 && told.contains("\"call_failed\""), "{}", told.lines().count());
+    assert_clean("the log", &told);
+
     // Far from all: through the dead proxy, and over TLS that is not trusted, every call fails.
     assert!(failures > 180, "{failures}");
 

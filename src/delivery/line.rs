@@ -30,6 +30,7 @@ use crate::delivery::watch::{Stop, Wake, Watch};
 use crate::error::Result;
 use crate::failpoint;
 use crate::fork;
+use crate::log::{Event, Log, LogLevel};
 use crate::stats::{LineState, LineStats};
 
 use group::Group;
@@ -47,6 +48,7 @@ pub(crate) struct Line {
     state: Mutex<State>,
     clock: Clock,
     ordered: bool,
+    log: Arc<Log>,
 }
 
 struct State {
@@ -65,6 +67,8 @@ struct State {
     wakes_first: bool,
     /// The process whose threads wait.
     generation: u32,
+    /// The pause that the log was told of, and when it began.
+    told: Option<(Why, Moment)>,
 }
 
 /// A call that waits to leave.
@@ -121,7 +125,7 @@ pub(crate) struct Departure<'a> {
 impl Line {
     /// `limit` is `max_requests_per_second`, `ordered` is `order_per_user`, and `group` the name of the
     /// `rate_group`, if there is one.
-    pub(crate) fn new(limit: f64, ordered: bool, group: Option<&str>) -> Result<Self> {
+    pub(crate) fn new(limit: f64, ordered: bool, group: Option<&str>, log: Arc<Log>) -> Result<Self> {
         let clock = Clock::start();
         let flow = Flow::new(limit, seed());
         let (flow, group) = match group {
@@ -140,8 +144,9 @@ impl Line {
             epoch: 0,
             wakes_first: false,
             generation: fork::generation(),
+            told: None,
         };
-        Ok(Self { state: Mutex::new(state), clock, ordered })
+        Ok(Self { state: Mutex::new(state), clock, ordered, log })
     }
 
     /// Waits until a request of the call in this place may leave.
@@ -160,6 +165,7 @@ impl Line {
                 at_once = state.leave_at_once(number, now);
             });
         }
+        self.tell();
         if at_once.is_some() {
             return Ok(Departure { line: self, ticket: at_once });
         }
@@ -187,6 +193,7 @@ impl Line {
         loop {
             let mut step = Step::Park(None);
             self.locked(&mut |state, now| step = state.step(&waiter, now));
+            self.tell();
             match step {
                 Step::Leave(ticket) => return Ok(Departure { line: self, ticket: Some(ticket) }),
                 Step::Fail(held) => return Err(held),
@@ -286,6 +293,18 @@ impl Line {
         });
         if let Some(parker) = woken {
             parker.unpark();
+        }
+    }
+
+    /// Tells the log whether requests were paused, or have resumed. Nobody's lock may be held.
+    fn tell(&self) {
+        if !self.log.is_on() {
+            return;
+        }
+        let mut news = None;
+        self.locked(&mut |state, now| news = state.news(now));
+        if let Some((level, event)) = news {
+            self.log.tell(level, || event);
         }
     }
 
@@ -409,6 +428,46 @@ impl State {
         self.group = Some(group);
     }
 
+    /// What the log is to be told of the pause, if it was not.
+    fn news(&mut self, now: Moment) -> Option<(LogLevel, Event)> {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let paused = self.flow.paused();
+        match (self.told, paused) {
+            (None, None) => None,
+            (Some((told, _)), Some((why, _))) if told == why => None,
+            (told, Some((why, until))) => {
+                self.told = Some((why, told.map_or(now, |(_, since)| since)));
+                let probe = millis(until.saturating_sub(now));
+                let failures = self.flow.failing().1;
+                Some(match why {
+                    Why::Throttled => {
+                        let sentence =
+                            format!("the server throttles: requests are paused, with a probe request in {probe} ms");
+                        let event = Event::new("throttled", sentence).with("probe_in_ms", probe);
+                        (LogLevel::Warning, event.with("learned_requests_per_second", self.flow.learned(now)))
+                    }
+                    Why::Outage => {
+                        let sentence = format!(
+                            "outage: the last {failures} requests failed, and requests are paused, with a probe request \
+                             in {probe} ms"
+                        );
+                        let event = Event::new("outage_began", sentence).with("failures", failures);
+                        (LogLevel::Error, event.with("probe_in_ms", probe))
+                    }
+                })
+            }
+            (Some((told, since)), None) => {
+                self.told = None;
+                let (lasted, pace) = (millis(now.saturating_sub(since)), self.flow.pace(now));
+                let rate = pace.map_or(String::new(), |pace| format!(" at {pace:.1} a second"));
+                let after = if told == Why::Outage { "outage" } else { "throttled" };
+                let event = Event::new("resumed", format!("requests resume{rate}, after {lasted} ms"));
+                let event = event.with("after", after).with("paused_ms", lasted);
+                Some((LogLevel::Info, event.with("requests_per_second", pace)))
+            }
+        }
+    }
+
     /// The one who is to look again.
     fn woken(&mut self) -> Option<Arc<Parker>> {
         if self.epoch != self.flow.epoch() {
@@ -477,6 +536,7 @@ impl Departure<'_> {
         if let Some(successor) = successor {
             successor.begin();
         }
+        self.line.tell();
     }
 }
 

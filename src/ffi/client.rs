@@ -4,10 +4,11 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use crate::client::Client;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ffi::handle::Table;
 use crate::ffi::options::{self, commbox_options};
 use crate::ffi::{code, free, guard, last_error, text};
+use crate::log::{LogCallback, LogLevel};
 use crate::options::Options;
 use crate::reply::UpdateReply;
 
@@ -170,12 +171,6 @@ pub extern "C" fn commbox_client_set_interrupt(
     poll: Option<unsafe extern "C" fn(context: *mut c_void) -> i32>,
     context: *mut c_void,
 ) -> i32 {
-    struct Context(*mut c_void);
-    // SAFETY: never read here; by the contract above it may be given to `poll` on any thread.
-    unsafe impl Send for Context {}
-    // SAFETY: as above.
-    unsafe impl Sync for Context {}
-
     code(|| {
         let context = Context(context);
         let interrupt = poll.map(|poll| -> Arc<dyn Fn() -> bool + Send + Sync> {
@@ -189,6 +184,69 @@ pub extern "C" fn commbox_client_set_interrupt(
         Ok(())
     })
 }
+
+/// Tells a callback what the client does, as it happens. The callback runs on the thread where it happens: that of a call,
+/// or of a batch. No lock is held. It may call any function of this library; what these calls do is not told. While no
+/// log is set, it costs nothing.
+///
+/// No event holds an API key, a header's value or a value of a user. `event` in the JSON object is one of the names below,
+/// `level` its level's name, and `call` the number of the call that it belongs to, counted from 1. Pauses, a rejected key
+/// and the like are one event each, not one for each call.
+///
+/// | level | events |
+/// | --- | --- |
+/// | 1 | `outage_began`, `key_rejected` |
+/// | 2 | `call_failed`, `throttled` |
+/// | 3 | `retry`, `resumed` |
+/// | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`, `lookup`,
+///   `trust_store_read`, `proxy` |
+/// | 5 | `connection_reused` |
+///
+/// @param client   The client.
+/// @param level    From 1 (errors) to 5 (everything); each level includes those before it. 0 ends the log.
+/// @param log      Invoked for each event: `event_json` is a JSON object, and `sentence` says the same in English, each in
+///                 one line; both are valid until it returns. It must return. NULL ends the log.
+/// @param context  Passed to `log`. It must stay valid until the calls that began while the log was set have returned.
+/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT for a level that is out of range.
+#[no_mangle]
+pub extern "C" fn commbox_client_set_log(
+    client: *mut commbox_client,
+    level: i32,
+    log: Option<
+        unsafe extern "C" fn(context: *mut c_void, level: i32, event_json: *const c_char, sentence: *const c_char),
+    >,
+    context: *mut c_void,
+) -> i32 {
+    code(|| {
+        let client = CLIENTS.get(client)?;
+        let level = match level {
+            0 => None,
+            level => Some(LogLevel::of_number(level).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidArgument, "level must be from 0 (off) to 5 (everything)")
+            })?),
+        };
+        let context = Context(context);
+        let sink = level.zip(log).map(|(level, log)| -> (_, LogCallback) {
+            let sink = move |level: LogLevel, json: &str, sentence: &str| {
+                let Context(context) = &context;
+                let (json, sentence) = (text::c_string(json), text::c_string(sentence));
+                // SAFETY: by the contract above, `log` may be called with this context while calls run, and it does not
+                // keep the texts.
+                unsafe { log(*context, level as i32, json.as_ptr(), sentence.as_ptr()) }
+            };
+            (level, Arc::new(sink))
+        });
+        client.set_log(sink);
+        Ok(())
+    })
+}
+
+/// A program's own pointer, for its callbacks.
+struct Context(*mut c_void);
+// SAFETY: never read here; by the contracts of the functions that take one, it may be given to the callback on any thread.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
 
 /// Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
 ///

@@ -29,9 +29,9 @@ pub use batch::{
 };
 pub use client::{
     commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_new_with,
-    commbox_client_set_api_key, commbox_client_set_interrupt, commbox_client_set_max_requests_per_second,
-    commbox_client_stats_json, commbox_client_validate_user_json, commbox_update_user_json,
-    commbox_update_user_json_with,
+    commbox_client_set_api_key, commbox_client_set_interrupt, commbox_client_set_log,
+    commbox_client_set_max_requests_per_second, commbox_client_stats_json, commbox_client_validate_user_json,
+    commbox_update_user_json, commbox_update_user_json_with,
 };
 pub use codes::*;
 pub use last_error::{

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use crate::delivery::watch::{Stop, Watch};
+use crate::log::{Event, LogLevel, Trace};
 use crate::secret::ApiKey;
 use crate::transport::head::{Framing, Head};
 use crate::transport::wire::WireError;
@@ -28,6 +29,7 @@ pub(crate) struct Attempt<'a> {
     user_id: i64,
     api_key: &'a ApiKey,
     headers: &'a [u8],
+    trace: Option<Trace<'a>>,
     began: Instant,
     ended: Cell<Instant>,
     deadline: Instant,
@@ -64,6 +66,7 @@ impl<'a> Attempt<'a> {
             user_id,
             api_key,
             headers,
+            trace: None,
             began: now,
             ended: Cell::new(now),
             deadline,
@@ -74,6 +77,18 @@ impl<'a> Attempt<'a> {
             tunnelled: Cell::new(false),
             kept: Cell::new(false),
             head: RefCell::new(None),
+        }
+    }
+
+    /// Tells the log what it does.
+    pub(crate) fn with_trace(self, trace: Option<Trace<'a>>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Tells the log, if one is set.
+    pub(super) fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+        if let Some(trace) = self.trace {
+            trace.tell(level, event);
         }
     }
 
@@ -219,6 +234,11 @@ impl<'a> Attempt<'a> {
     /// Whether no connection is there to hand the request to.
     pub(super) fn is_connecting(&self) -> bool {
         self.progress.get() < Progress::Handed
+    }
+
+    /// Whether the request was handed to a connection.
+    pub(super) fn has_connected(&self) -> bool {
+        !self.is_connecting()
     }
 
     /// Whether the system took bytes of the request.

@@ -8,6 +8,7 @@ use std::{io, mem};
 use crate::error::Result as Made;
 use crate::failpoint;
 use crate::fork;
+use crate::log::{Event, LogLevel};
 use crate::options::Options;
 use crate::stats::Connections;
 use crate::transport::address::Address;
@@ -77,7 +78,7 @@ impl Dialer {
     /// A connection to the server.
     pub(super) fn connect(&self, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         failpoint::reach("connect");
-        let target = &self.target;
+        let (target, began) = (&self.target, Instant::now());
         let mut stream = match &self.proxy {
             None => self.dial(&target.host, target.port, attempt)?,
             Some(proxy) => self.tunnel(proxy, attempt)?,
@@ -85,6 +86,19 @@ impl Dialer {
         if target.is_tls {
             stream = TlsStream::handshake(stream, &target.host, &self.trust, attempt)?;
         }
+        attempt.tell(LogLevel::Debug, || {
+            let (took, tls) = (millis(began.elapsed()), stream.tls_version());
+            let way = if self.proxy.is_some() { " through the proxy" } else { "" };
+            let under = tls.map_or(String::new(), |tls| format!(" under {tls}"));
+            let sentence =
+                format!("opened a connection to {}, port {}{way}{under} in {took} ms", target.host, target.port);
+            Event::new("connection_opened", sentence)
+                .with("host", target.host.as_str())
+                .with("port", target.port)
+                .with("proxy", self.proxy.is_some())
+                .with("tls", tls)
+                .with("elapsed_ms", took)
+        });
         Ok(stream)
     }
 
@@ -129,6 +143,10 @@ impl Dialer {
             }
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Connects to the first of the addresses that answers. Each has a head start over the next one.

@@ -18,6 +18,7 @@ use ureq::{Agent, Error};
 
 use crate::failpoint;
 use crate::fork;
+use crate::log::{Event, LogLevel};
 use crate::stats::OpenConnection;
 use crate::transport::attempt::Attempt;
 use crate::transport::connect::Dialer;
@@ -176,6 +177,12 @@ impl Exchanges {
     fn take_output(&mut self, amount: usize, attempt: &Attempt<'_>) -> Result<(), WireError> {
         let output = self.buffers.output().get(..amount).unwrap_or_default();
         if attempt.begin_request(self.requests > 0) {
+            if self.requests > 0 {
+                attempt.tell(LogLevel::Trace, || {
+                    let sentence = format!("reuses a connection, for request {} on it", self.requests + 1);
+                    Event::new("connection_reused", sentence).with("requests", self.requests)
+                });
+            }
             self.is_busy = true;
             self.incoming.expect_answer();
             self.outgoing.take_head(output, attempt.user_id(), attempt.api_key(), attempt.headers())?;
@@ -251,7 +258,17 @@ impl Transport for Connection {
             }
             return is_kept;
         }
-        exchanges.stream.is_usable()
+        let is_usable = exchanges.stream.is_usable();
+        if !is_usable {
+            let _ = self.current.with(|attempt| {
+                attempt.tell(LogLevel::Debug, || {
+                    let sentence = "closed 1 connection: the server had closed it, or sent something unasked";
+                    Event::new("connection_closed", sentence).with("connections", 1).with("why", "stale")
+                });
+                Ok(())
+            });
+        }
+        is_usable
     }
 
     fn is_tls(&self) -> bool {

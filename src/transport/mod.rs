@@ -39,7 +39,9 @@ use ureq::http::{Method, Request, Uri};
 use crate::delivery::advice::Advice;
 use crate::delivery::watch::Stop;
 use crate::error::Result;
+use crate::log::{Event, LogLevel};
 use crate::options::Options;
+use crate::secret::{self, ApiKey};
 use crate::stats::Connections;
 use crate::transport::connect::Dialer;
 use crate::transport::lane::Lane;
@@ -70,6 +72,14 @@ pub(crate) struct Reply {
     pub(crate) complete: bool,
 }
 
+impl Reply {
+    /// Without a request id that is the API key, sent back.
+    pub(crate) fn without_echo(mut self, api_key: &ApiKey) -> Self {
+        self.request_id = self.request_id.filter(|id| !secret::tells(id, api_key.bytes()));
+        self
+    }
+}
+
 /// The lanes of a client, and what they are made from.
 pub(crate) struct Transport {
     pool: Pool,
@@ -96,6 +106,18 @@ impl Transport {
         &self.users
     }
 
+    /// The proxy that was chosen, for the log.
+    pub(crate) fn proxy_event(&self) -> Event {
+        let event = |sentence: String| Event::new("proxy", sentence);
+        match &self.dialer.proxy {
+            None => event("no proxy is used".into()).with("host", None::<&str>),
+            Some(proxy) => event(format!("the proxy is {}, port {}, from {}", proxy.host, proxy.port, proxy.source))
+                .with("host", proxy.host.as_str())
+                .with("port", proxy.port)
+                .with("source", proxy.source),
+        }
+    }
+
     fn request<'a>(&self, body: &'a str) -> Request<&'a [u8]> {
         let mut request = Request::new(body.as_bytes());
         *request.method_mut() = Method::POST;
@@ -106,7 +128,8 @@ impl Transport {
     /// Posts `body` once and reads the answer; on a new connection if it is to be `fresh`.
     pub(crate) fn post(&self, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
         let request = self.request(body);
-        let idle = if fresh { None } else { self.pool.take(attempt.began()) };
+        let (idle, aged) = if fresh { (None, 0) } else { self.pool.take(attempt.began()) };
+        tell_closed(attempt, aged, "idle_timeout");
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
         // If a panic passes through the lane, it is dropped here.
@@ -130,13 +153,30 @@ impl Transport {
             })
         });
         if attempt.kept_connection() {
-            self.pool.put(lane);
+            tell_closed(attempt, self.pool.put(lane), "idle_timeout_or_limit");
+        } else if attempt.has_connected() {
+            drop(lane);
+            let why = match &reply {
+                Err(_) if attempt.met_a_stale_connection() => "stale",
+                Err(_) => "failed",
+                Ok(_) => "not_reusable",
+            };
+            tell_closed(attempt, 1, why);
         }
         if attempt.stopped() == Some(Stop::Late) && attempt.reused_connection() {
             // Whatever swallowed the request (a NAT, a VPN that is gone) may have forgotten older connections too.
-            self.pool.close_older(used);
+            tell_closed(attempt, self.pool.close_older(used), "as_old_as_a_dead_one");
         }
         let context = failure::Context { dialer: &self.dialer, attempt };
         reply.map_err(|error| context.explain(error))
+    }
+}
+
+fn tell_closed(attempt: &Attempt<'_>, count: usize, why: &'static str) {
+    if count > 0 {
+        attempt.tell(LogLevel::Debug, || {
+            let sentence = format!("closed {count} connection{}: {why}", if count == 1 { "" } else { "s" });
+            Event::new("connection_closed", sentence).with("connections", count).with("why", why)
+        });
     }
 }

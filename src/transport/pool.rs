@@ -21,19 +21,19 @@ impl Pool {
         Self { idle: Mutex::default(), most, idle_timeout }
     }
 
-    /// The lane that was used last.
-    pub(super) fn take(&self, now: Instant) -> Option<Lane> {
-        let (lane, _closed) = self.held(|idle| {
+    /// The lane that was used last, and how many others were closed.
+    pub(super) fn take(&self, now: Instant) -> (Option<Lane>, usize) {
+        let (lane, closed) = self.held(|idle| {
             let closed = self.aged(idle, now);
             (idle.pop_back(), closed)
         });
-        lane
+        (lane, closed.len())
     }
 
-    /// Gives a lane back, for the next call.
-    pub(super) fn put(&self, lane: Lane) {
+    /// Gives a lane back, for the next call. Returns how many lanes were closed.
+    pub(super) fn put(&self, lane: Lane) -> usize {
         let now = lane.used();
-        let _closed = self.held(|idle| {
+        let closed = self.held(|idle| {
             let mut closed = self.aged(idle, now);
             idle.push_back(lane);
             while idle.len() > self.most {
@@ -41,14 +41,17 @@ impl Pool {
             }
             closed
         });
+        closed.len()
     }
 
-    /// Closes the lanes that were last used at this time or before: the same fault of the network holds for them.
-    pub(super) fn close_older(&self, used: Instant) {
-        let _closed = self.held(|idle| {
+    /// Closes the lanes that were last used at this time or before: the same fault of the network holds for them. Returns
+    /// how many there were.
+    pub(super) fn close_older(&self, used: Instant) -> usize {
+        let closed = self.held(|idle| {
             let count = idle.iter().take_while(|lane| lane.used() <= used).count();
             idle.drain(..count).collect::<Vec<_>>()
         });
+        closed.len()
     }
 
     /// Takes out what is too old, and in a forked child what is the parent's; to be dropped without the lock, for

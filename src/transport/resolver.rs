@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::failpoint;
 use crate::fork;
+use crate::log::{Event, LogLevel};
 use crate::options;
 use crate::thread;
 use crate::transport::attempt::Attempt;
@@ -51,8 +52,17 @@ impl Names {
         }
         let known = self.host(host, port);
         attempt.looks_up(false);
-        let found = known.look_up(self, attempt)?;
+        let began = Instant::now();
+        let (found, is_new) = known.look_up(self, attempt)?;
         attempt.looks_up(true);
+        if is_new {
+            attempt.tell(LogLevel::Debug, || {
+                let (count, took) = (found.len(), began.elapsed().as_millis());
+                let sentence = format!("looked up {host} in {took} ms: {count} addresses");
+                let event = Event::new("lookup", sentence).with("host", host).with("addresses", count);
+                event.with("elapsed_ms", u64::try_from(took).unwrap_or(u64::MAX))
+            });
+        }
         Ok(found)
     }
 
@@ -128,7 +138,8 @@ impl Host {
         Self { name, port, generation, state: Mutex::default(), answered: Condvar::new() }
     }
 
-    fn look_up(self: &Arc<Self>, names: &Names, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
+    /// The addresses, and whether they were not known before.
+    fn look_up(self: &Arc<Self>, names: &Names, attempt: &Attempt<'_>) -> Result<(Vec<SocketAddr>, bool), WireError> {
         /// Who waits is counted, whichever way the wait ends.
         struct Waiting<'a>(&'a Host);
         impl Drop for Waiting<'_> {
@@ -142,7 +153,7 @@ impl Host {
         let seen = {
             let mut state = self.state().ok_or(WireError::Closed)?;
             if let Some(answer) = state.answer.as_ref().filter(|answer| answer.until > Instant::now()) {
-                return Ok(in_order(&answer.addresses, state.preferred));
+                return Ok((in_order(&answer.addresses, state.preferred), false));
             }
             state.waiting += 1;
             // An answer that is older does not serve.
@@ -170,7 +181,7 @@ impl Host {
             let _ = thread.join();
         }
         match answer.error.map(io::Error::from_raw_os_error) {
-            _ if !answer.addresses.is_empty() => Ok(in_order(&answer.addresses, preferred)),
+            _ if !answer.addresses.is_empty() => Ok((in_order(&answer.addresses, preferred), true)),
             Some(error) if shortage(&error).is_some() => Err(error.into()),
             // What else the system says differs from one to the next; it always means this.
             _ => Err(WireError::NameNotFound),

@@ -47,7 +47,7 @@ impl TlsStream {
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
             .map_err(|_| WireError::Trust("the host is no name that a certificate could be for".into()))?
             .to_owned();
-        let mut connection = ClientConnection::new(trust.config()?, name).map_err(as_io)?;
+        let mut connection = ClientConnection::new(trust.config(attempt)?, name).map_err(as_io)?;
         // What waits to be sent is bounded by who writes.
         connection.set_buffer_limit(None);
         let mut stream = Box::new(Self { connection, under, sealed: Vec::new() });
@@ -59,6 +59,15 @@ impl TlsStream {
         }
         stream.flush(attempt)?;
         Ok(Stream::Tls(stream))
+    }
+
+    /// The version that was agreed on.
+    pub(super) fn version(&self) -> &'static str {
+        match self.connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        }
     }
 
     /// Takes in what comes; 0 is the end.

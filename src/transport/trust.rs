@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -19,7 +19,9 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
+use crate::log::{Event, LogLevel};
 use crate::options::Options;
+use crate::transport::attempt::Attempt;
 use crate::transport::certificate::Verifier;
 use crate::transport::failure::shortage;
 use crate::transport::wire::WireError;
@@ -47,12 +49,12 @@ impl Trust {
         Ok(Self { extra, identity, config: OnceLock::new() })
     }
 
-    pub(super) fn config(&self) -> Result<Arc<ClientConfig>, WireError> {
+    pub(super) fn config(&self, attempt: &Attempt<'_>) -> Result<Arc<ClientConfig>, WireError> {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
         let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(self.roots()?, provider.clone())?;
+        let verifier = Verifier::new(self.roots(attempt)?, provider.clone())?;
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -73,23 +75,35 @@ impl Trust {
     }
 
     /// The system's store and the `ca_file`.
-    fn roots(&self) -> Result<Arc<RootCertStore>, WireError> {
+    fn roots(&self, attempt: &Attempt<'_>) -> Result<Arc<RootCertStore>, WireError> {
         // One process reads it once while it is the same: that takes milliseconds. A fork waits for it, or the child
         // would wait forever.
         static SYSTEM: Mutex<Option<(Sources, Arc<RootCertStore>)>> = Mutex::new(None);
-        let mut roots = fork::held(|| {
+        let (mut roots, source, read) = fork::held(|| {
             let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
             let sources = Sources::find();
             if let Some((known, roots)) = system.as_ref() {
                 if *known == sources {
-                    return Ok(roots.clone());
+                    return Ok((roots.clone(), sources.named, None));
                 }
             }
             // A failure is not kept: the next call may find what this one did not.
-            let roots = Arc::new(roots_of(sources.load(), sources.named)?);
+            let began = Instant::now();
+            let (roots, named) = (Arc::new(roots_of(sources.load(), sources.named)?), sources.named);
             *system = Some((sources, roots.clone()));
-            Ok::<_, WireError>(roots)
+            Ok::<_, WireError>((roots, named, Some(began.elapsed())))
         })?;
+        if let Some(took) = read {
+            attempt.tell(LogLevel::Debug, || {
+                let (count, source) = (roots.len(), source.unwrap_or("system"));
+                let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                let sentence = format!("read {count} certificates of authorities in {took} ms, from: {source}");
+                Event::new("trust_store_read", sentence)
+                    .with("certificates", count)
+                    .with("source", source)
+                    .with("elapsed_ms", took)
+            });
+        }
         if !self.extra.is_empty() {
             Arc::make_mut(&mut roots).add_parsable_certificates(self.extra.iter().cloned());
         }

@@ -129,6 +129,14 @@ impl Stream {
         }
     }
 
+    /// The version of TLS, if it is under TLS.
+    pub(super) fn tls_version(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => Some(stream.version()),
+        }
+    }
+
     /// Reads what has come in, without waiting.
     pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

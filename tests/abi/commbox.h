@@ -82,6 +82,14 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
                                      int32_t (*poll)(void *context),
                                      void *context);
 
+int32_t commbox_client_set_log(commbox_client *client,
+                               int32_t level,
+                               void (*log)(void *context,
+                                           int32_t level,
+                                           const char *event_json,
+                                           const char *sentence),
+                               void *context);
+
 int32_t commbox_client_validate_user_json(commbox_client *client,
                                           int64_t user_id,
                                           const char *user_json);

@@ -34,10 +34,18 @@ static void note(const char *function, int failed)
     }
 }
 
+/* It may call the library, whatever comes of that. */
+static void on_event(void *context, int32_t level, const char *event_json, const char *sentence)
+{
+    (void)level, (void)event_json, (void)sentence;
+    commbox_string_free(commbox_client_stats_json(*(commbox_client **)context));
+}
+
 static void call_everything(const char *options)
 {
     commbox_client *client = commbox_client_new("sandbox-key", options);
     note("commbox_client_new", client == NULL);
+    note("commbox_client_set_log", commbox_client_set_log(client, 5, on_event, &client) != COMMBOX_OK);
     for (int i = 0; i < 3; i++) {
         char *reply = NULL;
         int32_t code = commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", &reply);
@@ -109,6 +117,8 @@ static void call_everything(const char *options)
     commbox_last_request_id();
     commbox_code_name(COMMBOX_TIMEOUT);
     commbox_code_is_transient(COMMBOX_TIMEOUT);
+
+    commbox_client_set_log(client, 0, NULL, NULL);
 
     /* The handles that were made before the panics are good after them, and so is everything else. */
     char *place = strdup(getenv("COMMBOX_FAIL_AT"));

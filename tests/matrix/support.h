@@ -26,6 +26,11 @@ static int32_t go_on(void *context)
     return 0;
 }
 
+static void heed(void *context, int32_t level, const char *event_json, const char *sentence)
+{
+    (void)context, (void)level, (void)event_json, (void)sentence;
+}
+
 /* The token that a place will have after these two. */
 static uintptr_t next(uintptr_t former, uintptr_t live)
 {

@@ -168,6 +168,9 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
         "int32_t (*)(void *context)" => {
             (value("good", "go_on", Expect::Accepted), vec![null("COMMBOX_INVALID_ARGUMENT")])
         }
+        callback if callback.starts_with("void (*)(") => {
+            (value("good", "heed", Expect::Accepted), vec![null("COMMBOX_INVALID_ARGUMENT")])
+        }
         pointer => match pointer.strip_suffix(" *").filter(|name| header.handles.iter().any(|handle| handle == name)) {
             Some(handle) => handles(header, handle, parameter, &value, null("COMMBOX_INVALID_HANDLE")),
             None => panic!(

@@ -23,7 +23,7 @@ internal static unsafe class Native
         "commbox_client_free", "commbox_update_user_json_with", "commbox_options_new", "commbox_options_set",
         "commbox_options_free", "commbox_batch_new_with", "commbox_batch_submit_with",
         "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
-        "commbox_client_set_interrupt",
+        "commbox_client_set_interrupt", "commbox_client_set_log",
         "commbox_client_validate_user_json", "commbox_client_stats_json",
         "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
         "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
@@ -75,6 +75,10 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_set_interrupt", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientSetInterrupt(nint client, delegate* unmanaged[Cdecl]<void*, int> poll, void* context);
+
+    [DllImport(Library, EntryPoint = "commbox_client_set_log", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientSetLog(
+        nint client, int level, delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> log, void* context);
 
     [DllImport(Library, EntryPoint = "commbox_client_validate_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientValidateUserJson(nint client, long userId, byte* userJson);

@@ -7,7 +7,7 @@ use std::thread;
 use crate::delivery::park::Canceller;
 
 fn line(limit: f64) -> Arc<Line> {
-    Arc::new(Line::new(limit, true, None).unwrap())
+    Arc::new(Line::new(limit, true, None, Arc::default()).unwrap())
 }
 
 fn watch(millis: u64, canceller: &Canceller) -> Watch {

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
+from ctypes import CDLL, CFUNCTYPE, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
 
 from ._errors import from_json
 from ._interrupt import CALLBACK
@@ -20,6 +20,9 @@ ABI_VERSION = 1
 
 FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(sys.platform, "libcommbox.so")
 
+LOG = CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
+"""The callback of a log: a context, the level, the event as JSON and as a sentence."""
+
 # Strings that the caller frees are void pointers, since ctypes makes bytes of a char pointer and forgets its address.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_version": (c_char_p, ()),
@@ -31,6 +34,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_set_max_requests_per_second": (c_int32, (c_void_p, c_double)),
     "commbox_client_cancel": (c_int32, (c_void_p,)),
     "commbox_client_set_interrupt": (c_int32, (c_void_p, CALLBACK, c_void_p)),
+    "commbox_client_set_log": (c_int32, (c_void_p, c_int32, LOG, c_void_p)),
     "commbox_client_validate_user_json": (c_int32, (c_void_p, c_int64, c_char_p)),
     "commbox_client_stats_json": (c_void_p, (c_void_p,)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),

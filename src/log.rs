@@ -1,0 +1,266 @@
+//! The log: what a client does, told to the program as it happens.
+//!
+//! An event is told where it happens, on the thread of the call that it belongs to, with no lock held.
+//! While no log is set, a call looks once whether one is. An event holds names, numbers and messages of
+//! errors, and nothing that a program gave as a secret or as a value: no key, no header's value, no
+//! field of a user.
+
+use std::cell::Cell;
+use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+
+use crate::fork;
+
+/// How much an event matters. A log of a level gets its events and those of the levels before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum LogLevel {
+    /// What needs a person: the API key was rejected, the server does not answer.
+    Error = 1,
+    /// A call failed, the server throttles.
+    Warning = 2,
+    /// Retries, and requests that resume.
+    Info = 3,
+    /// Calls, requests, connections, DNS lookups, the trust store, the proxy.
+    Debug = 4,
+    /// Reused connections, too.
+    Trace = 5,
+}
+
+impl LogLevel {
+    /// The level of a number from 1 to 5.
+    pub(crate) fn of_number(number: i32) -> Option<Self> {
+        let all = [Self::Error, Self::Warning, Self::Info, Self::Debug, Self::Trace];
+        all.into_iter().find(|level| *level as i32 == number)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// A log: gets the level of each event, the event as a JSON object, and the event as a sentence.
+pub type LogCallback = Arc<dyn Fn(LogLevel, &str, &str) + Send + Sync>;
+
+/// The log of a client.
+#[derive(Default)]
+pub(crate) struct Log {
+    /// The highest level that is told; 0 while the log is off.
+    level: AtomicU8,
+    sink: RwLock<Option<LogCallback>>,
+    calls: AtomicU64,
+    /// Whether it was told that the present API key was rejected.
+    key_rejected: AtomicBool,
+}
+
+thread_local! {
+    /// Whether this thread runs a program's log callback, whose own calls are not told.
+    static TELLS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Log {
+    /// Tells events up to `level` to `sink` from now on.
+    pub(crate) fn set(&self, sink: Option<(LogLevel, LogCallback)>) {
+        let level = sink.as_ref().map_or(0, |(level, _)| *level as u8);
+        let sink = sink.map(|(_, sink)| sink);
+        let _former = fork::held(|| {
+            let mut current = self.sink.write().unwrap_or_else(PoisonError::into_inner);
+            self.level.store(level, Relaxed);
+            std::mem::replace(&mut *current, sink)
+        });
+        self.key_rejected.store(false, Relaxed);
+    }
+
+    /// Whether anything is told.
+    pub(crate) fn is_on(&self) -> bool {
+        self.level.load(Relaxed) > 0
+    }
+
+    /// A call begins. `None` while the log is off.
+    pub(crate) fn call(&self) -> Option<Trace<'_>> {
+        self.is_on().then(|| Trace { log: self, call: self.calls.fetch_add(1, Relaxed) + 1 })
+    }
+
+    /// What concerns the client and not one call.
+    pub(crate) fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+        if level as u8 <= self.level.load(Relaxed) {
+            self.pass_on(level, None, event());
+        }
+    }
+
+    /// The server rejected the API key, or accepted it. That it is rejected is told once.
+    pub(crate) fn key_is(&self, rejected: bool) {
+        if self.key_rejected.load(Relaxed) != rejected
+            && self.key_rejected.swap(rejected, Relaxed) != rejected
+            && rejected
+        {
+            self.tell(LogLevel::Error, || {
+                let what = "the server rejected the API key (401); calls fail until it is replaced or accepted again";
+                Event::new("key_rejected", what)
+            });
+        }
+    }
+
+    #[cold]
+    fn pass_on(&self, level: LogLevel, call: Option<u64>, event: Event) {
+        struct Telling;
+        impl Drop for Telling {
+            fn drop(&mut self) {
+                TELLS.set(false);
+            }
+        }
+
+        let sink = fork::held(|| self.sink.read().unwrap_or_else(PoisonError::into_inner).clone());
+        if let Some(sink) = sink.filter(|_| !TELLS.replace(true)) {
+            let _telling = Telling;
+            let told = Told { level, call, event: &event };
+            sink(level, &serde_json::to_string(&told).unwrap_or_default(), &told.to_string());
+        }
+    }
+}
+
+/// The log, for the events of one call.
+#[derive(Clone, Copy)]
+pub(crate) struct Trace<'a> {
+    log: &'a Log,
+    call: u64,
+}
+
+impl Trace<'_> {
+    pub(crate) fn tell(self, level: LogLevel, event: impl FnOnce() -> Event) {
+        if level as u8 <= self.log.level.load(Relaxed) {
+            self.log.pass_on(level, Some(self.call), event());
+        }
+    }
+}
+
+/// Something that happened.
+pub(crate) struct Event {
+    name: &'static str,
+    sentence: String,
+    members: Vec<(&'static str, Value)>,
+}
+
+impl Event {
+    pub(crate) fn new(name: &'static str, sentence: impl Into<String>) -> Self {
+        Self { name, sentence: sentence.into(), members: Vec::new() }
+    }
+
+    /// Adds a member; `None` is null.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.members.push((name, value.into()));
+        self
+    }
+}
+
+/// An event as it is told.
+struct Told<'a> {
+    level: LogLevel,
+    call: Option<u64>,
+    event: &'a Event,
+}
+
+impl Serialize for Told<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("event", self.event.name)?;
+        map.serialize_entry("level", self.level.name())?;
+        if let Some(call) = self.call {
+            map.serialize_entry("call", &call)?;
+        }
+        for (name, value) in &self.event.members {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl fmt::Display for Told<'_> {
+    /// A sentence, in one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(call) = self.call {
+            write!(f, "call {call}: ")?;
+        }
+        let is_plain = |character: &char| !character.is_control();
+        self.event
+            .sentence
+            .chars()
+            .map(|character| if is_plain(&character) { character } else { ' ' })
+            .try_for_each(|character| f.write_char(character))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    fn kept(log: &Log, level: LogLevel) -> Arc<Mutex<Vec<String>>> {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = lines.clone();
+        log.set(Some((
+            level,
+            Arc::new(move |_, json, sentence| {
+                sink.lock().unwrap().push(format!("{json} {sentence}"));
+            }),
+        )));
+        lines
+    }
+
+    #[test]
+    fn events_come_up_to_the_level_that_is_asked_for() {
+        let log = Log::default();
+        assert!(log.call().is_none());
+        let lines = kept(&log, LogLevel::Info);
+        let trace = log.call().unwrap();
+        trace.tell(LogLevel::Info, || Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>));
+        trace.tell(LogLevel::Debug, || unreachable!());
+        log.tell(LogLevel::Warning, || Event::new("throttled", "it throttles"));
+        log.set(None);
+        log.tell(LogLevel::Error, || unreachable!());
+        assert_eq!(
+            *lines.lock().unwrap(),
+            [
+                r#"{"event":"retry","level":"info","call":1,"wait_ms":7,"none":null} call 1: a line"#,
+                r#"{"event":"throttled","level":"warning"} it throttles"#
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rejected_key_is_told_once_until_it_is_accepted() {
+        let log = Log::default();
+        let lines = kept(&log, LogLevel::Error);
+        for rejected in [false, true, true, false, true] {
+            log.key_is(rejected);
+        }
+        assert_eq!(lines.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_a_log_does_itself_is_not_told() {
+        let log = Arc::new(Log::default());
+        let count = Arc::new(AtomicU64::new(0));
+        let (again, counted) = (log.clone(), count.clone());
+        log.set(Some((
+            LogLevel::Trace,
+            Arc::new(move |_, _, _| {
+                counted.fetch_add(1, Relaxed);
+                again.tell(LogLevel::Error, || Event::new("within", ""));
+            }),
+        )));
+        log.tell(LogLevel::Error, || Event::new("first", ""));
+        log.tell(LogLevel::Error, || Event::new("second", ""));
+        assert_eq!(count.load(Relaxed), 2);
+    }
+}
