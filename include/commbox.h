@@ -740,6 +740,20 @@ int32_t commbox_batch_next(commbox_batch *batch,
                            char **json);
 
 /**
+ * A file descriptor, on Windows a socket, for an event loop (epoll, poll, libuv, GLib, Qt) to watch: it is readable while
+ * commbox_batch_next() would not wait, that is while finished updates can be collected, and when the batch is closed and
+ * everything was collected. When it is readable, call commbox_batch_next() with a timeout of 0 until it returns
+ * #COMMBOX_TIMEOUT or #COMMBOX_DONE. Each call for the same batch returns the same descriptor.
+ *
+ * Only watch it: do not read, write or close it. commbox_batch_free() closes it, so stop watching it before that.
+ *
+ * @param batch  The batch.
+ * @return The descriptor, 0 or more; -1 on failure: #COMMBOX_INVALID_HANDLE, or #COMMBOX_INTERNAL if the system gives
+ *         none.
+ */
+int64_t commbox_batch_notify_fd(commbox_batch *batch);
+
+/**
  * Closes a batch: it takes no more updates, and what was submitted is still sent.
  *
  * @param batch  The batch.

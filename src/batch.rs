@@ -2,8 +2,10 @@
 
 mod options;
 mod queue;
+mod signal;
 mod stats;
 
+use std::ops::{Deref, DerefMut};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +25,7 @@ pub use options::BatchOptions;
 pub use stats::BatchStats;
 
 use queue::{Job, Queue, Waiters};
+use signal::Signal;
 
 /// The longest wait that is asked for: longer ones mean as long as it takes.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
@@ -53,6 +56,8 @@ struct Shared {
     queue: Mutex<Queue>,
     /// There is something to send, or nothing more will come.
     work: Condvar,
+    /// There is another first deadline to watch, or nothing more will come.
+    deadlines: Condvar,
     /// Stops what waits for its turn, and lets finish what is under way.
     gentle: Canceller,
     /// What a worker does first, on its thread.
@@ -84,6 +89,7 @@ impl Batch {
             options: options.clone(),
             queue: Mutex::new(Queue::new(options.queue_limit)),
             work: Condvar::new(),
+            deadlines: Condvar::new(),
             gentle: Canceller::default(),
             on_start,
         };
@@ -160,6 +166,31 @@ impl Batch {
         })?;
         self.shared.lock().for_room.wake_one();
         Ok(finished)
+    }
+
+    /// The number of a file descriptor, on Windows of a socket, that is readable while [`next`](Self::next) would not
+    /// wait: while there are finished updates to collect, and when the batch is done. It is for an event loop to watch. It
+    /// is not to be read, written or closed; it is closed when the batch is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Internal`] if the system has no file descriptor, or no thread to watch the deadlines from, which it
+    /// takes with [`BatchOptions::overall_timeout`].
+    pub fn notify_fd(&self) -> Result<i64> {
+        self.check_process()?;
+        let mut queue = self.shared.lock();
+        queue.check_not_ended()?;
+        if let Some(number) = queue.notify_number() {
+            return Ok(number);
+        }
+        let shortage = |what: &str| Error::new(ErrorKind::Internal, format!("the system gives the batch no {what}"));
+        let signal = Signal::new().map_err(|_| shortage("file descriptor to notify by"))?;
+        if self.shared.options.overall_timeout.is_some() {
+            let shared = self.shared.clone();
+            let watch = move || shared.watch_deadlines();
+            thread::spawn("commbox-deadline", watch).map_err(|_| shortage("thread to watch the deadlines from"))?;
+        }
+        Ok(queue.notify_by(signal))
     }
 
     /// Takes no more updates; what was submitted is still sent.
@@ -295,12 +326,17 @@ impl Drop for Batch {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> Locked<'_> {
+        Locked(self.raw_lock())
+    }
+
+    fn raw_lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake_all(&self) {
         self.work.notify_all();
+        self.deadlines.notify_all();
         let mut queue = self.lock();
         queue.for_room.wake_all();
         queue.for_finished.wake_all();
@@ -323,7 +359,9 @@ impl Shared {
         match deadline.and_then(|deadline| line.too_late(deadline, 0)) {
             Some(held) => queue.refuse(job, held_back(held)),
             None => {
-                queue.add(job, is_ready);
+                if queue.add(job, is_ready) {
+                    self.deadlines.notify_all();
+                }
                 queue::Released::default()
             }
         }
@@ -340,6 +378,29 @@ impl Shared {
             }
             Some(held) => held_back(held),
         })
+    }
+
+    /// Finishes what is queued past its deadline, when nobody waits on the batch who would.
+    fn watch_deadlines(self: &Arc<Self>) {
+        let mut queue = self.raw_lock();
+        while !queue.is_over() {
+            let now = Instant::now();
+            queue = match queue.next_deadline() {
+                None => self.deadlines.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) if deadline > now => {
+                    let waited = self.deadlines.wait_timeout(queue, deadline - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                Some(_) => {
+                    drop(queue);
+                    let mut held = self.lock();
+                    let released = self.expire(&mut held);
+                    drop(held);
+                    drop(released);
+                    self.raw_lock()
+                }
+            };
+        }
     }
 
     fn patience(&self) -> Patience {
@@ -370,7 +431,7 @@ impl Shared {
 
     /// The next update to send; none if the worker is no longer needed.
     fn next_job(&self) -> Option<Box<Job>> {
-        let mut queue = self.lock();
+        let mut queue = self.raw_lock();
         queue.worker_idles(true);
         let job = loop {
             if let Some(job) = queue.take_ready() {
@@ -410,6 +471,29 @@ impl Shared {
             // The last one tells all that it is over.
             self.wake_all();
         }
+    }
+}
+
+/// The queues, and what an event loop is shown of them when they are let go.
+struct Locked<'a>(MutexGuard<'a, Queue>);
+
+impl Deref for Locked<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        &self.0
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.0.notify();
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::batch::signal::Signal;
 use crate::batch::{BatchStats, Finished};
 use crate::client::Effort;
 use crate::delivery::flow::{LastSecond, Moment};
@@ -105,6 +106,8 @@ pub(super) struct Queue {
     /// Those who wait for room, and for what finishes.
     pub(super) for_room: Waiters,
     pub(super) for_finished: Waiters,
+    /// Shows an event loop that there is something to collect.
+    signal: Option<Signal>,
 }
 
 /// Threads that wait for a change, the longest first.
@@ -157,6 +160,7 @@ impl Queue {
             },
             for_room: Waiters::default(),
             for_finished: Waiters::default(),
+            signal: None,
         }
     }
 
@@ -182,11 +186,12 @@ impl Queue {
         self.queued() < self.limit && self.finished.len() < self.limit
     }
 
-    /// Puts an update in; whether it may be sent now.
-    pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) {
+    /// Puts an update in, which may be sent now if it `is_ready`. Returns whether its deadline is the first one.
+    pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) -> bool {
         self.counts.began.get_or_insert_with(Instant::now);
+        let is_first = self.deadlines.is_empty() && job.deadline.is_some();
         if let Some(deadline) = job.deadline {
-            if self.deadlines.is_empty() {
+            if is_first {
                 // Who waits for what finishes watches the deadlines.
                 self.for_finished.wake_all();
             }
@@ -198,6 +203,7 @@ impl Queue {
         }
         let queue = if is_ready { &mut self.ready } else { &mut self.behind };
         queue.add(job);
+        is_first
     }
 
     /// Finishes an update at once that cannot meet its deadline.
@@ -301,6 +307,31 @@ impl Queue {
         !self.is_open() && self.queued() == 0 && self.in_flight.is_empty() && self.finished.is_empty()
     }
 
+    /// The number of what [`notify_by`](Self::notify_by) took.
+    pub(super) fn notify_number(&self) -> Option<i64> {
+        self.signal.as_ref().map(Signal::number)
+    }
+
+    /// Shows by this from now on that there is something to collect. Returns its number.
+    pub(super) fn notify_by(&mut self, signal: Signal) -> i64 {
+        self.signal.insert(signal).number()
+    }
+
+    /// Shows whether there is something to collect, or all is done.
+    pub(super) fn notify(&mut self) {
+        if self.signal.is_some() {
+            let raised = !self.finished.is_empty() || self.is_done();
+            if let Some(signal) = &mut self.signal {
+                signal.set(raised);
+            }
+        }
+    }
+
+    /// Whether nothing more finishes.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended) || (!self.is_open() && self.queued() == 0)
+    }
+
     /// The first deadline of what is queued.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|(deadline, _)| *deadline)
@@ -356,6 +387,7 @@ impl Queue {
     pub(super) fn end(&mut self) -> Released {
         self.state = State::Ended;
         self.finished.clear();
+        self.signal = None;
         for (_, _, canceller) in &self.in_flight {
             canceller.cancel();
         }

@@ -210,6 +210,21 @@ unsafe fn write<T>(to: *mut T, value: T) {
     }
 }
 
+/// A file descriptor, on Windows a socket, for an event loop (epoll, poll, libuv, GLib, Qt) to watch: it is readable while
+/// commbox_batch_next() would not wait, that is while finished updates can be collected, and when the batch is closed and
+/// everything was collected. When it is readable, call commbox_batch_next() with a timeout of 0 until it returns
+/// #COMMBOX_TIMEOUT or #COMMBOX_DONE. Each call for the same batch returns the same descriptor.
+///
+/// Only watch it: do not read, write or close it. commbox_batch_free() closes it, so stop watching it before that.
+///
+/// @param batch  The batch.
+/// @return The descriptor, 0 or more; -1 on failure: #COMMBOX_INVALID_HANDLE, or #COMMBOX_INTERNAL if the system gives
+///         none.
+#[no_mangle]
+pub extern "C" fn commbox_batch_notify_fd(batch: *mut commbox_batch) -> i64 {
+    guard(|| BATCHES.get(batch)?.notify_fd()).unwrap_or(-1)
+}
+
 /// Closes a batch: it takes no more updates, and what was submitted is still sent.
 ///
 /// @param batch  The batch.

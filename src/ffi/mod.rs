@@ -24,8 +24,8 @@ use std::sync::Once;
 
 pub use batch::{
     commbox_batch, commbox_batch_cancel, commbox_batch_cancel_tag, commbox_batch_close, commbox_batch_free,
-    commbox_batch_new, commbox_batch_new_with, commbox_batch_next, commbox_batch_stats_json, commbox_batch_submit,
-    commbox_batch_submit_with,
+    commbox_batch_new, commbox_batch_new_with, commbox_batch_next, commbox_batch_notify_fd, commbox_batch_stats_json,
+    commbox_batch_submit, commbox_batch_submit_with,
 };
 pub use client::{
     commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_new_with,

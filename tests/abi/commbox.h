@@ -170,6 +170,8 @@ int32_t commbox_batch_next(commbox_batch *batch,
                            int32_t *code,
                            char **json);
 
+int64_t commbox_batch_notify_fd(commbox_batch *batch);
+
 int32_t commbox_batch_close(commbox_batch *batch);
 
 int32_t commbox_batch_cancel(commbox_batch *batch);

@@ -182,7 +182,11 @@ static void options(void)
     CHECK(commbox_batch_submit_with(batch, 1, 1, "{}", "{\"max_retries\": -1}", 0) == COMMBOX_INVALID_OPTIONS);
     CHECK(commbox_batch_submit_with(batch, 1, 1, NULL, NULL, 0) == COMMBOX_INVALID_ARGUMENT);
     CHECK(commbox_batch_submit_with(NULL, 1, 1, "{}", NULL, 0) == COMMBOX_INVALID_HANDLE);
+    CHECK(commbox_batch_notify_fd(NULL) == -1 && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    int64_t fd = commbox_batch_notify_fd(batch);
+    CHECK(fd >= 0 && commbox_batch_notify_fd(batch) == fd);
     commbox_batch_free(batch);
+    CHECK(commbox_batch_notify_fd(batch) == -1 && told("batch"));
     commbox_client_free(client);
 }
 

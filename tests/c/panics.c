@@ -101,6 +101,7 @@ static void call_everything(const char *options)
     char *stats = commbox_batch_stats_json(batch);
     note("commbox_batch_stats_json", stats == NULL);
     commbox_string_free(stats);
+    note("commbox_batch_notify_fd", commbox_batch_notify_fd(batch) < 0);
     note("commbox_batch_close", commbox_batch_close(batch) != COMMBOX_OK);
     note("commbox_batch_cancel", commbox_batch_cancel(batch) != COMMBOX_OK);
 

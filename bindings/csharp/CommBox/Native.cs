@@ -26,7 +26,7 @@ internal static unsafe class Native
         "commbox_client_set_interrupt", "commbox_client_set_log",
         "commbox_client_validate_user_json", "commbox_client_stats_json",
         "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
-        "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
+        "commbox_batch_notify_fd", "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
         "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
         "commbox_last_attempts", "commbox_last_elapsed_ms", "commbox_last_http_status", "commbox_last_delivery",
         "commbox_last_retry_after_ms", "commbox_last_request_id", "commbox_code_name", "commbox_code_is_transient",
@@ -132,6 +132,9 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_batch_next", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int BatchNext(nint batch, long timeoutMs, ulong* tag, int* code, byte** json);
+
+    [DllImport(Library, EntryPoint = "commbox_batch_notify_fd", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern long BatchNotifyFd(nint batch);
 
     [DllImport(Library, EntryPoint = "commbox_batch_close", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int BatchClose(nint batch);

@@ -64,6 +64,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_batch_submit_with": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_char_p, c_int64)),
     "commbox_batch_submit": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_int64)),
     "commbox_batch_next": (c_int32, (c_void_p, c_int64, POINTER(c_uint64), POINTER(c_int32), POINTER(c_void_p))),
+    "commbox_batch_notify_fd": (c_int64, (c_void_p,)),
     "commbox_batch_close": (c_int32, (c_void_p,)),
     "commbox_batch_cancel": (c_int32, (c_void_p,)),
     "commbox_batch_cancel_tag": (c_int32, (c_void_p, c_uint64)),
