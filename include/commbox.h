@@ -232,6 +232,10 @@ uint32_t commbox_abi_version(void);
  * | `client_cert_file` | `null` | PEM file with the certificate for servers that ask for one, and those between it and its authority |
  * | `client_key_file` | `null` | PEM file with its key, not encrypted; `null` if the key is in `client_cert_file` |
  * | `validate` | `true` | check the user before it is sent |
+ * | `unknown_fields` | `"refuse"` | `"refuse"` refuses fields that the API does not document, for it drops them without a
+ *   word; `"allow"` sends them |
+ * | `custom_fields` | `null` | an array of the Unique Names of the account's custom fields: those inside `Content` must be
+ *   among them; `null`: any |
  * | `user_agent` | `null` | appended to `commbox/<version>` |
  * | `headers` | `{}` | an object of further headers for each request, such as a gateway's key; at most 32, names of 1 to
  *   64 characters, values of up to 4096 visible ASCII characters; not those that the library sets, `Content-…` or
@@ -410,8 +414,9 @@ char *commbox_client_stats_json(commbox_client *client);
  * @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
  *                       it is written. Checked first, unless `validate` is off: `UniqueId` (at most 50 characters),
  *                       `FirstName`, `LastName`, `Phone1`, `Phone2` (100), `Email` (255) and `Remarks` are strings
- *                       or null; `Content`, which holds the custom fields, is an object; a name that differs from
- *                       one of these only in case is refused. Other names pass. All problems come in one message.
+ *                       or null; `Content`, which holds the custom fields, is an object; a name that is nearly
+ *                       one of these is refused (written with other case, blanks, `_` or `-`, or two changes away),
+ *                       and so are others, as `unknown_fields` says. All problems come in one message.
  * @param response_json  Receives the server's reply as it came, to be freed with commbox_string_free(); NULL on
  *                       failure. The parameter itself may be NULL.
  * @return #COMMBOX_OK when the server confirmed the update; an HTTP status from 100 up when it answered otherwise;

@@ -26,7 +26,7 @@ use crate::reply::{self, UpdateReply};
 use crate::secret::{self, ApiKey};
 use crate::stats::{ClientStats, Stats};
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
-use crate::user;
+use crate::user::{self, Rules};
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
 ///
@@ -39,7 +39,7 @@ pub struct Client {
     line: Arc<Line>,
     log: Arc<Log>,
     canceller: Canceller,
-    validate: bool,
+    rules: Rules,
     retries: Policy,
     limits: Limits,
     total_timeout: Duration,
@@ -75,7 +75,7 @@ impl Client {
             )?),
             log,
             canceller: Canceller::default(),
-            validate: options.validate,
+            rules: Rules::new(options),
             retries: Policy::new(options),
             limits: Limits { attempt: options.attempt_timeout, connect: options.connect_timeout },
             total_timeout: options.total_timeout,
@@ -255,7 +255,7 @@ impl Client {
         if user_id < 1 {
             return Err(Error::new(ErrorKind::InvalidArgument, "user_id must be 1 or more"));
         }
-        user::body(user_json, self.validate)
+        user::body(user_json, &self.rules)
     }
 
     fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call<'_>) -> Result<UpdateReply> {

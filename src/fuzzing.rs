@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use crate::delivery::advice::Advice;
 use crate::error::Result;
+use crate::options::{Options, UnknownFields};
 use crate::reply::{self, UpdateReply};
 use crate::transport::Reply;
-use crate::user;
+use crate::user::{self, Rules};
 
 /// The body to send for `user_json`.
 pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
-    user::body(user_json, validate)
+    let options = Options { validate, unknown_fields: UnknownFields::Allow, ..Options::default() };
+    user::body(user_json, &Rules::new(&options))
 }
 
 /// What an answer is taken for.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use ureq::http::uri::{Authority, Scheme};
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
@@ -29,6 +30,16 @@ const LONGEST_USER_AGENT: usize = 256;
 
 /// The variable that names the server for options that do not.
 const BASE_URL: &str = "COMMBOX_BASE_URL";
+
+/// What is done with a field of a user that the API does not document, in [`Options::unknown_fields`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownFields {
+    /// The update is refused: the API would drop the field without a word.
+    Refuse,
+    /// It is sent, unless its name is nearly that of a field that is documented.
+    Allow,
+}
 
 /// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
 #[derive(Clone)]
@@ -80,6 +91,10 @@ pub struct Options {
     pub client_key_file: Option<PathBuf>,
     /// Check the user before sending it; on by default.
     pub validate: bool,
+    /// What is done with a field that the API does not document. It documents eight, and drops others without a word.
+    pub unknown_fields: UnknownFields,
+    /// The Unique Names of the account's custom fields. Fields inside `Content` must be among them. Default: `None`, any.
+    pub custom_fields: Option<Vec<String>>,
     /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces, 256 at most.
     pub user_agent: Option<String>,
     /// Further headers of every request.
@@ -112,6 +127,8 @@ impl Default for Options {
             client_cert_file: None,
             client_key_file: None,
             validate: true,
+            unknown_fields: UnknownFields::Refuse,
+            custom_fields: None,
             user_agent: None,
             headers: Headers::new(),
             request_id_header: None,
@@ -160,6 +177,8 @@ impl FromObject for Options {
         "client_cert_file",
         "client_key_file",
         "validate",
+        "unknown_fields",
+        "custom_fields",
         "user_agent",
         "headers",
         "request_id_header",
@@ -197,6 +216,12 @@ impl FromObject for Options {
             "client_cert_file" => self.client_cert_file = Some(text(value)?.into()),
             "client_key_file" => self.client_key_file = Some(text(value)?.into()),
             "validate" => self.validate = boolean(value)?,
+            "unknown_fields" => {
+                self.unknown_fields = serde_json::from_str(value).map_err(|_| "\"refuse\" or \"allow\"")?;
+            }
+            "custom_fields" => {
+                self.custom_fields = Some(serde_json::from_str(value).map_err(|_| "an array of strings")?);
+            }
             "headers" => self.headers = Headers::read(value)?,
             "request_id_header" => self.request_id_header = Some(text(value)?),
             _ => self.user_agent = Some(text(value)?),

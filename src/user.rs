@@ -10,6 +10,8 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind, Problems, Result};
 use crate::failpoint;
 use crate::json::{self, Members};
+use crate::nearest::{is_same, nearest};
+use crate::options::{Options, UnknownFields};
 
 /// The vendor's limits for a user's fields, in characters (schema `User_Info`); `None` where it sets none.
 const FIELDS: [(&str, Option<usize>); 7] = [
@@ -28,28 +30,45 @@ const CONTENT: &str = "Content";
 /// The member that wraps a user in the request.
 const DATA: &str = "data";
 
+/// How users are checked.
+pub(crate) struct Rules {
+    validate: bool,
+    unknown: UnknownFields,
+    custom: Option<Vec<String>>,
+}
+
+impl Rules {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self { validate: options.validate, unknown: options.unknown_fields, custom: options.custom_fields.clone() }
+    }
+
+    fn custom(&self) -> impl Iterator<Item = &str> + Clone {
+        self.custom.iter().flatten().map(String::as_str)
+    }
+}
+
 /// The body to send for `user_json`: itself where it is `{"data": …}`, wrapped so where it is bare. Nothing in it is
 /// rewritten.
-pub(crate) fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
+pub(crate) fn body<'a>(user_json: &'a str, rules: &Rules) -> Result<Cow<'a, str>> {
     failpoint::reach("check");
     let refuse = |why: String| Error::new(ErrorKind::InvalidUser, why);
     let (members, wrapped) = match Members::read_nested(user_json, DATA) {
         Ok(read) => read,
         // Unchecked, anything that is JSON may be sent as data.
-        Err(_) if !validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return wrap(user_json),
+        Err(_) if !rules.validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return wrap(user_json),
         Err(why) => return Err(refuse(format!("user_json {why}"))),
     };
-    if validate {
+    if rules.validate {
         let mut problems = Problems::default();
         match &wrapped {
             Some(data) => {
                 check_wrapper(&members, &mut problems);
                 match data {
-                    Ok(user) => check_user(user, &mut problems),
+                    Ok(user) => check_user(user, rules, &mut problems),
                     Err(why) => problems.add(DATA, why),
                 }
             }
-            None => check_user(&members, &mut problems),
+            None => check_user(&members, rules, &mut problems),
         }
         problems.check(ErrorKind::InvalidUser)?;
     }
@@ -81,7 +100,7 @@ fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     }
 }
 
-fn check_user(user: &Members<'_>, problems: &mut Problems) {
+fn check_user(user: &Members<'_>, rules: &Rules, problems: &mut Problems) {
     let mut seen = [false; FIELDS.len()];
     let mut content_seen = false;
     for (name, value) in &user.all {
@@ -98,19 +117,13 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
             None if name == CONTENT => {
                 if !value.starts_with('{') {
                     problems.add(CONTENT, format!("must be an object, not {}", json::kind(value)));
+                } else if rules.custom.is_some() {
+                    check_content(value, rules, problems);
                 }
                 &mut content_seen
             }
             None => {
-                // Other names are the caller's own; only a slip in a known one is refused.
-                match known().find(|known| known.eq_ignore_ascii_case(name)) {
-                    // Elsewhere it is the wrapper.
-                    Some(DATA) if name == DATA => {
-                        problems.add(DATA, "stands inside \"data\"; wrap the user once");
-                    }
-                    Some(known) => problems.add(name, format!("must be written \"{known}\"")),
-                    None => {}
-                }
+                check_unknown(name, rules, problems);
                 continue;
             }
         };
@@ -120,8 +133,61 @@ fn check_user(user: &Members<'_>, problems: &mut Problems) {
     }
 }
 
+/// Refuses a name that the API does not document, or that is nearly one that it does.
+fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
+    let message = match nearest(name, known()) {
+        // Elsewhere it is the wrapper.
+        Some(DATA) if name == DATA => "stands inside \"data\"; wrap the user once".to_owned(),
+        Some(known) if is_same(name, known) => format!("must be written \"{known}\""),
+        Some(known) => format!("is no field of a user; did you mean \"{known}\"?"),
+        None => match rules.custom().find(|custom| is_same(name, custom)) {
+            Some(custom) => format!("is a custom field; put \"{custom}\" inside \"{CONTENT}\""),
+            None if rules.unknown == UnknownFields::Allow => return,
+            None if problems.is_empty() => {
+                let fields: Vec<_> = FIELDS.iter().map(|(field, _)| *field).chain([CONTENT]).collect();
+                format!(
+                    "is no field of a user ({}): put custom fields inside \"{CONTENT}\", or set {{unknown_fields}} to \
+                     \"allow\"",
+                    fields.join(", ")
+                )
+            }
+            None => "is no field of a user".to_owned(),
+        },
+    };
+    problems.add(&shown(name), message);
+}
+
+/// Holds custom fields to those that the account has.
+fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
+    let members = match Members::read(content) {
+        Ok(members) => members,
+        Err(why) => return problems.add(CONTENT, why),
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    for (name, _) in &members.all {
+        let path = || format!("{CONTENT}.{}", shown(name));
+        if !rules.custom().any(|custom| custom == name) {
+            let message = match nearest(name, rules.custom()) {
+                Some(custom) if is_same(name, custom) => format!("must be written \"{custom}\""),
+                Some(custom) => format!("is no custom field; did you mean \"{custom}\"?"),
+                None => "is no custom field: {custom_fields} does not have it".to_owned(),
+            };
+            problems.add(&path(), message);
+        } else if seen.contains(&name.as_ref()) {
+            problems.add(&path(), "is there more than once");
+        } else {
+            seen.push(name);
+        }
+    }
+}
+
+/// A name as messages show it: not too long, and with nothing that cannot be seen.
+fn shown(name: &str) -> String {
+    name.chars().take(40).flat_map(char::escape_debug).collect()
+}
+
 /// Every name that is known beside the caller's own.
-fn known() -> impl Iterator<Item = &'static str> {
+fn known() -> impl Iterator<Item = &'static str> + Clone {
     FIELDS.iter().map(|(name, _)| *name).chain([CONTENT, DATA])
 }
 
@@ -250,6 +316,10 @@ fn check_name(name: &str) -> Result<()> {
 mod tests {
     use super::*;
 
+    fn body(json: &str, validate: bool) -> Result<Cow<'_, str>> {
+        super::body(json, &Rules { validate, unknown: UnknownFields::Refuse, custom: None })
+    }
+
     fn problem(json: &str) -> String {
         let error = body(json, true).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidUser);
@@ -298,8 +368,46 @@ mod tests {
     }
 
     #[test]
-    fn null_and_unknown_names_pass() {
-        assert!(body(r#"{"FirstName":null,"LoyaltyTier":{"a":[1]},"birth_date":1}"#, true).is_ok());
+    fn unknown_names_are_refused_unless_they_are_allowed() {
+        let user = r#"{"FirstName":null,"LoyaltyTier":{"a":[1]},"VIP_Status":1}"#;
+        assert_eq!(
+            problem(user),
+            "LoyaltyTier is no field of a user (UniqueId, FirstName, LastName, Email, Phone1, Phone2, Remarks, Content): \
+             put custom fields inside \"Content\", or set unknown_fields to \"allow\"; VIP_Status is no field of a user"
+        );
+        let allow = |custom: Option<Vec<String>>| Rules { validate: true, unknown: UnknownFields::Allow, custom };
+        assert!(super::body(user, &allow(None)).is_ok());
+        let custom = || Some(vec!["VIP_Status".into(), "Birth_Date".into()]);
+        let told = |json: &str, rules: &Rules| super::body(json, rules).unwrap_err().to_string();
+        assert_eq!(told(user, &allow(custom())), "VIP_Status is a custom field; put \"VIP_Status\" inside \"Content\"");
+        assert!(super::body(r#"{"Content":{"VIP_Status":1,"Birth_Date":null}}"#, &allow(custom())).is_ok());
+        assert_eq!(
+            told(
+                r#"{"Content":{"vip_status":1,"BirthDat":1,"Other":1,"VIP_Status":1,"VIP_Status":1}}"#,
+                &allow(custom())
+            ),
+            "Content.vip_status must be written \"VIP_Status\"; Content.BirthDat is no custom field; did you mean \
+             \"Birth_Date\"?; Content.Other is no custom field: custom_fields does not have it; Content.VIP_Status is \
+             there more than once"
+        );
+    }
+
+    #[test]
+    fn names_that_are_nearly_right_are_refused_even_if_unknown_ones_are_allowed() {
+        let rules = Rules { validate: true, unknown: UnknownFields::Allow, custom: None };
+        for (name, why) in [
+            ("first_name", "first_name must be written \"FirstName\""),
+            ("FirstName ", "FirstName  must be written \"FirstName\""),
+            ("\u{feff}FirstName", "\\u{feff}FirstName must be written \"FirstName\""),
+            ("\u{ff26}irstName", "\u{ff26}irstName must be written \"FirstName\""),
+            ("FristName", "FristName is no field of a user; did you mean \"FirstName\"?"),
+            ("E-mail", "E-mail must be written \"Email\""),
+            ("Contents", "Contents is no field of a user; did you mean \"Content\"?"),
+        ] {
+            let json = serde_json::json!({ name: "canary" }).to_string();
+            assert_eq!(super::body(&json, &rules).unwrap_err().to_string(), why);
+            assert_eq!(problem(&json), why);
+        }
     }
 
     #[test]

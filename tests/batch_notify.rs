@@ -28,7 +28,7 @@ fn slow() -> String {
         let mut http = Http::new(stream);
         while http.request().is_some() {
             if requests.fetch_add(1, Ordering::SeqCst) > 0 {
-                thread::sleep(Duration::from_secs(5));
+                thread::sleep(Duration::from_secs(20));
             }
             let _ = http.confirm("");
         }

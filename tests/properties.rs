@@ -50,6 +50,7 @@ impl Bench {
         options.base_url = format!("http://127.0.0.1:{port}");
         options.proxy = Some(String::new());
         options.max_retries = 0;
+        options.unknown_fields = commbox::UnknownFields::Allow;
         Self { client: Client::new(KEY, &options).unwrap(), bodies, answer }
     }
 

@@ -74,6 +74,8 @@ fn check_values(text: &str, options: &Options) {
             "request_id_header" => options.request_id_header.clone().into(),
             "order_per_user" => options.order_per_user.into(),
             "rate_group" => options.rate_group.clone().into(),
+            "unknown_fields" => format!("{:?}", options.unknown_fields).to_lowercase().into(),
+            "custom_fields" => options.custom_fields.clone().into(),
             // Nobody can read their values.
             "headers" => {
                 assert!(value.is_object());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Problems, Result};
 use crate::headers::Headers;
 use crate::json::{self, Members};
+use crate::nearest::distance;
 
 /// Options that are read from a JSON object. What it does not name keeps its default, and so does what is null.
 pub(crate) trait FromObject: Default {
@@ -115,33 +116,13 @@ pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value:
 /// Adds that a key is no option, with the nearest one where there is one.
 pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min();
+    // Names longer than any option are far from all.
+    let is_long = name.len() > 40;
+    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min().filter(|_| !is_long);
     let message = match nearest {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => format!("is no option; did you mean \"{key}\"?"),
         _ if problems.is_empty() => format!("is no option; the options are {}", keys.join(", ")),
         _ => "is no option".to_owned(),
     };
     problems.add(&shown, message);
-}
-
-/// Edit distance (Levenshtein), without regard to case; names longer than any option are far from all.
-fn distance(left: &str, right: &str) -> usize {
-    if left.len() > 40 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut before = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
-            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = *cell;
-            before = changed.min(diagonal + 1).min(before + 1);
-            *cell = before;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

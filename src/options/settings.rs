@@ -74,7 +74,8 @@ impl Settings {
 fn judge<T: FromObject>(key: &str, value: &str) -> Option<Result<(&'static str, Zeroizing<String>)>> {
     let known = *T::KEYS.iter().find(|known| **known == key)?;
     let mut scratch = T::default();
-    let is_text = scratch.set(key, "0") == Err("a string");
+    // A text needs no quotes, and neither does one word of several.
+    let is_text = scratch.set(key, "0").is_err_and(|expected| expected == "a string" || expected.starts_with('"'));
     let json = Zeroizing::new(if is_text { serde_json::Value::from(value).to_string() } else { value.to_owned() });
     let mut problems = Problems::default();
     if let Err(expected) = scratch.set(key, &json) {

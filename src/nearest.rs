@@ -1,0 +1,101 @@
+//! The name that was meant, of those that are known.
+
+/// So many single changes part a name from one that is nearly right.
+const NEAR: usize = 2;
+
+/// Whether two names are the same but for how they are written: case, blanks, `_`, `-`, full-width forms,
+/// and characters that nobody sees.
+pub(crate) fn is_same(left: &str, right: &str) -> bool {
+    plain(left).eq(plain(right))
+}
+
+/// The known name that is nearly this one: written differently, or at most two changes away.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    known.clone().find(|known| is_same(name, known)).or_else(|| {
+        let name: String = plain(name).take(80).collect();
+        let distances = known.map(|known| (distance(&name, &plain(known).collect::<String>()), known));
+        // Of short names, two changes leave too little.
+        let near = distances.filter(|(distance, known)| *distance <= NEAR.min(known.len() / 3));
+        near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+    })
+}
+
+/// The letters and digits of a name, in lower case and in their plain forms.
+fn plain(name: &str) -> impl Iterator<Item = char> + '_ {
+    let visible = |character: &char| {
+        let hidden = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+        !hidden && !character.is_whitespace() && !character.is_control()
+    };
+    let narrow = |character: char| match character {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
+        other => other,
+    };
+    name.chars()
+        .filter(visible)
+        .map(narrow)
+        .filter(|character| !matches!(character, '_' | '-'))
+        .flat_map(char::to_lowercase)
+}
+
+/// Edit distance (Levenshtein) in bytes, without regard to case.
+pub(crate) fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut before = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(right.bytes()) {
+            let changed = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = *cell;
+            before = changed.min(diagonal + 1).min(before + 1);
+            *cell = before;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_written_differently_are_the_same() {
+        for name in [
+            "firstname",
+            "first_name",
+            "First-Name",
+            " FirstName ",
+            "\u{feff}FirstName",
+            "First\u{200b}Name",
+            "First\u{a0}Name",
+            "\u{ff26}\u{ff49}rst\u{ff3f}Name",
+            "First\tName\n",
+        ] {
+            assert!(is_same(name, "FirstName"), "{name:?}");
+        }
+        assert!(!is_same("FirstNames", "FirstName"));
+    }
+
+    #[test]
+    fn the_nearest_name_is_two_changes_away_at_most() {
+        let known = ["FirstName", "LastName", "Email", "Phone1", "data"];
+        for (name, expected) in [
+            ("FristName", Some("FirstName")),
+            ("Frst_Nam", Some("FirstName")),
+            ("Lastname", Some("LastName")),
+            ("e-mail", Some("Email")),
+            ("Mail", Some("Email")),
+            ("Phone", Some("Phone1")),
+            ("date", Some("data")),
+            ("tags", None),
+            ("Name", None),
+            ("Fst_Nam", None),
+            ("VIP_Status", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known.into_iter()), expected, "{name}");
+        }
+    }
+}
