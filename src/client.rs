@@ -318,7 +318,8 @@ impl Client {
         call: &mut Call<'_>,
     ) -> (Result<UpdateReply>, Arc<ApiKey>) {
         let probe = departure.probe();
-        let limits = probe.map_or(call.limits, |probe| call.limits.within(probe.limit));
+        let attempt = call.options.attempt_timeout.unwrap_or(self.limits.attempt);
+        let limits = Limits { attempt: probe.map_or(attempt, |probe| attempt.min(probe.limit)), ..self.limits };
         let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
         loop {
             let api_key = self.read(|current| current.api_key.clone());
@@ -359,7 +360,7 @@ impl Client {
 
     /// How long to wait before the next retry, if there is one.
     fn backoff(&self, error: &Error, retries: u32, call: &Call<'_>) -> Option<Duration> {
-        let wait = call.retries.wait(error, retries).or_else(|| {
+        let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, retries).or_else(|| {
             // Of an update whose server has answered nothing else meanwhile, an outage tells.
             let is_patient = call.patience.is_some() && retries > 0 && error.kind() != ErrorKind::Http(500);
             let is_outage = is_patient && self.line.failures() >= call.effort.attempts - call.effort.throttled;
@@ -444,8 +445,7 @@ struct Call<'a> {
     trace: Option<Trace<'a>>,
     /// How long the server may hold it back beyond its deadline, in a batch.
     patience: Option<Patience>,
-    limits: Limits,
-    retries: Policy,
+    options: &'a CallOptions,
     /// Where they are not those of the client.
     headers: Option<HeaderBytes>,
     effort: Effort,
@@ -458,11 +458,10 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(client: &'a Client, watch: Watch, options: &CallOptions, patience: Option<Patience>) -> Self {
+    fn new(client: &'a Client, watch: Watch, options: &'a CallOptions, patience: Option<Patience>) -> Self {
         Self {
             patience,
-            limits: Limits { attempt: options.attempt_timeout.unwrap_or(client.limits.attempt), ..client.limits },
-            retries: client.retries.with_max_retries(options.max_retries),
+            options,
             headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
             effort: Effort::default(),
             ended: watch.began(),

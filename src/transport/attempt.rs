@@ -16,13 +16,6 @@ pub(crate) struct Limits {
     pub(crate) connect: Duration,
 }
 
-impl Limits {
-    /// The same, with `limit` for the attempt if that is less.
-    pub(crate) fn within(self, limit: Duration) -> Self {
-        Self { attempt: self.attempt.min(limit), ..self }
-    }
-}
-
 /// What an attempt may take, and what became of it.
 pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
