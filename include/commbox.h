@@ -12,8 +12,8 @@
  *             belongs to the library, or is a char * that the caller frees with
  *             commbox_string_free(), never with free().
  *
- * Handles     commbox_client *, commbox_user * and commbox_batch * are tokens, not addresses: never
- *             dereferenced, by nobody. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
+ * Handles     commbox_client *, commbox_options *, commbox_user * and commbox_batch * are opaque.
+ *             Never dereference them. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
  *             Each is freed once, with the function of its type; freeing NULL does nothing.
  *
  * Errors      Functions that return int32_t return a code: 0 is COMMBOX_OK; negative codes come from
@@ -34,6 +34,11 @@
  *             from one that lasts as long as a name lookup, and those of a batch; these block all
  *             signals but those of a fault. Clients and users stay good on both sides of a fork():
  *             the child makes connections of its own. A batch belongs to the process that made it.
+ *
+ * Signals     No function is async-signal-safe. In a handler set a flag that the callback of
+ *             commbox_client_set_interrupt() reads, which ends a call within 100 ms; or take the
+ *             signal on a thread of its own with sigwait(), which may call commbox_client_cancel()
+ *             and commbox_batch_cancel().
  *
  * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
  *             they go to the configured host only.
@@ -292,6 +297,9 @@ int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
 /**
  * Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
  * #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
+ *
+ * It is not async-signal-safe, for it wakes the threads that wait. In a signal handler, set a flag for the callback of
+ * commbox_client_set_interrupt().
  *
  * @param client  The client.
  * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.

@@ -100,6 +100,7 @@ inline const char *c_text(const std::string &text, const char *name) {
 }
 
 struct Free {
+    void operator()(commbox_options *options) const noexcept { commbox_options_free(options); }
     void operator()(commbox_batch *batch) const noexcept { commbox_batch_free(batch); }
     void operator()(commbox_client *client) const noexcept { commbox_client_free(client); }
     void operator()(commbox_user *user) const noexcept { commbox_user_free(user); }
@@ -177,12 +178,74 @@ private:
     detail::Owned<commbox_user> user_;
 };
 
+/**
+ * Options of a Client or a Batch, each checked when it is set:
+ *
+ *     commbox::Client client(key, commbox::Options().total_timeout(300ms).proxy("http://proxy.example:3128"));
+ *
+ * Those without a function of their own are set by their key, as commbox.h documents them. Move-only.
+ */
+class Options {
+public:
+    Options() : options_(commbox_options_new()) {}
+
+    /** Sets an option by its key: set("idle_timeout_ms", "1000"). */
+    Options &set(const std::string &key, const std::string &value) {
+        detail::check(
+            commbox_options_set(options_.get(), detail::c_text(key, "key"), detail::c_text(value, "value")));
+        return *this;
+    }
+
+    /** Where the API is. */
+    Options &base_url(const std::string &url) { return set("base_url", url); }
+
+    /** The timeout of a call, all included. Like all timeouts it is rounded up to whole milliseconds. */
+    template <typename Rep, typename Period>
+    Options &total_timeout(std::chrono::duration<Rep, Period> timeout) {
+        return set("total_timeout_ms", std::to_string(detail::c_timeout(timeout)));
+    }
+
+    /** The timeout of one attempt. */
+    template <typename Rep, typename Period>
+    Options &attempt_timeout(std::chrono::duration<Rep, Period> timeout) {
+        return set("attempt_timeout_ms", std::to_string(detail::c_timeout(timeout)));
+    }
+
+    /** The timeout of DNS lookup, connect and TLS handshake. */
+    template <typename Rep, typename Period>
+    Options &connect_timeout(std::chrono::duration<Rep, Period> timeout) {
+        return set("connect_timeout_ms", std::to_string(detail::c_timeout(timeout)));
+    }
+
+    /** The maximum number of retries after a transient failure. */
+    Options &max_retries(unsigned count) { return set("max_retries", std::to_string(count)); }
+
+    /** The proxy's URL; "" for none. */
+    Options &proxy(const std::string &url) { return set("proxy", url); }
+
+    /** A further header of each request. */
+    Options &header(const std::string &name, const std::string &value) { return set("headers." + name, value); }
+
+private:
+    friend class Client;
+    friend class Batch;
+
+    detail::Owned<commbox_options> options_;
+};
+
 /** One API key, one set of options, connections that stay open between calls. Move-only. */
 class Client {
 public:
     /** `options_json` as commbox_client_new() documents it; "" for the defaults. */
     explicit Client(const std::string &api_key, const std::string &options_json = {})
         : client_(commbox_client_new(detail::c_text(api_key, "api_key"), detail::c_text(options_json, "options_json"))) {}
+
+    /** The same with options that are set one by one. */
+    Client(const std::string &api_key, const Options &options)
+        : client_(commbox_client_new_with(detail::c_text(api_key, "api_key"), options.options_.get())) {}
+
+    /** With the key that COMMBOX_API_KEY holds. */
+    explicit Client(const Options &options = Options()) : client_(commbox_client_new_with(nullptr, options.options_.get())) {}
 
     // Of NULL no std::string can be made, so it does not compile: no key is none, and no options are left out.
     explicit Client(std::nullptr_t, const std::string & = {}) = delete;
@@ -200,6 +263,23 @@ public:
     std::string update_user(std::int64_t user_id, const User &user) {
         return update_user_json(user_id, user.to_json());
     }
+
+    /** Checks an update as update_user_json() does before it sends anything. Nothing is sent. */
+    void validate_user_json(std::int64_t user_id, const std::string &user_json) {
+        detail::check(commbox_client_validate_user_json(client_.get(), user_id,
+                                                        detail::c_text(user_json, "user_json")));
+    }
+
+    /** update_user_json() with options of its own, as commbox_update_user_json_with() documents them. */
+    std::string update_user_json_with(std::int64_t user_id, const std::string &user_json, const std::string &call_json) {
+        char *reply = nullptr;
+        detail::check(commbox_update_user_json_with(client_.get(), user_id, detail::c_text(user_json, "user_json"),
+                                                    detail::c_text(call_json, "call_json"), &reply));
+        return detail::Owned<char>(reply).get();
+    }
+
+    /** Where the client stands, as the JSON object that commbox_client_stats_json() documents. */
+    std::string stats_json() const { return detail::Owned<char>(commbox_client_stats_json(client_.get())).get(); }
 
     /** Cancels every call in flight on this client, on any thread: each throws COMMBOX_CANCELLED. Later calls work. */
     void cancel() { detail::check(commbox_client_cancel(client_.get())); }
@@ -271,6 +351,11 @@ public:
     explicit Batch(Client &client, const std::string &options_json = {})
         : held_(std::make_unique<Held>()),
           batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
+
+    /** The same with options that are set one by one. */
+    Batch(Client &client, const Options &options)
+        : held_(std::make_unique<Held>()),
+          batch_(commbox_batch_new_with(client.client_.get(), options.options_.get())) {}
 
     /**
      * Submits every Update of a range, closes the batch, and calls `on_result` with each Finished, once, in the order in

@@ -54,6 +54,8 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
         "c/batch_end.c" => return Some(Plan::By("batch_end.rs")),
         "c/call.c" => return Some(Plan::By("cases.rs")),
         "c/last.c" => return Some(Plan::By("last.rs")),
+        "c/event_loop.c" => return Some(Plan::By("batch_notify.rs")),
+        "c/handler.c" => return Some(Plan::By("signals.rs")),
         "c/handles.c" => return Some(Plan::By("boundary.rs")),
         "c/panics.c" => return Some(Plan::By("panics.rs")),
         "c/stacks.c" => return Some(Plan::By("stacks.rs")),
@@ -95,6 +97,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
         }
         "cpp/exit.cpp" => vec![run([options(&by_name)])],
         "cpp/no_memory.cpp" => vec![run([&*url, "any"])],
+        "cpp/options.cpp" => vec![run([&*url])],
         "cpp/text.cpp" => vec![run([""; 0])],
         _ => return None,
     };

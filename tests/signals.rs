@@ -3,9 +3,12 @@
 #![cfg(target_os = "linux")]
 
 mod common;
+mod loopback;
 mod native;
 
+use common::build::{compile, Language};
 use common::sandbox::Sandbox;
+use common::valgrind::Valgrind;
 use serde_json::json;
 
 fn assert_read(while_there_is: &str, base_url: &str) {
@@ -22,4 +25,29 @@ fn a_program_reads_its_signals_while_there_are_workers() {
 #[test]
 fn a_program_reads_its_signals_while_a_name_is_looked_up() {
     assert_read("lookup", "http://127.1:1");
+}
+
+/// The address of a server that never answers.
+fn silent() -> String {
+    let port = loopback::listen(|stream, _| {
+        let mut http = loopback::Http::new(stream);
+        while http.request().is_some() {}
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The header says how a program ends its calls from a signal handler.
+#[test]
+fn a_handler_ends_a_call_by_a_flag() {
+    let output = native::program("handler").arg(silent()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_handler_ends_a_call_under_valgrind() {
+    let program = compile(Language::C, "c/handler.c", "handler-valgrind");
+    let Some(checked) = Valgrind::around(&program) else { return };
+    let output = checked.command().arg(silent()).output().expect("valgrind starts");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    checked.assert_clean(output.status);
 }

@@ -151,6 +151,9 @@ pub extern "C" fn commbox_client_set_max_requests_per_second(
 /// Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
 /// #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
 ///
+/// It is not async-signal-safe, for it wakes the threads that wait. In a signal handler, set a flag for the callback of
+/// commbox_client_set_interrupt().
+///
 /// @param client  The client.
 /// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
 #[no_mangle]
