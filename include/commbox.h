@@ -393,6 +393,27 @@ int32_t commbox_client_validate_user_json(commbox_client *client,
 char *commbox_client_stats_json(commbox_client *client);
 
 /**
+ * Looks at what stands between this machine and the server, one after the other until something fails, and returns a JSON
+ * object. It sends no update and no API key, blocks at most `total_timeout_ms`, and is cancelled as calls are. What was
+ * not reached is null. Times are in milliseconds with a fraction; `error` is a sentence, or null.
+ *
+ * - `server`: `host`, `port`, `tls`
+ * - `proxy`: null, or `scheme`, `host`, `port` and `source`, the option or variable that names it
+ * - `lookup`: `host` (the server's, or the proxy's), `elapsed_ms`, `error`
+ * - `connections`: for each address of that host an object: `address`, `elapsed_ms`, `error`
+ * - `tunnel`: of the proxy to the server: `elapsed_ms`, `error`
+ * - `tls`: `version`, `elapsed_ms`, `trusted`, `error` (why it is not trusted), and `chain`, the certificates that the
+ *   server shows, its own first, each with `subject`, `issuer`, `names`, `not_before` and `not_after`
+ * - `http`: the answer to `HEAD /`: `status`, `elapsed_ms`, `error`
+ * - `clock`: `local` and `server`, as HTTP writes dates, and `ahead_s`, by how many seconds this machine's clock is ahead
+ *
+ * @param client  The client.
+ * @return The object, to be freed with commbox_string_free(); NULL on failure: #COMMBOX_INVALID_HANDLE,
+ *         #COMMBOX_CANCELLED.
+ */
+char *commbox_client_diagnose_json(commbox_client *client);
+
+/**
  * Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
  * every backoff.
  *

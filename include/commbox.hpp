@@ -281,6 +281,9 @@ public:
     /** Where the client stands, as the JSON object that commbox_client_stats_json() documents. */
     std::string stats_json() const { return detail::Owned<char>(commbox_client_stats_json(client_.get())).get(); }
 
+    /** What stands between this machine and the server, as commbox_client_diagnose_json() documents it. */
+    std::string diagnose_json() { return detail::Owned<char>(commbox_client_diagnose_json(client_.get())).get(); }
+
     /** Cancels every call in flight on this client, on any thread: each throws COMMBOX_CANCELLED. Later calls work. */
     void cancel() { detail::check(commbox_client_cancel(client_.get())); }
 

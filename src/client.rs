@@ -152,6 +152,16 @@ impl Client {
         self.stats.read(self.line.stats())
     }
 
+    /// Looks at what stands between this machine and the server, and returns it as the JSON object of
+    /// `commbox_client_diagnose_json`. It sends no update and no key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Cancelled`]. What fails on the way is part of the result.
+    pub fn diagnose_json(&self) -> Result<String> {
+        self.transport.diagnose(&self.watch(self.total_timeout), self.limits)
+    }
+
     /// Updates one user and returns the server's reply as it came.
     ///
     /// `user_json` is the user's fields, `{"FirstName": …}`, or the whole body, `{"data": {…}}`. It is sent as it is

@@ -28,8 +28,8 @@ pub use batch::{
     commbox_batch_submit, commbox_batch_submit_with,
 };
 pub use client::{
-    commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new, commbox_client_new_with,
-    commbox_client_set_api_key, commbox_client_set_interrupt, commbox_client_set_log,
+    commbox_client, commbox_client_cancel, commbox_client_diagnose_json, commbox_client_free, commbox_client_new,
+    commbox_client_new_with, commbox_client_set_api_key, commbox_client_set_interrupt, commbox_client_set_log,
     commbox_client_set_max_requests_per_second, commbox_client_stats_json, commbox_client_validate_user_json,
     commbox_update_user_json, commbox_update_user_json_with,
 };

@@ -1,8 +1,8 @@
 //! Why a certificate is not accepted, in words that tell what to do.
 
 use std::fmt::Write;
-use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{io, mem};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::WebPkiServerVerifier;
@@ -68,6 +68,61 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// Verifies as another one does, and keeps the certificates that it is shown.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    verifier: Verifier,
+    seen: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Recorder {
+    pub(super) fn new(verifier: Verifier) -> Self {
+        Self { verifier, seen: Mutex::default() }
+    }
+
+    /// The certificates, that of the server first.
+    pub(super) fn take(&self) -> Vec<Vec<u8>> {
+        mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ServerCertVerifier for Recorder {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let all = std::iter::once(end_entity).chain(intermediates).map(|certificate| certificate.to_vec());
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
+        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
 /// Finds the reason in the certificates where the error does not have it.
 fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Error {
     let Error::InvalidCertificate(certificate_error) = &error else {
@@ -128,7 +183,7 @@ fn rsa_bits(certificate: &[u8]) -> Option<usize> {
 }
 
 /// A DER element with this tag: what follows it, and what is in it.
-fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+pub(super) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(&[tag])?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match usize::from(*first) {

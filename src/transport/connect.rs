@@ -104,7 +104,12 @@ impl Dialer {
 
     /// A connection to the server through the proxy.
     fn tunnel(&self, proxy: &Proxy, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
-        let mut stream = self.dial(&proxy.host, proxy.port, attempt)?;
+        let stream = self.dial(&proxy.host, proxy.port, attempt)?;
+        self.through(proxy, stream, attempt)
+    }
+
+    /// Has the proxy, to which there is a connection, connect to the server.
+    fn through(&self, proxy: &Proxy, mut stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         match proxy.scheme {
             Scheme::Http => tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?,
             Scheme::Https => {
@@ -126,6 +131,36 @@ impl Dialer {
         }
         attempt.enters_tunnel();
         Ok(stream)
+    }
+
+    // The same steps, each alone, for a diagnosis.
+
+    pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
+        self.names.look_up(host, port, attempt)
+    }
+
+    pub(super) fn dial_one(&self, address: SocketAddr, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+        Ok(Stream::Plain(Socket::new(race(&[address], attempt)?.1)?))
+    }
+
+    pub(super) fn through_proxy(&self, stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+        match &self.proxy {
+            Some(proxy) => self.through(proxy, stream, attempt),
+            None => Ok(stream),
+        }
+    }
+
+    /// Puts the certificates that the server shows into `seen`, whether they are accepted or not.
+    pub(super) fn recorded_handshake(
+        &self,
+        stream: Stream,
+        attempt: &Attempt<'_>,
+        seen: &mut Vec<Vec<u8>>,
+    ) -> Result<Stream, WireError> {
+        let (config, recorder) = self.trust.recording(attempt)?;
+        let under = TlsStream::handshake_with(stream, &self.target.host, config, attempt);
+        *seen = recorder.take();
+        under
     }
 
     /// A connection to one of a host's addresses.

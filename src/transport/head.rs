@@ -188,6 +188,12 @@ impl Head {
         }
     }
 
+    /// The server's date.
+    pub(super) fn date(&self) -> Option<SystemTime> {
+        let date = std::str::from_utf8(self.date.as_ref()?).ok()?;
+        httpdate::parse_http_date(date).ok()
+    }
+
     /// What it says about when to send again.
     pub(crate) fn advice(&self) -> Advice {
         if self.retry_after.is_none() && self.limits.is_empty() {

@@ -14,6 +14,7 @@ mod address;
 mod attempt;
 mod certificate;
 mod connect;
+mod diagnose;
 mod failure;
 mod head;
 mod incoming;
@@ -30,6 +31,7 @@ mod tls;
 mod trust;
 mod tunnel;
 mod wire;
+mod x509;
 
 use std::io::Read;
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! TLS on a connection: the handshake, and what is written and read under it.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
-use rustls::ClientConnection;
+use rustls::{ClientConfig, ClientConnection};
 
 use crate::failpoint;
 use crate::transport::attempt::Attempt;
@@ -43,11 +44,21 @@ impl TlsStream {
         trust: &Trust,
         attempt: &Attempt<'_>,
     ) -> Result<Stream, WireError> {
+        Self::handshake_with(under, host, trust.config(attempt)?, attempt)
+    }
+
+    /// The same with these settings.
+    pub(super) fn handshake_with(
+        under: Stream,
+        host: &str,
+        config: Arc<ClientConfig>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Stream, WireError> {
         failpoint::reach("handshake");
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
             .map_err(|_| WireError::Trust("the host is no name that a certificate could be for".into()))?
             .to_owned();
-        let mut connection = ClientConnection::new(trust.config(attempt)?, name).map_err(as_io)?;
+        let mut connection = ClientConnection::new(config, name).map_err(as_io)?;
         // What waits to be sent is bounded by who writes.
         connection.set_buffer_limit(None);
         let mut stream = Box::new(Self { connection, under, sealed: Vec::new() });

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -22,7 +23,7 @@ use crate::fork;
 use crate::log::{Event, LogLevel};
 use crate::options::Options;
 use crate::transport::attempt::Attempt;
-use crate::transport::certificate::Verifier;
+use crate::transport::certificate::{Recorder, Verifier};
 use crate::transport::failure::shortage;
 use crate::transport::wire::WireError;
 
@@ -53,17 +54,7 @@ impl Trust {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Verifier::new(self.roots(attempt)?, provider.clone())?;
-        let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
-        let config = match &self.identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
-            None => builder.with_no_client_auth(),
-        };
+        let config = self.build(Arc::new(self.verifier(attempt)?))?;
         // A fork waits for it: a child that found it half set would wait forever.
         Ok(fork::held(|| {
             let set = || {
@@ -72,6 +63,28 @@ impl Trust {
             };
             self.config.get_or_init(set).clone()
         }))
+    }
+
+    /// The same for one connection, with the certificates that its server shows.
+    pub(super) fn recording(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Recorder>), WireError> {
+        let recorder = Arc::new(Recorder::new(self.verifier(attempt)?));
+        Ok((Arc::new(self.build(recorder.clone())?), recorder))
+    }
+
+    fn verifier(&self, attempt: &Attempt<'_>) -> Result<Verifier, WireError> {
+        Ok(Verifier::new(self.roots(attempt)?, Arc::new(ring::default_provider()))?)
+    }
+
+    fn build(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, WireError> {
+        let builder = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), Arc::new(Clock))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        Ok(match &self.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
+            None => builder.with_no_client_auth(),
+        })
     }
 
     /// The system's store and the `ca_file`.

@@ -96,6 +96,8 @@ int32_t commbox_client_validate_user_json(commbox_client *client,
 
 char *commbox_client_stats_json(commbox_client *client);
 
+char *commbox_client_diagnose_json(commbox_client *client);
+
 int32_t commbox_update_user_json(commbox_client *client,
                                  int64_t user_id,
                                  const char *user_json,

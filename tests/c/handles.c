@@ -78,6 +78,10 @@ static void clients(void)
     CHECK(figures != NULL && strstr(figures, "\"calls\":3,\"succeeded\":0,\"failed\":3,") != NULL);
     CHECK(strstr(figures, "\"failed_by_code\":{\"-5\":2,\"-1\":1}") != NULL && strstr(figures, "\"state\":\"open\"") != NULL);
     commbox_string_free(figures);
+    CHECK(commbox_client_diagnose_json(NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
+    char *diagnosis = commbox_client_diagnose_json(client);
+    CHECK(diagnosis != NULL && strstr(diagnosis, "refused the connection") != NULL);
+    commbox_string_free(diagnosis);
     CHECK(commbox_client_stats_json(NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
     CHECK(commbox_client_validate_user_json(client, 1, "{\"FirstName\": \"John\"}") == COMMBOX_OK);
     CHECK(commbox_last_attempts() == 0 && commbox_last_delivery() == COMMBOX_DELIVERY_UNKNOWN);

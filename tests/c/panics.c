@@ -64,6 +64,9 @@ static void call_everything(const char *options)
     char *figures = commbox_client_stats_json(client);
     note("commbox_client_stats_json", figures == NULL);
     commbox_string_free(figures);
+    char *diagnosis = commbox_client_diagnose_json(client);
+    note("commbox_client_diagnose_json", diagnosis == NULL);
+    commbox_string_free(diagnosis);
     note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
     note("commbox_client_set_max_requests_per_second",
          commbox_client_set_max_requests_per_second(client, 0) != COMMBOX_OK);

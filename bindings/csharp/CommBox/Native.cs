@@ -24,7 +24,7 @@ internal static unsafe class Native
         "commbox_options_free", "commbox_batch_new_with", "commbox_batch_submit_with",
         "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
         "commbox_client_set_interrupt", "commbox_client_set_log",
-        "commbox_client_validate_user_json", "commbox_client_stats_json",
+        "commbox_client_validate_user_json", "commbox_client_stats_json", "commbox_client_diagnose_json",
         "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
         "commbox_batch_notify_fd", "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag", "commbox_batch_stats_json",
         "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
@@ -85,6 +85,9 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_stats_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern byte* ClientStatsJson(nint client);
+
+    [DllImport(Library, EntryPoint = "commbox_client_diagnose_json", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern byte* ClientDiagnoseJson(nint client);
 
     [DllImport(Library, EntryPoint = "commbox_last_attempts", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int LastAttempts();

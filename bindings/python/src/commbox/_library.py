@@ -37,6 +37,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_set_log": (c_int32, (c_void_p, c_int32, LOG, c_void_p)),
     "commbox_client_validate_user_json": (c_int32, (c_void_p, c_int64, c_char_p)),
     "commbox_client_stats_json": (c_void_p, (c_void_p,)),
+    "commbox_client_diagnose_json": (c_void_p, (c_void_p,)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
     "commbox_update_user_json_with": (c_int32, (c_void_p, c_int64, c_char_p, c_char_p, POINTER(c_void_p))),
     "commbox_last_error": (c_char_p, ()),
