@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::batch::BatchOptions;
 use crate::delivery::advice::Advice;
 use crate::error::Result;
-use crate::options::{Options, UnknownFields};
+use crate::options::settings::Settings;
+use crate::options::{CallOptions, Options, UnknownFields};
 use crate::reply::{self, UpdateReply};
 use crate::transport::Reply;
 use crate::user::{self, Rules};
@@ -13,6 +15,21 @@ use crate::user::{self, Rules};
 pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
     let options = Options { validate, unknown_fields: UnknownFields::Allow, ..Options::default() };
     user::body(user_json, &Rules::new(&options))
+}
+
+/// The same check where every name must be known: those of the API, and one custom field.
+pub fn check_strictly(user_json: &str) -> Result<()> {
+    let options = Options { custom_fields: Some(vec!["VIP_Status".to_owned()]), ..Options::default() };
+    user::body(user_json, &Rules::new(&options)).map(drop)
+}
+
+/// An option that is set as text.
+pub fn set_option(key: &str, value: &str) -> Result<()> {
+    let mut settings = Settings::default();
+    settings.set(key, value)?;
+    // Whether it is one of these or not, and together with what is set by default.
+    let _ = (settings.read::<Options>(), settings.read::<BatchOptions>(), settings.read::<CallOptions>());
+    Ok(())
 }
 
 /// What an answer is taken for.

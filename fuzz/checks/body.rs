@@ -5,7 +5,7 @@ use commbox::ErrorKind;
 use serde_json::value::RawValue;
 use serde_json::Value;
 
-use super::{check_error, marked};
+use super::{check_error, marked, CANARY};
 
 const LIMITS: [(&str, usize); 6] =
     [("UniqueId", 50), ("FirstName", 100), ("LastName", 100), ("Email", 255), ("Phone1", 100), ("Phone2", 100)];
@@ -16,6 +16,11 @@ pub fn check(data: &[u8]) {
     if let Some(sent) = &checked {
         assert_eq!(Some(sent), unchecked.as_ref(), "the check changes what is sent");
         check_limits(sent);
+    }
+    if !text.contains(CANARY) {
+        // It holds names to those that are known, and shows the others.
+        let refusal = fuzzing::check_strictly(text).err();
+        refusal.iter().for_each(check_error);
     }
     let marked = marked(text);
     outcome(&marked, true);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use commbox::{Client, ErrorKind, Options};
+use commbox::{fuzzing, CallOptions, Client, ErrorKind, Options};
 use serde_json::{Map, Value};
 
 use super::{check_error, marked, CANARY};
@@ -24,6 +24,15 @@ pub fn check(data: &[u8]) {
     }
     let refusal = Options::from_json(&marked(text)).err();
     refusal.iter().for_each(check_error);
+    let of_call = [text, &marked(text)].map(|text| CallOptions::from_json(text).err());
+    of_call.iter().flatten().for_each(check_error);
+    if let Some((key, value)) = text.split_once('=') {
+        // As text, which is an option's own or no JSON.
+        for value in [value.to_owned(), format!("{CANARY}{value}")] {
+            let refusal = fuzzing::set_option(key, &value).err();
+            refusal.iter().for_each(check_error);
+        }
+    }
 }
 
 fn check_taken(text: &str, mut options: Options) {

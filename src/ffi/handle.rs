@@ -45,7 +45,7 @@ struct Slot<T> {
 }
 
 impl<T> Table<T> {
-    /// `kind` is 1 to 3 and each table's own, so that a token for one is never one for another, nor NULL.
+    /// `kind` is 1 to 7 and each table's own, so that a token for one is never one for another, nor NULL.
     #[cfg(not(loom))]
     pub(crate) const fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }

@@ -6,7 +6,20 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, CFUNCTYPE, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
+from ctypes import (
+    CDLL,
+    CFUNCTYPE,
+    POINTER,
+    PyDLL,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    string_at,
+)
 
 from ._errors import from_json
 from ._interrupt import CALLBACK
