@@ -179,11 +179,8 @@ private:
 };
 
 /**
- * Options of a Client or a Batch, each checked when it is set:
- *
- *     commbox::Client client(key, commbox::Options().total_timeout(300ms).proxy("http://proxy.example:3128"));
- *
- * Those without a function of their own are set by their key, as commbox.h documents them. Move-only.
+ * Options of a Client or a Batch, each checked when it is set: Options().total_timeout(300ms).max_retries(1). Those without
+ * a function of their own are set by their key, as commbox.h documents them. Move-only.
  */
 class Options {
 public:

@@ -1,5 +1,7 @@
 //! The client: the life of one call, from the caller's text to the server's answer.
 
+mod events;
+
 use std::borrow::Cow;
 use std::env;
 use std::fmt;
@@ -23,7 +25,7 @@ use crate::log::{Event, Log, LogCallback, LogLevel, Trace};
 use crate::options::object::FromObject;
 use crate::options::{self, CallOptions, Options};
 use crate::reply::{self, UpdateReply};
-use crate::secret::{self, ApiKey};
+use crate::secret::ApiKey;
 use crate::stats::{ClientStats, Stats};
 use crate::transport::{cancelled, Address, Attempt, Limits, Transport};
 use crate::user::{self, Rules};
@@ -302,13 +304,7 @@ impl Client {
                     return Err(error);
                 };
                 retries += 1;
-                call.tell(LogLevel::Info, || {
-                    let sentence = format!("retries in {} ms, after: {error}", wait.as_millis());
-                    Event::new("retry", sentence)
-                        .with("retry", retries)
-                        .with("wait_ms", millis(wait))
-                        .with("after", error.kind().name())
-                });
+                call.tell(LogLevel::Info, || events::retry(&error, retries, wait));
                 if !call.sleep(wait)? {
                     return Err(error);
                 }
@@ -353,7 +349,7 @@ impl Client {
                     continue;
                 }
             }
-            call.tell(LogLevel::Debug, || attempt_event(&reply, call, attempt.reused_connection()));
+            call.tell(LogLevel::Debug, || events::attempt(&reply, call, attempt.reused_connection()));
             if self.log.is_on() && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered) {
                 let rejected = reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
                 if !rejected || self.is_current(&api_key) {
@@ -381,36 +377,6 @@ impl Client {
         }
         // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
         call.patience.is_some().then(|| wait.max(self.retries.longest()))
-    }
-
-    fn success_event(&self, reply: &UpdateReply, call: &Call<'_>) -> Event {
-        let (attempts, elapsed) = (reply.attempts(), reply.elapsed());
-        let sentence = format!("succeeded after {} ms ({})", elapsed.as_millis(), requests(attempts));
-        let event = Event::new("call_succeeded", sentence).with("http_status", reply.http_status());
-        self.ended(event, attempts, elapsed, reply.request_id(), call)
-    }
-
-    fn failure_event(&self, error: &Error, call: &Call<'_>) -> Event {
-        let (attempts, elapsed) = (error.attempts(), error.elapsed());
-        let sentence = format!("failed after {} ms ({}): {error}", elapsed.as_millis(), requests(attempts));
-        let event = Event::new("call_failed", sentence)
-            .with("code", error.kind().code())
-            .with("name", error.kind().name())
-            .with("message", error.to_string())
-            .with("http_status", error.http_status())
-            .with("delivery", error.delivery().name())
-            .with("retry_after_ms", error.retry_after().map(millis));
-        self.ended(event, attempts, elapsed, error.request_id(), call)
-    }
-
-    /// Adds what is told of each call that ends.
-    fn ended(&self, event: Event, attempts: u32, elapsed: Duration, id: Option<&str>, call: &Call<'_>) -> Event {
-        // Servers and gateways often send the caller's own header back.
-        let sent = call.headers.as_ref().unwrap_or(&self.header_bytes);
-        event
-            .with("attempts", attempts)
-            .with("elapsed_ms", millis(elapsed))
-            .with("request_id", id.filter(|id| !echoes(id, sent)))
     }
 
     fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
@@ -517,33 +483,6 @@ impl<'a> Call<'a> {
             ),
         }
     }
-}
-
-/// Whether a server may have sent back one of these headers.
-fn echoes(id: &str, headers: &[u8]) -> bool {
-    let mut lines = headers.split(|byte| *byte == b'\n');
-    lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::tells(id, value)))
-}
-
-fn requests(count: u32) -> String {
-    format!("{count} request{}", if count == 1 { "" } else { "s" })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn attempt_event(reply: &Result<UpdateReply>, call: &Call<'_>, reused: bool) -> Event {
-    let attempts = call.effort.attempts;
-    let (name, status, sentence) = match reply {
-        Ok(reply) => ("ok", Some(reply.http_status()), format!("request {attempts} was answered")),
-        Err(error) => (error.kind().name(), error.http_status(), format!("request {attempts} failed: {error}")),
-    };
-    Event::new("attempt", sentence)
-        .with("attempt", attempts)
-        .with("outcome", name)
-        .with("http_status", status)
-        .with("reused_connection", reused)
 }
 
 /// As good as forever.

@@ -5,8 +5,10 @@
 //! or for one stretch of time, and is nothing in another one. So neither a fork nor the passing of time
 //! needs anybody to clear them.
 
+mod latency;
+mod tagged;
+
 use std::collections::BTreeMap;
-use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +17,9 @@ use serde::Serialize;
 
 use crate::error::ErrorKind;
 use crate::fork;
+
+use latency::Latencies;
+use tagged::Tagged;
 
 /// Where a [`Client`](crate::Client) stands. `Serialize` gives the JSON of `commbox_client_stats_json`.
 #[derive(Clone, Debug, Serialize)]
@@ -104,7 +109,6 @@ impl ClientStats {
 
 /// What calls count.
 pub(crate) struct Stats {
-    origin: Instant,
     succeeded: AtomicU64,
     failed: Box<[AtomicU64; CODES]>,
     attempts: AtomicU64,
@@ -114,7 +118,7 @@ pub(crate) struct Stats {
     /// Calls that run, and those of their requests that are in flight.
     calls: Tagged,
     in_flight: Tagged,
-    latencies: Box<[Stretch; STRETCHES]>,
+    latencies: Latencies,
     pub(crate) connections: Arc<Connections>,
 }
 
@@ -125,7 +129,6 @@ const CODES: usize = OWN + 500;
 impl Stats {
     pub(crate) fn new() -> Self {
         Self {
-            origin: Instant::now(),
             succeeded: AtomicU64::new(0),
             failed: Box::new([const { AtomicU64::new(0) }; CODES]),
             attempts: AtomicU64::new(0),
@@ -134,7 +137,7 @@ impl Stats {
             refused: AtomicU64::new(0),
             calls: Tagged::new(),
             in_flight: Tagged::new(),
-            latencies: Box::new([const { Stretch::new() }; STRETCHES]),
+            latencies: Latencies::new(),
             connections: Arc::default(),
         }
     }
@@ -156,7 +159,7 @@ impl Stats {
     /// A call that made a request succeeded after this time.
     pub(crate) fn call_succeeded(&self, ended: Instant, latency: Duration) {
         self.succeeded.fetch_add(1, Relaxed);
-        self.took(ended, latency);
+        self.latencies.add(ended, latency);
     }
 
     pub(crate) fn call_failed(&self, kind: ErrorKind, attempts: u32, ended: Instant, latency: Duration) {
@@ -168,7 +171,7 @@ impl Stats {
             count.fetch_add(1, Relaxed);
         }
         if attempts > 0 {
-            self.took(ended, latency);
+            self.latencies.add(ended, latency);
         }
     }
 
@@ -179,19 +182,6 @@ impl Stats {
             400..=499 => self.refused.fetch_add(1, Relaxed),
             _ => 0,
         };
-    }
-
-    fn took(&self, ended: Instant, latency: Duration) {
-        let number = self.stretch_of(ended);
-        if let Some(stretch) = self.latencies.get(number as usize % STRETCHES) {
-            stretch.add(number, u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// The number of the stretch of time that this moment is in; none is 0.
-    fn stretch_of(&self, moment: Instant) -> u32 {
-        let seconds = moment.saturating_duration_since(self.origin).as_secs();
-        u32::try_from(seconds / STRETCH_SECONDS).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     pub(crate) fn read(&self, line: LineStats) -> ClientStats {
@@ -217,36 +207,9 @@ impl Stats {
             connections_open: self.connections.open.in_process(),
             connections_opened: self.connections.opened.load(Relaxed),
             line,
-            latency: self.latency(self.stretch_of(Instant::now())),
+            latency: self.latencies.read(Instant::now()),
         }
     }
-
-    /// Of the stretch of this number and those before it that are still there.
-    fn latency(&self, last: u32) -> LatencyStats {
-        let numbers = || (0..STRETCHES as u32).filter_map(|back| last.checked_sub(back)).filter(|number| *number > 0);
-        let stretches =
-            || numbers().filter_map(|number| Some((number, self.latencies.get(number as usize % STRETCHES)?)));
-        let mut counts = [0; BUCKETS];
-        for (number, stretch) in stretches() {
-            for (sum, count) in counts.iter_mut().zip(&stretch.counts) {
-                *sum += count.get(number);
-            }
-        }
-        let count = counts.iter().sum();
-        let percentile = |part: f64| (count > 0).then(|| millis(percentile(&counts, count as f64 * part)));
-        LatencyStats {
-            count,
-            sum_ms: millis(stretches().map(|(number, stretch)| stretch.micros.get(number)).sum::<u64>() as f64),
-            p50_ms: percentile(0.5),
-            p90_ms: percentile(0.9),
-            p99_ms: percentile(0.99),
-        }
-    }
-}
-
-/// Milliseconds, to the microsecond.
-fn millis(micros: f64) -> f64 {
-    micros.round() / 1000.0
 }
 
 /// Connections of a client.
@@ -298,162 +261,10 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// A number that counts for one tag: with another one it is 0.
-#[derive(Default)]
-struct Tagged(AtomicU64);
-
-/// The number takes the low bits, and the tag the others.
-const NUMBER_BITS: u32 = 40;
-const MOST: u64 = (1 << NUMBER_BITS) - 1;
-
-impl Tagged {
-    const fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    fn add(&self, tag: u32, amount: u64) {
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |cell| {
-            Some(tagged(tag) | (number(cell, tag) + amount.min(MOST)).min(MOST))
-        });
-    }
-
-    /// Takes 1 away, if it counts for this tag.
-    fn subtract(&self, tag: u32) {
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |cell| (number(cell, tag) > 0).then(|| cell - 1));
-    }
-
-    fn get(&self, tag: u32) -> u64 {
-        number(self.0.load(Relaxed), tag)
-    }
-
-    fn in_process(&self) -> u64 {
-        self.get(fork::generation())
-    }
-}
-
-fn tagged(tag: u32) -> u64 {
-    u64::from(tag) << NUMBER_BITS
-}
-
-fn number(cell: u64, tag: u32) -> u64 {
-    // Of the tag the low bits are enough: 2^24 are far apart.
-    if (cell ^ tagged(tag)) >> NUMBER_BITS == 0 {
-        cell & MOST
-    } else {
-        0
-    }
-}
-
-/// Latencies are kept for so many stretches of time, each of so many seconds: a minute, and the
-/// present stretch.
-const STRETCHES: usize = 7;
-const STRETCH_SECONDS: u64 = 10;
-
-/// The latencies of one stretch of time.
-struct Stretch {
-    counts: [Tagged; BUCKETS],
-    /// Their sum.
-    micros: Tagged,
-}
-
-impl Stretch {
-    const fn new() -> Self {
-        Self { counts: [const { Tagged::new() }; BUCKETS], micros: Tagged::new() }
-    }
-
-    fn add(&self, number: u32, micros: u64) {
-        if let Some(count) = self.counts.get(bucket(micros)) {
-            count.add(number, 1);
-        }
-        self.micros.add(number, micros);
-    }
-}
-
-/// Eight buckets up to 128 µs, and eight more for each doubling, up to more than a day.
-const BUCKETS: usize = 8 + 8 * 30;
-const FIRST_BITS: u32 = 7;
-
-fn bucket(micros: u64) -> usize {
-    // How often it is doubled, and the three bits behind the first one.
-    let doublings = (u64::BITS - micros.leading_zeros()).saturating_sub(FIRST_BITS);
-    let bits = (micros >> (doublings.saturating_sub(1) + FIRST_BITS - 3)) as usize & 7;
-    (8 * doublings as usize + bits).min(BUCKETS - 1)
-}
-
-/// Where a bucket begins, in microseconds, and how wide it is.
-fn bounds(bucket: usize) -> (u64, u64) {
-    let (doublings, eighth) = (bucket / 8, bucket as u64 % 8);
-    match doublings.checked_sub(1) {
-        None => (eighth << (FIRST_BITS - 3), 1 << (FIRST_BITS - 3)),
-        Some(more) => ((8 + eighth) << (more + FIRST_BITS as usize - 3), 1 << (more + FIRST_BITS as usize - 3)),
-    }
-}
-
-/// The latency below which so many lie, in microseconds.
-fn percentile(counts: &[u64; BUCKETS], rank: f64) -> f64 {
-    let mut below = 0.0;
-    let ends = counts.iter().scan(0, |sum, count| {
-        *sum += count;
-        Some(*sum as f64)
-    });
-    for ((bucket, count), end) in counts.iter().enumerate().zip(ends) {
-        if *count > 0 && rank <= end {
-            let (begin, width) = bounds(bucket);
-            return begin as f64 + width as f64 * (rank - below) / *count as f64;
-        }
-        below = end;
-    }
-    iter::zip(counts, 0..).filter(|(count, _)| **count > 0).last().map_or(0.0, |(_, bucket)| bounds(bucket).0 as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::thread;
-
-    #[test]
-    fn a_number_counts_for_its_tag() {
-        let cell = Tagged::new();
-        cell.add(1, 2);
-        cell.subtract(1);
-        assert_eq!((cell.get(1), cell.get(2)), (1, 0));
-        cell.subtract(2);
-        assert_eq!(cell.get(1), 1, "what is of another time or process takes nothing away");
-        cell.add(2, 5);
-        assert_eq!((cell.get(1), cell.get(2)), (0, 5));
-        cell.add(2, u64::MAX);
-        assert_eq!(cell.get(2), MOST);
-    }
-
-    #[test]
-    fn buckets_follow_one_another_without_a_gap() {
-        for (before, after) in (0..BUCKETS - 1).map(|bucket| (bounds(bucket), bounds(bucket + 1))) {
-            assert_eq!(before.0 + before.1, after.0);
-        }
-        for micros in (0..5_000).chain([86_400_000_000, u64::MAX]) {
-            let (begin, width) = bounds(bucket(micros));
-            assert!(begin <= micros && (micros - begin < width || bucket(micros) == BUCKETS - 1), "{micros}");
-        }
-    }
-
-    #[test]
-    fn percentiles_are_exact_to_an_eighth_and_only_of_the_last_minute() {
-        let stats = Stats::new();
-        let later = stats.origin + Duration::from_secs(1000);
-        for millis in 1..=1000 {
-            stats.call_succeeded(later, Duration::from_millis(millis));
-        }
-        let number = stats.stretch_of(later);
-        let latency = stats.latency(number + 6);
-        assert_eq!((latency.count, latency.sum_ms), (1000, 500_500.0));
-        for (found, exact) in [(latency.p50_ms, 500.0), (latency.p90_ms, 900.0), (latency.p99_ms, 990.0)] {
-            let found = found.unwrap();
-            assert!((found - exact).abs() <= exact / 8.0, "{found} is not {exact}");
-        }
-        let none = LatencyStats { count: 0, sum_ms: 0.0, p50_ms: None, p90_ms: None, p99_ms: None };
-        assert_eq!(stats.latency(number + 7), none);
-        assert_eq!(stats.latency(number - 1), none);
-    }
 
     #[test]
     fn every_code_has_its_count_and_no_count_is_lost() {
