@@ -25,7 +25,7 @@ from commbox import (
     ValidationError,
 )
 from commbox._fields import Omitted
-from commbox._types import ClientOptions, UserFields
+from commbox._types import ClientOptions, FieldsAndOptions, SingleCallOptions
 
 Make = Callable[..., AsyncClient]
 
@@ -56,7 +56,11 @@ def test_keywords_and_options_are_those_of_the_client() -> None:
     for name in ("user_id", "user", "return"):
         del fields[name]
     given = {name: Union[tuple(set(get_args(hint)) - {Omitted})] for name, hint in fields.items()}
-    assert given == get_type_hints(UserFields)
+    assert given == get_type_hints(FieldsAndOptions)
+    options = get_type_hints(Client.update_user_json)
+    for name in ("user_id", "user_json", "return"):
+        del options[name]
+    assert options == get_type_hints(SingleCallOptions)
 
 
 def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox: Sandbox) -> None:

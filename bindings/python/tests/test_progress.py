@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Sandbox, users
 
-from commbox import AsyncClient, Client, _progress
+from commbox import AsyncClient, BatchProgress, Client, _progress
 
 FINAL = r"commbox: (\d+)( of \d+)? updates, (\d+) failed, [\d,]+ a second, in \d+:\d\d"
 
@@ -129,7 +129,7 @@ def test_lines_come_every_so_often(
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal))
-    progress = _progress.start_progress(total)
+    progress = _progress.start_progress(True, total, iter(()))
     assert progress is not None
     for number in range(2 * every * 8):
         now += 0.125
@@ -195,6 +195,60 @@ def test_a_stream_that_cannot_be_written_ends_nothing(
         assert sum(result.ok for result in client.update_users(users(5), progress=True)) == 5
 
 
-def test_progress_is_true_or_false(client: Client) -> None:
-    with pytest.raises(TypeError, match="progress must be True or False, not builtin_function_or_method"):
-        client.update_users([], progress=print)  # type: ignore[arg-type]
+def test_a_function_is_told_how_far_it_is(client: Client) -> None:
+    told: list[BatchProgress] = []
+    rows = iter([(0, {}), *users(4)])
+    assert sum(result.ok for result in client.update_users(rows, progress=told.append, total=9)) == 4
+    assert [progress.done for progress in told] == [1, 2, 3, 4, 5, 5]
+    assert {progress.total for progress in told} == {9}
+    assert told[-1].failed == 1
+    assert sorted(progress.elapsed for progress in told) == [progress.elapsed for progress in told]
+    # Of a list the length is known; of nothing the end is told.
+    told.clear()
+    assert list(client.update_users([], progress=told.append)) == []
+    assert [progress[:3] for progress in told] == [(0, 0, 0)]
+
+
+def test_what_the_function_raises_loses_no_result(client: Client) -> None:
+    told: list[int] = []
+
+    def fail_once(progress: BatchProgress) -> None:
+        told.append(progress.done)
+        if len(told) == 1:
+            raise KeyError("mine")
+
+    updates = client.update_users(users(3), progress=fail_once)
+    with pytest.raises(KeyError, match="mine"):
+        next(updates)
+    assert sorted(result.index for result in updates) == [0, 1, 2]
+    assert told == [1, 2, 3, 3]
+
+
+@pytest.mark.usefixtures("no_tqdm")
+def test_the_total_of_a_generator_can_be_given(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
+    assert len(list(client.update_users(iter(users(3)), progress=True, total=1000))) == 3
+    assert stream.getvalue().startswith("commbox: 3 of 1,000 updates")
+
+
+def test_asyncio_tells_a_function_too(make_async: Callable[..., AsyncClient]) -> None:
+    told: list[BatchProgress] = []
+
+    async def main() -> None:
+        async with make_async() as client:
+            assert [result.ok async for result in client.update_users(iter(users(3)), progress=told.append, total=3)]
+            with pytest.raises(TypeError, match="total must be an int, not str"):
+                await client.update_users([], total="3").__anext__()  # type: ignore[arg-type]
+
+    asyncio.run(main())
+    assert [progress[:3] for progress in told] == [(1, 0, 3), (2, 0, 3), (3, 0, 3), (3, 0, 3)]
+
+
+def test_progress_and_total_are_what_they_must_be(client: Client) -> None:
+    with pytest.raises(TypeError, match="progress must be True, False or a function, not int"):
+        client.update_users([], progress=1)  # type: ignore[arg-type]
+    for total in (1.5, True, "3"):
+        with pytest.raises(TypeError, match="total must be an int, not"):
+            client.update_users([], total=total)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="total must be 0 or more"):
+        client.update_users([], total=-1)

@@ -21,6 +21,7 @@ from ._errors import (
     CommBoxError,
     InternalServerError,
     NotFoundError,
+    PermissionDeniedError,
     RateLimitError,
     ValidationError,
 )
@@ -31,6 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._async import AsyncClient
     from ._batch import BatchResult, BatchStats, Updates, UserUpdate
+    from ._progress import BatchProgress
     from ._reply import UpdateResult
 
 __version__: str = _lib.commbox_version().decode()
@@ -45,12 +47,14 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BatchProgress",
     "BatchResult",
     "BatchStats",
     "Client",
     "CommBoxError",
     "InternalServerError",
     "NotFoundError",
+    "PermissionDeniedError",
     "RateLimitError",
     "UpdateResult",
     "Updates",
@@ -61,6 +65,7 @@ __all__ = [
 
 _LATER = {
     "AsyncClient": "_async",
+    "BatchProgress": "_progress",
     "BatchResult": "_batch",
     "BatchStats": "_batch",
     "UpdateResult": "_reply",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
@@ -17,9 +17,10 @@ from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, p
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
 from ._hints import found_in_typing
-from ._progress import check_progress, start_progress
+from ._options import CallOptions
+from ._progress import AnyProgress, check_progress, start_progress
 from ._reply import UpdateResult, read
-from ._types import ClientOptions, UserFields
+from ._types import ClientOptions, FieldsAndOptions, SingleCallOptions
 
 _QUEUE_LIMIT = 1_000_000
 """As much as the library allows: what is submitted is bounded by slots."""
@@ -89,12 +90,14 @@ class _Courier:
             self._users -= 1
             self._end()
 
-    def submit(self, user_id: int, text: bytes, slots: asyncio.Semaphore) -> asyncio.Future[Finished]:
+    def submit(
+        self, user_id: int, text: bytes, call_json: Optional[bytes], slots: asyncio.Semaphore
+    ) -> asyncio.Future[Finished]:
         """Submits an update, whose slot is released when it is taken back. Cancelling the future cancels it."""
         future: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
         self._waiting[id(future)] = future, slots
         try:
-            self._batch.submit(id(future), user_id, text)
+            self._batch.submit(id(future), user_id, text, call_json)
         except BaseException:
             del self._waiting[id(future)]
             raise
@@ -190,25 +193,45 @@ class AsyncClient(BaseClient):
         self._courier = _Courier(self._handle, max_concurrency)
 
     @overload
-    async def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
+    async def update_user(
+        self, user_id: int, user: Mapping[str, Any], **options: Unpack[SingleCallOptions]
+    ) -> UpdateResult: ...
 
     @overload
-    async def update_user(self, user_id: int, **fields: Unpack[UserFields]) -> UpdateResult: ...
+    async def update_user(self, user_id: int, **fields: Unpack[FieldsAndOptions]) -> UpdateResult: ...
 
     async def update_user(
-        self, user_id: int, user: Union[Mapping[str, Any], Omitted] = OMITTED, **fields: Any
+        self,
+        user_id: int,
+        user: Union[Mapping[str, Any], Omitted] = OMITTED,
+        *,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        **fields: Any,
     ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it.
 
         It takes what :meth:`Client.update_user` takes, ``await client.update_user(94382332, first_name="John")`` or
         ``await client.update_user(94382332, {"FirstName": "John"})``, and raises what that raises.
         """
-        return read(await self._update(user_id, user_json(user, fields)))
+        call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
+        finished = await self._update(user_id, user_json(user, fields), call)
+        return read(finished.text, finished.took)
 
-    async def update_user_json(self, user_id: int, user_json: str) -> str:
+    async def update_user_json(self, user_id: int, user_json: str, **options: Unpack[SingleCallOptions]) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came, as
         :meth:`Client.update_user_json` does."""
-        return await self._update(user_id, c_text("user_json", user_json))
+        call = self._call.replace(
+            options.pop("timeout", None),
+            options.pop("attempt_timeout", None),
+            options.pop("max_retries", None),
+            options.pop("headers", None),
+        )
+        if options:
+            raise TypeError(f"update_user_json() got an unexpected keyword argument {next(iter(options))!r}")
+        return (await self._update(user_id, c_text("user_json", user_json), call)).text
 
     async def update_users(
         self,
@@ -216,7 +239,8 @@ class AsyncClient(BaseClient):
         *,
         queue_limit: int = 1024,
         stop_on_unauthorized: bool = True,
-        progress: bool = False,
+        progress: AnyProgress = False,
+        total: Optional[int] = None,
     ) -> AsyncGenerator[BatchResult, None]:
         """Updates many users, and yields what came of each as they finish.
 
@@ -228,13 +252,14 @@ class AsyncClient(BaseClient):
             updates: As for :meth:`Client.update_users`.
             queue_limit: How many updates may be read and not yet taken back. Default 1024.
             stop_on_unauthorized: Read no more updates once the server has refused the key (401). Default True.
-            progress: As for :meth:`Client.update_users`.
+            progress: As for :meth:`Client.update_users`. A function is called on the event loop.
+            total: As for :meth:`Client.update_users`.
         """
-        check_progress(progress)
+        check_progress(progress, total)
         if queue_limit < 1:
             raise invalid(-3, "queue_limit must be 1 or more")
         feed = _Feed(self, updates, queue_limit)
-        shown = start_progress(len(updates) if isinstance(updates, Sized) else None) if progress else None
+        shown = start_progress(progress, total, updates)
         try:
             while True:
                 result = await feed.next()
@@ -267,25 +292,27 @@ class AsyncClient(BaseClient):
         if self._courier is not None:
             with self._lock:
                 courier, self._courier = self._courier, None
-            if courier is not None:
+            if courier is not None and self._parent is None:
                 courier.close()
         super()._close()
 
-    async def _update(self, user_id: int, text: bytes) -> str:
+    async def _update(self, user_id: int, text: bytes, call: CallOptions) -> Finished:
         courier = self._join_courier()
         try:
-            finished = await (await self._submit(courier, id_number(user_id), text))
+            finished = await (await self._submit(courier, id_number(user_id), text, call.json))
         finally:
             courier.leave()
         if finished.code:
             raise from_json(finished.text, finished.code)
-        return finished.text
+        return finished
 
-    async def _submit(self, courier: _Courier, user_id: int, text: bytes) -> asyncio.Future[Finished]:
+    async def _submit(
+        self, courier: _Courier, user_id: int, text: bytes, call_json: Optional[bytes]
+    ) -> asyncio.Future[Finished]:
         slots = self._slots_of(asyncio.get_running_loop())
         await slots.acquire()
         try:
-            return courier.submit(user_id, text, slots)
+            return courier.submit(user_id, text, call_json, slots)
         except BaseException:
             slots.release()
             raise
@@ -299,12 +326,13 @@ class AsyncClient(BaseClient):
             return slots
 
     def _join_courier(self) -> _Courier:
-        with self._lock:
-            if self._courier is None or self._courier.is_inherited:
+        root = self._root
+        with root._lock:
+            if root._courier is None or root._courier.is_inherited:
                 # Of a closed client there is none, and the library says so.
-                self._courier = _Courier(self._handle, self._max_concurrency)
-            self._courier.join()
-            return self._courier
+                root._courier = _Courier(root._handle, root._max_concurrency)
+            root._courier.join()
+            return root._courier
 
 
 class _Feed:
@@ -359,7 +387,7 @@ class _Feed:
     async def _submit(self, index: int, update: AnyUpdate) -> None:
         self._read += 1
         try:
-            future = await self._client._submit(self._courier, *prepare(update))
+            future = await self._client._submit(self._courier, *prepare(update, self._client._call))
         except ValidationError as error:
             self._results.put_nowait(failure(index, update, error))
             return
@@ -374,7 +402,7 @@ class _Feed:
         self._under_way.discard(future)
         if not future.cancelled():
             finished = future.result()
-            self._results.put_nowait(outcome(index, update, finished.code, finished.text))
+            self._results.put_nowait(outcome(index, update, finished))
 
 
 async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> AsyncIterator[AnyUpdate]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import atexit
-import math
 import os
 import time
 import weakref
 from collections.abc import Mapping
 
 from . import _interrupt, _late
-from ._errors import TIMES
-from ._fields import c_double, c_text, invalid, json_object
+from ._errors import check, handle
+from ._fields import OMITTED, Omitted, c_double, c_text, given_fields, id_number, json_object, user_json
 from ._hints import resolvable
-from ._library import check, handle, lib
+from ._library import lib, quick
+from ._options import NO_OPTIONS, header_object, milliseconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Optional, Union
+
+    # Type checkers know it without its being installed.
+    from typing_extensions import Self
 
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 
@@ -44,6 +47,10 @@ class BaseClient:
     _handle: Optional[int] = None
     _closed = True
     _base_url: Optional[str] = None
+    _parent: Optional[BaseClient] = None
+    """The client that this one was derived from, whose handle it uses."""
+    _call = NO_OPTIONS
+    """The options of each call that has none of its own."""
     _poll = _interrupt.CALLBACK()
     """What calls ask while they wait; this asks nothing."""
 
@@ -71,6 +78,8 @@ class BaseClient:
         client_key_file: Union[str, os.PathLike[str], None] = None,
         validate: Optional[bool] = None,
         user_agent: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        request_id_header: Optional[str] = None,
     ) -> None:
         if api_key is None:
             api_key = os.environ.get("COMMBOX_API_KEY", "")
@@ -89,6 +98,8 @@ class BaseClient:
             "client_key_file": _path(client_key_file),
             "validate": validate,
             "user_agent": user_agent,
+            "headers": header_object(headers),
+            "request_id_header": request_id_header,
             **milliseconds(
                 timeout=timeout,
                 attempt_timeout=attempt_timeout,
@@ -123,11 +134,98 @@ class BaseClient:
         """
         check(lib.commbox_client_set_max_requests_per_second(self._handle, c_double("rate", rate)))
 
+    def with_options(
+        self,
+        *,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> Self:
+        """Returns a client whose calls have these options by default.
+
+        Both use the same connections, API key and rate limit, and ``cancel``, ``set_api_key`` and
+        ``set_max_requests_per_second`` of one affect the other. The new client need not be closed; it ends when the
+        one it was made from is closed.
+
+            client.with_options(timeout=0.3, max_retries=0).update_user(94382332, first_name="John")
+
+        Args:
+            timeout: Timeout of a call, all included, in seconds.
+            attempt_timeout: Timeout of one attempt, in seconds.
+            max_retries: Maximum number of retries after a transient failure, 0 to 100.
+            headers: Further headers of each request. They are added to those of the client.
+
+        None keeps what the client has. Options of a call itself take precedence.
+
+        Raises:
+            ValidationError: An option is not what it must be.
+        """
+        call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
+        call.check()
+        derived = object.__new__(type(self))
+        # A subclass may have attributes of its own.
+        derived.__dict__.update(self.__dict__)
+        derived._closed = False
+        derived._call = call
+        derived._parent = self._root
+        return derived
+
+    def validate_user(
+        self,
+        user_id: int,
+        user: Union[Mapping[str, Any], Omitted] = OMITTED,
+        *,
+        unique_id: Union[str, Omitted, None] = OMITTED,
+        first_name: Union[str, Omitted, None] = OMITTED,
+        last_name: Union[str, Omitted, None] = OMITTED,
+        email: Union[str, Omitted, None] = OMITTED,
+        phone1: Union[str, Omitted, None] = OMITTED,
+        phone2: Union[str, Omitted, None] = OMITTED,
+        remarks: Union[str, Omitted, None] = OMITTED,
+        content: Union[Mapping[str, Any], Omitted] = OMITTED,
+    ) -> None:
+        """Checks an update as ``update_user`` does before it sends anything. Nothing is sent, and it does not block.
+
+        It takes the same arguments as ``update_user``: the fields as keywords or in a mapping. With the client's
+        option ``validate=False`` the library checks only that the user is a JSON object.
+
+        Raises:
+            ValidationError: The id or the user is not what the API takes. The message names all problems.
+        """
+        given = given_fields(
+            unique_id=unique_id,
+            first_name=first_name,
+            last_name=last_name,
+            email=email,
+            phone1=phone1,
+            phone2=phone2,
+            remarks=remarks,
+            content=content,
+        )
+        self._validate(user_id, user_json(user, given))
+
+    def validate_user_json(self, user_id: int, user_json: str) -> None:
+        """Checks an update as :meth:`validate_user` does. The fields are JSON text, as ``update_user_json`` takes
+        it."""
+        self._validate(user_id, c_text("user_json", user_json))
+
+    def _validate(self, user_id: int, text: bytes) -> None:
+        check(quick.commbox_client_validate_user_json(self._handle, id_number(user_id), text))
+
+    @property
+    def _root(self) -> Self:
+        """The client whose handle this one uses, which may be itself."""
+        return self if self._parent is None else self._parent  # type: ignore[return-value]
+
     def _close(self) -> None:
         # Once: freeing leaves the last error of the thread alone, a second time is an error itself.
         if not self._closed:
             self._closed = True
-            lib.commbox_client_free(self._handle)
+            if self._parent is None:
+                lib.commbox_client_free(self._handle)
+            else:
+                self._handle = self._parent = None
 
     def __del__(self) -> None:
         self._close()
@@ -153,35 +251,3 @@ def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
 
 def _path(path: Union[str, os.PathLike[str], None]) -> Optional[str]:
     return None if path is None else os.fspath(path)
-
-
-_LONGEST = 1e12
-"""More seconds than any time may have: the library says what its bound is, if it can still read the number."""
-
-
-def milliseconds(**times: float | None) -> dict[str, int | None]:
-    """The times as the library takes them, or a refusal that lists all that are no numbers."""
-    problems = ((name, _wrong_time(seconds)) for name, seconds in times.items())
-    wrong = [f"{name} {problem}" for name, problem in problems if problem]
-    if wrong:
-        raise invalid(-3, "; ".join(wrong))
-    options: dict[str, int | None] = {}
-    for option, name in TIMES.items():
-        if name in times:
-            seconds = times[name]
-            options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
-    return options
-
-
-def _wrong_time(seconds: object) -> str | None:
-    if seconds is None:
-        return None
-    if type(seconds).__name__ == "timedelta":
-        return "must be a number of seconds, not timedelta; use its total_seconds()"
-    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
-        return f"must be a number of seconds, not {type(seconds).__name__}"
-    try:
-        finite = math.isfinite(seconds)  # type: ignore[arg-type]
-    except OverflowError:  # an int beyond all floats
-        return None
-    return None if finite else "must be a finite number of seconds"

@@ -6,7 +6,7 @@ import ctypes
 import json
 import operator
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,12 +14,13 @@ from types import TracebackType
 from typing import Any, NamedTuple, NoReturn, Optional, Union
 
 from . import _gevent, _interrupt
-from ._base import milliseconds
-from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
+from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, check, from_json, handle
 from ._fields import c_text, id_number, invalid, json_object, user_json
-from ._library import check, handle, lib, quick, take_text
-from ._progress import Progress, check_progress, start_progress
+from ._library import lib, quick, take_text
+from ._options import CallOptions, milliseconds
+from ._progress import AnyProgress, Progress, check_progress, start_progress
 from ._reply import UpdateResult, read
+from ._took import UNKNOWN, Took, begin, took
 
 DONE, TIMEOUT, CANCELLED = 1, -7, -8
 
@@ -34,6 +35,14 @@ class UserUpdate:
     """The fields by the API's names, or JSON text, as ``update_user_json`` takes it."""
     tag: Any = field(default=None, repr=False)
     """Anything of your own, such as the row that the update was made from: it comes back with the result."""
+    timeout: Optional[float] = None
+    """Timeout of this update from when it is dispatched, in seconds; None for the client's."""
+    attempt_timeout: Optional[float] = None
+    """Timeout of one attempt, in seconds; None for the client's."""
+    max_retries: Optional[int] = None
+    """Maximum number of retries after a transient failure, 0 to 100; None for the client's."""
+    headers: Optional[Mapping[str, str]] = field(default=None, repr=False)
+    """Further headers of its requests. They are added to those of the client."""
 
 
 AnyUpdate = Union[tuple[int, Union[Mapping[str, Any], str]], UserUpdate]
@@ -102,6 +111,7 @@ class Finished(NamedTuple):
     tag: int
     code: int
     text: str
+    took: Took = UNKNOWN
 
 
 class Batch:
@@ -114,10 +124,11 @@ class Batch:
         self.done = False
         """Whether it is closed, and everything was taken back."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        self._number = 0
 
-    def submit(self, tag: int, user_id: int, user_json: bytes) -> None:
+    def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
         # Its queues are never full: callers count what they have submitted and not taken back.
-        check(quick.commbox_batch_submit(self._handle, tag, user_id, user_json, 0))
+        check(quick.commbox_batch_submit_with(self._handle, tag, user_id, user_json, call_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
         """The next finished update, the same one until it is released. None if none finishes in time, if there are no
@@ -128,13 +139,15 @@ class Batch:
         if self._text.value is None:
             places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
             collect = (lib if timeout_ms else quick).commbox_batch_next
+            self._number = begin()
             outcome = self._wait(collect, self._handle, timeout_ms, *places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):
                 return None
             check(outcome)
-        return Finished(self._tag.value, self._code.value, ctypes.string_at(self._text).decode())
+        text = ctypes.string_at(self._text).decode()
+        return Finished(self._tag.value, self._code.value, text, took(self._number))
 
     def release(self) -> None:
         """Lets the next call of :meth:`next` collect another update."""
@@ -185,13 +198,17 @@ class Updates(Iterator[BatchResult]):
         stop_on_unauthorized: bool,
         throttle_timeout: Optional[float],
         outage_timeout: Optional[float],
-        progress: bool,
+        progress: AnyProgress,
+        total: Optional[int],
+        call: CallOptions,
     ) -> None:
-        check_progress(progress)
+        check_progress(progress, total)
+        self._call = call
         self._source: Iterator[AnyUpdate] | None = iter(updates)
         # What was read and not submitted, and what was collected and not returned: kept if a signal handler raises.
         self._ahead: list[AnyUpdate] = []
         self._kept: BatchResult | None = None
+        self._counted: BatchResult | None = None
         self._index = 0
         self._pending: dict[int, AnyUpdate] = {}
         self._refused: Counter[int] = Counter()
@@ -206,8 +223,7 @@ class Updates(Iterator[BatchResult]):
         )
         self._stats = self._batch.stats()
         self._closed = False
-        if progress:
-            self._progress = start_progress(len(updates) if isinstance(updates, Sized) else None)
+        self._progress = start_progress(progress, total, updates)
 
     @property
     def stats(self) -> BatchStats:
@@ -261,7 +277,8 @@ class Updates(Iterator[BatchResult]):
         result = self._kept
         self._pending.pop(result.index, None)
         self._batch.release()
-        if self._progress is not None:
+        if self._progress is not None and self._counted is not result:
+            self._counted = result
             self._progress.count(result.ok)
         self._kept = None
         return result
@@ -288,7 +305,7 @@ class Updates(Iterator[BatchResult]):
         self._index = index + 1
         self._ahead = []
         try:
-            self._batch.submit(index, *prepare(update))
+            self._batch.submit(index, *prepare(update, self._call))
         except (ValidationError, APICancelledError) as error:
             if isinstance(error, APICancelledError):
                 # The batch takes no more: the server refused the key, or another thread cancelled.
@@ -300,7 +317,7 @@ class Updates(Iterator[BatchResult]):
     def _take(self, timeout_ms: int) -> BatchResult | None:
         finished = _gevent.run(self._batch.next, timeout_ms) if timeout_ms else self._batch.next(0)
         if finished is not None:
-            return outcome(finished.tag, self._pending[finished.tag], finished.code, finished.text)
+            return outcome(finished.tag, self._pending[finished.tag], finished)
         if self._batch.done and self._pending:
             # A signal handler raised before it was submitted: whatever was submitted has come back.
             index, update = next(iter(self._pending.items()))
@@ -324,8 +341,15 @@ class Updates(Iterator[BatchResult]):
         raise TypeError("Updates objects cannot be copied or pickled; call update_users again")
 
 
-def prepare(update: AnyUpdate) -> tuple[int, bytes]:
-    """The id and the JSON of an update, or a ValidationError."""
+def prepare(update: AnyUpdate, call: CallOptions) -> tuple[int, bytes, Optional[bytes]]:
+    """The id, the JSON and the options of an update, or a ValidationError."""
+    number, text = _id_and_json(update)
+    if isinstance(update, UserUpdate):
+        call = call.replace(update.timeout, update.attempt_timeout, update.max_retries, update.headers)
+    return number, text, call.json
+
+
+def _id_and_json(update: AnyUpdate) -> tuple[int, bytes]:
     parts = _parts(update)
     if parts is None:
         raise invalid(-1, f"an update is a pair of user_id and user or a UserUpdate, not {_kind(update)}")
@@ -363,11 +387,11 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def outcome(index: int, update: AnyUpdate, code: int, text: str) -> BatchResult:
+def outcome(index: int, update: AnyUpdate, finished: Finished) -> BatchResult:
     """The result of an update that was taken back."""
-    if code:
-        return failure(index, update, from_json(text, code))
-    return BatchResult(index, _user_id(update), update, read(text), None)
+    if finished.code:
+        return failure(index, update, from_json(finished.text, finished.code))
+    return BatchResult(index, _user_id(update), update, read(finished.text, finished.took), None)
 
 
 def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:

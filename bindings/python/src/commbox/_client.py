@@ -8,19 +8,24 @@ from types import TracebackType
 
 from . import _gevent, _interrupt, _late
 from ._base import BaseClient
-from ._fields import OMITTED, Omitted, c_text, id_number, user_json
+from ._errors import check
+from ._fields import OMITTED, Omitted, c_text, given_fields, id_number, user_json
 from ._hints import resolvable
-from ._library import check, lib
+from ._library import lib
+from ._took import begin, took
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, Optional, Union, overload
 
     # Type checkers know it without its being installed.
     from typing_extensions import Self
 
     from ._batch import AnyUpdate, Updates
+    from ._progress import BatchProgress
     from ._reply import UpdateResult
+    from ._took import Took
 
 
 class Client(BaseClient):
@@ -62,6 +67,11 @@ class Client(BaseClient):
         client_key_file: A PEM file with its key, not encrypted. Default: the key is in ``client_cert_file``.
         validate: Check the user before it is sent. Default True.
         user_agent: Appended to ``commbox/<version>``.
+        headers: Further headers of each request, such as a gateway's key: a mapping of names to values, at most 32.
+            Names that the library or the connection needs (``Authorization``, ``Host``, ``Content-Type``, …) are
+            refused. Values are visible ASCII, at most 4096 characters. They are secrets: no message contains one.
+        request_id_header: The header of answers that holds the server's request id. ``X-Request-Id``, ``Request-Id``
+            and ``X-Correlation-Id`` are looked at after it. Default: none.
 
     None keeps an option's default. A failure that may pass is tried again, and after a 429 all calls of the client wait
     until the server is willing again; the README's section on delivery has the rules.
@@ -76,7 +86,16 @@ class Client(BaseClient):
     if TYPE_CHECKING:
 
         @overload
-        def update_user(self, user_id: int, user: Mapping[str, Any]) -> UpdateResult: ...
+        def update_user(
+            self,
+            user_id: int,
+            user: Mapping[str, Any],
+            *,
+            timeout: Optional[float] = ...,
+            attempt_timeout: Optional[float] = ...,
+            max_retries: Optional[int] = ...,
+            headers: Optional[Mapping[str, str]] = ...,
+        ) -> UpdateResult: ...
 
         @overload
         def update_user(
@@ -91,6 +110,10 @@ class Client(BaseClient):
             phone2: Optional[str] = ...,
             remarks: Optional[str] = ...,
             content: Mapping[str, Any] = ...,
+            timeout: Optional[float] = ...,
+            attempt_timeout: Optional[float] = ...,
+            max_retries: Optional[int] = ...,
+            headers: Optional[Mapping[str, str]] = ...,
         ) -> UpdateResult: ...
 
     def update_user(
@@ -106,6 +129,10 @@ class Client(BaseClient):
         phone2: Union[str, Omitted, None] = OMITTED,
         remarks: Union[str, Omitted, None] = OMITTED,
         content: Union[Mapping[str, Any], Omitted] = OMITTED,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
     ) -> UpdateResult:
         """Updates one user, and waits for the server to confirm it: at most the client's ``timeout``.
 
@@ -125,10 +152,17 @@ class Client(BaseClient):
             remarks: Free text.
             content: Custom fields by their "Unique Name" of the Custom Fields module, case-sensitive; each value
                 anything that JSON has.
+            timeout: Timeout of this call, all included, in seconds.
+            attempt_timeout: Timeout of one attempt, in seconds.
+            max_retries: Maximum number of retries after a transient failure, 0 to 100.
+            headers: Further headers of this call's requests. They are added to those of the client, and replace those
+                with the same name.
+
+        If ``timeout``, ``attempt_timeout``, ``max_retries`` or ``headers`` is None, the client's option applies.
 
         Raises:
-            ValidationError: The id or the user is not what the API takes; all problems are named at once.
-            APIStatusError: The server answered otherwise; its subclasses tell 400, 401, 404, 429 and 500 up.
+            ValidationError: The id, the user or an option is not what it must be; all problems are named at once.
+            APIStatusError: The server answered otherwise; its subclasses tell 400, 401, 403, 404, 429 and 500 up.
             APIConnectionError: The server could not be reached, or the connection broke.
             APITimeoutError: The time allowed has passed.
             APIResponseError: The server's answer is not the documented JSON.
@@ -137,27 +171,36 @@ class Client(BaseClient):
 
         Ctrl-C and other signals are handled while the call waits, within 200 ms; what a handler raises ends the call.
         """
-        keywords = {
-            "unique_id": unique_id,
-            "first_name": first_name,
-            "last_name": last_name,
-            "email": email,
-            "phone1": phone1,
-            "phone2": phone2,
-            "remarks": remarks,
-            "content": content,
-        }
-        given = {name: value for name, value in keywords.items() if value is not OMITTED}
-        reply = self._update(user_id, user_json(user, given))
-        return _late.read(reply)
+        given = given_fields(
+            unique_id=unique_id,
+            first_name=first_name,
+            last_name=last_name,
+            email=email,
+            phone1=phone1,
+            phone2=phone2,
+            remarks=remarks,
+            content=content,
+        )
+        call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
+        return _late.read(*self._update(user_id, user_json(user, given), call.json))
 
-    def update_user_json(self, user_id: int, user_json: str) -> str:
+    def update_user_json(
+        self,
+        user_id: int,
+        user_json: str,
+        *,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came.
 
         The text is the fields, ``{"FirstName": "John"}``, or the whole body, ``{"data": {…}}``, and is sent as it is
         written. Otherwise it is as :meth:`update_user`.
         """
-        return self._update(user_id, c_text("user_json", user_json))
+        call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
+        return self._update(user_id, c_text("user_json", user_json), call.json)[0]
 
     def update_users(
         self,
@@ -168,7 +211,8 @@ class Client(BaseClient):
         stop_on_unauthorized: bool = True,
         throttle_timeout: Optional[float] = None,
         outage_timeout: Optional[float] = None,
-        progress: bool = False,
+        progress: Union[bool, Callable[[BatchProgress], object]] = False,
+        total: Optional[int] = None,
     ) -> Updates:
         """Updates many users, several at a time, and hands back what came of each as they finish.
 
@@ -183,7 +227,7 @@ class Client(BaseClient):
 
         Args:
             updates: Pairs of the user's id and the fields by the API's names, or JSON text as :meth:`update_user_json`
-                takes it; or :class:`UserUpdate` objects.
+                takes it; or :class:`UserUpdate` objects, which may have a timeout and headers of their own.
             concurrency: How many are sent at a time, 1 to 256, each on a connection of its own. Default 8.
             queue_limit: How many more may be read and not yet taken back. Default 1024; with ``concurrency`` at most
                 1000000.
@@ -194,7 +238,10 @@ class Client(BaseClient):
             outage_timeout: How long an update waits through an outage, in seconds. Default 600.
             progress: Show on standard error how far it has come, with rate, failures and the time left: a bar where
                 ``tqdm`` is installed and this is a terminal, else a line every 5 seconds, every 30 where it is no
-                terminal, and at the end.
+                terminal, and at the end. A function is called instead, with a :class:`BatchProgress`, each time an
+                update has finished and once at the end, on the thread that iterates. What it raises ends the
+                iteration; the result that was due is the next one.
+            total: How many updates there are, for ``progress``. Default: the length of ``updates``, if it has one.
 
         Returns:
             An iterator of :class:`BatchResult`, which sends while it is iterated. It can be closed and cancelled, and
@@ -215,6 +262,8 @@ class Client(BaseClient):
             throttle_timeout=throttle_timeout,
             outage_timeout=outage_timeout,
             progress=progress,
+            total=total,
+            call=self._call,
         )
 
     def cancel(self) -> None:
@@ -240,16 +289,17 @@ class Client(BaseClient):
     ) -> None:
         self.close()
 
-    def _update(self, user_id: int, user_json: bytes) -> str:
-        return _gevent.run(self._send, user_id, user_json)
+    def _update(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
+        return _gevent.run(self._send, user_id, user_json, call_json)
 
-    def _send(self, user_id: int, user_json: bytes) -> str:
-        # The library keeps the error of a call for the thread that made it, which reads it too.
+    def _send(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
+        # The library keeps what it knows of a call for the thread that made it, which reads it too.
         reply = ctypes.c_void_p()
         try:
-            update = lib.commbox_update_user_json
-            check(_interrupt.call(update, self._handle, id_number(user_id), user_json, ctypes.byref(reply)))
-            return ctypes.string_at(reply).decode()
+            update, number = lib.commbox_update_user_json_with, begin()
+            answer = ctypes.byref(reply)
+            check(_interrupt.call(update, self._handle, id_number(user_id), user_json, call_json, answer))
+            return ctypes.string_at(reply).decode(), took(number)
         finally:
             lib.commbox_string_free(reply)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _late
 from ._hints import resolvable
+from ._library import lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class CommBoxError(Exception):
     ``"answered"``: the server answered."""
     response: Optional[str]
     """The server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged."""
+    request_id: Optional[str]
+    """The server's id of the request, from a header of its answer. Its support can find the request by it."""
 
     # Every field has a default, so that pickle, which calls the class with the message alone, can restore them after.
     def __init__(
@@ -55,6 +58,7 @@ class CommBoxError(Exception):
         elapsed: float = 0.0,
         delivery: str = "not_sent",
         response: Optional[str] = None,
+        request_id: Optional[str] = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -68,6 +72,7 @@ class CommBoxError(Exception):
         self.elapsed = elapsed
         self.delivery = delivery
         self.response = response
+        self.request_id = request_id
 
 
 resolvable(CommBoxError, globals())
@@ -103,7 +108,11 @@ class BadRequestError(APIStatusError):
 
 
 class AuthenticationError(APIStatusError):
-    """401: the API key is wrong, expired or not allowed to update users."""
+    """401: the API key is wrong or expired."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the API key may not do this, or a gateway before the server refused the request."""
 
 
 class NotFoundError(APIStatusError):
@@ -138,34 +147,14 @@ _CLASSES: dict[int, type[CommBoxError]] = {
 
 _INVALID_HANDLE = -2
 _INVALID_OPTIONS = -3
-
-_NAMES = {
-    -1: "invalid_argument",
-    -2: "invalid_handle",
-    -3: "invalid_options",
-    -4: "invalid_user",
-    -5: "connection",
-    -6: "tls",
-    -7: "timeout",
-    -8: "cancelled",
-    -9: "bad_response",
-    -10: "internal",
-    -11: "throttled",
-    400: "bad_request",
-    401: "unauthorized",
-    404: "not_found",
-    429: "rate_limited",
-    501: "not_implemented",
-}
+_FORBIDDEN = 403
+"""An HTTP status that the library has no constant for."""
 
 
 def name_of(code: int) -> str:
     """The library's name for a code, for errors that are raised without it."""
-    if code in _NAMES:
-        return _NAMES[code]
-    if code < 100:
-        return "internal"
-    return "redirect" if 300 <= code < 400 else "client_error" if 400 <= code < 500 else "server_error"
+    name: bytes = lib.commbox_code_name(code)
+    return name.decode()
 
 
 def cancelled(message: str) -> APICancelledError:
@@ -173,7 +162,31 @@ def cancelled(message: str) -> APICancelledError:
     return APICancelledError(message, code=-8, name=name_of(-8))
 
 
-_AS_THEY_ARE = ("code", "name", "http_status", "description", "response_time", "attempts", "delivery", "response")
+def check(code: int) -> None:
+    """Raises the error of the call that returned this code, unless it succeeded."""
+    if code:
+        # The error is this thread's own, and stands until its next call.
+        raise from_json(lib.commbox_last_error_json(), code)
+
+
+def handle(made: int | None, hint: str = "") -> int:
+    """The handle that was made, or the error for which none was."""
+    if made is None:
+        raise from_json(lib.commbox_last_error_json(), None, hint)
+    return made
+
+
+_AS_THEY_ARE = (
+    "code",
+    "name",
+    "http_status",
+    "description",
+    "response_time",
+    "attempts",
+    "delivery",
+    "response",
+    "request_id",
+)
 
 
 def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxError:
@@ -224,4 +237,6 @@ def _message(known: dict[str, Any]) -> str:
 def _class(code: int) -> type[CommBoxError]:
     if code >= 500:
         return InternalServerError
+    if code == _FORBIDDEN:
+        return PermissionDeniedError
     return _CLASSES.get(code, APIStatusError if code >= 100 else CommBoxError)

@@ -35,6 +35,11 @@ _NAMES = {
 """The API's name for each keyword."""
 
 
+def given_fields(**keywords: object) -> dict[str, Any]:
+    """The fields that were given as keywords."""
+    return {name: value for name, value in keywords.items() if value is not OMITTED}
+
+
 def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) -> bytes:
     """The fields as JSON, which came in a mapping or as keywords."""
     if isinstance(user, Omitted):

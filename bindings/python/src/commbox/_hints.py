@@ -19,8 +19,11 @@ _PLACES = {
     "Optional": "typing",
     "Union": "typing",
     "AnyUpdate": "commbox._batch",
+    "BatchProgress": "commbox._progress",
+    "Callable": "collections.abc",
     "Updates": "commbox._batch",
     "UpdateResult": "commbox._reply",
+    "Took": "commbox._took",
 }
 """The names, and where they are defined. ``Self`` and ``Unpack`` are not in every version of ``typing``."""
 

@@ -21,7 +21,6 @@ from ctypes import (
     string_at,
 )
 
-from ._errors import from_json
 from ._interrupt import CALLBACK
 
 TYPE_CHECKING = False
@@ -185,22 +184,15 @@ lib = load()
 
 # For calls that never wait: they keep Python's lock, which to give away and get back takes longer than they do.
 quick = PyDLL(lib._name)
-for _name in ("commbox_batch_submit", "commbox_batch_next"):
+for _name in (
+    "commbox_batch_submit_with",
+    "commbox_batch_next",
+    "commbox_client_validate_user_json",
+    "commbox_last_attempts",
+    "commbox_last_elapsed_ms",
+    "commbox_last_request_id",
+):
     _declare(quick, _name)
-
-
-def check(code: int) -> None:
-    """Raises the error of the call that returned this code, unless it succeeded."""
-    if code:
-        # The error is this thread's own, and stands until its next call.
-        raise from_json(lib.commbox_last_error_json(), code)
-
-
-def handle(made: int | None, hint: str = "") -> int:
-    """The handle that was made, or the error for which none was."""
-    if made is None:
-        raise from_json(lib.commbox_last_error_json(), None, hint)
-    return made
 
 
 def take_text(text: int) -> str:

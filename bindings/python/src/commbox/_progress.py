@@ -5,8 +5,26 @@ from __future__ import annotations
 import importlib
 import sys
 import time
+from collections.abc import Sized
 from contextlib import suppress
-from typing import Any, Protocol, TextIO
+from typing import Any, Callable, NamedTuple, Optional, Protocol, TextIO, Union
+
+
+class BatchProgress(NamedTuple):
+    """How far many updates have come, as a function given as ``progress`` gets it."""
+
+    done: int
+    """Updates that have finished."""
+    failed: int
+    """How many of these failed."""
+    total: Optional[int]
+    """How many updates there are; None if unknown."""
+    elapsed: float
+    """Since the updates began, in seconds."""
+
+
+AnyProgress = Union[bool, Callable[[BatchProgress], object]]
+"""What ``update_users`` takes as ``progress``."""
 
 
 class Progress(Protocol):
@@ -23,13 +41,26 @@ UNWRITABLE = (OSError, ValueError)
 """What a full disk, a broken pipe or a closed stream raises: the updates go on without being shown."""
 
 
-def check_progress(progress: object) -> None:
-    """Refuses what is neither True nor False: a function would never be called."""
-    if not isinstance(progress, bool):
-        raise TypeError(f"progress must be True or False, not {type(progress).__name__}")
+def check_progress(progress: object, total: object) -> None:
+    """Refuses what is not an option: before anything is sent."""
+    if not isinstance(progress, bool) and not callable(progress):
+        raise TypeError(f"progress must be True, False or a function, not {type(progress).__name__}")
+    if total is not None and (isinstance(total, bool) or not isinstance(total, int)):
+        raise TypeError(f"total must be an int, not {type(total).__name__}")
+    if total is not None and total < 0:
+        raise ValueError("total must be 0 or more")
 
 
-def start_progress(total: int | None) -> Progress | None:
+def start_progress(progress: AnyProgress, total: int | None, updates: object) -> Progress | None:
+    """What shows how far ``updates`` have come, or None."""
+    if progress is False:
+        return None
+    if total is None and isinstance(updates, Sized):
+        total = len(updates)
+    return _start_shown(total) if progress is True else _Calls(progress, total)
+
+
+def _start_shown(total: int | None) -> Progress | None:
     """A bar of tqdm on a terminal, where tqdm is installed; else lines: every 5 seconds on a terminal, every 30 in a
     log, and at the end."""
     stream = sys.stderr
@@ -45,6 +76,22 @@ def start_progress(total: int | None) -> Progress | None:
     except ImportError:
         return _Lines(total, stream, 5)
     return _Bar(tqdm(total=total, unit="update", file=stream, dynamic_ncols=True))
+
+
+class _Calls:
+    def __init__(self, call: Callable[[BatchProgress], object], total: int | None) -> None:
+        self._call, self._total = call, total
+        self._done = self._failed = 0
+        self._began = time.monotonic()
+
+    def count(self, ok: bool) -> None:
+        self._done += 1
+        self._failed += not ok
+        self.close()
+
+    def close(self) -> None:
+        elapsed = time.monotonic() - self._began
+        self._call(BatchProgress(self._done, self._failed, self._total, elapsed))
 
 
 class _Bar:

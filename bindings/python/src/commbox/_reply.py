@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from json import loads
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
+
+from ._took import UNKNOWN
+
+if TYPE_CHECKING:
+    from ._took import Took
 
 
 class UpdateResult(NamedTuple):
@@ -19,14 +24,20 @@ class UpdateResult(NamedTuple):
     """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
     raw: str
     """The whole reply as it came, JSON."""
+    attempts: int = 0
+    """How many requests the update took; more than 1 if it was retried. 0 if unknown."""
+    elapsed: float = 0.0
+    """How long the update took, in seconds, with the precision of a millisecond."""
+    request_id: Optional[str] = None
+    """The server's id of the request, from a header of its answer. Its support can find the request by it."""
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw")
         return f"UpdateResult({parts})"
 
 
-def read(raw: str) -> UpdateResult:
-    """What a reply says."""
+def read(raw: str, took: Took = UNKNOWN) -> UpdateResult:
+    """What a reply says, and what the call took."""
     try:
         reply = loads(raw)
     except (ValueError, RecursionError):
@@ -39,6 +50,9 @@ def read(raw: str) -> UpdateResult:
         description=_string(reply.get("description")),
         response_time=_string(reply.get("response_time")),
         raw=raw,
+        attempts=took[0],
+        elapsed=took[1],
+        request_id=took[2],
     )
 
 

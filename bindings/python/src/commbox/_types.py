@@ -30,6 +30,8 @@ class ClientOptions(TypedDict, total=False):
     client_key_file: Union[str, os.PathLike[str], None]
     validate: Optional[bool]
     user_agent: Optional[str]
+    headers: Optional[Mapping[str, str]]
+    request_id_header: Optional[str]
 
 
 class UserFields(TypedDict, total=False):
@@ -43,3 +45,16 @@ class UserFields(TypedDict, total=False):
     phone2: Optional[str]
     remarks: Optional[str]
     content: Mapping[str, Any]
+
+
+class SingleCallOptions(TypedDict, total=False):
+    """The options of a call; :meth:`Client.update_user` has what each means."""
+
+    timeout: Optional[float]
+    attempt_timeout: Optional[float]
+    max_retries: Optional[int]
+    headers: Optional[Mapping[str, str]]
+
+
+class FieldsAndOptions(UserFields, SingleCallOptions, total=False):
+    """The keywords of a call."""

@@ -1,0 +1,114 @@
+"""Options on their way to the library: times in milliseconds, headers, and what a single call is given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from . import _late
+from ._errors import TIMES, check, handle
+from ._fields import c_text, invalid, json_object
+from ._library import lib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+_LONGEST = 1e12
+"""More seconds than any time may have: the library says what its bound is, if it can still read the number."""
+
+
+def milliseconds(**times: float | None) -> dict[str, int | None]:
+    """The times as the library takes them, or a refusal that lists all that are no numbers."""
+    problems = ((name, _wrong_time(seconds)) for name, seconds in times.items())
+    wrong = [f"{name} {problem}" for name, problem in problems if problem]
+    if wrong:
+        raise invalid(-3, "; ".join(wrong))
+    options: dict[str, int | None] = {}
+    for option, name in TIMES.items():
+        if name in times:
+            seconds = times[name]
+            options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
+    return options
+
+
+def _wrong_time(seconds: object) -> str | None:
+    if seconds is None:
+        return None
+    if type(seconds).__name__ == "timedelta":
+        return "must be a number of seconds, not timedelta; use its total_seconds()"
+    if isinstance(seconds, bool) or not hasattr(type(seconds), "__float__"):
+        return f"must be a number of seconds, not {type(seconds).__name__}"
+    try:
+        finite = math.isfinite(seconds)  # type: ignore[arg-type]
+    except OverflowError:  # an int beyond all floats
+        return None
+    return None if finite else "must be a finite number of seconds"
+
+
+def header_object(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """The headers as an object of JSON, or a refusal. The library judges names and values."""
+    if headers is None:
+        return None
+    if not isinstance(headers, Mapping):
+        raise invalid(-3, f"headers must be a mapping of names to values, not {type(headers).__name__}")
+    found = dict(headers)
+    wrong = [
+        f"headers has a name of type {type(name).__name__}; it must be a str"
+        if not isinstance(name, str)
+        else f"headers.{name} must be a str, not {type(value).__name__}"
+        for name, value in found.items()
+        if not isinstance(name, str) or not isinstance(value, str)
+    ]
+    if wrong:
+        raise invalid(-3, "; ".join(wrong))
+    return found
+
+
+class CallOptions:
+    """The options of single calls, which replace those of their client."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = options
+        self.json = json_object(-3, options) if options else None
+        """As the library takes them; None for none."""
+
+    def replace(
+        self,
+        timeout: Optional[float],
+        attempt_timeout: Optional[float],
+        max_retries: Optional[int],
+        headers: Optional[Mapping[str, str]],
+    ) -> CallOptions:
+        """These, with others in their place; None keeps one. Headers are added to those that are here."""
+        if timeout is None and attempt_timeout is None and max_retries is None and headers is None:
+            return self
+        given = {
+            **milliseconds(timeout=timeout, attempt_timeout=attempt_timeout),
+            "max_retries": max_retries,
+            "headers": header_object(headers),
+        }
+        options = {**self._options, **{name: value for name, value in given.items() if value is not None}}
+        own = self._options.get("headers")
+        if own and headers:
+            # A header's name has no case.
+            replaced = {name.lower() for name in options["headers"]}
+            kept = {name: value for name, value in own.items() if name.lower() not in replaced}
+            options["headers"] = {**kept, **options["headers"]}
+        return CallOptions(options)
+
+    def check(self) -> None:
+        """Has the library judge them, before any call has them."""
+        options = handle(lib.commbox_options_new())
+        try:
+            for name, value in self._options.items():
+                check(lib.commbox_options_set(options, name.encode(), c_text(name, _late.to_json(value))))
+        finally:
+            lib.commbox_options_free(options)
+
+    def __repr__(self) -> str:
+        # Values of headers are secrets.
+        return f"<options {', '.join(self._options)}>"
+
+
+NO_OPTIONS = CallOptions({})
