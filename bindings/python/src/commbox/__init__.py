@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ._batch import BatchResult, BatchStats, Updates, UserUpdate
     from ._progress import BatchProgress
     from ._reply import UpdateResult
+    from ._stats import ClientStats, LatencyStats, LineStats
 
 __version__: str = _lib.commbox_version().decode()
 """The version of the library that was loaded."""
@@ -51,8 +52,11 @@ __all__ = [
     "BatchResult",
     "BatchStats",
     "Client",
+    "ClientStats",
     "CommBoxError",
     "InternalServerError",
+    "LatencyStats",
+    "LineStats",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -68,6 +72,9 @@ _LATER = {
     "BatchProgress": "_progress",
     "BatchResult": "_batch",
     "BatchStats": "_batch",
+    "ClientStats": "_stats",
+    "LatencyStats": "_stats",
+    "LineStats": "_stats",
     "UpdateResult": "_reply",
     "Updates": "_batch",
     "UserUpdate": "_batch",

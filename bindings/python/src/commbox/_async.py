@@ -327,6 +327,7 @@ class AsyncClient(BaseClient):
 
     def _join_courier(self) -> _Courier:
         root = self._root
+        self._follow_logging()
         with root._lock:
             if root._courier is None or root._courier.is_inherited:
                 # Of a closed client there is none, and the library says so.

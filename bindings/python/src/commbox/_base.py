@@ -8,11 +8,11 @@ import time
 import weakref
 from collections.abc import Mapping
 
-from . import _interrupt, _late
+from . import _interrupt, _late, _log
 from ._errors import check, handle
 from ._fields import OMITTED, Omitted, c_double, c_text, given_fields, id_number, json_object, user_json
 from ._hints import resolvable
-from ._library import lib, quick
+from ._library import lib, quick, take_text
 from ._options import NO_OPTIONS, header_object, milliseconds
 
 TYPE_CHECKING = False
@@ -22,20 +22,29 @@ if TYPE_CHECKING:
     # Type checkers know it without its being installed.
     from typing_extensions import Self
 
+    from ._stats import ClientStats
+
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
+_logged: weakref.WeakSet[BaseClient] = weakref.WeakSet()
+"""The clients whose events are told to a logger."""
 
 
 @atexit.register
 def _end() -> None:
-    """Gets daemon threads out of calls that poll: Python would kill them there, which Rust's frames do not bear.
+    """Gets daemon threads out of calls that poll, and all threads out of logging: Python would kill them there, which
+    Rust's frames do not bear.
 
     Exit handlers that were registered before this one run after it, and make calls too: those do not poll.
     """
-    _interrupt.ending = True
+    _interrupt.ending = _log.ending = True
+    for client in list(_logged):
+        lib.commbox_client_set_log(client._handle, 0, _interrupt.LOG(), None)
+        # A thread that is about to tell an event is let in.
+        time.sleep(0.01)
     for client in list(_clients):
         lib.commbox_client_set_interrupt(client._handle, _interrupt.CALLBACK(), None)
     until = time.monotonic() + 1
-    while _interrupt.elsewhere and time.monotonic() < until:
+    while (_interrupt.elsewhere or _log.telling) and time.monotonic() < until:
         for client in list(_clients):
             lib.commbox_client_cancel(client._handle)
         time.sleep(0.01)
@@ -49,6 +58,8 @@ class BaseClient:
     _base_url: Optional[str] = None
     _parent: Optional[BaseClient] = None
     """The client that this one was derived from, whose handle it uses."""
+    _log_level = 0
+    """The level of the library's log that is set."""
     _call = NO_OPTIONS
     """The options of each call that has none of its own."""
     _poll = _interrupt.CALLBACK()
@@ -214,6 +225,27 @@ class BaseClient:
         check(quick.commbox_client_validate_user_json(self._handle, id_number(user_id), text))
 
     @property
+    def stats(self) -> ClientStats:
+        """Figures of the client since it was made: calls, failures by code, connections, the rate limit, latencies.
+
+        Clients that were made with :meth:`with_options` have those of the client they were made from.
+
+        Raises:
+            CommBoxError: The client is closed.
+        """
+        return _late.client_stats(take_text(handle(lib.commbox_client_stats_json(self._handle))))
+
+    def _follow_logging(self) -> None:
+        """Has the library tell its events, if the program's logging is set up for them, and no more if it is not."""
+        level = _log.wanted()
+        root = self._root
+        if level != root._log_level and root._handle is not None and not root._closed:
+            root._log_level = level
+            _logged.add(root)
+            callback = _interrupt.LOG_CALLBACK if level else _interrupt.LOG()
+            check(lib.commbox_client_set_log(root._handle, level, callback, None))
+
+    @property
     def _root(self) -> Self:
         """The client whose handle this one uses, which may be itself."""
         return self if self._parent is None else self._parent  # type: ignore[return-value]
@@ -223,7 +255,7 @@ class BaseClient:
         if not self._closed:
             self._closed = True
             if self._parent is None:
-                lib.commbox_client_free(self._handle)
+                _interrupt.call_listening(lib.commbox_client_free, self._handle)
             else:
                 self._handle = self._parent = None
 

@@ -175,7 +175,7 @@ class Batch:
         return stats
 
     def free(self) -> None:
-        lib.commbox_batch_free(self._handle)
+        _interrupt.call_listening(lib.commbox_batch_free, self._handle)
 
 
 class Updates(Iterator[BatchResult]):

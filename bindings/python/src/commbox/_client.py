@@ -253,6 +253,7 @@ class Client(BaseClient):
 
         Ctrl-C is handled as in :meth:`update_user`. Where the iterator is kept, it may go on afterwards.
         """
+        self._follow_logging()
         return _late.Updates(
             self._handle,
             updates,
@@ -290,6 +291,7 @@ class Client(BaseClient):
         self.close()
 
     def _update(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
+        self._follow_logging()
         return _gevent.run(self._send, user_id, user_json, call_json)
 
     def _send(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:

@@ -21,6 +21,7 @@ _PLACES = {
     "AnyUpdate": "commbox._batch",
     "BatchProgress": "commbox._progress",
     "Callable": "collections.abc",
+    "ClientStats": "commbox._stats",
     "Updates": "commbox._batch",
     "UpdateResult": "commbox._reply",
     "Took": "commbox._took",

@@ -8,19 +8,35 @@ could catch anything, and then ctypes can only print it. So ``POLL`` resumes a g
 A second signal may raise while the first one's exception is handled. So the generators are nested: whatever is raised
 outside the ``try`` of one is raised inside the ``try`` of the next. A generator that has caught something is used no
 more: the next call makes new ones.
+
+``LOG_CALLBACK``, to which the library tells its events, goes the same way, for the same reason: handlers of ``logging``
+are Python code. What they raise, signal handlers among them, ends the call. ``print`` is a function in C that takes all
+arguments of the callback and writes each to ``thread``, and so sends it to the generator.
 """
 
 from __future__ import annotations
 
+import functools
 import operator
 import os
 import sys
 import threading
 from collections.abc import Callable, Generator
-from ctypes import CFUNCTYPE, c_int32, py_object
+from ctypes import CFUNCTYPE, c_int32, c_void_p, py_object
 from types import GeneratorType
 
+from . import _log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Optional, TypeVar
+
+    T = TypeVar("T")
+
 CALLBACK = CFUNCTYPE(c_int32, py_object)
+
+LOG = CFUNCTYPE(None, c_void_p, c_int32, c_void_p, c_void_p)
+"""A context, the level, and the addresses of the event as JSON and as a sentence."""
 
 
 DEPTH = 8
@@ -35,26 +51,28 @@ _gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys
 
 
 class _Thread(threading.local):
-    """What the calls of one thread poll; ``send`` is looked up here by ``POLL``."""
+    """What the calls of one thread poll; ``send`` is looked up here by ``POLL``, and ``write`` by ``LOG_CALLBACK``."""
 
     error: BaseException | None = None
-    listener: GeneratorType[int, None, None]
+    listener: GeneratorType[int, Optional[str], None]
     send: Callable[[None], int]
+    write: Callable[[str], int]
 
     def __init__(self) -> None:
         self.listen(self.new_listener())
 
-    def listen(self, listener: GeneratorType[int, None, None]) -> None:
+    def listen(self, listener: GeneratorType[int, Optional[str], None]) -> None:
         self.listener, self.send = listener, listener.send
+        self.write = listener.send
 
-    def new_listener(self) -> GeneratorType[int, None, None]:
+    def new_listener(self) -> GeneratorType[int, Optional[str], None]:
         listener = _go_on()
         for _ in range(DEPTH):
             listener = self._catch(listener)
         next(listener)
         return listener  # type: ignore[return-value]
 
-    def _catch(self, inner: Generator[int, None, None]) -> Generator[int, None, None]:
+    def _catch(self, inner: Generator[int, Optional[str], None]) -> Generator[int, Optional[str], None]:
         """Answers what ``inner`` does; 1, which ends the call, once that has raised something, which is kept."""
         try:
             yield from inner
@@ -69,15 +87,26 @@ class _Thread(threading.local):
             yield 1
 
 
-def _go_on() -> Generator[int, None, None]:
+def _go_on() -> Generator[int, Optional[str], None]:
+    arguments: list[str] = []
     while True:
-        yield 0
+        argument = yield 0
+        # POLL sends None, and print an empty text between and after the arguments.
+        if argument:
+            arguments.append(argument)
+            if len(arguments) == len(LOG._argtypes_):
+                _, level, event_json, sentence = arguments
+                arguments.clear()
+                _log.tell(int(level), int(event_json), int(sentence))
 
 
 thread = _Thread()
 
 POLL = CALLBACK(operator.methodcaller("send", None))
 """To be given to the library with ``CONTEXT``."""
+
+LOG_CALLBACK = LOG(functools.partial(print, file=thread, sep="", end=""))
+"""To be given to the library without a context, which is a word of its own then: ``None``."""
 
 CONTEXT = id(thread)
 
@@ -95,7 +124,7 @@ def call(function: Callable[..., int], *arguments: object) -> int:
         return _call_elsewhere(function, *arguments)
     if TRACE_ENDS_GENERATORS and (_gettrace() is not None or _getprofile() is not None):
         return _call_untraced(function, *arguments)
-    return _call_listening(function, *arguments)
+    return call_listening(function, *arguments)
 
 
 def _call_untraced(function: Callable[..., int], *arguments: object) -> int:
@@ -103,27 +132,23 @@ def _call_untraced(function: Callable[..., int], *arguments: object) -> int:
     try:
         _settrace(None)
         _setprofile(None)
-        return _call_listening(function, *arguments)
+        return call_listening(function, *arguments)
     finally:
         _setprofile(profile)
         _settrace(trace)
 
 
-def _call_listening(function: Callable[..., int], *arguments: object) -> int:
+def call_listening(function: Callable[..., T], *arguments: object) -> T:
+    """Calls a function of the library that does not wait, or raises what a handler of its log raised."""
     outer = thread.listener
     if not outer.gi_running:
-        return _call(function, *arguments)
+        return call_unpolled(function, *arguments)
     # A signal handler makes a call while another call waits: that one's listener is in use.
     thread.listen(thread.new_listener())
     try:
-        return _call(function, *arguments)
+        return call_unpolled(function, *arguments)
     finally:
         thread.listen(outer)
-
-
-def call_unpolled(function: Callable[..., int], *arguments: object) -> int:
-    """Calls a function of the library that does not ask ``POLL``, since its client has none."""
-    return function(*arguments)
 
 
 def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
@@ -133,8 +158,8 @@ def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
         if ending:
             # Nothing polls any more: it is safe, and a later exit handler may wait for it.
             elsewhere.discard(number)
-            return _call(function, *arguments)
-        code = _call(function, *arguments)
+            return call_unpolled(function, *arguments)
+        code = call_unpolled(function, *arguments)
         if ending:
             # Ends the thread without a word.
             raise SystemExit
@@ -146,9 +171,11 @@ def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
 if hasattr(os, "register_at_fork"):
     # The child has the thread that forked, and no other.
     os.register_at_fork(after_in_child=elsewhere.clear)
+    os.register_at_fork(after_in_child=_log.telling.clear)
 
 
-def _call(function: Callable[..., int], *arguments: object) -> int:
+def call_unpolled(function: Callable[..., T], *arguments: object) -> T:
+    """Calls a function of the library that does not ask ``POLL``."""
     if thread.error is not None:
         # A second signal came before the last call could clean up after the first.
         _reset()

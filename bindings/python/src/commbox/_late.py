@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._json import problems as problems
     from ._json import to_json as to_json
     from ._reply import read as read
+    from ._stats import client_stats as client_stats
 
 
 def load() -> None:
@@ -23,5 +24,8 @@ def load() -> None:
         from ._batch import Updates
         from ._json import problems, to_json
         from ._reply import read
+        from ._stats import client_stats
 
-        globals().update(loads=loads, Updates=Updates, problems=problems, to_json=to_json, read=read)
+        globals().update(
+            loads=loads, Updates=Updates, problems=problems, to_json=to_json, client_stats=client_stats, read=read
+        )

@@ -6,22 +6,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import (
-    CDLL,
-    CFUNCTYPE,
-    POINTER,
-    PyDLL,
-    c_char_p,
-    c_double,
-    c_int32,
-    c_int64,
-    c_uint32,
-    c_uint64,
-    c_void_p,
-    string_at,
-)
+from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
 
-from ._interrupt import CALLBACK
+from ._interrupt import CALLBACK, LOG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +18,6 @@ ABI_VERSION = 1
 """The version of the library's binary interface that this package is written for."""
 
 FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(sys.platform, "libcommbox.so")
-
-LOG = CFUNCTYPE(None, c_void_p, c_int32, c_char_p, c_char_p)
-"""The callback of a log: a context, the level, the event as JSON and as a sentence."""
 
 # Strings that the caller frees are void pointers, since ctypes makes bytes of a char pointer and forgets its address.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
@@ -49,7 +33,6 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_set_log": (c_int32, (c_void_p, c_int32, LOG, c_void_p)),
     "commbox_client_validate_user_json": (c_int32, (c_void_p, c_int64, c_char_p)),
     "commbox_client_stats_json": (c_void_p, (c_void_p,)),
-    "commbox_client_diagnose_json": (c_void_p, (c_void_p,)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
     "commbox_update_user_json_with": (c_int32, (c_void_p, c_int64, c_char_p, c_char_p, POINTER(c_void_p))),
     "commbox_last_error": (c_char_p, ()),
@@ -77,7 +60,6 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_batch_submit_with": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_char_p, c_int64)),
     "commbox_batch_submit": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_int64)),
     "commbox_batch_next": (c_int32, (c_void_p, c_int64, POINTER(c_uint64), POINTER(c_int32), POINTER(c_void_p))),
-    "commbox_batch_notify_fd": (c_int64, (c_void_p,)),
     "commbox_batch_close": (c_int32, (c_void_p,)),
     "commbox_batch_cancel": (c_int32, (c_void_p,)),
     "commbox_batch_cancel_tag": (c_int32, (c_void_p, c_uint64)),
