@@ -223,6 +223,7 @@ def test_what_a_signal_handler_raises_in_a_log_handler_ends_the_call(
     assert time.monotonic() - began < 5
     # The next call is as any.
     kept.do = lambda _: None
+    sandbox.reset()
     assert client.update_user(8, {}, timeout=20).id == 8
 
 

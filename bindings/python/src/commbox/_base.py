@@ -6,14 +6,14 @@ import atexit
 import os
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import _interrupt, _late, _log
 from ._errors import check, handle
 from ._fields import OMITTED, Omitted, c_double, c_text, given_fields, id_number, json_object, user_json
 from ._hints import resolvable
 from ._library import lib, quick, take_text
-from ._options import NO_OPTIONS, header_object, milliseconds
+from ._options import NO_OPTIONS, header_object, milliseconds, names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class BaseClient:
         client_cert_file: Union[str, os.PathLike[str], None] = None,
         client_key_file: Union[str, os.PathLike[str], None] = None,
         validate: Optional[bool] = None,
+        unknown_fields: Optional[str] = None,
+        custom_fields: Optional[Iterable[str]] = None,
         user_agent: Optional[str] = None,
         headers: Optional[Mapping[str, str]] = None,
         request_id_header: Optional[str] = None,
@@ -108,6 +110,8 @@ class BaseClient:
             "client_cert_file": _path(client_cert_file),
             "client_key_file": _path(client_key_file),
             "validate": validate,
+            "unknown_fields": unknown_fields,
+            "custom_fields": names(custom_fields),
             "user_agent": user_agent,
             "headers": header_object(headers),
             "request_id_header": request_id_header,

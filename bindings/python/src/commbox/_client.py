@@ -66,6 +66,10 @@ class Client(BaseClient):
             the certificates between it and its authority.
         client_key_file: A PEM file with its key, not encrypted. Default: the key is in ``client_cert_file``.
         validate: Check the user before it is sent. Default True.
+        unknown_fields: ``"refuse"`` refuses fields that the API does not document, because it ignores them without an
+            error; ``"allow"`` sends them. Default ``"refuse"``.
+        custom_fields: The Unique Names of the account's custom fields. Names inside ``Content`` must be among them.
+            Default: any name.
         user_agent: Appended to ``commbox/<version>``.
         headers: Further headers of each request, such as a gateway's key: a mapping of names to values, at most 32.
             Names that the library or the connection needs (``Authorization``, ``Host``, ``Content-Type``, …) are
@@ -142,7 +146,8 @@ class Client(BaseClient):
 
         Args:
             user_id: The number that CommBox gave the user, 1 or more.
-            user: The fields by the API's names; any that this package does not know pass as they are.
+            user: The fields by the API's names. Other names are refused, unless the client's ``unknown_fields`` is
+                ``"allow"``.
             unique_id: The id in your own system, at most 50 characters.
             first_name: At most 100 characters.
             last_name: At most 100 characters.

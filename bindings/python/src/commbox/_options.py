@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import _late
 from ._errors import TIMES, check, handle
@@ -63,6 +63,15 @@ def header_object(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     if wrong:
         raise invalid(-3, "; ".join(wrong))
     return found
+
+
+def names(custom_fields: Iterable[str] | None) -> list[str] | None:
+    """The names as an array of JSON. The library judges each."""
+    if custom_fields is None:
+        return None
+    if isinstance(custom_fields, (str, bytes)) or not isinstance(custom_fields, Iterable):
+        raise invalid(-3, f"custom_fields must be a list of names, not {type(custom_fields).__name__}")
+    return list(custom_fields)
 
 
 class CallOptions:

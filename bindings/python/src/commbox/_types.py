@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional, TypedDict, Union
 
 
@@ -29,6 +29,8 @@ class ClientOptions(TypedDict, total=False):
     client_cert_file: Union[str, os.PathLike[str], None]
     client_key_file: Union[str, os.PathLike[str], None]
     validate: Optional[bool]
+    unknown_fields: Optional[str]
+    custom_fields: Optional[Iterable[str]]
     user_agent: Optional[str]
     headers: Optional[Mapping[str, str]]
     request_id_header: Optional[str]

@@ -1,0 +1,335 @@
+"""A CommBox for your tests: a fake server in the process, which records requests and answers as scripted.
+
+>>> from commbox import Client
+>>> from commbox.testing import Answer, FakeServer
+>>> with FakeServer() as server, Client(server.api_key, base_url=server.url) as client:
+...     server.script(503, Answer(429, headers={"Retry-After": "0"}))
+...     client.update_user(94382332, first_name="John").attempts
+...     server.users[94382332]["FirstName"]
+3
+'John'
+
+With pytest, the fixture ``commbox_server`` is such a server. While a test uses it, ``COMMBOX_API_KEY`` and
+``COMMBOX_BASE_URL`` name it, so that the code under test needs no change if it reads them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+if TYPE_CHECKING:
+    # Type checkers know it without its being installed.
+    from typing_extensions import Self
+
+__all__ = ["Answer", "FakeServer", "Request"]
+
+_PATH = re.compile(r"/users/([1-9][0-9]*)")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that the server received."""
+
+    method: str
+    """The method, ``"POST"`` for an update."""
+    path: str
+    """The path, such as ``"/users/94382332"``."""
+    headers: Mapping[str, str] = field(repr=False)
+    """The headers. All names are in lower case."""
+    body: str
+    """The body, as it was sent."""
+
+    @property
+    def user_id(self) -> Optional[int]:
+        """The id of the user in the path; None if it has none."""
+        found = _PATH.search(self.path)
+        return int(found.group(1)) if found else None
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the update by the API's names.
+
+        Raises:
+            ValueError: The body is not that of an update.
+        """
+        body = json.loads(self.body)
+        if not isinstance(body, dict) or not isinstance(body.get("data"), dict):
+            raise ValueError('the body is not an object with "data"')
+        fields: dict[str, Any] = body["data"]
+        return fields
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server answers to a request."""
+
+    status: int = 200
+    """The HTTP status, 200 to 599."""
+    body: Union[str, Mapping[str, Any], None] = None
+    """The body: text, or an object to be written as JSON. None for the documented reply to the status. With status 200
+    and no body, the update changes the user in :attr:`FakeServer.users`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further headers, such as ``{"Retry-After": "1"}``."""
+    delay: float = 0.0
+    """Time before the answer, in seconds."""
+    reset: bool = False
+    """Whether the server resets the connection instead of answering."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.status, bool) or not isinstance(self.status, int) or not 200 <= self.status <= 599:
+            raise ValueError(f"status must be an int from 200 to 599, not {self.status!r}")
+        if not self.delay >= 0:
+            raise ValueError("delay must be 0 seconds or more")
+        for name, value in self.headers.items():
+            if not isinstance(value, str) or "\n" in name + value or "\r" in name + value:
+                raise ValueError(f"headers: the value of {name} must be a str in one line")
+
+
+class FakeServer:
+    """An offline CommBox on a free port of 127.0.0.1, which runs until :meth:`close`, or in a ``with`` statement.
+
+    A request is answered with the next scripted answer. If none is left, it is answered as CommBox does: 401 for
+    another API key, 404 for another path, 400 for a body that is not that of an update, otherwise 200. A user with any
+    id exists. All attributes and methods may be used from any thread.
+
+    Args:
+        api_key: The API key that the server accepts.
+    """
+
+    api_key: str
+    """The API key that the server accepts."""
+    url: str
+    """Where the server is, for ``base_url``."""
+    users: dict[int, dict[str, Any]]
+    """The users as the updates have made them: the fields by the API's names, for each id."""
+    on_request: Optional[Callable[[Request], Optional[Answer]]]
+    """A function that chooses the answer to a request, on a thread of the server. If it returns None, or is None, the
+    script does. If it raises an exception, the answer is a 500 that names the exception."""
+
+    def __init__(self, api_key: str = "test-key") -> None:
+        self.api_key = api_key
+        self.users = {}
+        self.on_request = None
+        self._requests: list[Request] = []
+        self._script: deque[Answer] = deque()
+        self._lock = threading.Lock()
+        self._server = _Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name="commbox-fake-server", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests so far, in the order in which they arrived."""
+        with self._lock:
+            return list(self._requests)
+
+    @property
+    def unused_answers(self) -> int:
+        """How many scripted answers are left."""
+        with self._lock:
+            return len(self._script)
+
+    def script(self, *answers: Union[Answer, int]) -> None:
+        """Adds answers to the script: an :class:`Answer` each, or a status. Each answers one request, in this order.
+
+        Raises:
+            ValueError: A status is not 200 to 599.
+            TypeError: An answer is neither an :class:`Answer` nor an int.
+        """
+        added = [_answer(answer) for answer in answers]
+        with self._lock:
+            self._script.extend(added)
+
+    def reset(self) -> None:
+        """Forgets requests, users, script and :attr:`on_request`."""
+        with self._lock:
+            self._requests.clear()
+            self._script.clear()
+            self.users.clear()
+            self.on_request = None
+
+    def close(self) -> None:
+        """Ends the server and its connections. Closing again does nothing."""
+        self._server.end()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FakeServer(url={self.url!r})"
+
+    def _answer(self, request: Request) -> Answer:
+        with self._lock:
+            self._requests.append(request)
+            choose = self.on_request
+        try:
+            chosen = None if choose is None else choose(request)
+        except Exception as error:
+            return _reply(500, f"on_request raised {type(error).__name__}: {error}")
+        with self._lock:
+            if chosen is None:
+                chosen = self._script.popleft() if self._script else None
+            answer = Answer() if chosen is None else _answer(chosen)
+            if answer.body is not None or answer.reset:
+                return answer
+            reply = self._serve(request) if chosen is None else self._scripted(request, answer.status)
+        return Answer(reply.status, reply.body, {**reply.headers, **answer.headers}, answer.delay)
+
+    def _scripted(self, request: Request, status: int) -> Answer:
+        return self._serve(request) if status == HTTPStatus.OK else _reply(status)
+
+    def _serve(self, request: Request) -> Answer:
+        """What CommBox does; the lock is held."""
+        if request.headers.get("authorization") != f"Bearer {self.api_key}":
+            return _reply(401)
+        user_id = request.user_id
+        if user_id is None or not request.path.endswith(f"/users/{user_id}"):
+            return _reply(404)
+        if request.method != "POST":
+            return _reply(405)
+        try:
+            fields = request.fields
+        except ValueError as error:
+            return _reply(400, f"Bad request: {error}")
+        user = self.users.setdefault(user_id, {})
+        content = fields.get("Content")
+        if isinstance(content, dict) and isinstance(user.get("Content"), dict):
+            fields = {**fields, "Content": {**user["Content"], **content}}
+        user.update(fields)
+        return _reply(200, data={"Id": user_id})
+
+
+def _answer(answer: Union[Answer, int]) -> Answer:
+    if isinstance(answer, Answer):
+        return answer
+    if isinstance(answer, bool) or not isinstance(answer, int):
+        raise TypeError(f"an answer is an Answer or a status, not {type(answer).__name__}")
+    return Answer(answer)
+
+
+def _reply(status: int, description: Optional[str] = None, data: Optional[Mapping[str, Any]] = None) -> Answer:
+    """The documented reply."""
+    if description is None:
+        # As one that is not registered has no phrase.
+        known = status in list(HTTPStatus)
+        description = "Operation successful" if status == HTTPStatus.OK else HTTPStatus(status).phrase if known else ""
+    now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
+    body = {"status": status, "description": description, "response_time": now}
+    return Answer(status, body if data is None else {**body, "data": data})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Handlers of kept connections end when these are closed.
+    block_on_close = False
+
+    def __init__(self, fake: FakeServer) -> None:
+        self.fake = fake
+        self.ended = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._connections_lock = threading.Lock()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def server_bind(self) -> None:
+        # Not HTTPServer's, which looks up the host's name.
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._connections_lock:
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._connections_lock:
+            self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away is no error.
+        if not isinstance(sys.exc_info()[1], OSError) and not self.ended.is_set():
+            super().handle_error(request, client_address)
+
+    def end(self) -> None:
+        if self.ended.is_set():
+            return
+        self.ended.set()
+        self.shutdown()
+        self.server_close()
+        with self._connections_lock:
+            connections = list(self._connections)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode(errors="replace")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.server.fake._answer(Request(self.command, self.path, headers, body))
+        if answer.delay and self.server.ended.wait(answer.delay):
+            self.close_connection = True
+        elif answer.reset:
+            self.reset_connection()
+        else:
+            self.send(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815
+
+    def send(self, answer: Answer) -> None:
+        text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body, ensure_ascii=False)
+        body = text.encode()
+        # Of a status that has none.
+        if answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
+            body = b""
+        given = {name.lower() for name in answer.headers}
+        self.send_response(answer.status)
+        if "content-type" not in given:
+            self.send_header("Content-Type", "application/json")
+        if "content-length" not in given:
+            self.send_header("Content-Length", str(len(body)))
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def reset_connection(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+        )
+        for file in (self.rfile, self.wfile, self.connection):
+            file.close()
+
+    def log_message(self, *_: object) -> None:
+        """Prints nothing."""
