@@ -18,6 +18,8 @@ import pytest
 
 from commbox import AsyncClient, Client
 
+pytest_plugins = ["pytest_commbox"]
+
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 

@@ -81,8 +81,9 @@ def _each(path: str, value: object, depth: int) -> Iterator[str]:
 def _wrong(value: object) -> str | None:
     if isinstance(value, str):
         return None if _is_text(value) else "has half a surrogate pair, which is no character"
-    if isinstance(value, float) and value != value:
-        return "is NaN; use None, or leave it out"
+    missing = _missing(value)
+    if missing:
+        return f"is {missing}; use None, or leave it out"
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return "is infinite; use None, or leave it out"
     with suppress(Exception):
@@ -95,6 +96,35 @@ def _wrong(value: object) -> str | None:
     if isinstance(value, int):
         return "is an integer with more digits than Python converts to text; use text"
     return f"is of type {type(value).__name__}, which JSON does not have; convert it"
+
+
+MISSING = {
+    "NAType": "NA",
+    "NaTType": "NaT",
+    "datetime64": "NaT",
+    "timedelta64": "NaT",
+    "MaskedConstant": "masked",
+}
+"""What missing values of pandas and numpy are called, by the names of their classes."""
+
+
+def _missing(value: object) -> str | None:
+    """What a missing value is called: NaN, NaT, NA, which frames have where there is no value; None for a value.
+
+    It is refused, since only the caller knows whether the field is to be cleared or left as it is. No frame library is
+    imported: all that is missing differs from itself, or does not tell.
+    """
+    name = type(value).__name__
+    try:
+        missing = bool(value != value) or name == "MaskedConstant"
+    except Exception:
+        # As pandas' NA. Arrays do not tell either.
+        missing = name == "NAType" or _is_signaling(value)
+    return MISSING.get(name, "NaN") if missing else None
+
+
+def _is_signaling(value: object) -> bool:
+    return type(value).__name__ == "Decimal" and str(value).lstrip("-").startswith("sNaN")
 
 
 def _is_text(text: str) -> bool:
