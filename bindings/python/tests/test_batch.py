@@ -50,18 +50,18 @@ def test_every_update_comes_back_once(client: Client, sandbox: Sandbox) -> None:
 def test_an_update_is_a_pair_or_an_object(client: Client, sandbox: Sandbox) -> None:
     row = object()
     with client.update_users(
-        [UserUpdate(1, {"FirstName": "A"}, tag=row), UserUpdate(2, '{"data": {"Rate": 1.50}}')]
+        [UserUpdate(1, {"FirstName": "A"}, tag=row), UserUpdate(2, '{"data": {"Content": {"Rate": 1.50}}}')]
     ) as updates:
         results = sorted(updates, key=lambda result: result.index)
     assert [result.ok for result in results] == [True, True]
     assert results[0].tag is row
     assert results[1].tag is None
-    assert next(client.update_users([(3, '{"Rate": 1.50}')])).ok
+    assert next(client.update_users([(3, '{"Content": {"Rate": 1.50}}')])).ok
     assert next(client.update_users([[4, {"FirstName": "D"}]])).ok  # type: ignore[list-item]  # as from JSON
     bodies = {request["path"]: request["body"] for request in sandbox.requests()}
     assert json.loads(bodies["/users/1"]) == {"data": {"FirstName": "A"}}
-    assert bodies["/users/2"] == '{"data": {"Rate": 1.50}}'
-    assert bodies["/users/3"] == '{"data":{"Rate": 1.50}}'
+    assert bodies["/users/2"] == '{"data": {"Content": {"Rate": 1.50}}}'
+    assert bodies["/users/3"] == '{"data":{"Content": {"Rate": 1.50}}}'
     assert len(bodies) == 4
 
 

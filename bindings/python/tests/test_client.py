@@ -68,8 +68,8 @@ def test_a_field_that_is_not_named_is_not_sent(client: Client, sandbox: Sandbox)
 
 
 def test_a_mapping_goes_as_it_is(client: Client, sandbox: Sandbox) -> None:
-    client.update_user(7, {"FirstName": "John", "Custom": 1})
-    assert sent(sandbox) == {"FirstName": "John", "Custom": 1}
+    client.update_user(7, {"FirstName": "John", "Content": {"Custom": 1}})
+    assert sent(sandbox) == {"FirstName": "John", "Content": {"Custom": 1}}
 
 
 def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbox) -> None:
@@ -88,8 +88,8 @@ def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbo
 def test_json_goes_and_comes_as_it_is(client: Client, sandbox: Sandbox) -> None:
     reply = ' {"status": "200", "x": 1.50, "description": "טוב"}'
     sandbox.script({"status": 200, "body": reply})
-    assert client.update_user_json(7, '{"data" : {"Rate": 1.50}}') == reply
-    assert sandbox.requests()[0]["body"] == '{"data" : {"Rate": 1.50}}'
+    assert client.update_user_json(7, '{"data" : {"Content": {"Rate": 1.50}}}') == reply
+    assert sandbox.requests()[0]["body"] == '{"data" : {"Content": {"Rate": 1.50}}}'
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,17 @@
-"""The client for asyncio: one batch of the library carries all calls, and one thread brings their outcomes back."""
+"""The client for asyncio: one batch of the library carries all calls."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
-from . import _gevent, _interrupt
 from ._base import BaseClient
-from ._batch import AnyUpdate, Batch, BatchResult, Finished, failure, outcome, prepare
+from ._batch import AnyUpdate, BatchResult, Finished, failure, outcome, prepare
+from ._courier import Courier
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
 from ._hints import found_in_typing
@@ -22,151 +20,12 @@ from ._progress import AnyProgress, check_progress, start_progress
 from ._reply import UpdateResult, read
 from ._types import ClientOptions, FieldsAndOptions, SingleCallOptions
 
-_QUEUE_LIMIT = 1_000_000
-"""As much as the library allows: what is submitted is bounded by slots."""
-
 if TYPE_CHECKING:
     # Type checkers know these without their being installed.
     from typing_extensions import Self, Unpack
-
-    _Waiting = dict[int, tuple[asyncio.Future[Finished], asyncio.Semaphore]]
-    _Awaited = tuple[asyncio.Future[Finished], asyncio.Semaphore, Finished]
 else:
     Self = found_in_typing("Self", Any)
     Unpack = found_in_typing("Unpack", Union)
-
-
-_LOOK_EVERY = 0.005
-"""How often a loop looks for results where no thread brings them, in seconds."""
-
-
-class _UnpolledBatch(Batch):
-    """A batch of an AsyncClient, which polls nothing."""
-
-    _wait = staticmethod(_interrupt.call_unpolled)
-
-
-class _Courier:
-    """A batch, and the thread that takes back from it and wakes who waits.
-
-    The thread knows nothing of the client, so that a client that is let go of ends it.
-    """
-
-    def __init__(self, client: int | None, concurrency: int) -> None:
-        self._process = os.getpid()
-        self._batch = _UnpolledBatch(
-            client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False
-        )
-        # An update's tag is the address of its future, which stays alive in here until it is taken back.
-        self._waiting: _Waiting = {}
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-        self._users = 0
-        self._closing = self._freed = False
-        # Those that look for results themselves.
-        self._looking: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether it is that of a process from which this one forked, and of no use here."""
-        return self._process != os.getpid()
-
-    def join(self) -> None:
-        """Has it serve a call, until that leaves, even where it is closed meanwhile."""
-        with self._lock:
-            self._users += 1
-            # A greenlet in the place of a thread would block all others.
-            if self._thread is None and not _gevent.has_patched_threads():
-                # A daemon, for a program may end without closing its client.
-                work = self._batch, self._waiting
-                # There is none in an exit handler, or in a sub-interpreter without daemon threads. The loops look then.
-                with suppress(RuntimeError):
-                    thread = threading.Thread(target=_bring_back, args=work, name="commbox-async", daemon=True)
-                    thread.start()
-                    self._thread = thread
-
-    def leave(self) -> None:
-        with self._lock:
-            self._users -= 1
-            self._end()
-
-    def submit(
-        self, user_id: int, text: bytes, call_json: Optional[bytes], slots: asyncio.Semaphore
-    ) -> asyncio.Future[Finished]:
-        """Submits an update, whose slot is released when it is taken back. Cancelling the future cancels it."""
-        future: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
-        self._waiting[id(future)] = future, slots
-        try:
-            self._batch.submit(id(future), user_id, text, call_json)
-        except BaseException:
-            del self._waiting[id(future)]
-            raise
-        future.add_done_callback(self._cancel)
-        loop = future.get_loop()
-        if self._thread is None and loop not in self._looking:
-            self._looking.add(loop)
-            loop.call_soon(self._look, loop)
-        return future
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Collects what has finished, again and again while an update is under way."""
-        if not self._freed:
-            _wake_all(_collect(self._batch, self._waiting, 0))
-        if self._waiting and not self._freed:
-            loop.call_later(_LOOK_EVERY, self._look, loop)
-        else:
-            self._looking.discard(loop)
-
-    def _cancel(self, future: asyncio.Future[Finished]) -> None:
-        if future.cancelled() and id(future) in self._waiting:
-            self._batch.cancel_tag(id(future))
-
-    def close(self) -> None:
-        """Ends it as soon as every call has left, and everything was taken back."""
-        with self._lock:
-            self._closing = True
-            self._end()
-
-    def _end(self) -> None:
-        if not self._closing or self._users or self.is_inherited:
-            return
-        if self._thread is None:
-            self._freed = True
-            self._batch.free()
-        else:
-            self._batch.close()
-
-
-def _bring_back(batch: Batch, waiting: _Waiting) -> None:
-    while not batch.done:
-        _wake_all(_collect(batch, waiting, -1))
-    batch.free()
-
-
-def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
-    """The next that finishes and what else is there then: a loop is woken once for all that it waits for."""
-    finished = batch.next(timeout_ms)
-    awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
-    while finished is not None:
-        future, slots = waiting.pop(finished.tag)
-        awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
-        batch.release()
-        finished = batch.next(0)
-    return awaited
-
-
-def _wake_all(awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]]) -> None:
-    for loop, arrived in awaited.items():
-        # The loop may be closed; then nobody waits any more.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(_wake, arrived)
-
-
-def _wake(arrived: list[_Awaited]) -> None:
-    for future, slots, finished in arrived:
-        slots.release()
-        if not future.done():
-            future.set_result(finished)
 
 
 class AsyncClient(BaseClient):
@@ -181,7 +40,7 @@ class AsyncClient(BaseClient):
         **options: As for :class:`Client`. ``timeout`` begins when an update's turn has come.
     """
 
-    _courier: Optional[_Courier] = None
+    _courier: Optional[Courier] = None
 
     def __init__(
         self, api_key: Optional[str] = None, *, max_concurrency: int = 64, **options: Unpack[ClientOptions]
@@ -190,7 +49,7 @@ class AsyncClient(BaseClient):
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._lock = threading.Lock()
         super().__init__(api_key, **options)
-        self._courier = _Courier(self._handle, max_concurrency)
+        self._courier = Courier(self._handle, max_concurrency)
 
     @overload
     async def update_user(
@@ -299,7 +158,12 @@ class AsyncClient(BaseClient):
     async def _update(self, user_id: int, text: bytes, call: CallOptions) -> Finished:
         courier = self._join_courier()
         try:
-            finished = await (await self._submit(courier, id_number(user_id), text, call.json))
+            future = await self._submit(courier, id_number(user_id), text, call.json)
+            try:
+                finished = await future
+            except asyncio.CancelledError:
+                courier.cancel(future)
+                raise
         finally:
             courier.leave()
         if finished.code:
@@ -307,7 +171,7 @@ class AsyncClient(BaseClient):
         return finished
 
     async def _submit(
-        self, courier: _Courier, user_id: int, text: bytes, call_json: Optional[bytes]
+        self, courier: Courier, user_id: int, text: bytes, call_json: Optional[bytes]
     ) -> asyncio.Future[Finished]:
         slots = self._slots_of(asyncio.get_running_loop())
         await slots.acquire()
@@ -325,13 +189,13 @@ class AsyncClient(BaseClient):
                 slots = self._slots[loop] = asyncio.Semaphore(2 * self._max_concurrency)
             return slots
 
-    def _join_courier(self) -> _Courier:
+    def _join_courier(self) -> Courier:
         root = self._root
         self._follow_logging()
         with root._lock:
             if root._courier is None or root._courier.is_inherited:
                 # Of a closed client there is none, and the library says so.
-                root._courier = _Courier(root._handle, root._max_concurrency)
+                root._courier = Courier(root._handle, root._max_concurrency)
             root._courier.join()
             return root._courier
 
@@ -401,7 +265,9 @@ class _Feed:
 
     def _finish(self, index: int, update: AnyUpdate, future: asyncio.Future[Finished]) -> None:
         self._under_way.discard(future)
-        if not future.cancelled():
+        if future.cancelled():
+            self._courier.cancel(future)
+        else:
             finished = future.result()
             self._results.put_nowait(outcome(index, update, finished))
 

@@ -83,6 +83,16 @@ def tell(level: int, event_json: int, sentence: int) -> None:
         _report()
     finally:
         telling.discard(ident)
+        _forget(ident)
+
+
+def _forget(ident: int) -> None:
+    """Takes a thread of the library out of ``threading.enumerate()``: a record that is made there, for its thread's
+    name, puts it in, and before Python 3.13 nothing takes it out."""
+    threading: Any = _modules["threading"]
+    if type(threading._active.get(ident)) is threading._DummyThread:
+        with threading._active_limbo_lock:
+            threading._active.pop(ident, None)
 
 
 def _report() -> None:

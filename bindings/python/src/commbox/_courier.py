@@ -1,0 +1,205 @@
+"""A batch of the library that carries the calls of an AsyncClient, and brings what came of them to the event loops.
+
+Each loop watches the batch's file descriptor, so there is no thread of Python and no call from one thread to another. A
+loop that cannot watch one, such as Windows' proactor loop, is served by a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import threading
+from contextlib import suppress
+from typing import Optional
+from weakref import WeakSet
+
+from . import _interrupt
+from ._batch import Batch, Finished
+from ._library import lib
+
+_QUEUE_LIMIT = 1_000_000
+"""As much as the library allows: what is submitted is bounded by slots."""
+
+_Waiting = dict[int, tuple["asyncio.Future[Finished]", asyncio.Semaphore]]
+_Awaited = tuple["asyncio.Future[Finished]", asyncio.Semaphore, Finished]
+
+
+class _UnpolledBatch(Batch):
+    """A batch of an AsyncClient, which polls nothing."""
+
+    _wait = staticmethod(_interrupt.call_unpolled)
+
+    def view(self) -> _UnpolledBatch:
+        """The same batch, for collecting on another thread."""
+        view = object.__new__(_UnpolledBatch)
+        view._handle, view.done, view._number = self._handle, False, 0
+        view._tag, view._code, view._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        return view
+
+    def notify_fd(self) -> int:
+        """The descriptor that is readable while there is something to collect; -1 if the system gives none."""
+        fd: int = lib.commbox_batch_notify_fd(self._handle)
+        return fd
+
+
+class Courier:
+    """A batch, and what collects from it.
+
+    It knows nothing of the client, so that a client that is let go of ends it.
+    """
+
+    def __init__(self, client: int | None, concurrency: int) -> None:
+        self._process = os.getpid()
+        self._batch = _UnpolledBatch(
+            client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False
+        )
+        # An update's tag is the address of its future, which stays alive in here until it is collected.
+        self._waiting: _Waiting = {}
+        self._lock = threading.Lock()
+        self._users = 0
+        self._closing = False
+        self._fd = -1
+        self._watching: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        # Those that a thread serves.
+        self._served: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
+        self._thread: Optional[threading.Thread] = None
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is that of a process from which this one forked, and of no use here."""
+        return self._process != os.getpid()
+
+    def join(self) -> None:
+        """Has it serve a call, until that leaves, even where it is closed meanwhile."""
+        with self._lock:
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            self._end()
+
+    def submit(
+        self, user_id: int, text: bytes, call_json: Optional[bytes], slots: asyncio.Semaphore
+    ) -> asyncio.Future[Finished]:
+        """Submits an update, whose slot is released when it is collected."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._watching and loop not in self._served:
+            self._watch(loop)
+        future: asyncio.Future[Finished] = loop.create_future()
+        self._waiting[id(future)] = future, slots
+        try:
+            self._batch.submit(id(future), user_id, text, call_json)
+        except BaseException:
+            del self._waiting[id(future)]
+            raise
+        return future
+
+    def cancel(self, future: asyncio.Future[Finished]) -> None:
+        """Cancels the update whose future was cancelled."""
+        if id(future) in self._waiting:
+            self._batch.cancel_tag(id(future))
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            try:
+                if self._fd < 0:
+                    self._fd = self._batch.notify_fd()
+                if self._fd >= 0:
+                    loop.add_reader(self._fd, _bring, self._batch.view(), self._waiting)
+                    self._watching.add(loop)
+                    return
+            except NotImplementedError:
+                pass
+            if self._thread is None:
+                # A daemon, for a program may end without closing its client.
+                work = self._batch.view(), self._waiting
+                thread = threading.Thread(target=_bring_all, args=work, name="commbox-async", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._served.add(loop)
+
+    def close(self) -> None:
+        """Ends it as soon as every call has left, and everything was collected."""
+        with self._lock:
+            self._closing = True
+            self._end()
+
+    def _end(self) -> None:
+        if not self._closing or self._users or self.is_inherited:
+            return
+        here = asyncio._get_running_loop()
+        elsewhere = []
+        for loop in list(self._watching):
+            if loop is here or not loop.is_running():
+                # A closed loop watches nothing.
+                if not loop.is_closed():
+                    loop.remove_reader(self._fd)
+                self._watching.discard(loop)
+            else:
+                elsewhere.append(loop)
+        for loop in elsewhere:
+            # A loop's readers are its own thread's. The last one frees the batch, and with it the descriptor.
+            try:
+                loop.call_soon_threadsafe(self._leave_loop, loop)
+            except RuntimeError:
+                self._watching.discard(loop)
+        self._free()
+
+    def _leave_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            loop.remove_reader(self._fd)
+            self._watching.discard(loop)
+            self._free()
+
+    def _free(self) -> None:
+        if len(self._watching):
+            return
+        if self._thread is None:
+            self._batch.free()
+        else:
+            self._batch.close()
+
+
+def _bring(batch: Batch, waiting: _Waiting) -> None:
+    """Collects what has finished, on a loop that watches the descriptor."""
+    awaited = _collect(batch, waiting, 0)
+    if awaited:
+        own = awaited.pop(asyncio.get_running_loop(), None)
+        if own is not None:
+            _wake(own)
+        _wake_others(awaited)
+
+
+def _bring_all(batch: Batch, waiting: _Waiting) -> None:
+    """Collects all that finishes, on a thread."""
+    while not batch.done:
+        _wake_others(_collect(batch, waiting, -1))
+    batch.free()
+
+
+def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
+    """The next that finishes and what else is there then: a loop is woken once for all that it waits for."""
+    finished = batch.next(timeout_ms)
+    awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
+    while finished is not None:
+        future, slots = waiting.pop(finished.tag)
+        awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
+        batch.release()
+        finished = batch.next(0)
+    return awaited
+
+
+def _wake_others(awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]]) -> None:
+    for loop, arrived in awaited.items():
+        # The loop may be closed; then nobody waits any more.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_wake, arrived)
+
+
+def _wake(arrived: list[_Awaited]) -> None:
+    for future, slots, finished in arrived:
+        slots.release()
+        if not future.done():
+            future.set_result(finished)
