@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import http.client
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -211,6 +212,22 @@ def run_pytest(folder: Path, *arguments: str, **environment: str) -> str:
 def test_the_fixture(tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text(USERS_OWN)
     assert "4 passed" in run_pytest(tmp_path)
+
+
+MY_PROGRAM = """
+from commbox import Client
+def greet(user_id):
+    with Client(retry_base=0.001, retry_cap=0.001) as client:
+        client.update_user(user_id, remarks="greeted")
+"""
+
+
+def test_the_test_of_the_readme(tmp_path: Path) -> None:
+    page = (CHECKOUT / "bindings/python/README.md").read_text()
+    (test,) = [block for block in re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S) if "commbox_server" in block]
+    (tmp_path / "my_program.py").write_text(MY_PROGRAM)
+    (tmp_path / "test_readme.py").write_text(test)
+    assert "1 passed" in run_pytest(tmp_path)
 
 
 def test_the_plugin_loads_no_library(tmp_path: Path) -> None:

@@ -25,6 +25,19 @@ _Waiting = dict[int, tuple["asyncio.Future[Finished]", asyncio.Semaphore]]
 _Awaited = tuple["asyncio.Future[Finished]", asyncio.Semaphore, Finished]
 
 
+_process = object()
+"""Stands for this process. Its id would be asked of the system with each call."""
+
+
+def _enter_child() -> None:
+    global _process
+    _process = object()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_enter_child)
+
+
 class _UnpolledBatch(Batch):
     """A batch of an AsyncClient, which polls nothing."""
 
@@ -50,7 +63,7 @@ class Courier:
     """
 
     def __init__(self, client: int | None, concurrency: int) -> None:
-        self._process = os.getpid()
+        self._process = _process
         self._batch = _UnpolledBatch(
             client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False
         )
@@ -68,7 +81,7 @@ class Courier:
     @property
     def is_inherited(self) -> bool:
         """Whether it is that of a process from which this one forked, and of no use here."""
-        return self._process != os.getpid()
+        return self._process is not _process
 
     def join(self) -> None:
         """Has it serve a call, until that leaves, even where it is closed meanwhile."""
@@ -187,7 +200,8 @@ def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.A
         future, slots = waiting.pop(finished.tag)
         awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
         batch.release()
-        finished = batch.next(0)
+        # Usually one call waits, and there is nothing to ask for.
+        finished = batch.next(0) if waiting else None
     return awaited
 
 
