@@ -91,9 +91,17 @@ def test_answers_come_as_scripted(server: FakeServer, client: Client) -> None:
     with pytest.raises(commbox.APIResponseError):
         client.update_user(8, first_name="John")
     assert 8 not in server.users
+
+
+def test_an_answer_may_be_late(server: FakeServer, client: Client) -> None:
+    client.update_user(7, {})
     server.script(Answer(200, delay=30))
     with pytest.raises(commbox.APITimeoutError):
-        client.update_user(7, {}, timeout=0.3)
+        client.update_user(7, {}, timeout=2)
+    assert len(server.requests) == 2
+
+
+def test_every_status_can_be_answered(server: FakeServer, client: Client) -> None:
     for status in (403, 418, 499, 502, 599):
         server.script(status)
         with pytest.raises(commbox.APIStatusError) as caught:
