@@ -360,4 +360,4 @@ def test_a_program_may_end_without_closing(sandbox: Sandbox) -> None:
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
