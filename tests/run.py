@@ -13,6 +13,7 @@ With CI set, what cannot be run is a failure.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import resource
@@ -176,6 +177,9 @@ def run_all(platforms: list[str]) -> int:
         ("cmake", "C++ programs with what was installed"),
     ]:
         report.without(tool, what)
+    for package in ("pandas", "sqlalchemy"):
+        if importlib.util.find_spec(package) is None:
+            report.missing.append(f"the loop over tables in Python: {package} is not installed")
 
     cargo = os.environ.get("CARGO", "cargo")
     for manifest in ("Cargo.toml", "tests/loom/Cargo.toml"):

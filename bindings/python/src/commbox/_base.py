@@ -94,11 +94,9 @@ class BaseClient:
         headers: Optional[Mapping[str, str]] = None,
         request_id_header: Optional[str] = None,
     ) -> None:
-        if api_key is None:
-            api_key = os.environ.get("COMMBOX_API_KEY", "")
-        self._base_url = base_url if base_url is not None else os.environ.get("COMMBOX_BASE_URL") or None
+        self._base_url = base_url
         options = {
-            "base_url": self._base_url,
+            "base_url": base_url,
             "allow_http": allow_http,
             "max_retries": max_retries,
             "max_requests_per_second": max_requests_per_second,
@@ -278,11 +276,12 @@ class BaseClient:
 resolvable(BaseClient, globals())
 
 
-def new_handle(api_key: str, options: Mapping[str, Any]) -> int:
-    """A client of the library, with options as the library calls them."""
+def new_handle(api_key: Optional[str], options: Mapping[str, Any]) -> int:
+    """A client of the library, with options as the library calls them. It takes the key from the environment if there
+    is none."""
     _late.load()
-    hint = "" if api_key else "; pass api_key, or set COMMBOX_API_KEY"
-    return handle(lib.commbox_client_new(c_text("api_key", api_key), json_object(-3, options)), hint)
+    key = None if api_key is None else c_text("api_key", api_key)
+    return handle(lib.commbox_client_new(key, json_object(-3, options)))
 
 
 def _path(path: Union[str, os.PathLike[str], None]) -> Optional[str]:

@@ -169,10 +169,10 @@ def check(code: int) -> None:
         raise from_json(lib.commbox_last_error_json(), code)
 
 
-def handle(made: int | None, hint: str = "") -> int:
+def handle(made: int | None) -> int:
     """The handle that was made, or the error for which none was."""
     if made is None:
-        raise from_json(lib.commbox_last_error_json(), None, hint)
+        raise from_json(lib.commbox_last_error_json(), None)
     return made
 
 
@@ -189,7 +189,7 @@ _AS_THEY_ARE = (
 )
 
 
-def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxError:
+def from_json(text: bytes | str, code: int | None) -> CommBoxError:
     """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``, or a NULL."""
     known = _late.loads(text) if text else None
     if known is None or code not in (None, known["code"]):
@@ -199,7 +199,7 @@ def from_json(text: bytes | str, code: int | None, hint: str = "") -> CommBoxErr
         return _class(code)(message, code=code, name=name_of(code), delivery="unknown")
     retry_after_ms = known["retry_after_ms"]
     return _class(known["code"])(
-        _message(known) + hint,
+        _message(known),
         retry_after=None if retry_after_ms is None else retry_after_ms / 1000,
         elapsed=known["elapsed_ms"] / 1000,
         **{field: known[field] for field in _AS_THEY_ARE},
