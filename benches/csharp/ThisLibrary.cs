@@ -10,6 +10,6 @@ internal static class ThisLibrary
     {
         var options = new CommBoxClientOptions { BaseUrl = work.Url, MaxIdleConnections = work.Threads };
         var client = new CommBoxClient(Work.ApiKey, options);
-        return () => JsonDocument.Parse(client.UpdateUserJson(Work.UserId, work.Body));
+        return () => JsonDocument.Parse(client.UpdateUserJson(Work.UserId, work.Body).Raw);
     }
 }

@@ -37,7 +37,7 @@ public sealed class AsyncTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 1 });
         using var source = new CancellationTokenSource();
         int cancelled = which switch { "under way" => 0, "behind one of its user" => 5, _ => Many - 1 };
-        Task<string>[] calls =
+        Task<UpdateResult>[] calls =
         [
             .. Enumerable.Range(0, Many).Select(call =>
                 client.UpdateUserJsonAsync(call <= 5 ? 1 : call, "{}", call == cancelled ? source.Token : default)),
@@ -66,18 +66,18 @@ public sealed class AsyncTests : SandboxFixture
     {
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 2 });
-        Task<string>[] calls = [.. Enumerable.Range(1, Many).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
+        Task<UpdateResult>[] calls = [.. Enumerable.Range(1, Many).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
         AwaitRequests(2);
         var watch = Stopwatch.StartNew();
         client.Cancel();
-        foreach (Task<string> call in calls)
+        foreach (Task<UpdateResult> call in calls)
         {
             var error = Assert.ThrowsAsync<OperationCanceledException>(() => call)!;
             Assert.That(error.CancellationToken, Is.EqualTo(CancellationToken.None));
         }
         Assert.That(watch.ElapsedMilliseconds, Is.LessThan(4000));
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(2));
-        Assert.That(await client.UpdateUserJsonAsync(1, "{}"), Is.Not.Empty);
+        Assert.That((await client.UpdateUserJsonAsync(1, "{}")).Id, Is.EqualTo(1));
     }
 
     [Test]
@@ -86,7 +86,7 @@ public sealed class AsyncTests : SandboxFixture
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 2 });
         using var source = new CancellationTokenSource();
-        Task<string>[] calls =
+        Task<UpdateResult>[] calls =
             [.. Enumerable.Range(1, Many).Select(id => client.UpdateUserJsonAsync(id, "{}", source.Token))];
         AwaitRequests(2);
         var watch = Stopwatch.StartNew();
@@ -94,7 +94,7 @@ public sealed class AsyncTests : SandboxFixture
         Assert.CatchAsync<OperationCanceledException>(() => Task.WhenAll(calls));
         Assert.That(watch.ElapsedMilliseconds, Is.LessThan(4000));
         Assert.That(calls.Count(call => call.IsCanceled), Is.EqualTo(Many));
-        Assert.That(await client.UpdateUserJsonAsync(1, "{}"), Is.Not.Empty);
+        Assert.That((await client.UpdateUserJsonAsync(1, "{}")).Id, Is.EqualTo(1));
     }
 
     [Test]
@@ -114,9 +114,9 @@ public sealed class AsyncTests : SandboxFixture
         Sandbox.Script($"[{Slow}]");
         CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();
-        Task<string> slow = client.UpdateUserJsonAsync(Many, "{}", source.Token);
+        Task<UpdateResult> slow = client.UpdateUserJsonAsync(Many, "{}", source.Token);
         AwaitRequests(1);
-        Task<string>[] calls = [.. Enumerable.Range(1, Many - 1).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
+        Task<UpdateResult>[] calls = [.. Enumerable.Range(1, Many - 1).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
         client.Dispose();
         Assert.ThrowsAsync<ObjectDisposedException>(() => client.UpdateUserJsonAsync(1, "{}"));
         await Task.WhenAll(calls);
@@ -131,7 +131,7 @@ public sealed class AsyncTests : SandboxFixture
     {
         Sandbox.Script($"[{Slow}, {Slow}, {Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 3 });
-        Task<string>[] calls = [.. Enumerable.Range(1, 5).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
+        Task<UpdateResult>[] calls = [.. Enumerable.Range(1, 5).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
         AwaitRequests(3);
         await Task.Delay(200);
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(3));
@@ -149,7 +149,7 @@ public sealed class AsyncTests : SandboxFixture
                 Assert.ThrowsAsync<CommBoxApiException>(() => client.UpdateUserJsonAsync(1, "{}"))!.Code, Is.EqualTo(401));
         }
         client.SetApiKey(Sandbox.ApiKey);
-        Assert.That(await client.UpdateUserJsonAsync(1, "{}"), Is.Not.Empty);
+        Assert.That((await client.UpdateUserJsonAsync(1, "{}")).Id, Is.EqualTo(1));
     }
 
     [Test]

@@ -98,15 +98,15 @@ public sealed class CancellationTests : SandboxFixture
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();
-        Task<string>[] calls = [client.UpdateUserJsonAsync(1, "{}"), client.UpdateUserJsonAsync(2, "{}", source.Token)];
+        Task<UpdateResult>[] calls = [client.UpdateUserJsonAsync(1, "{}"), client.UpdateUserJsonAsync(2, "{}", source.Token)];
         AwaitRequests(2);
         client.Cancel();
-        foreach (Task<string> call in calls)
+        foreach (Task<UpdateResult> call in calls)
         {
             Assert.That(Cancelled(() => call, CancellationToken.None).Delivery, Is.EqualTo(Delivery.Unknown));
             Assert.That(call.IsCanceled);
         }
-        Assert.That(await client.UpdateUserJsonAsync(3, "{}"), Is.Not.Empty);
+        Assert.That((await client.UpdateUserJsonAsync(3, "{}")).Id, Is.EqualTo(3));
     }
 
     [Test]

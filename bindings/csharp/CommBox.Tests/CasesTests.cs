@@ -60,7 +60,7 @@ public sealed class CasesTests : SandboxFixture
             using var client = new CommBoxClient(new ClientHandle(key, Options(test).ToJsonString()));
             using var cancel = new CancellationTokenSource((int?)test["cancel_after_ms"] ?? Timeout.Infinite);
             using var whenever = cancel.Token.Register(client.Cancel);
-            string response = client.UpdateUserJson((long)test["user_id"]!, (string)test["body"]!);
+            string response = client.UpdateUserJson((long)test["user_id"]!, (string)test["body"]!).Raw;
             Assert.That(Native.LastErrorCode(), Is.Zero, "a success leaves no error");
             return new(response, null, watch.Elapsed);
         }

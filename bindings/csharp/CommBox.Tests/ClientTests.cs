@@ -32,7 +32,7 @@ public sealed class ClientTests : SandboxFixture
         Sandbox.Script(JsonSerializer.Serialize(new[] { new { body = reply } }));
         using CommBoxClient client = Sandbox.Client();
         const string body = """{"data": {"FirstName":"John",  "Score": 1.50}}""";
-        Assert.That(client.UpdateUserJson(Id, body), Is.EqualTo(reply));
+        Assert.That(client.UpdateUserJson(Id, body).Raw, Is.EqualTo(reply));
         Assert.That(Sandbox.Requests().Single().GetProperty("body").GetString(), Is.EqualTo(body));
     }
 
@@ -42,7 +42,7 @@ public sealed class ClientTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client();
         UpdateResult result = await client.UpdateUserAsync(Id, new UserInfo { FirstName = "John" });
         Assert.That(result.Id, Is.EqualTo(Id));
-        Assert.That(await client.UpdateUserJsonAsync(Id, """{"LastName":"Doe"}"""), Does.Contain($"{Id}"));
+        Assert.That((await client.UpdateUserJsonAsync(Id, """{"LastName":"Doe"}""")).Id, Is.EqualTo(Id));
         Assert.That(Sandbox.User(Id).GetProperty("LastName").GetString(), Is.EqualTo("Doe"));
     }
 
@@ -120,7 +120,7 @@ public sealed class ClientTests : SandboxFixture
         Assert.That(Assert.Throws<CommBoxApiException>(() => client.UpdateUserJson(Id, "{}"))!.Code, Is.EqualTo(401));
         Assert.Throws<CommBoxValidationException>(() => client.SetApiKey("a key"));
         client.SetApiKey(Sandbox.ApiKey);
-        Assert.That(client.UpdateUserJson(Id, "{}"), Is.Not.Empty);
+        Assert.That(client.UpdateUserJson(Id, "{}").Id, Is.EqualTo(Id));
     }
 
     [Test]
@@ -189,11 +189,12 @@ public sealed class ClientTests : SandboxFixture
 
     private sealed class Double : CommBoxClient
     {
-        public override string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken = default) =>
-            """{"data":{"Id":7}}""";
+        public override UpdateResult UpdateUserJson(
+            long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default) =>
+            new() { Raw = """{"data":{"Id":7}}""" };
 
-        public override Task<string> UpdateUserJsonAsync(
-            long userId, string userJson, CancellationToken cancellationToken = default) =>
-            Task.FromResult(UpdateUserJson(userId, userJson, cancellationToken));
+        public override Task<UpdateResult> UpdateUserJsonAsync(
+            long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default) =>
+            Task.FromResult(UpdateUserJson(userId, userJson, options, cancellationToken));
     }
 }

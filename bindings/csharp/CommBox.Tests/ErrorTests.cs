@@ -126,7 +126,8 @@ public sealed class ErrorTests : SandboxFixture
     private static string Json(int code, string delivery, ulong? retryAfter = null) =>
         $$"""
         {"code":{{code}},"name":"n","message":"m","http_status":null,"description":null,"response_time":null,
-        "retry_after_ms":{{retryAfter?.ToString() ?? "null"}},"attempts":0,"elapsed_ms":0,"delivery":{{delivery}},"response":null}
+        "retry_after_ms":{{retryAfter?.ToString() ?? "null"}},"attempts":0,"elapsed_ms":0,"delivery":{{delivery}},"response":null,
+        "request_id":null,"problems":[]}
         """;
 
     /// <summary>Makes a call that fails so; the exception must not print the key or a value of the user.</summary>

@@ -23,6 +23,8 @@ public sealed class OptionsTests
         CaFile = Repository.PathOf("no-such.pem"),
         Validate = false,
         UserAgent = "crm-sync/2",
+        Headers = { ["X-Gateway-Key"] = "secret", ["traceparent"] = "00-1-2-01" },
+        RequestIdHeader = "X-Trace",
     };
 
     [Test]
@@ -33,7 +35,7 @@ public sealed class OptionsTests
         options.ClientCertFile = "me.pem";
         options.ClientKeyFile = "me.key";
         Assert.That(options.ToJson(baseUrl: "https://unused.example"), Is.EqualTo(
-            """{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1500,"attempt_timeout_ms":2,"total_timeout_ms":86400000,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,"order_per_user":false,"rate_group":"crm-1","max_idle_connections":7,"idle_timeout_ms":0,"dns_ttl_ms":9,"proxy":"","ca_file":"ca.pem","client_cert_file":"me.pem","client_key_file":"me.key","validate":false,"user_agent":"crm-sync/2"}"""));
+            """{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1500,"attempt_timeout_ms":2,"total_timeout_ms":86400000,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,"order_per_user":false,"rate_group":"crm-1","max_idle_connections":7,"idle_timeout_ms":0,"dns_ttl_ms":9,"proxy":"","ca_file":"ca.pem","client_cert_file":"me.pem","client_key_file":"me.key","validate":false,"user_agent":"crm-sync/2","headers":{"X-Gateway-Key":"secret","traceparent":"00-1-2-01"},"request_id_header":"X-Trace"}"""));
         Assert.That(new CommBoxClientOptions().ToJson(baseUrl: null), Is.EqualTo("{}"));
     }
 
@@ -60,7 +62,7 @@ public sealed class OptionsTests
     [Test]
     public void EveryProblemIsNamed()
     {
-        var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = Timeout.InfiniteTimeSpan, BaseUrl = "ftp://x" };
+        var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = TimeSpan.FromSeconds(-1), BaseUrl = "ftp://x" };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
         Assert.That(error.Code, Is.EqualTo(-3));
         Assert.That(
@@ -85,11 +87,31 @@ public sealed class OptionsTests
     }
 
     [Test]
+    public void EndlessTimeIsTheLongestThereIs()
+    {
+        var endless = new CommBoxClientOptions { Timeout = Timeout.InfiniteTimeSpan };
+        Assert.That(endless.ToJson(baseUrl: null), Is.EqualTo("""{"total_timeout_ms":86400000}"""));
+        using var client = new CommBoxClient("key", endless);
+    }
+
+    [TestCase("Authorization", "canary", "Headers[\"Authorization\"]")]
+    [TestCase("Host", "canary", "Headers[\"Host\"]")]
+    [TestCase("X-Key", "canary\r\nX: y", "Headers[\"X-Key\"]")]
+    public void HeaderThatCannotBeSentIsNamedAndItsValueIsNot(string name, string value, string named)
+    {
+        var options = new CommBoxClientOptions { Headers = { [name] = value } };
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
+        Assert.That(error.Message, Does.StartWith(named));
+        Assert.That(error.ToString(), Does.Not.Contain("canary"));
+        Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
+    }
+
+    [Test]
     public void WhatJsonLacksIsRefused()
     {
         var endless = new CommBoxClientOptions { MaxRequestsPerSecond = double.PositiveInfinity };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", endless))!;
-        Assert.That(error.Message, Does.StartWith("MaxRequestsPerSecond must be"));
+        Assert.That(error.Message, Is.EqualTo("MaxRequestsPerSecond must be a finite number"));
         Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
         var broken = new CommBoxClientOptions { UserAgent = "\ud800" };
         error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", broken))!;

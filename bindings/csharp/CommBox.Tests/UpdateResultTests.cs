@@ -16,9 +16,18 @@ public sealed class UpdateResultTests
     [TestCase("{", null)]
     public void Id(string reply, long? id)
     {
-        UpdateResult result = UpdateResult.Parse(reply);
+        UpdateResult result = new UpdateResult { Raw = reply };
         Assert.That(result.Id, Is.EqualTo(id));
         Assert.That(result.Raw, Is.EqualTo(reply));
+    }
+
+    [Test]
+    public void PartsThatAreSetStandBesideTheReply()
+    {
+        var result = new UpdateResult { Id = 5, Raw = """{"data":{"Id":7},"status":200}""" };
+        Assert.That((result.Id, result.Raw), Is.EqualTo((5L, """{"data":{"Id":7},"status":200}""")));
+        result = new UpdateResult { Raw = """{"data":{"Id":7},"status":200}""", Id = 5 };
+        Assert.That((result.Id, result.Status), Is.EqualTo((5L, 200)));
     }
 
     [TestCase("200", 200)]
@@ -26,13 +35,13 @@ public sealed class UpdateResultTests
     [TestCase("true", null)]
     [TestCase("9223372036854775807", null)]
     public void Status(string status, int? expected) =>
-        Assert.That(UpdateResult.Parse($$"""{"status":{{status}}}""").Status, Is.EqualTo(expected));
+        Assert.That(new UpdateResult { Raw = $$"""{"status":{{status}}}""" }.Status, Is.EqualTo(expected));
 
     [Test]
     public void Words()
     {
-        UpdateResult result = UpdateResult.Parse("""{"description":"Done","response_time":"2024-08-06T07:51:52.2581942Z"}""");
+        UpdateResult result = new UpdateResult { Raw = """{"description":"Done","response_time":"2024-08-06T07:51:52.2581942Z"}""" };
         Assert.That((result.Description, result.ResponseTime), Is.EqualTo(("Done", "2024-08-06T07:51:52.2581942Z")));
-        Assert.That(UpdateResult.Parse("""{"description":1,"response_time":"\ud800"}""").Description, Is.Null);
+        Assert.That(new UpdateResult { Raw = """{"description":1,"response_time":"\ud800"}""" }.Description, Is.Null);
     }
 }

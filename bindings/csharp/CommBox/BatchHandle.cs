@@ -22,12 +22,13 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     }
 
     /// <summary>Submits an update without waiting for room. Returns null where it is accepted, else why it is not.</summary>
-    internal Outcome? Submit(ulong tag, long userId, byte[] userJson)
+    internal Outcome? Submit(ulong tag, long userId, byte[] userJson, byte[]? callJson)
     {
         using Lease lease = Hold();
         fixed (byte* user = userJson)
+        fixed (byte* options = callJson)
         {
-            int code = Native.BatchSubmit(handle, tag, userId, user, timeoutMs: 0);
+            int code = Native.BatchSubmitWith(handle, tag, userId, user, options, timeoutMs: 0);
             return code == Native.Ok ? null : LastError(code);
         }
     }
@@ -43,7 +44,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         byte* json;
         int code = Native.BatchNext(handle, (long)timeout.TotalMilliseconds, &itsTag, &itsCode, &json);
         tag = itsTag;
-        outcome = code == Native.Ok ? new(itsCode, Utf8.Decode(json)) : LastError(code);
+        outcome = code == Native.Ok ? new(itsCode, Utf8.Decode(json), Effort.Last()) : LastError(code);
         Native.StringFree(json);
         GC.KeepAlive(this);
         return code;

@@ -33,6 +33,12 @@ public sealed class BatchOptions
     /// <summary>How long an update waits through an outage. Default: 10 minutes.</summary>
     public TimeSpan? OutageTimeout { get; set; }
 
+    /// <summary>
+    /// Longest time of an update from when it was read, whatever it waits for: other updates, throttling, an outage. An
+    /// update that cannot meet it fails at once. Default: none.
+    /// </summary>
+    public TimeSpan? OverallTimeout { get; set; }
+
     /// <summary>Told where the batch stands, about once a second and at the end.</summary>
     public IProgress<BatchStats>? Progress { get; set; }
 
@@ -43,7 +49,8 @@ public sealed class BatchOptions
         ("queue_limit", nameof(QueueLimit), options => options.Limit),
         ("stop_on_unauthorized", nameof(StopOnUnauthorized), options => options.StopOnUnauthorized),
         ("throttle_timeout_ms", nameof(ThrottleTimeout), options => options.ThrottleTimeout),
-        ("outage_timeout_ms", nameof(OutageTimeout), options => options.OutageTimeout));
+        ("outage_timeout_ms", nameof(OutageTimeout), options => options.OutageTimeout),
+        ("overall_timeout_ms", nameof(OverallTimeout), options => options.OverallTimeout));
 
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);

@@ -95,11 +95,13 @@ internal sealed class BatchRun : IDisposable
         long index = _rows++;
         UserUpdate update = row ?? new UserUpdate(0, "");
         byte[] userJson;
+        byte[]? callJson;
         try
         {
             userJson = row is null
                 ? throw new CommBoxValidationException(Native.InvalidUser, $"row {index} of the source is null")
                 : Utf8.Terminate(row.ToJson(), nameof(userJson));
+            callJson = Utf8.TerminateOrNull(update.Options?.ToJson(), "options");
         }
         catch (Exception thrown)
         {
@@ -114,12 +116,22 @@ internal sealed class BatchRun : IDisposable
         bool accepted = _queue.Add(new(
             update.UserId,
             userJson,
-            outcome => _results.Writer.TryWrite(() => BatchResult.From(update, outcome) with { Index = index })));
+            callJson,
+            outcome => Finish(update, outcome, index)));
         if (!accepted)
         {
             CountRefused(Native.Cancelled);
         }
         return accepted;
+    }
+
+    private void Finish(UserUpdate update, Outcome outcome, long index)
+    {
+        if (outcome.Code == Native.InvalidOptions)
+        {
+            CountRefused(outcome.Code);
+        }
+        _results.Writer.TryWrite(() => BatchResult.From(update, outcome) with { Index = index });
     }
 
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json;
 
 namespace CommBox;
@@ -60,8 +59,7 @@ public sealed record BatchStats
             InFlight = stats.GetProperty("in_flight").GetInt64(),
             Succeeded = stats.GetProperty("succeeded").GetInt64(),
             Failed = stats.GetProperty("failed").GetInt64(),
-            FailedByCode = stats.GetProperty("failed_by_code").EnumerateObject().ToDictionary(
-                member => int.Parse(member.Name, CultureInfo.InvariantCulture), member => member.Value.GetInt64()),
+            FailedByCode = CommBoxStatistics.Codes(stats.GetProperty("failed_by_code")),
             Retried = stats.GetProperty("retried").GetInt64(),
             Throttled = stats.GetProperty("throttled").GetInt64(),
             RequestsPerSecond = stats.GetProperty("requests_per_second").GetDouble(),

@@ -18,7 +18,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     internal ClientHandle(string apiKey, string? optionsJson)
     {
         fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
-        fixed (byte* options = optionsJson is null ? null : Utf8.Terminate(optionsJson, "options"))
+        fixed (byte* options = Utf8.TerminateOrNull(optionsJson, "options"))
         {
             SetHandle(Native.ClientNew(key, options));
         }
@@ -50,24 +50,53 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         Check(Native.ClientCancel(handle));
     }
 
-    internal string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken)
+    /// <summary>Makes an update. <paramref name="callJson"/> holds its own options.</summary>
+    internal UpdateResult UpdateUserJson(
+        long userId, string userJson, string? callJson, CancellationToken cancellationToken)
     {
         using Lease lease = Hold();
         byte* response = null;
+        // A callback of the library may make a call of its own on this thread.
+        CancellationToken outer = t_cancellationToken;
         t_cancellationToken = cancellationToken;
         try
         {
             fixed (byte* user = Utf8.Terminate(userJson, nameof(userJson)))
+            fixed (byte* options = Utf8.TerminateOrNull(callJson, "options"))
             {
-                Check(Native.UpdateUserJson(handle, userId, user, &response), cancellationToken);
+                Check(Native.UpdateUserJsonWith(handle, userId, user, options, &response), cancellationToken);
             }
-            return Utf8.Decode(response);
+            // What the update took is this thread's last, until its next call.
+            var effort = Effort.Last();
+            return UpdateResult.From(Utf8.Decode(response), effort);
         }
         finally
         {
-            t_cancellationToken = default;
+            t_cancellationToken = outer;
             Native.StringFree(response);
         }
+    }
+
+    internal void ValidateUserJson(long userId, string userJson)
+    {
+        using Lease lease = Hold();
+        fixed (byte* user = Utf8.Terminate(userJson, nameof(userJson)))
+        {
+            Check(Native.ClientValidateUserJson(handle, userId, user));
+        }
+    }
+
+    internal CommBoxStatistics Statistics()
+    {
+        using Lease lease = Hold();
+        byte* json = Native.ClientStatsJson(handle);
+        if (json is null)
+        {
+            throw CommBoxException.Last();
+        }
+        string text = Utf8.Decode(json);
+        Native.StringFree(json);
+        return CommBoxStatistics.Parse(text);
     }
 
     protected override bool ReleaseHandle()

@@ -8,7 +8,7 @@ namespace CommBox;
 /// using var client = new CommBoxClient("my-api-key");
 /// UpdateResult result = client.UpdateUser(94382332, new UserInfo { FirstName = "John" });
 /// </code></example>
-public class CommBoxClient : IDisposable
+public class CommBoxClient : ICommBoxClient, IDisposable
 {
     private const int DefaultMaxConcurrency = 64;
 
@@ -30,7 +30,7 @@ public class CommBoxClient : IDisposable
             ?? throw new CommBoxValidationException("there is no API key: pass apiKey, or set COMMBOX_API_KEY");
         options ??= new CommBoxClientOptions();
         _handle = new ClientHandle(apiKey, options.ToJson(Default("COMMBOX_BASE_URL")));
-        _queue = NewQueue(_handle, options.MaxConcurrency);
+        _queue = NewQueue(_handle, options);
     }
 
     /// <summary>Makes a client that cannot send, for test doubles that override the methods.</summary>
@@ -43,15 +43,16 @@ public class CommBoxClient : IDisposable
     internal CommBoxClient(ClientHandle handle)
     {
         _handle = handle;
-        _queue = NewQueue(handle, maxConcurrency: null);
+        _queue = NewQueue(handle, new CommBoxClientOptions());
     }
 
     /// <summary>
-    /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Failures
-    /// that may pass are tried again: see <see cref="CommBoxClientOptions.MaxRetries"/>.
+    /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Transient
+    /// failures are retried: see <see cref="CommBoxClientOptions.MaxRetries"/>.
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent.</param>
+    /// <param name="options">Options of this call alone; null for those of the client.</param>
     /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
     /// <returns>The server's confirmation.</returns>
     /// <exception cref="CommBoxException">
@@ -61,31 +62,44 @@ public class CommBoxClient : IDisposable
     /// <exception cref="OperationCanceledException">
     /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The inner exception is a
     /// <see cref="CommBoxException"/>, whose <see cref="CommBoxException.Delivery"/> tells whether the update may have
-    /// arrived. There is none where the call was cancelled before it began: nothing was sent.
+    /// arrived. There is none if the call was cancelled before it began: nothing was sent.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
-    public virtual UpdateResult UpdateUser(long userId, UserInfo user, CancellationToken cancellationToken = default)
+    public virtual UpdateResult UpdateUser(
+        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(user);
-        return UpdateResult.Parse(UpdateUserJson(userId, user.ToJson(), cancellationToken));
+        return UpdateUserJson(userId, user.ToJson(), options, cancellationToken);
     }
+
+    /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUser(
+        long userId, UserInfo user, CancellationToken cancellationToken = default) =>
+        UpdateUser(userId, user, options: null, cancellationToken);
 
     /// <summary>
     /// Updates a user from JSON, which is sent as it is written, and waits for the server's answer as
-    /// <see cref="UpdateUser"/> does.
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
-    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
-    /// <returns>The server's reply as it came.</returns>
-    /// <inheritdoc cref="UpdateUser" path="/exception"/>
-    public virtual string UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken = default)
+    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
+    /// <returns>The server's confirmation; <see cref="UpdateResult.Raw"/> is its reply as it came.</returns>
+    /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUserJson(
+        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
         cancellationToken.ThrowIfCancellationRequested();
-        return _handle.UpdateUserJson(userId, userJson, cancellationToken);
+        return _handle.UpdateUserJson(userId, userJson, options?.ToJson(), cancellationToken);
     }
+
+    /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUserJson(
+        long userId, string userJson, CancellationToken cancellationToken = default) =>
+        UpdateUserJson(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
     /// Updates a user without blocking a thread while it waits. Updates of the same user are sent in the order of the
@@ -93,40 +107,78 @@ public class CommBoxClient : IDisposable
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent. Read before this method returns.</param>
-    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
-    /// <returns>The server's confirmation.</returns>
+    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
     /// <remarks>
     /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are under way at a time.
     /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other calls nor the server's
-    /// throttling cost it any. Bound the whole with the token.
+    /// throttling cost it any. <see cref="CommBoxClientOptions.OverallTimeout"/> or the token bounds the whole.
     /// </remarks>
-    /// <inheritdoc cref="UpdateUser" path="/exception"/>
-    public virtual async Task<UpdateResult> UpdateUserAsync(
-        long userId, UserInfo user, CancellationToken cancellationToken = default)
+    /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserAsync(
+        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(user);
-        string reply = await UpdateUserJsonAsync(userId, user.ToJson(), cancellationToken).ConfigureAwait(false);
-        return UpdateResult.Parse(reply);
+        return UpdateUserJsonAsync(userId, user.ToJson(), options, cancellationToken);
     }
 
+    /// <inheritdoc cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserAsync(
+        long userId, UserInfo user, CancellationToken cancellationToken = default) =>
+        UpdateUserAsync(userId, user, options: null, cancellationToken);
+
     /// <summary>
-    /// Updates a user from JSON, which is sent as it is written, without blocking a thread, as <see cref="UpdateUserAsync"/>
-    /// does.
+    /// Updates a user from JSON, which is sent as it is written, without blocking a thread, as
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
-    /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
-    /// <param name="cancellationToken"><inheritdoc cref="UpdateUser" path="/param[@name='cancellationToken']"/></param>
-    /// <returns>The server's reply as it came.</returns>
-    /// <inheritdoc cref="UpdateUserAsync" path="/remarks"/>
-    /// <inheritdoc cref="UpdateUser" path="/exception"/>
-    public virtual async Task<string> UpdateUserJsonAsync(
-        long userId, string userJson, CancellationToken cancellationToken = default)
+    /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)" path="/param"/>
+    /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)" path="/returns"/>
+    /// <inheritdoc cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)" path="/remarks"/>
+    /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)" path="/exception"/>
+    public virtual async Task<UpdateResult> UpdateUserJsonAsync(
+        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
         cancellationToken.ThrowIfCancellationRequested();
-        Outcome outcome = await _queue.SendAsync(userId, userJson, cancellationToken).ConfigureAwait(false);
-        return outcome.Reply(cancellationToken);
+        Outcome outcome = await _queue
+            .SendAsync(userId, userJson, options?.ToJson(), cancellationToken).ConfigureAwait(false);
+        return outcome.Result(cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserJsonAsync(
+        long userId, string userJson, CancellationToken cancellationToken = default) =>
+        UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
+
+    /// <summary>Checks an update as it is checked before it is sent. Nothing is sent, and nothing is waited for.</summary>
+    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="user">What to change.</param>
+    /// <exception cref="CommBoxValidationException">The update would be refused; all problems are named.</exception>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual void ValidateUser(long userId, UserInfo user)
+    {
+        ArgumentNullException.ThrowIfNull(user);
+        ValidateUserJson(userId, user.ToJson());
+    }
+
+    /// <inheritdoc cref="ValidateUser"/>
+    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
+    public virtual void ValidateUserJson(long userId, string userJson)
+    {
+        ArgumentNullException.ThrowIfNull(userJson);
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        _handle.ValidateUserJson(userId, userJson);
+    }
+
+    /// <summary>Returns where the client stands: calls, failures, connections, rate and latency.</summary>
+    /// <returns>The figures of this moment. Those that change meanwhile may differ by what runs.</returns>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual CommBoxStatistics GetStatistics()
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        return _handle.Statistics();
     }
 
     /// <summary>
@@ -164,7 +216,7 @@ public class CommBoxClient : IDisposable
     }
 
     /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
-    public IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+    public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
         IEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(updates);
@@ -235,16 +287,20 @@ public class CommBoxClient : IDisposable
         _queue.End();
     }
 
-    private static UpdateQueue NewQueue(ClientHandle handle, int? maxConcurrency)
+    private static UpdateQueue NewQueue(ClientHandle handle, CommBoxClientOptions client)
     {
         // A key that is refused may be replaced, and the calls after that work.
         var options = new BatchOptions
         {
-            Concurrency = maxConcurrency ?? DefaultMaxConcurrency,
+            Concurrency = client.MaxConcurrency ?? DefaultMaxConcurrency,
+            OverallTimeout = client.OverallTimeout,
             StopOnUnauthorized = false,
         };
-        var batch = new BatchHandle(handle, options.ToJson(), _ => nameof(CommBoxClientOptions.MaxConcurrency));
+        var batch = new BatchHandle(handle, options.ToJson(), PropertyOfQueueFor);
         return new UpdateQueue(batch, options.Limit);
+
+        static string PropertyOfQueueFor(string option) =>
+            option == "concurrency" ? nameof(CommBoxClientOptions.MaxConcurrency) : BatchOptions.PropertyFor(option);
     }
 
     private static async IAsyncEnumerable<UserUpdate> Each(IEnumerable<UserUpdate> updates)

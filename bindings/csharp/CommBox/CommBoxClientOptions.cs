@@ -23,9 +23,16 @@ public sealed class CommBoxClientOptions
 
     /// <summary>
     /// Longest time of a call, all included: waiting for its turn, every attempt and every wait between. Of an asynchronous
-    /// call, and of one of many updates, waiting for its turn does not count. Default: 60 s.
+    /// call, and of one of many updates, waiting for its turn does not count. From 1 ms to 24 hours, which
+    /// <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for. Default: 60 s.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
+
+    /// <summary>
+    /// Longest time of an asynchronous call from when it is made, whatever it waits for: other calls, throttling, an outage.
+    /// A call that cannot meet it fails at once. Default: none.
+    /// </summary>
+    public TimeSpan? OverallTimeout { get; set; }
 
     /// <summary>
     /// Maximum number of retries after a transient failure: HTTP 500, 502, 503 and 504, a connection that fails or breaks,
@@ -99,6 +106,20 @@ public sealed class CommBoxClientOptions
     /// <summary>Check the user before it is sent. Default: true.</summary>
     public bool? Validate { get; set; }
 
+    /// <summary>
+    /// Headers to send with every request, such as the key of a gateway; at most 32. Values are secrets: no message contains
+    /// one. Refused are those that the library sets, such as <c>Authorization</c>, those of the connection, such as
+    /// <c>Host</c>, and all <c>Content-…</c> and <c>Proxy-…</c>.
+    /// </summary>
+    public IDictionary<string, string> Headers { get; init; } =
+        new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+
+    /// <summary>
+    /// The header of the server's answers that is <see cref="UpdateResult.RequestId"/>. Default: the first of
+    /// <c>X-Request-Id</c>, <c>Request-Id</c> and <c>X-Correlation-Id</c> that is there.
+    /// </summary>
+    public string? RequestIdHeader { get; set; }
+
     /// <summary>Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.</summary>
     public string? UserAgent { get; set; }
 
@@ -122,7 +143,9 @@ public sealed class CommBoxClientOptions
         ("client_cert_file", nameof(ClientCertFile), options => options.ClientCertFile),
         ("client_key_file", nameof(ClientKeyFile), options => options.ClientKeyFile),
         ("validate", nameof(Validate), options => options.Validate),
-        ("user_agent", nameof(UserAgent), options => options.UserAgent));
+        ("user_agent", nameof(UserAgent), options => options.UserAgent),
+        ("headers", nameof(Headers), options => options.Headers),
+        ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));
 
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);

@@ -37,6 +37,7 @@ public class CommBoxException : Exception
             _ => Delivery.Unknown,
         };
         Response = error.GetProperty("response").GetString();
+        RequestId = error.GetProperty("request_id").GetString();
     }
 
     /// <summary>The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of this side.</summary>
@@ -66,6 +67,9 @@ public class CommBoxException : Exception
     /// <summary>Whether the update reached the server.</summary>
     public Delivery Delivery { get; init; }
 
+    /// <summary>What the server calls the request, for its support; see <see cref="UpdateResult.RequestId"/>.</summary>
+    public string? RequestId { get; init; }
+
     /// <summary>The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is logged.</summary>
     public string? Response { get; init; }
 
@@ -94,19 +98,7 @@ public class CommBoxException : Exception
     internal static unsafe CommBoxException LastOfOptions(Func<string, string> propertyFor)
     {
         using JsonDocument document = JsonDocument.Parse(Utf8.Decode(Native.LastErrorJson()));
-        JsonElement error = document.RootElement;
-        if (error.GetProperty("code").GetInt32() != Native.InvalidOptions)
-        {
-            return Parse(error);
-        }
-        IEnumerable<string> problems = error.GetProperty("problems").EnumerateArray().Select(problem =>
-        {
-            string option = problem.GetProperty("path").GetString()!;
-            string message = problem.GetProperty("message").GetString()!;
-            return (option.Length == 0 ? "" : propertyFor(option) + " ")
-                + Regex.Replace(message, @"\{(\w+)\}", other => propertyFor(other.Groups[1].Value));
-        });
-        return new CommBoxValidationException(error, string.Join("; ", problems));
+        return Parse(document.RootElement, propertyFor);
     }
 
     /// <summary>The same, and of this type also for a call that was cancelled.</summary>
@@ -116,16 +108,33 @@ public class CommBoxException : Exception
         return Parse(document.RootElement);
     }
 
-    private static CommBoxException Parse(JsonElement error) => error.GetProperty("code").GetInt32() switch
+    private static CommBoxException Parse(JsonElement error) => Parse(error, CommBoxCallOptions.PropertyFor);
+
+    private static CommBoxException Parse(JsonElement error, Func<string, string> propertyFor) =>
+        error.GetProperty("code").GetInt32() switch
+        {
+            429 or -11 => new CommBoxRateLimitException(error),
+            // BAD_RESPONSE: the server answered, if not in the documented way.
+            >= 100 or -9 => new CommBoxApiException(error),
+            -3 => new CommBoxValidationException(error, OfOptions(error, propertyFor)),
+            -1 or -4 => new CommBoxValidationException(error),
+            -5 or -6 => new CommBoxConnectionException(error),
+            -7 => new CommBoxTimeoutException(error),
+            _ => new CommBoxException(error),
+        };
+
+    /// <summary>What is wrong with the options, which have other names here.</summary>
+    private static string OfOptions(JsonElement error, Func<string, string> propertyFor)
     {
-        429 or -11 => new CommBoxRateLimitException(error),
-        // BAD_RESPONSE: the server answered, if not in the documented way.
-        >= 100 or -9 => new CommBoxApiException(error),
-        -1 or -3 or -4 => new CommBoxValidationException(error),
-        -5 or -6 => new CommBoxConnectionException(error),
-        -7 => new CommBoxTimeoutException(error),
-        _ => new CommBoxException(error),
-    };
+        IEnumerable<string> problems = error.GetProperty("problems").EnumerateArray().Select(problem =>
+        {
+            string option = problem.GetProperty("path").GetString()!;
+            string message = problem.GetProperty("message").GetString()!;
+            return (option.Length == 0 ? "" : propertyFor(option) + " ")
+                + Regex.Replace(message, @"\{(\w+)\}", other => propertyFor(other.Groups[1].Value));
+        });
+        return string.Join("; ", problems);
+    }
 
     private static TimeSpan? Milliseconds(JsonElement value) =>
         value.ValueKind != JsonValueKind.Number ? null

@@ -1,26 +1,57 @@
+using System.Text.Json;
+
 namespace CommBox;
 
 /// <summary>Each option as the library calls it, the property that it is here, and its value.</summary>
 internal sealed class OptionTable<T>(params (string Option, string Property, Func<T, object?> Value)[] members)
 {
-    /// <summary>The property for an option of the library.</summary>
-    internal string PropertyFor(string option) =>
-        members.FirstOrDefault(member => member.Option == option).Property ?? option;
+    /// <summary>What an endless time is: the longest that the library takes.</summary>
+    private static readonly TimeSpan Longest = TimeSpan.FromHours(24);
+
+    /// <summary>The property for an option of the library; of one header, <c>headers.NAME</c>, the entry.</summary>
+    internal string PropertyFor(string option)
+    {
+        string[] parts = option.Split('.', 2);
+        string property = members.FirstOrDefault(member => member.Option == parts[0]).Property ?? parts[0];
+        return parts.Length == 1 ? property : $"{property}[\"{parts[1]}\"]";
+    }
 
     /// <summary>The options that are set, as the library reads them.</summary>
     internal string ToJson(T options) => JsonText.Object(json =>
     {
         foreach ((string option, string property, Func<T, object?> valueOf) in members)
         {
-            object? value = valueOf(options);
-            if (value is TimeSpan time)
+            switch (valueOf(options))
             {
-                value = time.Ticks / TimeSpan.TicksPerMillisecond;
-            }
-            if (value is not null)
-            {
-                json.WriteMember(option, value, path: property, code: Native.InvalidOptions);
+                case null or IDictionary<string, string> { Count: 0 }:
+                    break;
+                case IDictionary<string, string> entries:
+                    Write(json, option, property, entries);
+                    break;
+                case TimeSpan time:
+                    time = time == Timeout.InfiniteTimeSpan ? Longest : time;
+                    Write(json, option, property, time.Ticks / TimeSpan.TicksPerMillisecond);
+                    break;
+                case double number when !double.IsFinite(number):
+                    throw new CommBoxValidationException(Native.InvalidOptions, $"{property} must be a finite number");
+                case { } value:
+                    Write(json, option, property, value);
+                    break;
             }
         }
     });
+
+    private static void Write(Utf8JsonWriter json, string option, string property, object value) =>
+        json.WriteMember(option, value, path: property, code: Native.InvalidOptions);
+
+    private static void Write(
+        Utf8JsonWriter json, string option, string property, IDictionary<string, string> entries)
+    {
+        json.WriteStartObject(option);
+        foreach ((string name, string value) in entries)
+        {
+            Write(json, name, $"{property}[\"{name}\"]", value);
+        }
+        json.WriteEndObject();
+    }
 }

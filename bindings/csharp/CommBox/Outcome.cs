@@ -2,23 +2,25 @@ namespace CommBox;
 
 /// <summary>
 /// What came of an update that was made in a batch: the server's reply, or for another code than 0 the error as
-/// <c>commbox_last_error_json</c> tells it.
+/// <c>commbox_last_error_json</c> reports it.
 /// </summary>
-internal readonly record struct Outcome(int Code, string Json)
+internal readonly record struct Outcome(int Code, string Json, Effort Effort = default)
 {
     /// <summary>It was cancelled before the library had it.</summary>
     internal static readonly Outcome NotBegun = new(Native.Cancelled, "");
 
-    /// <summary>The server's reply.</summary>
+    /// <summary>The server's confirmation.</summary>
     /// <exception cref="CommBoxException">There is none.</exception>
     /// <exception cref="OperationCanceledException">The update was cancelled.</exception>
-    internal string Reply(CancellationToken cancellationToken)
+    internal UpdateResult Result(CancellationToken cancellationToken)
     {
         if (this == NotBegun)
         {
             cancellationToken.ThrowIfCancellationRequested();
             throw new OperationCanceledException("the client's calls were cancelled before this one was sent");
         }
-        return Code == Native.Ok ? Json : throw CommBoxException.FromJson(Json, cancellationToken);
+        return Code == Native.Ok
+            ? UpdateResult.From(Json, Effort)
+            : throw CommBoxException.FromJson(Json, cancellationToken);
     }
 }

@@ -23,10 +23,15 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
 
     /// <summary>Makes an update, after those of the same user that were added before.</summary>
     /// <returns>What came of it.</returns>
-    internal async Task<Outcome> SendAsync(long userId, string userJson, CancellationToken cancellationToken)
+    internal async Task<Outcome> SendAsync(
+        long userId, string userJson, string? callJson, CancellationToken cancellationToken)
     {
         var done = new TaskCompletionSource<Outcome>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var update = new Update(userId, Utf8.Terminate(userJson, nameof(userJson)), outcome => done.TrySetResult(outcome));
+        var update = new Update(
+            userId,
+            Utf8.Terminate(userJson, nameof(userJson)),
+            Utf8.TerminateOrNull(callJson, "options"),
+            outcome => done.TrySetResult(outcome));
         Add(update);
         using CancellationTokenRegistration whenCancelled = cancellationToken.UnsafeRegister(_ => Cancel(update), null);
         return await done.Task.ConfigureAwait(false);
@@ -131,10 +136,11 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
     {
         ulong tag = ++_lastTag;
         update.Tag = tag;
-        if (batch.Submit(tag, update.UserId, update.UserJson) is { } refusal)
+        if (batch.Submit(tag, update.UserId, update.UserJson, update.CallJson) is { } refusal)
         {
             update.Finish(refusal);
-            return false;
+            // Options that are wrong concern this update alone.
+            return refusal.Code == Native.InvalidOptions;
         }
         _submitted.Add(tag, update);
         if (!_hasThread)
@@ -211,11 +217,14 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
     }
 
     /// <summary>An update, and who is told its outcome: with the lock held, so briefly.</summary>
-    internal sealed class Update(long userId, byte[] userJson, Action<Outcome> finish)
+    internal sealed class Update(long userId, byte[] userJson, byte[]? callJson, Action<Outcome> finish)
     {
         internal long UserId => userId;
 
         internal byte[] UserJson => userJson;
+
+        /// <summary>Its own options; null for none.</summary>
+        internal byte[]? CallJson => callJson;
 
         /// <summary>Its number in the batch; null while it waits to be submitted.</summary>
         internal ulong? Tag { get; set; }

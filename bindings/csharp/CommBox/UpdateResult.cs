@@ -3,68 +3,98 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>The server's reply to an update that it confirmed. What the reply lacks is null.</summary>
+/// <summary>
+/// The server's reply to an update that it confirmed, and what the update took. What the reply lacks is null. The reply is
+/// parsed when it is first asked for.
+/// </summary>
 public sealed class UpdateResult
 {
+    private Reply? _reply;
+
     /// <summary>The id of the user who was updated.</summary>
-    public long? Id { get; init; }
+    public long? Id { get => Parsed.Id; init => _reply = Parsed with { Id = value }; }
 
     /// <summary>The status in the reply, such as 200.</summary>
-    public int? Status { get; init; }
+    public int? Status { get => Parsed.Status; init => _reply = Parsed with { Status = value }; }
 
-    /// <summary>The server's words, such as "Operation successful".</summary>
-    public string? Description { get; init; }
+    /// <summary>The server's message, such as "Operation successful".</summary>
+    public string? Description { get => Parsed.Description; init => _reply = Parsed with { Description = value }; }
 
     /// <summary>The time of the reply, as the server wrote it.</summary>
-    public string? ResponseTime { get; init; }
+    public string? ResponseTime { get => Parsed.ResponseTime; init => _reply = Parsed with { ResponseTime = value }; }
 
     /// <summary>The reply as it came: JSON.</summary>
     public string Raw { get; init; } = "";
 
-    /// <summary>Reads what it can. The update is done, so nothing in the reply may fail the call any more.</summary>
-    internal static UpdateResult Parse(string reply)
+    /// <summary>How many requests the update took: 1, if nothing was retried.</summary>
+    public int Attempts { get; init; }
+
+    /// <summary>How long the update took, from the call or, in the queue of many, from when it was dispatched.</summary>
+    public TimeSpan Elapsed { get; init; }
+
+    /// <summary>
+    /// What the server calls the request, for its support: the header <c>X-Request-Id</c>, <c>Request-Id</c> or
+    /// <c>X-Correlation-Id</c> of its answer, or the one that <see cref="CommBoxClientOptions.RequestIdHeader"/> names.
+    /// Null if there is none.
+    /// </summary>
+    public string? RequestId { get; init; }
+
+    private Reply Parsed => _reply ??= Reply.Parse(Raw);
+
+    internal static UpdateResult From(string reply, Effort effort) => new()
     {
-        try
+        Raw = reply,
+        Attempts = effort.Attempts,
+        Elapsed = effort.Elapsed,
+        RequestId = effort.RequestId,
+    };
+
+    /// <summary>What a reply contains. The update is done, so nothing in the reply may fail any more.</summary>
+    private sealed record Reply(long? Id, int? Status, string? Description, string? ResponseTime)
+    {
+        internal static Reply Parse(string reply)
         {
-            using JsonDocument document = JsonDocument.Parse(reply);
-            JsonElement root = document.RootElement;
-            return new UpdateResult
+            try
             {
-                Id = Integer(Member(Member(root, "data"), "Id")),
-                Status = Integer(Member(root, "status")) is { } status and >= 0 and <= int.MaxValue ? (int)status : null,
-                Description = Text(Member(root, "description")),
-                ResponseTime = Text(Member(root, "response_time")),
-                Raw = reply,
-            };
+                using JsonDocument document = JsonDocument.Parse(reply);
+                JsonElement root = document.RootElement;
+                return new Reply(
+                    Id: Integer(Member(Member(root, "data"), "Id")),
+                    Status: Integer(Member(root, "status")) is { } status and >= 0 and <= int.MaxValue ? (int)status : null,
+                    Description: Text(Member(root, "description")),
+                    ResponseTime: Text(Member(root, "response_time")));
+            }
+            catch (JsonException)
+            {
+                return new Reply(null, null, null, null);
+            }
         }
-        catch (JsonException)
-        {
-            return new UpdateResult { Raw = reply };
-        }
-    }
 
-    private static JsonElement Member(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement member) ? member : default;
+        private static JsonElement Member(JsonElement element, string name) =>
+            element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement member)
+                ? member
+                : default;
 
-    private static string? Text(JsonElement element)
-    {
-        try
+        private static string? Text(JsonElement element)
         {
-            return element.ValueKind == JsonValueKind.String ? element.GetString() : null;
+            try
+            {
+                return element.ValueKind == JsonValueKind.String ? element.GetString() : null;
+            }
+            catch (InvalidOperationException)
+            {
+                return null; // An escape that is no character: half a surrogate pair.
+            }
         }
-        catch (InvalidOperationException)
-        {
-            return null; // An escape that is no character: half a surrogate pair.
-        }
-    }
 
-    /// <summary>A whole number, also where it is written as a string or as 1.0: the vendor's own documents mix them.</summary>
-    private static long? Integer(JsonElement element)
-    {
-        string? text = element.ValueKind == JsonValueKind.Number ? element.GetRawText() : Text(element);
-        return decimal.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out decimal number)
-            && number == decimal.Truncate(number) && number is >= long.MinValue and <= long.MaxValue
-            ? (long)number
-            : null;
+        /// <summary>A whole number, also if it is written as a string or as 1.0: the vendor's own documents mix them.</summary>
+        private static long? Integer(JsonElement element)
+        {
+            string? text = element.ValueKind == JsonValueKind.Number ? element.GetRawText() : Text(element);
+            return decimal.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out decimal number)
+                && number == decimal.Truncate(number) && number is >= long.MinValue and <= long.MaxValue
+                ? (long)number
+                : null;
+        }
     }
 }

@@ -30,6 +30,9 @@ public sealed record UserUpdate
     /// <summary>What to change, as JSON; null where <see cref="User"/> tells it.</summary>
     public string? Json { get; }
 
+    /// <summary>Options of this update alone; null for those of the client.</summary>
+    public CommBoxCallOptions? Options { get; init; }
+
     /// <summary>Anything of the caller's, such as a row number; it comes back in <see cref="BatchResult.Update"/>.</summary>
     public object? Tag { get; init; }
 

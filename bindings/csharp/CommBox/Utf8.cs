@@ -35,6 +35,9 @@ internal static unsafe class Utf8
         return Encode(text + '\0', name, Native.InvalidArgument);
     }
 
+    /// <summary>The same, and null for null.</summary>
+    internal static byte[]? TerminateOrNull(string? text, string name) => text is null ? null : Terminate(text, name);
+
     /// <summary>The library's text; "" for NULL.</summary>
     internal static string Decode(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 }

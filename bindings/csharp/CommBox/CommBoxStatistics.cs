@@ -1,0 +1,127 @@
+using System.Globalization;
+using System.Text.Json;
+
+namespace CommBox;
+
+/// <summary>Where a client stands: see <see cref="CommBoxClient.GetStatistics"/>. Counts begin when it was made.</summary>
+public sealed record CommBoxStatistics
+{
+    /// <summary>The calls that were made, updates of <c>UpdateUsersAsync</c> that were dispatched included.</summary>
+    public long Calls { get; init; }
+
+    /// <summary>The calls that the server confirmed.</summary>
+    public long Succeeded { get; init; }
+
+    /// <summary>The calls that failed, cancelled ones included.</summary>
+    public long Failed { get; init; }
+
+    /// <summary>How many failed with each <see cref="CommBoxException.Code"/>.</summary>
+    public IReadOnlyDictionary<int, long> FailedByCode { get; init; } = new Dictionary<int, long>();
+
+    /// <summary>The requests.</summary>
+    public long Attempts { get; init; }
+
+    /// <summary>The requests beyond the first of a call.</summary>
+    public long Retried { get; init; }
+
+    /// <summary>The requests that the server answered with 429.</summary>
+    public long Throttled { get; init; }
+
+    /// <summary>The requests that the server answered with another status from 400 to 499.</summary>
+    public long Refused { get; init; }
+
+    /// <summary>The calls that wait for their turn or for the next attempt, now.</summary>
+    public long Waiting { get; init; }
+
+    /// <summary>The requests that are being sent or answered, now.</summary>
+    public long InFlight { get; init; }
+
+    /// <summary>The connections that are open, now.</summary>
+    public long ConnectionsOpen { get; init; }
+
+    /// <summary>All connections that were opened.</summary>
+    public long ConnectionsOpened { get; init; }
+
+    /// <summary>Whether requests may leave, now: <c>open</c>, or paused: <c>throttled</c> or <c>outage</c>.</summary>
+    public string State { get; init; } = "open";
+
+    /// <summary>The rate at which requests may leave, in requests a second; null if nothing limits it.</summary>
+    public double? RequestsPerSecond { get; init; }
+
+    /// <summary>The rate that the client has learned from 429s; null before the first one.</summary>
+    public double? LearnedRequestsPerSecond { get; init; }
+
+    /// <summary>The time until the next probe request; null unless requests are paused.</summary>
+    public TimeSpan? ProbeIn { get; init; }
+
+    /// <summary>How long the calls of the last minute took.</summary>
+    public CommBoxLatency Latency { get; init; } = new();
+
+    internal static CommBoxStatistics Parse(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        JsonElement stats = document.RootElement;
+        JsonElement line = stats.GetProperty("line");
+        return new CommBoxStatistics
+        {
+            Calls = stats.GetProperty("calls").GetInt64(),
+            Succeeded = stats.GetProperty("succeeded").GetInt64(),
+            Failed = stats.GetProperty("failed").GetInt64(),
+            FailedByCode = Codes(stats.GetProperty("failed_by_code")),
+            Attempts = stats.GetProperty("attempts").GetInt64(),
+            Retried = stats.GetProperty("retried").GetInt64(),
+            Throttled = stats.GetProperty("throttled").GetInt64(),
+            Refused = stats.GetProperty("refused").GetInt64(),
+            Waiting = stats.GetProperty("waiting").GetInt64(),
+            InFlight = stats.GetProperty("in_flight").GetInt64(),
+            ConnectionsOpen = stats.GetProperty("connections_open").GetInt64(),
+            ConnectionsOpened = stats.GetProperty("connections_opened").GetInt64(),
+            State = line.GetProperty("state").GetString() ?? "",
+            RequestsPerSecond = Number(line.GetProperty("requests_per_second")),
+            LearnedRequestsPerSecond = Number(line.GetProperty("learned_requests_per_second")),
+            ProbeIn = Milliseconds(line.GetProperty("probe_in_ms")),
+            Latency = CommBoxLatency.Parse(stats.GetProperty("latency")),
+        };
+    }
+
+    /// <summary>How many there are of each code.</summary>
+    internal static Dictionary<int, long> Codes(JsonElement byCode) => byCode.EnumerateObject().ToDictionary(
+        member => int.Parse(member.Name, CultureInfo.InvariantCulture), member => member.Value.GetInt64());
+
+    internal static TimeSpan? Milliseconds(JsonElement value) =>
+        Number(value) is { } time ? TimeSpan.FromMilliseconds(time) : null;
+
+    private static double? Number(JsonElement value) =>
+        value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
+}
+
+/// <summary>
+/// How long the calls took that ended within the last 60 to 70 seconds and had made a request. The percentiles are exact to
+/// an eighth, and null if there was no call.
+/// </summary>
+public sealed record CommBoxLatency
+{
+    /// <summary>How many calls there were.</summary>
+    public long Count { get; init; }
+
+    /// <summary>How long all of them took together.</summary>
+    public TimeSpan Sum { get; init; }
+
+    /// <summary>Half of the calls took no longer.</summary>
+    public TimeSpan? P50 { get; init; }
+
+    /// <summary>90 % of the calls took no longer.</summary>
+    public TimeSpan? P90 { get; init; }
+
+    /// <summary>99 % of the calls took no longer.</summary>
+    public TimeSpan? P99 { get; init; }
+
+    internal static CommBoxLatency Parse(JsonElement latency) => new()
+    {
+        Count = latency.GetProperty("count").GetInt64(),
+        Sum = CommBoxStatistics.Milliseconds(latency.GetProperty("sum_ms")) ?? TimeSpan.Zero,
+        P50 = CommBoxStatistics.Milliseconds(latency.GetProperty("p50_ms")),
+        P90 = CommBoxStatistics.Milliseconds(latency.GetProperty("p90_ms")),
+        P99 = CommBoxStatistics.Milliseconds(latency.GetProperty("p99_ms")),
+    };
+}
