@@ -173,7 +173,7 @@ public sealed class BatchTests : SandboxFixture
             break;
         }
         Assert.That(watch.ElapsedMilliseconds, Is.LessThan(3000));
-        Assert.That(sourceEnded);
+        Assert.That(() => sourceEnded, Is.True.After(5000, 10));
         await Task.Delay(200);
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(3));
 

@@ -180,9 +180,21 @@ public sealed class ClientTests : SandboxFixture
         using CommBoxClient client = new Double();
         Assert.That(client.UpdateUser(Id, new UserInfo()).Id, Is.EqualTo(7));
         Assert.That((await client.UpdateUserAsync(Id, new UserInfo())).Id, Is.EqualTo(7));
-        Assert.That(Assert.Throws<CommBoxException>(() => client.SetApiKey("key"))!.Code, Is.EqualTo(-2));
-        using CommBoxClient bare = new Bare();
-        Assert.That(Assert.ThrowsAsync<CommBoxException>(() => bare.UpdateUserJsonAsync(Id, "{}"))!.Code, Is.EqualTo(-2));
+        client.SetApiKey("key");
+        client.SetMaxRequestsPerSecond(5);
+        client.Cancel();
+        Assert.That((client.GetStatistics().Calls, client.PendingCount), Is.EqualTo((0, 0)));
+        await client.FlushAsync();
+        var results = new List<BatchResult>();
+        await foreach (BatchResult result in client.UpdateUsersAsync([new UserUpdate(1, "{}"), new UserUpdate(2, "{}")]))
+        {
+            results.Add(result);
+        }
+        Assert.That(results.Select(result => (result.Index, result.Result?.Id)), Is.EqualTo(new[] { (0, 7), (1, 7) }));
+        await using CommBoxClient bare = new Bare();
+        var error = Assert.ThrowsAsync<NotImplementedException>(() => bare.UpdateUserJsonAsync(Id, "{}"))!;
+        Assert.That(error.Message, Does.Contain(nameof(Bare)));
+        Assert.Throws<NotImplementedException>(() => bare.ValidateUserJson(Id, "{}"));
     }
 
     private sealed class Bare : CommBoxClient;

@@ -71,6 +71,19 @@ public sealed class OptionsTests
     }
 
     [Test]
+    public void ProblemsOfAsynchronousCallsAreNamedWithTheOthers()
+    {
+        var options = new CommBoxClientOptions { MaxRetries = -1, MaxConcurrency = 0, OverallTimeout = TimeSpan.Zero };
+        var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
+        Assert.That(
+            error.Message,
+            Is.EqualTo(
+                "MaxRetries must not be negative; MaxConcurrency must be from 1 to 256; "
+                + "OverallTimeout must be from 1 ms to 24 hours"));
+        Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
+    }
+
+    [Test]
     public void OtherOptionsAreCalledAsTheyAreHere()
     {
         var options = new CommBoxClientOptions

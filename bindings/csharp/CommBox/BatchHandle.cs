@@ -3,11 +3,6 @@ namespace CommBox;
 /// <summary>Owns a <c>commbox_batch</c>.</summary>
 internal sealed unsafe class BatchHandle : LibraryHandle
 {
-    /// <summary>No batch; the library refuses it with a reason.</summary>
-    internal BatchHandle()
-    {
-    }
-
     internal BatchHandle(ClientHandle client, string optionsJson, Func<string, string> propertyFor)
     {
         using Lease lease = client.Hold();

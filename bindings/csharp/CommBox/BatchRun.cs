@@ -5,10 +5,13 @@ using System.Threading.Channels;
 namespace CommBox;
 
 /// <summary>One enumeration of many updates: a batch that one task feeds, and whose results the caller takes.</summary>
-internal sealed class BatchRun : IDisposable
+internal sealed class BatchRun
 {
     private readonly UpdateQueue _queue;
     private readonly IProgress<BatchStats>? _progress;
+
+    /// <summary>Cancelled when the enumeration ends, so that the source ends too.</summary>
+    private readonly CancellationTokenSource _ending = new();
 
     /// <summary>What the feeding task may read ahead; it begins with one update that it waits for nothing to read.</summary>
     private readonly SemaphoreSlim _room;
@@ -19,17 +22,20 @@ internal sealed class BatchRun : IDisposable
     /// <summary>How many were refused with each code: the batch never had them, and does not count them.</summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
+    /// <summary>What ends the results: of the source or of the progress handler, whichever failed first.</summary>
+    private Exception? _failure;
+
     /// <summary>How many rows the source has returned. Used by the feeding task alone.</summary>
     private long _rows;
 
     private BatchRun(ClientHandle client, BatchOptions options)
     {
-        _queue = new UpdateQueue(new BatchHandle(client, options.ToJson(), BatchOptions.PropertyFor), options.Limit);
+        string optionsJson = options.ToJson();
+        _queue = new UpdateQueue(() => new BatchHandle(client, optionsJson, BatchOptions.PropertyFor), options.Limit);
+        _queue.Open();
         _progress = options.Progress;
         _room = new SemaphoreSlim(options.Limit - 1);
     }
-
-    public void Dispose() => _room.Dispose();
 
     internal static async IAsyncEnumerable<BatchResult> Results(
         ClientHandle client,
@@ -38,11 +44,14 @@ internal sealed class BatchRun : IDisposable
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
-        using var run = new BatchRun(client, options);
-        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
-        // The source may block, and belongs into no context of the caller's.
-        Task feeding = Task.Run(() => run.FeedAsync(updates, ending.Token), CancellationToken.None);
-        Task reporting = run.ReportAsync(ending.Token);
+        var run = new BatchRun(client, options);
+        using CancellationTokenRegistration whenCancelled =
+            cancellationToken.UnsafeRegister(static run => ((BatchRun)run!)._ending.Cancel(), run);
+        // The source may block, and belongs into no context of the caller's. Nobody waits for it: one that is about to
+        // give an update, and heeds no token, may take long. The task ends, and disposes the source, when it does.
+        _ = Task.Run(() => run.FeedAsync(updates), CancellationToken.None);
+        Task reporting = run.ReportAsync();
+        bool isComplete = false;
         try
         {
             while (await run._results.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
@@ -53,40 +62,51 @@ internal sealed class BatchRun : IDisposable
                     run._room.Release();
                 }
             }
+            isComplete = true;
         }
         finally
         {
             BatchStats? last = run._queue.Stats();
             run._queue.End();
-            await ending.CancelAsync().ConfigureAwait(false);
-            await feeding.ConfigureAwait(false);
+            _ = run._ending.CancelAsync();
             await reporting.ConfigureAwait(false);
-            run.Report(last);
+            run.ReportLast(last, mayThrow: isComplete);
         }
     }
 
     /// <summary>Reads the source as fast as there is room, and ends the results when all are there.</summary>
-    private async Task FeedAsync(IAsyncEnumerable<UserUpdate> updates, CancellationToken ending)
+    private async Task FeedAsync(IAsyncEnumerable<UserUpdate> updates)
     {
-        Exception? failure = null;
+        CancellationToken ending = _ending.Token;
         try
         {
             await foreach (UserUpdate update in updates.WithCancellation(ending).ConfigureAwait(false))
             {
-                if (!Add(update))
+                if (ending.IsCancellationRequested || !Add(update))
                 {
                     break;
                 }
                 await _room.WaitAsync(ending).ConfigureAwait(false);
             }
         }
-        catch (Exception error)
+        catch (Exception failure)
         {
-            failure = error;
-            _queue.Stop();
+            Fail(failure);
         }
+        await CompleteAsync().ConfigureAwait(false);
+    }
+
+    private void Fail(Exception failure)
+    {
+        Interlocked.CompareExchange(ref _failure, failure, null);
+        _queue.Stop();
+    }
+
+    /// <summary>Ends the results when all are there.</summary>
+    private async Task CompleteAsync()
+    {
         await _queue.CloseAsync().ConfigureAwait(false);
-        _results.Writer.Complete(failure);
+        _results.Writer.TryComplete(_failure);
     }
 
     /// <summary>Returns false where the batch takes no more.</summary>
@@ -136,7 +156,8 @@ internal sealed class BatchRun : IDisposable
 
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);
 
-    private async Task ReportAsync(CancellationToken ending)
+    /// <summary>Reports every second. A handler that fails ends the batch, as a source that fails does.</summary>
+    private async Task ReportAsync()
     {
         if (_progress is null)
         {
@@ -145,14 +166,33 @@ internal sealed class BatchRun : IDisposable
         using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
         try
         {
-            while (await timer.WaitForNextTickAsync(ending).ConfigureAwait(false))
+            while (await timer.WaitForNextTickAsync(_ending.Token).ConfigureAwait(false))
             {
                 Report(_queue.Stats());
             }
         }
-        catch (OperationCanceledException) when (ending.IsCancellationRequested)
+        catch (OperationCanceledException) when (_ending.IsCancellationRequested)
         {
             // Its normal end.
+        }
+        catch (Exception failure)
+        {
+            Fail(failure);
+            // Not waited for: the end of the enumeration waits for this task, and may come first.
+            _ = CompleteAsync();
+        }
+    }
+
+    /// <summary>Reports the end; an exception of the handler must replace no other one.</summary>
+    private void ReportLast(BatchStats? stats, bool mayThrow)
+    {
+        try
+        {
+            Report(stats);
+        }
+        catch (Exception) when (!mayThrow)
+        {
+            // Another exception is on its way, or the caller has left.
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -26,7 +27,59 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         {
             throw CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
         }
-        Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
+        try
+        {
+            Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Makes a client, if all options are right, those of asynchronous calls too.</summary>
+    /// <exception cref="CommBoxValidationException">The key or an option is wrong; all options are named.</exception>
+    internal static ClientHandle Make(string apiKey, CommBoxClientOptions options, string? baseUrl)
+    {
+        List<string> problems = [];
+        CheckOption("concurrency", nameof(options.MaxConcurrency), options.MaxConcurrency, problems);
+        CheckOption(
+            "overall_timeout_ms", nameof(options.OverallTimeout), OptionTable.Milliseconds(options.OverallTimeout), problems);
+        ClientHandle? client = null;
+        try
+        {
+            client = new ClientHandle(apiKey, options.ToJson(baseUrl));
+        }
+        catch (CommBoxValidationException error) when (error.Code == Native.InvalidOptions && problems.Count > 0)
+        {
+            problems.Insert(0, error.Message);
+        }
+        if (problems.Count > 0)
+        {
+            client?.Dispose();
+            throw new CommBoxValidationException(Native.InvalidOptions, string.Join("; ", problems));
+        }
+        return client!;
+    }
+
+    /// <summary>Adds what is wrong with an option that the library reads only when it makes a batch.</summary>
+    private static void CheckOption(string option, string property, long? value, List<string> problems)
+    {
+        if (value is null)
+        {
+            return;
+        }
+        nint options = Native.OptionsNew();
+        fixed (byte* key = Utf8.Terminate(option, option))
+        fixed (byte* text = Utf8.Terminate(value.Value.ToString(CultureInfo.InvariantCulture), option))
+        {
+            if (Native.OptionsSet(options, key, text) != Native.Ok)
+            {
+                problems.Add(CommBoxException.LastOfOptions(_ => property).Message);
+            }
+        }
+        Native.OptionsFree(options);
     }
 
     internal void SetApiKey(string apiKey)

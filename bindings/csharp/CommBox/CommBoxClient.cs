@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace CommBox;
 
 /// <summary>
@@ -8,10 +10,8 @@ namespace CommBox;
 /// using var client = new CommBoxClient("my-api-key");
 /// UpdateResult result = client.UpdateUser(94382332, new UserInfo { FirstName = "John" });
 /// </code></example>
-public class CommBoxClient : ICommBoxClient, IDisposable
+public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
 {
-    private const int DefaultMaxConcurrency = 64;
-
     private readonly ClientHandle _handle;
 
     /// <summary>The asynchronous calls.</summary>
@@ -26,18 +26,21 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     /// <exception cref="DllNotFoundException">The native library was not found; every path tried is named.</exception>
     public CommBoxClient(string? apiKey = null, CommBoxClientOptions? options = null)
     {
+        // Not left to the library: on Unix it does not see what Environment.SetEnvironmentVariable() has set.
         apiKey ??= Default("COMMBOX_API_KEY")
             ?? throw new CommBoxValidationException("there is no API key: pass apiKey, or set COMMBOX_API_KEY");
         options ??= new CommBoxClientOptions();
-        _handle = new ClientHandle(apiKey, options.ToJson(Default("COMMBOX_BASE_URL")));
+        _handle = ClientHandle.Make(apiKey, options, Default("COMMBOX_BASE_URL"));
         _queue = NewQueue(_handle, options);
     }
 
-    /// <summary>Makes a client that cannot send, for test doubles that override the methods.</summary>
+    /// <summary>
+    /// Makes a client that cannot send, for test doubles that override the methods. It needs no native library.
+    /// </summary>
     protected CommBoxClient()
     {
         _handle = new ClientHandle();
-        _queue = new UpdateQueue(new BatchHandle(), limit: 1);
+        _queue = NewQueue(_handle, new CommBoxClientOptions());
     }
 
     internal CommBoxClient(ClientHandle handle)
@@ -45,6 +48,12 @@ public class CommBoxClient : ICommBoxClient, IDisposable
         _handle = handle;
         _queue = NewQueue(handle, new CommBoxClientOptions());
     }
+
+    /// <summary>
+    /// How many asynchronous calls have not ended. Those of <c>UpdateUsersAsync</c> are not counted: who enumerates the
+    /// results knows of each.
+    /// </summary>
+    public virtual int PendingCount => _queue.Pending;
 
     /// <summary>
     /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Transient
@@ -91,7 +100,7 @@ public class CommBoxClient : ICommBoxClient, IDisposable
         long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
-        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        ThrowIfUnusable();
         cancellationToken.ThrowIfCancellationRequested();
         return _handle.UpdateUserJson(userId, userJson, options?.ToJson(), cancellationToken);
     }
@@ -139,7 +148,7 @@ public class CommBoxClient : ICommBoxClient, IDisposable
         long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
-        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        ThrowIfUnusable();
         cancellationToken.ThrowIfCancellationRequested();
         Outcome outcome = await _queue
             .SendAsync(userId, userJson, options?.ToJson(), cancellationToken).ConfigureAwait(false);
@@ -168,7 +177,7 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     public virtual void ValidateUserJson(long userId, string userJson)
     {
         ArgumentNullException.ThrowIfNull(userJson);
-        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        ThrowIfUnusable();
         _handle.ValidateUserJson(userId, userJson);
     }
 
@@ -178,7 +187,7 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     public virtual CommBoxStatistics GetStatistics()
     {
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        return _handle.Statistics();
+        return _handle.IsInvalid ? new CommBoxStatistics() : _handle.Statistics();
     }
 
     /// <summary>
@@ -212,7 +221,9 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     {
         ArgumentNullException.ThrowIfNull(updates);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        return BatchRun.Results(_handle, updates, options ?? new BatchOptions(), cancellationToken);
+        return _handle.IsInvalid
+            ? OneByOne(updates, cancellationToken)
+            : BatchRun.Results(_handle, updates, options ?? new BatchOptions(), cancellationToken);
     }
 
     /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
@@ -233,7 +244,10 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     {
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
         _queue.CancelAll();
-        _handle.Cancel();
+        if (!_handle.IsInvalid)
+        {
+            _handle.Cancel();
+        }
     }
 
     /// <summary>Puts another API key in the place of the present one, for every attempt from now on, on all threads.</summary>
@@ -244,7 +258,10 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     {
         ArgumentNullException.ThrowIfNull(apiKey);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        _handle.SetApiKey(apiKey);
+        if (!_handle.IsInvalid)
+        {
+            _handle.SetApiKey(apiKey);
+        }
     }
 
     /// <summary>
@@ -257,12 +274,52 @@ public class CommBoxClient : ICommBoxClient, IDisposable
     public virtual void SetMaxRequestsPerSecond(double rate)
     {
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        _handle.SetMaxRequestsPerSecond(rate);
+        if (!_handle.IsInvalid)
+        {
+            _handle.SetMaxRequestsPerSecond(rate);
+        }
+    }
+
+    /// <summary>
+    /// Waits until the asynchronous calls that were made before have ended, whatever came of them. Others may be made
+    /// meanwhile; they are not waited for.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait, and no call.</param>
+    /// <returns>A task that ends with the last of the calls.</returns>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    public virtual Task FlushAsync(CancellationToken cancellationToken = default) =>
+        _queue.FlushAsync().WaitAsync(cancellationToken);
+
+    /// <summary>
+    /// Closes the client, and waits until the asynchronous calls that were made before have ended. If the token is cancelled
+    /// first, those that have not ended are cancelled, and each throws <see cref="OperationCanceledException"/>.
+    /// </summary>
+    /// <param name="cancellationToken">Bounds the wait, such as by the time that a host has to stop.</param>
+    /// <returns>A task that ends when every call has ended. It is not cancelled.</returns>
+    public virtual async Task CloseAsync(CancellationToken cancellationToken = default)
+    {
+        Task ended = _queue.CloseAsync();
+        using (cancellationToken.UnsafeRegister(static queue => ((UpdateQueue)queue!).CancelAll(), _queue))
+        {
+            await ended.ConfigureAwait(false);
+        }
+        Dispose();
+    }
+
+    /// <summary>
+    /// Closes the client, and waits until the asynchronous calls that were made before have ended: see
+    /// <see cref="CloseAsync"/>.
+    /// </summary>
+    /// <returns>A task that ends when every call has ended.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        await CloseAsync().ConfigureAwait(false);
+        GC.SuppressFinalize(this);
     }
 
     /// <summary>
     /// Closes the client. It does not wait: calls that were made before, asynchronous ones too, finish as if nothing
-    /// happened, and can be cancelled by their tokens still.
+    /// happened, and can be cancelled by their tokens still. <see cref="DisposeAsync"/> waits for them.
     /// </summary>
     public void Dispose()
     {
@@ -289,18 +346,40 @@ public class CommBoxClient : ICommBoxClient, IDisposable
 
     private static UpdateQueue NewQueue(ClientHandle handle, CommBoxClientOptions client)
     {
-        // A key that is refused may be replaced, and the calls after that work.
-        var options = new BatchOptions
-        {
-            Concurrency = client.MaxConcurrency ?? DefaultMaxConcurrency,
-            OverallTimeout = client.OverallTimeout,
-            StopOnUnauthorized = false,
-        };
-        var batch = new BatchHandle(handle, options.ToJson(), PropertyOfQueueFor);
-        return new UpdateQueue(batch, options.Limit);
+        BatchOptions options = client.OfAsynchronousCalls();
+        string optionsJson = options.ToJson();
+        return new UpdateQueue(
+            () => new BatchHandle(handle, optionsJson, BatchOptions.PropertyFor), options.Limit, limitPerUser: 16);
+    }
 
-        static string PropertyOfQueueFor(string option) =>
-            option == "concurrency" ? nameof(CommBoxClientOptions.MaxConcurrency) : BatchOptions.PropertyFor(option);
+    /// <summary>What a test double does with many updates: its own call for each.</summary>
+    private async IAsyncEnumerable<BatchResult> OneByOne(
+        IAsyncEnumerable<UserUpdate> updates, [EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        long index = 0;
+        await foreach (UserUpdate update in updates.WithCancellation(cancellationToken).ConfigureAwait(false))
+        {
+            (UpdateResult? result, CommBoxException? error) = (null, null);
+            try
+            {
+                result = await UpdateUserJsonAsync(update.UserId, update.ToJson(), update.Options, cancellationToken)
+                    .ConfigureAwait(false);
+            }
+            catch (CommBoxException failure)
+            {
+                error = failure;
+            }
+            yield return new BatchResult(update, result, error) { Index = index++ };
+        }
+    }
+
+    private void ThrowIfUnusable()
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        if (_handle.IsInvalid)
+        {
+            throw new NotImplementedException($"{GetType()} does not override this method of {nameof(CommBoxClient)}");
+        }
     }
 
     private static async IAsyncEnumerable<UserUpdate> Each(IEnumerable<UserUpdate> updates)

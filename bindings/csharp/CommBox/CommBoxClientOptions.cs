@@ -147,6 +147,18 @@ public sealed class CommBoxClientOptions
         ("headers", nameof(Headers), options => options.Headers),
         ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));
 
+    /// <summary>How many asynchronous calls are under way at a time where no number is set.</summary>
+    private const int DefaultMaxConcurrency = 64;
+
+    /// <summary>The options of asynchronous calls, which the library makes as a batch.</summary>
+    internal BatchOptions OfAsynchronousCalls() => new()
+    {
+        Concurrency = MaxConcurrency ?? DefaultMaxConcurrency,
+        OverallTimeout = OverallTimeout,
+        // A key that is refused may be replaced, and the calls after that work.
+        StopOnUnauthorized = false,
+    };
+
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 

@@ -73,6 +73,10 @@ public class CommBoxException : Exception
     /// <summary>The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is logged.</summary>
     public string? Response { get; init; }
 
+    /// <summary>A failure of this side, before the library was asked.</summary>
+    internal static CommBoxException Internal(string message, Exception cause) =>
+        new(message, cause) { Code = Native.Internal, Name = "internal", Delivery = Delivery.NotSent };
+
     /// <summary>This thread's last error. To be called right after the call that failed, on its thread.</summary>
     internal static unsafe Exception Last(CancellationToken cancellationToken = default) =>
         FromJson(Utf8.Decode(Native.LastErrorJson()), cancellationToken);

@@ -53,6 +53,12 @@ public interface ICommBoxClient
     /// <inheritdoc cref="CommBoxClient.GetStatistics"/>
     CommBoxStatistics GetStatistics();
 
+    /// <inheritdoc cref="CommBoxClient.PendingCount"/>
+    int PendingCount { get; }
+
+    /// <inheritdoc cref="CommBoxClient.FlushAsync"/>
+    Task FlushAsync(CancellationToken cancellationToken = default);
+
     /// <inheritdoc cref="CommBoxClient.Cancel"/>
     void Cancel();
 

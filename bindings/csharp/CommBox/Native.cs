@@ -15,6 +15,7 @@ internal static unsafe class Native
     internal const int InvalidUser = -4;
     internal const int Timeout = -7;
     internal const int Cancelled = -8;
+    internal const int Internal = -10;
 
     /// <summary>All that is declared here, so that a library that lacks one is found out before the first call.</summary>
     internal static readonly string[] Functions =

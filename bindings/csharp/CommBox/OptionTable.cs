@@ -2,12 +2,19 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>Each option as the library calls it, the property that it is here, and its value.</summary>
-internal sealed class OptionTable<T>(params (string Option, string Property, Func<T, object?> Value)[] members)
+/// <summary>What all tables have.</summary>
+internal static class OptionTable
 {
     /// <summary>What an endless time is: the longest that the library takes.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromHours(24);
 
+    internal static long? Milliseconds(TimeSpan? time) =>
+        (time == Timeout.InfiniteTimeSpan ? Longest : time)?.Ticks / TimeSpan.TicksPerMillisecond;
+}
+
+/// <summary>Each option as the library calls it, the property that it is here, and its value.</summary>
+internal sealed class OptionTable<T>(params (string Option, string Property, Func<T, object?> Value)[] members)
+{
     /// <summary>The property for an option of the library; of one header, <c>headers.NAME</c>, the entry.</summary>
     internal string PropertyFor(string option)
     {
@@ -29,8 +36,7 @@ internal sealed class OptionTable<T>(params (string Option, string Property, Fun
                     Write(json, option, property, entries);
                     break;
                 case TimeSpan time:
-                    time = time == Timeout.InfiniteTimeSpan ? Longest : time;
-                    Write(json, option, property, time.Ticks / TimeSpan.TicksPerMillisecond);
+                    Write(json, option, property, OptionTable.Milliseconds(time)!);
                     break;
                 case double number when !double.IsFinite(number):
                     throw new CommBoxValidationException(Native.InvalidOptions, $"{property} must be a finite number");

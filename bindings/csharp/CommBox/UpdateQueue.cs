@@ -1,25 +1,59 @@
 namespace CommBox;
 
 /// <summary>
-/// Updates that nobody blocks for: a batch of the library, and one thread of this side that takes back what has finished.
-/// The thread is there only while updates are outstanding, and a little longer for those that follow.
+/// Updates that nobody blocks for: a batch of the library, and one thread of this side that collects what has finished.
+/// Thread and batch are there only while updates are outstanding, and a little longer for those that follow.
 /// </summary>
-/// <param name="batch">The batch; owned from here on.</param>
+/// <param name="newBatch">Makes the batch, or another one after a pause.</param>
 /// <param name="limit">
 /// How many updates may be in the batch: no more than it has room for, so that submitting never waits. Others wait here.
 /// </param>
-internal sealed class UpdateQueue(BatchHandle batch, int limit)
+/// <param name="limitPerUser">
+/// How many of them may be of one user, which are sent one at a time: those of a busy user leave room for other users.
+/// </param>
+internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int limitPerUser = int.MaxValue)
 {
     private static readonly TimeSpan Linger = TimeSpan.FromSeconds(1);
 
     private readonly object _lock = new();
+
+    /// <summary>All updates without an outcome, in the order in which they were added.</summary>
+    private readonly LinkedList<Update> _pending = new();
+
+    /// <summary>Those that are in the batch, by their tags.</summary>
     private readonly Dictionary<ulong, Update> _submitted = [];
-    private readonly Queue<Update> _waiting = new();
-    private readonly TaskCompletionSource _empty = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private ulong _lastTag;
+
+    /// <summary>Those that wait for room in the batch.</summary>
+    private readonly LinkedList<Update> _waiting = new();
+
+    /// <summary>The users of all of these.</summary>
+    private readonly Dictionary<long, User> _users = [];
+
+    /// <summary>Who waits for the outcomes of all updates up to a number, the lowest number first.</summary>
+    private readonly Queue<(ulong Last, TaskCompletionSource Told)> _flushes = new();
+
+    private BatchHandle? _batch;
+    private ulong _last;
     private bool _hasThread;
     private bool _closed;
     private bool _ended;
+
+    /// <summary>Starts a thread that runs a loop; tests replace it.</summary>
+    internal Action<ThreadStart> StartThread { get; init; } = static loop =>
+        // It runs none of the caller's code, and must not keep the caller's ExecutionContext.
+        new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
+
+    /// <summary>How many updates have no outcome yet.</summary>
+    internal int Pending
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return _pending.Count;
+            }
+        }
+    }
 
     /// <summary>Makes an update, after those of the same user that were added before.</summary>
     /// <returns>What came of it.</returns>
@@ -37,20 +71,31 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
         return await done.Task.ConfigureAwait(false);
     }
 
-    /// <summary>Adds an update, whose outcome is told it later.</summary>
-    /// <returns>False where the batch refused it, and with it all that follow; its outcome tells why.</returns>
+    /// <summary>Adds an update, whose outcome is reported to it later.</summary>
+    /// <returns>False if the batch refused it, and with it all that follow; its outcome tells why.</returns>
     /// <exception cref="ObjectDisposedException">The queue is closed.</exception>
+    /// <exception cref="CommBoxException">It cannot be sent for want of a thread.</exception>
     internal bool Add(Update update)
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, typeof(CommBoxClient));
-            if (_submitted.Count < limit)
+            // Whatever may fail comes before the update is in the hands of the library.
+            EnsureBatch();
+            EnsureThread();
+            update.Number = ++_last;
+            _pending.AddLast(update.InPending);
+            if (!_users.TryGetValue(update.UserId, out User? user))
             {
-                return Submit(update);
+                _users.Add(update.UserId, user = new User());
             }
-            _waiting.Enqueue(update);
-            return true;
+            if (user.Active >= limitPerUser)
+            {
+                user.Behind.AddLast(update.InWaiting);
+                return true;
+            }
+            user.Active++;
+            return SubmitOrWait(update);
         }
     }
 
@@ -60,13 +105,13 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
         lock (_lock)
         {
             // First those that would follow as soon as others finish.
-            while (_waiting.TryDequeue(out Update? update))
+            foreach (Update update in _pending.Where(update => !update.IsSubmitted).ToList())
             {
-                update.Finish(Outcome.NotBegun);
+                Finish(update, Outcome.NotBegun);
             }
-            foreach (ulong tag in _submitted.Keys.OrderDescending())
+            foreach (ulong number in _submitted.Keys.OrderDescending())
             {
-                batch.Cancel(tag);
+                _batch!.Cancel(number);
             }
         }
     }
@@ -78,20 +123,34 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
         {
             if (!_ended)
             {
-                batch.Cancel();
+                _batch?.Cancel();
             }
         }
     }
 
-    /// <summary>Takes no more updates. The task ends when all outcomes were told.</summary>
+    /// <summary>Returns a task that ends when all updates that were added until now have their outcomes.</summary>
+    internal Task FlushAsync()
+    {
+        lock (_lock)
+        {
+            if (_pending.Count == 0)
+            {
+                return Task.CompletedTask;
+            }
+            var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _flushes.Enqueue((_last, told));
+            return told.Task;
+        }
+    }
+
+    /// <summary>Takes no more updates. The task ends when all have their outcomes.</summary>
     internal Task CloseAsync()
     {
         lock (_lock)
         {
             _closed = true;
-            TellWhereEmpty();
         }
-        return _empty.Task;
+        return FlushAsync();
     }
 
     /// <summary>Ends at once: what was not sent is dropped, what is under way is cancelled, no outcome is told.</summary>
@@ -100,138 +159,227 @@ internal sealed class UpdateQueue(BatchHandle batch, int limit)
         lock (_lock)
         {
             _closed = _ended = true;
-            _waiting.Clear();
+            _pending.Clear();
             _submitted.Clear();
-            TellWhereEmpty();
+            _waiting.Clear();
+            _users.Clear();
+            TellFlushes();
+            _batch?.Dispose();
         }
-        batch.Dispose();
     }
 
-    /// <summary>Where the batch stands; null once it has ended.</summary>
+    /// <summary>Where the batch stands; null once it has ended, or if there was none.</summary>
     internal BatchStats? Stats()
     {
         lock (_lock)
         {
-            return _ended ? null : batch.Stats();
+            return _ended ? null : _batch?.Stats();
         }
+    }
+
+    /// <summary>Makes the batch before the first update needs it.</summary>
+    /// <exception cref="CommBoxValidationException">Its options are wrong.</exception>
+    internal void Open()
+    {
+        lock (_lock)
+        {
+            EnsureBatch();
+        }
+    }
+
+    private void EnsureBatch() => _batch ??= newBatch();
+
+    private void EnsureThread()
+    {
+        if (_hasThread)
+        {
+            return;
+        }
+        try
+        {
+            // Waiting in the library would take a thread of the pool from others.
+            BatchHandle batch = _batch!;
+            StartThread(() => Collect(batch));
+        }
+        catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
+        {
+            throw CommBoxException.Internal("the system has no thread to collect results on; nothing was sent", error);
+        }
+        _hasThread = true;
     }
 
     private void Cancel(Update update)
     {
         lock (_lock)
         {
-            if (update.Tag is not { } tag)
+            if (update.InPending.List is null)
             {
-                update.IsCancelled = true;
-                update.Finish(Outcome.NotBegun);
+                return;
             }
-            else if (_submitted.ContainsKey(tag))
+            if (update.IsSubmitted)
             {
-                batch.Cancel(tag);
+                _batch!.Cancel(update.Number);
+            }
+            else
+            {
+                Finish(update, Outcome.NotBegun);
             }
         }
     }
 
-    private bool Submit(Update update)
+    private bool SubmitOrWait(Update update)
     {
-        ulong tag = ++_lastTag;
-        update.Tag = tag;
-        if (batch.Submit(tag, update.UserId, update.UserJson, update.CallJson) is { } refusal)
+        if (_submitted.Count >= limit)
         {
-            update.Finish(refusal);
+            _waiting.AddLast(update.InWaiting);
+            return true;
+        }
+        if (_batch!.Submit(update.Number, update.UserId, update.UserJson, update.CallJson) is { } refusal)
+        {
+            Finish(update, refusal);
             // Options that are wrong concern this update alone.
             return refusal.Code == Native.InvalidOptions;
         }
-        _submitted.Add(tag, update);
-        if (!_hasThread)
-        {
-            // Waiting in the library would take a thread of the pool from others.
-            new Thread(Drain) { IsBackground = true, Name = "CommBox" }.Start();
-            _hasThread = true;
-        }
+        update.Submitted();
+        _submitted.Add(update.Number, update);
         return true;
     }
 
+    /// <summary>Reports an outcome, and lets those move up that waited for it.</summary>
+    private void Finish(Update update, Outcome outcome)
+    {
+        _pending.Remove(update.InPending);
+        User user = _users[update.UserId];
+        if (update.InWaiting.List == user.Behind)
+        {
+            user.Behind.Remove(update.InWaiting);
+        }
+        else
+        {
+            user.Active--;
+            update.InWaiting.List?.Remove(update.InWaiting);
+            if (user.Behind.First is { } next)
+            {
+                user.Behind.Remove(next);
+                user.Active++;
+                _waiting.AddLast(next);
+            }
+        }
+        if (user.Active == 0)
+        {
+            _users.Remove(update.UserId);
+        }
+        update.Finish(outcome);
+    }
+
     /// <summary>The life of the thread: tells each update its outcome.</summary>
-    private void Drain()
+    private void Collect(BatchHandle batch)
     {
         bool goesOn;
         do
         {
-            int code = batch.Next(Linger, out ulong tag, out Outcome outcome);
+            int code = batch.Next(Linger, out ulong number, out Outcome outcome);
             lock (_lock)
             {
-                goesOn = _hasThread = Took(code, tag, outcome);
-                TellWhereEmpty();
+                goesOn = _hasThread = Took(code, number, outcome);
+                TellFlushes();
             }
         }
         while (goesOn);
     }
 
     /// <summary>Returns whether there may be more to take.</summary>
-    private bool Took(int code, ulong tag, Outcome outcome)
+    private bool Took(int code, ulong number, Outcome outcome)
     {
         switch (code)
         {
             case Native.Ok:
-                if (_submitted.Remove(tag, out Update? finished))
+                if (_submitted.Remove(number, out Update? finished))
                 {
-                    finished.Finish(outcome);
+                    Finish(finished, outcome);
                 }
                 SubmitWaiting();
                 return true;
             case Native.Timeout:
+                SubmitWaiting();
                 return _submitted.Count > 0;
             case Native.Cancelled:
                 // The client's calls were cancelled, this wait among them; those of the batch come back one by one.
                 return true;
             default:
-                // The batch is done or freed, and nobody waits; or the library has a bug, and nobody should for ever.
-                foreach (Update lost in _submitted.Values.Concat(_waiting))
+                // The batch is done or freed, and nobody waits; or the library has a bug, and nobody should forever.
+                foreach (Update lost in _pending.ToList())
                 {
-                    lost.Finish(outcome);
+                    Finish(lost, outcome);
                 }
                 _submitted.Clear();
-                _waiting.Clear();
                 return false;
         }
     }
 
     private void SubmitWaiting()
     {
-        while (_submitted.Count < limit && _waiting.TryDequeue(out Update? next))
+        while (_submitted.Count < limit && _waiting.First is { } next)
         {
-            if (!next.IsCancelled)
-            {
-                Submit(next);
-            }
+            _waiting.Remove(next);
+            SubmitOrWait(next.Value);
         }
     }
 
-    private void TellWhereEmpty()
+    private void TellFlushes()
     {
-        if (_closed && _submitted.Count == 0 && _waiting.Count == 0)
+        ulong oldest = _pending.First?.Value.Number ?? ulong.MaxValue;
+        while (_flushes.TryPeek(out var flush) && flush.Last < oldest)
         {
-            _empty.TrySetResult();
+            _flushes.Dequeue().Told.TrySetResult();
         }
+    }
+
+    /// <summary>A user with updates that have no outcome.</summary>
+    private sealed class User
+    {
+        /// <summary>How many of the user's updates are in the batch, or wait for room in it.</summary>
+        internal int Active { get; set; }
+
+        /// <summary>Those that wait until one of these has finished.</summary>
+        internal LinkedList<Update> Behind { get; } = new();
     }
 
     /// <summary>An update, and who is told its outcome: with the lock held, so briefly.</summary>
-    internal sealed class Update(long userId, byte[] userJson, byte[]? callJson, Action<Outcome> finish)
+    internal sealed class Update
     {
-        internal long UserId => userId;
+        private readonly Action<Outcome> _finish;
 
-        internal byte[] UserJson => userJson;
+        internal Update(long userId, byte[] userJson, byte[]? callJson, Action<Outcome> finish)
+        {
+            (UserId, UserJson, CallJson, _finish) = (userId, userJson, callJson, finish);
+            (InPending, InWaiting) = (new(this), new(this));
+        }
+
+        internal long UserId { get; }
+
+        internal byte[] UserJson { get; private set; }
 
         /// <summary>Its own options; null for none.</summary>
-        internal byte[]? CallJson => callJson;
+        internal byte[]? CallJson { get; private set; }
 
-        /// <summary>Its number in the batch; null while it waits to be submitted.</summary>
-        internal ulong? Tag { get; set; }
+        /// <summary>Its number in the order of all, and its tag in the batch.</summary>
+        internal ulong Number { get; set; }
 
-        /// <summary>Whether it was cancelled while it waited.</summary>
-        internal bool IsCancelled { get; set; }
+        internal bool IsSubmitted { get; private set; }
 
-        internal void Finish(Outcome outcome) => finish(outcome);
+        /// <summary>Its places in the lists, so that it leaves them at once wherever it stands.</summary>
+        internal LinkedListNode<Update> InPending { get; }
+
+        internal LinkedListNode<Update> InWaiting { get; }
+
+        /// <summary>The library has copied the texts.</summary>
+        internal void Submitted()
+        {
+            IsSubmitted = true;
+            (UserJson, CallJson) = ([], null);
+        }
+
+        internal void Finish(Outcome outcome) => _finish(outcome);
     }
 }
