@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace CommBox;
 
@@ -9,9 +11,19 @@ namespace CommBox;
 /// <example><code>
 /// var user = new UserInfo { FirstName = "John", Content = { ["VIP_Status"] = "8" } };
 /// </code></example>
+[JsonConverter(typeof(UserInfoJsonConverter))]
 public sealed class UserInfo
 {
-    private readonly Dictionary<string, string?> _fields = [];
+    private static readonly string[] Texts =
+        [nameof(UniqueId), nameof(FirstName), nameof(LastName), nameof(Email), nameof(Phone1), nameof(Phone2), nameof(Remarks)];
+
+    private static readonly string[] Fields = [.. Texts, nameof(Content)];
+
+    /// <summary>
+    /// What is set, by name: of the properties a string, or null for a JSON null; of what was read from JSON and has no
+    /// property, any value.
+    /// </summary>
+    private readonly Dictionary<string, object?> _fields = [];
 
     /// <summary>The id that your organization gives the user, such as a customer number; at most 50 characters.</summary>
     public string? UniqueId { get => Get(); set => Set(value); }
@@ -53,9 +65,11 @@ public sealed class UserInfo
     /// <summary>The user as it is sent. It holds personal data: mind where it is logged.</summary>
     /// <returns>A JSON object.</returns>
     /// <exception cref="CommBoxValidationException">JSON cannot hold a name or a value (code -4).</exception>
-    public string ToJson() => JsonText.Object(json =>
+    public string ToJson() => JsonText.Object(WriteMembers);
+
+    internal void WriteMembers(Utf8JsonWriter json)
     {
-        foreach ((string field, string? value) in _fields)
+        foreach ((string field, object? value) in _fields)
         {
             json.WriteMember(field, value, path: field, code: Native.InvalidUser);
         }
@@ -68,9 +82,22 @@ public sealed class UserInfo
             }
             json.WriteEndObject();
         }
-    });
+    }
 
-    private string? Get([CallerMemberName] string field = "") => _fields.GetValueOrDefault(field);
+    /// <summary>The field of a name in JSON; null if there is none.</summary>
+    internal static string? FieldFor(string name, bool ignoreCase)
+    {
+        StringComparison comparison = ignoreCase ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal;
+        return Array.Find(Fields, field => field.Equals(name, comparison));
+    }
+
+    /// <summary>Whether a field is one that can only be a string or null.</summary>
+    internal static bool IsText(string field) => Array.IndexOf(Texts, field) >= 0;
+
+    /// <summary>Sets a field as it was read from JSON.</summary>
+    internal void SetField(string field, object? value) => _fields[field] = value;
+
+    private string? Get([CallerMemberName] string field = "") => _fields.GetValueOrDefault(field) as string;
 
     private void Set(string? value, [CallerMemberName] string field = "")
     {

@@ -1,6 +1,9 @@
+using System.Text.Json.Serialization;
+
 namespace CommBox;
 
 /// <summary>One of many updates: which user, and what to change.</summary>
+[JsonConverter(typeof(UserUpdateJsonConverter))]
 public sealed record UserUpdate
 {
     /// <summary>An update from the fields that are set.</summary>
