@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using System.Runtime.InteropServices;
+using System.Runtime.Loader;
 using System.Text.RegularExpressions;
 
 namespace CommBox.Tests;
@@ -113,6 +114,75 @@ public sealed class LibraryTests
         Assert.That(places, Has.Some.Contains(Path.Combine("runtimes", RuntimeInformation.RuntimeIdentifier, "native")));
         Assert.That(places, Is.Unique);
         Assert.That(places[^1], Is.EqualTo(Path.GetFileName(places[^1])));
+    }
+
+    /// <summary>A single file with the library inside, notebooks and hosts of plugins find it in their own way.</summary>
+    [Test]
+    public void DotNetsOwnSearchIsTheLastPlace()
+    {
+        var context = new Plugin { Library = Library };
+        nint library = LoadIn(context, ["/no/such/libcommbox.so"]);
+        Assert.That(library, Is.Not.Zero);
+        NativeLibrary.Free(library);
+        Assert.That(context.Asked, Is.EqualTo(1));
+        var error = Assert.Throws<DllNotFoundException>(() => LoadIn(new Plugin(), ["/no/such/libcommbox.so"]))!;
+        Assert.That(error.Message, Does.Contain("/no/such/libcommbox.so: no such file\n"));
+        Assert.That(error.Message, Does.Match("commbox(_native)?, as .NET looks for it: .+"));
+    }
+
+    [Test]
+    public void ResolverOfTheApplicationIsTakenAsItIs()
+    {
+        Assembly assembly = new Plugin().LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
+        int asked = 0;
+        NativeLibrary.SetDllImportResolver(assembly, (name, _, _) =>
+        {
+            asked++;
+            return NativeLibrary.Load(Library);
+        });
+        Type client = assembly.GetType(typeof(CommBoxClient).FullName!)!;
+        using (var made = (IDisposable)Activator.CreateInstance(client, "key", null)!)
+        {
+            Assert.That(asked, Is.Positive);
+        }
+    }
+
+    [TestCase("", "DllNotFoundException without a message")]
+    [TestCase("\n \r\n", "DllNotFoundException without a message")]
+    [TestCase("advice\r\nthe system's words\r\n", "the system's words")]
+    public void SystemsWordsAreTheLastOnes(string message, string words) =>
+        Assert.That(LibraryLoader.SystemsWords(new DllNotFoundException(message)), Is.EqualTo(words));
+
+    [Test]
+    public void LibraryIsNotLookedForInTheCurrentDirectory()
+    {
+        Assert.That(
+            typeof(Native).Assembly.GetCustomAttribute<DefaultDllImportSearchPathsAttribute>()!.Paths,
+            Is.EqualTo(DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories));
+    }
+
+    /// <summary>Calls the loader of another copy of the assembly.</summary>
+    private static nint LoadIn(Plugin context, string[] candidates)
+    {
+        Assembly assembly = context.LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
+        MethodInfo load = assembly.GetType(typeof(LibraryLoader).FullName!)!
+            .GetMethod(nameof(LibraryLoader.Load), BindingFlags.Static | BindingFlags.NonPublic)!;
+        return (nint)load.Invoke(
+            null, BindingFlags.DoNotWrapExceptions, null, [candidates, LibraryLoader.AbiVersion, assembly], null)!;
+    }
+
+    /// <summary>A host that finds native libraries itself.</summary>
+    private sealed class Plugin() : AssemblyLoadContext(name: null, isCollectible: false)
+    {
+        internal string? Library { get; init; }
+
+        internal int Asked { get; private set; }
+
+        protected override nint LoadUnmanagedDll(string unmanagedDllName)
+        {
+            Asked++;
+            return Library is null ? 0 : LoadUnmanagedDllFromPath(Library);
+        }
     }
 
     /// <summary>Windows does not tell CommBox.dll, the assembly, from commbox.dll.</summary>

@@ -11,13 +11,17 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     [ThreadStatic]
     private static CancellationToken t_cancellationToken;
 
+    /// <summary>It lives as long as calls that were begun: they hold this handle.</summary>
+    private readonly LogSink? _log;
+
     /// <summary>No client; the library refuses it with a reason.</summary>
     internal ClientHandle()
     {
     }
 
-    internal ClientHandle(string apiKey, string? optionsJson)
+    internal ClientHandle(string apiKey, string? optionsJson, LogSink? log = null, CommBoxLogLevel level = default)
     {
+        _log = log;
         fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
         fixed (byte* options = Utf8.TerminateOrNull(optionsJson, "options"))
         {
@@ -30,6 +34,10 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         try
         {
             Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
+            if (log is not null)
+            {
+                Check(Native.ClientSetLog(handle, (int)level, LogSink.Callback, log.Context));
+            }
         }
         catch
         {
@@ -43,13 +51,22 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     internal static ClientHandle Make(string apiKey, CommBoxClientOptions options, string? baseUrl)
     {
         List<string> problems = [];
+        LogSink? log = null;
+        if (!Enum.IsDefined(options.LogLevel))
+        {
+            problems.Add($"{nameof(options.LogLevel)} must be from Off to Trace");
+        }
+        else if (options.Log is not null && options.LogLevel != CommBoxLogLevel.Off)
+        {
+            log = new LogSink(options.Log);
+        }
         CheckOption("concurrency", nameof(options.MaxConcurrency), options.MaxConcurrency, problems);
         CheckOption(
             "overall_timeout_ms", nameof(options.OverallTimeout), OptionTable.Milliseconds(options.OverallTimeout), problems);
         ClientHandle? client = null;
         try
         {
-            client = new ClientHandle(apiKey, options.ToJson(baseUrl));
+            client = new ClientHandle(apiKey, options.ToJson(baseUrl), log, options.LogLevel);
         }
         catch (CommBoxValidationException error) when (error.Code == Native.InvalidOptions && problems.Count > 0)
         {
@@ -125,6 +142,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
         finally
         {
+            GC.KeepAlive(_log);
             t_cancellationToken = outer;
             Native.StringFree(response);
         }

@@ -209,9 +209,10 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     /// <remarks>
     /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is under way is cancelled, its
     /// outcome unknown. To stop and still know of every update, end the source. The source is read on the thread pool; one
-    /// that is about to give an update is waited for. <see cref="Cancel"/> cancels the updates under way, which come back
-    /// as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
-    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent.
+    /// that waits is not waited for, and is disposed when it returns. <see cref="Cancel"/> cancels the updates under way,
+    /// which come back as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
+    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent. A progress handler that throws ends the
+    /// batch as a source that fails does.
     /// </remarks>
     /// <exception cref="CommBoxValidationException">An option is wrong.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>

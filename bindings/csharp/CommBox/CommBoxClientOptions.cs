@@ -123,6 +123,17 @@ public sealed class CommBoxClientOptions
     /// <summary>Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.</summary>
     public string? UserAgent { get; set; }
 
+    /// <summary>
+    /// Receives what the client does, as it happens: calls, retries and why, throttling, outages, connections. It is invoked
+    /// on the thread where it happens, one of the library's in asynchronous calls, by several at once, and holds up what
+    /// that thread does: it should return soon. It may use the client; what that does is not logged. An exception that it
+    /// throws is a warning of <see cref="System.Diagnostics.Trace"/>. Default: none, which costs nothing.
+    /// </summary>
+    public Action<CommBoxLogEvent>? Log { get; set; }
+
+    /// <summary>The least important events that <see cref="Log"/> receives. Default: retries and the like.</summary>
+    public CommBoxLogLevel LogLevel { get; set; } = CommBoxLogLevel.Information;
+
     private static readonly OptionTable<CommBoxClientOptions> Table = new(
         ("base_url", nameof(BaseUrl), options => options.BaseUrl),
         ("allow_http", nameof(AllowHttp), options => options.AllowHttp),

@@ -21,31 +21,63 @@ internal static unsafe class LibraryLoader
     /// <summary>The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.</summary>
     private const string PackagedOnWindows = "commbox_native.dll";
 
-    internal static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
-        name == Name ? Load(Candidates(), AbiVersion) : 0;
+    /// <summary>Where a bare name is looked for: never in the current directory.</summary>
+    internal const DllImportSearchPath SearchPath = DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories;
 
-    /// <summary>Loads the first candidate that is a library with this binary interface.</summary>
-    /// <exception cref="DllNotFoundException">None is; the message names each and says why.</exception>
-    internal static nint Load(IEnumerable<string> candidates, uint abiVersion)
+    /// <summary>Has the imports of an assembly resolved here, unless the application resolves them.</summary>
+    internal static void Register(Assembly assembly)
     {
-        var failures = new List<string>();
-        foreach (string path in candidates)
+        try
         {
-            string? why = TryLoad(path, abiVersion, out nint library);
+            NativeLibrary.SetDllImportResolver(assembly, Resolve);
+        }
+        catch (InvalidOperationException)
+        {
+            // The application has set a resolver, and there is only one: what it finds is taken.
+        }
+    }
+
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
+        name == Name ? Load(Candidates(), AbiVersion, assembly) : 0;
+
+    /// <summary>
+    /// Loads the first candidate that is a library with this binary interface. The last one is what .NET finds for
+    /// <paramref name="assembly"/>: it knows what a single file was packed with, and asks the AssemblyLoadContext.
+    /// </summary>
+    /// <exception cref="DllNotFoundException">None is; the message names each and says why.</exception>
+    internal static nint Load(IEnumerable<string> candidates, uint abiVersion, Assembly? assembly = null)
+    {
+        IEnumerable<(string Place, Func<nint> Load)> places =
+            candidates.Select(path => (path, (Func<nint>)(() => LoadFrom(path))));
+        if (assembly is not null)
+        {
+            string name = OperatingSystem.IsWindows() ? Path.GetFileNameWithoutExtension(PackagedOnWindows) : Name;
+            places = places.Append(
+                ($"{name}, as .NET looks for it", () => NativeLibrary.Load(name, assembly, SearchPath)));
+        }
+        var failures = new List<string>();
+        foreach ((string place, Func<nint> load) in places)
+        {
+            string? why = TryLoad(place, load, abiVersion, out nint library);
             if (why is null)
             {
                 if (failures.Count > 0 && Named() is not null)
                 {
-                    Trace.TraceWarning($"CommBox uses {path}, since this failed: {failures[0]}");
+                    Trace.TraceWarning($"CommBox uses {place}, since this failed: {failures[0]}");
                 }
                 return library;
             }
-            failures.Add($"{path}: {why}");
+            failures.Add($"{place}: {why}");
         }
         throw new DllNotFoundException(
             $"The native library of CommBox could not be loaded; set {Variable} to its path. Tried, in this order:\n  "
             + string.Join("\n  ", failures));
     }
+
+    private static nint LoadFrom(string path) =>
+        Path.IsPathRooted(path)
+            ? NativeLibrary.Load(path)
+            : NativeLibrary.Load(path, typeof(LibraryLoader).Assembly, SearchPath);
 
     /// <summary>Where the library may be, most wanted first. A bare file name is left to the system's search.</summary>
     internal static IEnumerable<string> Candidates()
@@ -62,9 +94,20 @@ internal static unsafe class LibraryLoader
             let path = Path.Combine(folder, place, file)
             where !IsThisAssembly(path)
             select path;
-        IEnumerable<string> found = beside.Concat(files);
+        IEnumerable<string> found = beside.Concat(files).Concat(OnPath(files));
         return Named() is { } named ? found.Prepend(named) : found;
     }
+
+    /// <summary>Windows looks along PATH only together with the current directory, so that is done here.</summary>
+    private static IEnumerable<string> OnPath(string[] files) =>
+        !OperatingSystem.IsWindows()
+            ? []
+            : from folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(';')
+              where Path.IsPathFullyQualified(folder)
+              from file in files
+              let path = Path.Combine(folder, file)
+              where File.Exists(path) && !IsThisAssembly(path)
+              select path;
 
     /// <summary>Whether Windows would find this assembly there, since it does not tell upper case from lower.</summary>
     private static bool IsThisAssembly(string path) =>
@@ -90,22 +133,21 @@ internal static unsafe class LibraryLoader
         return string.IsNullOrEmpty(folder) ? "" : folder + Path.DirectorySeparatorChar;
     }
 
-    /// <summary>Null where the library was loaded, else why it was not.</summary>
-    private static string? TryLoad(string path, uint abiVersion, out nint library)
+    /// <summary>Null if the library was loaded, else why it was not.</summary>
+    private static string? TryLoad(string place, Func<nint> load, uint abiVersion, out nint library)
     {
         library = 0;
-        if (Path.IsPathRooted(path) && !File.Exists(path))
+        if (Path.IsPathRooted(place) && !File.Exists(place))
         {
             return "no such file";
         }
         try
         {
-            library = NativeLibrary.Load(path);
+            library = load();
         }
         catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
         {
-            // The system's own words come last, after .NET's general advice.
-            return OtherProcessor(path) ?? error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries)[^1].Trim();
+            return OtherProcessor(place) ?? SystemsWords(error);
         }
         string? why = Mismatch(library, abiVersion);
         if (why is not null)
@@ -114,6 +156,11 @@ internal static unsafe class LibraryLoader
         }
         return why;
     }
+
+    /// <summary>What the system says, which comes last, after .NET's general advice.</summary>
+    internal static string SystemsWords(Exception error) =>
+        error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault()
+            ?? $"{error.GetType().Name} without a message";
 
     /// <summary>
     /// The processor that a file is for, if it is not this process's. Linux says that there is no such file, and Windows

@@ -4,6 +4,9 @@ using System.Runtime.InteropServices;
 // Every parameter crosses as the bits that it is; what would need converting does not compile into a call.
 [assembly: DisableRuntimeMarshalling]
 
+// Where no resolver finds the library: never in the current directory.
+[assembly: DefaultDllImportSearchPaths(CommBox.LibraryLoader.SearchPath)]
+
 namespace CommBox;
 
 /// <summary>The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated UTF-8.</summary>
@@ -39,7 +42,7 @@ internal static unsafe class Native
     private const string Library = LibraryLoader.Name;
 
     // Runs before the first call into the library, and so before the library is looked for.
-    static Native() => NativeLibrary.SetDllImportResolver(typeof(Native).Assembly, LibraryLoader.Resolve);
+    static Native() => LibraryLoader.Register(typeof(Native).Assembly);
 
     [DllImport(Library, EntryPoint = "commbox_version", CallingConvention = CallingConvention.Cdecl)]
     internal static extern byte* Version();

@@ -1,0 +1,59 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace CommBox;
+
+/// <summary>
+/// Passes the events of a client to a program's handler. The library knows it by a number: events that come after the client
+/// and its calls are gone find nobody, and a handler that refers to its client keeps nothing alive.
+/// </summary>
+internal sealed unsafe class LogSink
+{
+    private static readonly ConcurrentDictionary<nint, WeakReference<LogSink>> Sinks = new();
+    private static long s_last;
+
+    private readonly nint _number = (nint)Interlocked.Increment(ref s_last);
+    private readonly Action<CommBoxLogEvent> _handler;
+
+    internal LogSink(Action<CommBoxLogEvent> handler)
+    {
+        _handler = handler;
+        Sinks[_number] = new WeakReference<LogSink>(this);
+    }
+
+    ~LogSink() => Sinks.TryRemove(_number, out _);
+
+    /// <summary>How many there are.</summary>
+    internal static int Count => Sinks.Count;
+
+    /// <summary>What the library passes to <see cref="Callback"/>.</summary>
+    internal void* Context => (void*)_number;
+
+    internal static delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> Callback => &Pass;
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static void Pass(void* context, int level, byte* eventJson, byte* sentence)
+    {
+        if (!Sinks.TryGetValue((nint)context, out WeakReference<LogSink>? reference)
+            || !reference.TryGetTarget(out LogSink? sink))
+        {
+            return;
+        }
+        try
+        {
+            sink._handler(new CommBoxLogEvent
+            {
+                Level = (CommBoxLogLevel)level,
+                Message = Utf8.Decode(sentence),
+                Json = Utf8.Decode(eventJson),
+            });
+        }
+        catch (Exception error)
+        {
+            // No exception may pass through the library, and none of a log may fail a call.
+            Trace.TraceWarning($"the log handler of a CommBox client threw {error.GetType()}");
+        }
+    }
+}
