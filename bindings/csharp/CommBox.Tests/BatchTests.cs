@@ -317,7 +317,8 @@ public sealed class BatchTests : SandboxFixture
         AwaitRequests(1);
         client.Dispose();
         Assert.That((await results).Values.Count(result => result.IsSuccess), Is.EqualTo(20));
-        Assert.ThrowsAsync<ObjectDisposedException>(() => Take(late));
+        var error = Assert.ThrowsAsync<ObjectDisposedException>(() => Take(late))!;
+        Assert.That(error.ObjectName, Is.EqualTo(typeof(CommBoxClient).FullName));
         Assert.Throws<ObjectDisposedException>(() => client.UpdateUsersAsync([]));
     }
 

@@ -107,6 +107,34 @@ public sealed class ErrorTests : SandboxFixture
         Assert.That(((CommBoxException)error.InnerException!).Delivery, Is.EqualTo(Delivery.Unknown));
     }
 
+    [Test]
+    public void ExceptionsThatTestsMakeAreWhatTheirTypesStandFor()
+    {
+        var cause = new InvalidDataException();
+        CommBoxException[] made =
+        [
+            new CommBoxException("m", cause),
+            new CommBoxApiException("m", cause) { Code = 404 },
+            new CommBoxRateLimitException("m", cause),
+            new CommBoxConnectionException("m", cause),
+            new CommBoxTimeoutException("m", cause),
+            new CommBoxValidationException("m", cause),
+        ];
+        Assert.That(made.Select(error => error.InnerException), Is.All.SameAs(cause));
+        Assert.That(made.Select(error => error.Code), Is.EqualTo(new[] { 0, 404, 429, -5, -7, -1 }));
+        Assert.That(
+            made.Select(error => error.Name),
+            Is.EqualTo(new[] { "", "", "rate_limited", "connection", "timeout", "invalid_argument" }));
+        Assert.That(
+            made.Select(error => error.Delivery),
+            Is.EqualTo(new[]
+            {
+                Delivery.Unknown, Delivery.Answered, Delivery.Answered, Delivery.Unknown, Delivery.Unknown, Delivery.NotSent,
+            }));
+        Assert.That(new CommBoxRateLimitException("x").Code, Is.EqualTo(429));
+        Assert.That(default(Delivery), Is.EqualTo(Delivery.Unknown));
+    }
+
     [TestCase(-2, typeof(CommBoxException))]
     [TestCase(-10, typeof(CommBoxException))]
     [TestCase(-99, typeof(CommBoxException))]

@@ -56,7 +56,8 @@ public sealed class OptionsTests
         client.SetMaxRequestsPerSecond(0.001);
         client.SetMaxRequestsPerSecond(0);
         var error = Assert.Throws<CommBoxValidationException>(() => client.SetMaxRequestsPerSecond(double.NaN))!;
-        Assert.That(error.Message, Does.StartWith("max_requests_per_second must be 0"));
+        Assert.That(error.Message, Does.StartWith("rate must be 0").And.Not.Contain("_"));
+        Assert.That(error.Code, Is.EqualTo(-1));
     }
 
     [Test]

@@ -114,6 +114,37 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
+    public async Task ThreadsGoWhenNothingIsOutstandingAndAConnectionStays()
+    {
+        if (!OperatingSystem.IsLinux())
+        {
+            Assert.Pass("Only Linux shows the names of threads in a file.");
+        }
+        Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 500}""", 32))}]");
+        int before = Threads();
+        using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxIdleConnections = 4 });
+        await Task.WhenAll(Enumerable.Range(1, 32).Select(id => client.UpdateUserJsonAsync(id, "{}")));
+        Assert.That(() => Threads(), Is.LessThanOrEqualTo(before).After(20_000, 100));
+        Assert.That(() => client.GetStatistics().ConnectionsOpen, Is.LessThanOrEqualTo(4).After(5000, 100));
+        long opened = client.GetStatistics().ConnectionsOpened;
+        Assert.That((await client.UpdateUserJsonAsync(1, "{}")).Id, Is.EqualTo(1));
+        Assert.That(client.GetStatistics().ConnectionsOpened, Is.EqualTo(opened));
+
+        static int Threads() => Directory.GetDirectories("/proc/self/task").Count(task =>
+        {
+            try
+            {
+                string name = File.ReadAllText(Path.Combine(task, "comm"));
+                return name.StartsWith("commbox", StringComparison.OrdinalIgnoreCase);
+            }
+            catch (IOException)
+            {
+                return false; // It has ended meanwhile.
+            }
+        });
+    }
+
+    [Test]
     public async Task CallThatFindsNoThreadSendsNothingAndSaysSo()
     {
         using var client = new ClientHandle(Sandbox.ApiKey, $$"""{"base_url":"{{Sandbox.Url}}"}""");

@@ -111,7 +111,13 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     internal void SetMaxRequestsPerSecond(double rate)
     {
         using Lease lease = Hold();
-        Check(Native.ClientSetMaxRequestsPerSecond(handle, rate));
+        if (Native.ClientSetMaxRequestsPerSecond(handle, rate) != Native.Ok)
+        {
+            // The library calls its parameter as it calls the option.
+            CommBoxException error = CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
+            throw new CommBoxValidationException(
+                error.Code, error.Message.Replace("max_requests_per_second", nameof(rate), StringComparison.Ordinal));
+        }
     }
 
     internal void Cancel()

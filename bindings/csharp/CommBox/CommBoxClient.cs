@@ -350,7 +350,10 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         BatchOptions options = client.OfAsynchronousCalls();
         string optionsJson = options.ToJson();
         return new UpdateQueue(
-            () => new BatchHandle(handle, optionsJson, BatchOptions.PropertyFor), options.Limit, limitPerUser: 16);
+            () => new BatchHandle(handle, optionsJson, BatchOptions.PropertyFor), options.Limit, limitPerUser: 16)
+        {
+            EndsBatchWhenIdle = true,
+        };
     }
 
     /// <summary>What a test double does with many updates: its own call for each.</summary>

@@ -9,13 +9,19 @@ namespace CommBox;
 /// </summary>
 public class CommBoxException : Exception
 {
-    /// <summary>Makes an exception with a message alone, as a test double needs it.</summary>
+    /// <summary>
+    /// Makes an exception, as a test double needs it: <see cref="Code"/> and <see cref="Name"/> are those of the type if it
+    /// stands for one code, and all else can be set.
+    /// </summary>
     /// <param name="message">What was wrong.</param>
     public CommBoxException(string message) : base(message)
     {
     }
 
-    private protected CommBoxException(string message, Exception? cause) : base(message, cause)
+    /// <summary>Makes an exception with another one inside.</summary>
+    /// <param name="message">What was wrong.</param>
+    /// <param name="innerException">Why.</param>
+    public CommBoxException(string message, Exception? innerException) : base(message, innerException)
     {
     }
 
@@ -154,8 +160,14 @@ public class CommBoxException : Exception
 public class CommBoxApiException : CommBoxException
 {
     /// <inheritdoc/>
-    public CommBoxApiException(string message) : base(message)
+    public CommBoxApiException(string message) : this(message, innerException: null)
     {
+    }
+
+    /// <inheritdoc/>
+    public CommBoxApiException(string message, Exception? innerException) : base(message, innerException)
+    {
+        Delivery = Delivery.Answered;
     }
 
     internal CommBoxApiException(JsonElement error) : base(error)
@@ -170,8 +182,14 @@ public class CommBoxApiException : CommBoxException
 public sealed class CommBoxRateLimitException : CommBoxApiException
 {
     /// <inheritdoc/>
-    public CommBoxRateLimitException(string message) : base(message)
+    public CommBoxRateLimitException(string message) : this(message, innerException: null)
     {
+    }
+
+    /// <inheritdoc/>
+    public CommBoxRateLimitException(string message, Exception? innerException) : base(message, innerException)
+    {
+        (Code, Name, HttpStatus) = (429, "rate_limited", 429);
     }
 
     internal CommBoxRateLimitException(JsonElement error) : base(error)
@@ -183,8 +201,14 @@ public sealed class CommBoxRateLimitException : CommBoxApiException
 public sealed class CommBoxConnectionException : CommBoxException
 {
     /// <inheritdoc/>
-    public CommBoxConnectionException(string message) : base(message)
+    public CommBoxConnectionException(string message) : this(message, innerException: null)
     {
+    }
+
+    /// <inheritdoc/>
+    public CommBoxConnectionException(string message, Exception? innerException) : base(message, innerException)
+    {
+        (Code, Name) = (-5, "connection");
     }
 
     internal CommBoxConnectionException(JsonElement error) : base(error)
@@ -196,8 +220,14 @@ public sealed class CommBoxConnectionException : CommBoxException
 public sealed class CommBoxTimeoutException : CommBoxException
 {
     /// <inheritdoc/>
-    public CommBoxTimeoutException(string message) : base(message)
+    public CommBoxTimeoutException(string message) : this(message, innerException: null)
     {
+    }
+
+    /// <inheritdoc/>
+    public CommBoxTimeoutException(string message, Exception? innerException) : base(message, innerException)
+    {
+        (Code, Name) = (Native.Timeout, "timeout");
     }
 
     internal CommBoxTimeoutException(JsonElement error) : base(error)
@@ -213,10 +243,17 @@ public sealed class CommBoxValidationException : CommBoxException
     {
     }
 
+    /// <inheritdoc/>
+    public CommBoxValidationException(string message, Exception? innerException)
+        : this(Native.InvalidArgument, message, innerException)
+    {
+    }
+
     /// <summary>A refusal of this side, before the library was asked, with the code that it would give.</summary>
     internal CommBoxValidationException(int code, string message, Exception? cause = null) : base(message, cause)
     {
         Code = code;
+        Delivery = Delivery.NotSent;
         Name = code switch
         {
             Native.InvalidOptions => "invalid_options",

@@ -12,7 +12,15 @@ internal abstract class LibraryHandle() : SafeHandle(0, ownsHandle: true)
     internal Lease Hold()
     {
         bool held = false;
-        DangerousAddRef(ref held);
+        try
+        {
+            DangerousAddRef(ref held);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The handle is nobody's business.
+            throw new ObjectDisposedException(typeof(CommBoxClient).FullName);
+        }
         return new(this);
     }
 

@@ -33,6 +33,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     private readonly Queue<(ulong Last, TaskCompletionSource Told)> _flushes = new();
 
     private BatchHandle? _batch;
+
     private ulong _last;
     private bool _hasThread;
     private bool _closed;
@@ -42,6 +43,11 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     internal Action<ThreadStart> StartThread { get; init; } = static loop =>
         // It runs none of the caller's code, and must not keep the caller's ExecutionContext.
         new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
+
+    /// <summary>
+    /// Whether the batch, whose threads each keep a connection, goes when nothing is outstanding, and comes back.
+    /// </summary>
+    internal bool EndsBatchWhenIdle { get; init; }
 
     /// <summary>How many updates have no outcome yet.</summary>
     internal int Pending
@@ -301,8 +307,16 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
                 SubmitWaiting();
                 return true;
             case Native.Timeout:
-                SubmitWaiting();
-                return _submitted.Count > 0;
+                if (_submitted.Count > 0)
+                {
+                    return true;
+                }
+                if (EndsBatchWhenIdle)
+                {
+                    _batch!.Dispose();
+                    _batch = null;
+                }
+                return false;
             case Native.Cancelled:
                 // The client's calls were cancelled, this wait among them; those of the batch come back one by one.
                 return true;
