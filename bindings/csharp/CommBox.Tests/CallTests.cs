@@ -142,6 +142,20 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
+    public void FieldsThatTheApiWouldDropAreRefusedUnlessTheyAreAllowed()
+    {
+        using CommBoxClient strict = Sandbox.Client(new CommBoxClientOptions { CustomFields = ["VIP_Status"] });
+        var error = Assert.Throws<CommBoxValidationException>(() => strict.ValidateUserJson(Id, """{"Score": 1}"""))!;
+        Assert.That(error.Message, Does.StartWith("Score is no field of a user").And.EndWith("set UnknownFields to \"allow\""));
+        error = Assert.Throws<CommBoxValidationException>(
+            () => strict.ValidateUser(Id, new UserInfo { Content = { ["Vip_Status"] = "8" } }))!;
+        Assert.That(error.Message, Does.Contain("VIP_Status"));
+        strict.ValidateUser(Id, new UserInfo { Content = { ["VIP_Status"] = "8" } });
+        using CommBoxClient lax = Sandbox.Client(new CommBoxClientOptions { UnknownFields = CommBoxUnknownFields.Allow });
+        lax.ValidateUserJson(Id, """{"Score": 1}""");
+    }
+
+    [Test]
     public void StatisticsCountWhatWasDone()
     {
         Sandbox.Script("""[{"own": true}, {"status": 503}, {"own": true}, {"status": 404}]""");

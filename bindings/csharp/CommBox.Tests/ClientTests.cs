@@ -31,7 +31,7 @@ public sealed class ClientTests : SandboxFixture
         const string reply = """{ "status": "200",  "data": {"Id": 1.0} }""";
         Sandbox.Script(JsonSerializer.Serialize(new[] { new { body = reply } }));
         using CommBoxClient client = Sandbox.Client();
-        const string body = """{"data": {"FirstName":"John",  "Score": 1.50}}""";
+        const string body = """{"data": {"FirstName":"John",  "Content": {"Score": 1.50}}}""";
         Assert.That(client.UpdateUserJson(Id, body).Raw, Is.EqualTo(reply));
         Assert.That(Sandbox.Requests().Single().GetProperty("body").GetString(), Is.EqualTo(body));
     }

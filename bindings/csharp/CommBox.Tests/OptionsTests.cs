@@ -25,6 +25,8 @@ public sealed class OptionsTests
         UserAgent = "crm-sync/2",
         Headers = { ["X-Gateway-Key"] = "secret", ["traceparent"] = "00-1-2-01" },
         RequestIdHeader = "X-Trace",
+        UnknownFields = CommBoxUnknownFields.Allow,
+        CustomFields = ["VIP_Status", "Score"],
     };
 
     [Test]
@@ -35,7 +37,7 @@ public sealed class OptionsTests
         options.ClientCertFile = "me.pem";
         options.ClientKeyFile = "me.key";
         Assert.That(options.ToJson(baseUrl: "https://unused.example"), Is.EqualTo(
-            """{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1500,"attempt_timeout_ms":2,"total_timeout_ms":86400000,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,"order_per_user":false,"rate_group":"crm-1","max_idle_connections":7,"idle_timeout_ms":0,"dns_ttl_ms":9,"proxy":"","ca_file":"ca.pem","client_cert_file":"me.pem","client_key_file":"me.key","validate":false,"user_agent":"crm-sync/2","headers":{"X-Gateway-Key":"secret","traceparent":"00-1-2-01"},"request_id_header":"X-Trace"}"""));
+            """{"base_url":"http://10.0.0.1:8080/prefix","allow_http":true,"connect_timeout_ms":1500,"attempt_timeout_ms":2,"total_timeout_ms":86400000,"max_retries":4,"retry_base_ms":5,"retry_cap_ms":6,"max_requests_per_second":0.5,"order_per_user":false,"rate_group":"crm-1","max_idle_connections":7,"idle_timeout_ms":0,"dns_ttl_ms":9,"proxy":"","ca_file":"ca.pem","client_cert_file":"me.pem","client_key_file":"me.key","validate":false,"unknown_fields":"allow","custom_fields":["VIP_Status","Score"],"user_agent":"crm-sync/2","headers":{"X-Gateway-Key":"secret","traceparent":"00-1-2-01"},"request_id_header":"X-Trace"}"""));
         Assert.That(new CommBoxClientOptions().ToJson(baseUrl: null), Is.EqualTo("{}"));
     }
 

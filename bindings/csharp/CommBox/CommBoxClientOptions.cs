@@ -1,5 +1,15 @@
 namespace CommBox;
 
+/// <summary>What is done with a field of a user that the API does not document.</summary>
+public enum CommBoxUnknownFields
+{
+    /// <summary>It is refused, and nothing is sent.</summary>
+    Refuse = 0,
+
+    /// <summary>It is sent.</summary>
+    Allow = 1,
+}
+
 /// <summary>
 /// What a <see cref="CommBoxClient"/> can be told. Null keeps the library's default. Values are checked where a client
 /// is made; times count in whole milliseconds.
@@ -107,6 +117,17 @@ public sealed class CommBoxClientOptions
     public bool? Validate { get; set; }
 
     /// <summary>
+    /// What is done with a field that the API does not document, and drops without a word. Default: it is refused.
+    /// </summary>
+    public CommBoxUnknownFields? UnknownFields { get; set; }
+
+    /// <summary>
+    /// The "Unique Names" of the account's custom fields: those in <see cref="UserInfo.Content"/> must be among them. Null,
+    /// the default, allows any.
+    /// </summary>
+    public IReadOnlyCollection<string>? CustomFields { get; set; }
+
+    /// <summary>
     /// Headers to send with every request, such as the key of a gateway; at most 32. Values are secrets: no message contains
     /// one. Refused are those that the library sets, such as <c>Authorization</c>, those of the connection, such as
     /// <c>Host</c>, and all <c>Content-…</c> and <c>Proxy-…</c>.
@@ -154,6 +175,8 @@ public sealed class CommBoxClientOptions
         ("client_cert_file", nameof(ClientCertFile), options => options.ClientCertFile),
         ("client_key_file", nameof(ClientKeyFile), options => options.ClientKeyFile),
         ("validate", nameof(Validate), options => options.Validate),
+        ("unknown_fields", nameof(UnknownFields), options => options.UnknownFields),
+        ("custom_fields", nameof(CustomFields), options => options.CustomFields),
         ("user_agent", nameof(UserAgent), options => options.UserAgent),
         ("headers", nameof(Headers), options => options.Headers),
         ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));

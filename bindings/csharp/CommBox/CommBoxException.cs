@@ -126,24 +126,30 @@ public class CommBoxException : Exception
             429 or -11 => new CommBoxRateLimitException(error),
             // BAD_RESPONSE: the server answered, if not in the documented way.
             >= 100 or -9 => new CommBoxApiException(error),
-            -3 => new CommBoxValidationException(error, OfOptions(error, propertyFor)),
-            -1 or -4 => new CommBoxValidationException(error),
+            -3 => new CommBoxValidationException(error, Problems(error, propertyFor, propertyFor)),
+            -4 => new CommBoxValidationException(
+                error, Problems(error, field => field, CommBoxClientOptions.PropertyFor)),
+            -1 => new CommBoxValidationException(error),
             -5 or -6 => new CommBoxConnectionException(error),
             -7 => new CommBoxTimeoutException(error),
             _ => new CommBoxException(error),
         };
 
-    /// <summary>What is wrong with the options, which have other names here.</summary>
-    private static string OfOptions(JsonElement error, Func<string, string> propertyFor)
+    /// <summary>
+    /// What is wrong with options or fields, if that is listed. Options have other names here, also where a message names
+    /// one.
+    /// </summary>
+    private static string? Problems(
+        JsonElement error, Func<string, string> nameFor, Func<string, string> propertyFor)
     {
-        IEnumerable<string> problems = error.GetProperty("problems").EnumerateArray().Select(problem =>
+        string[] problems = [.. error.GetProperty("problems").EnumerateArray().Select(problem =>
         {
-            string option = problem.GetProperty("path").GetString()!;
+            string path = problem.GetProperty("path").GetString()!;
             string message = problem.GetProperty("message").GetString()!;
-            return (option.Length == 0 ? "" : propertyFor(option) + " ")
-                + Regex.Replace(message, @"\{(\w+)\}", other => propertyFor(other.Groups[1].Value));
-        });
-        return string.Join("; ", problems);
+            return (path.Length == 0 ? "" : nameFor(path) + " ")
+                + Regex.Replace(message, @"\{(\w+)\}", option => propertyFor(option.Groups[1].Value));
+        })];
+        return problems.Length == 0 ? null : string.Join("; ", problems);
     }
 
     private static TimeSpan? Milliseconds(JsonElement value) =>

@@ -40,6 +40,12 @@ internal sealed class OptionTable<T>(params (string Option, string Property, Fun
                     break;
                 case double number when !double.IsFinite(number):
                     throw new CommBoxValidationException(Native.InvalidOptions, $"{property} must be a finite number");
+                case IReadOnlyCollection<string> texts:
+                    Write(json, option, property, texts);
+                    break;
+                case CommBoxUnknownFields what:
+                    Write(json, option, property, what == CommBoxUnknownFields.Allow ? "allow" : "refuse");
+                    break;
                 case { } value:
                     Write(json, option, property, value);
                     break;
@@ -49,6 +55,16 @@ internal sealed class OptionTable<T>(params (string Option, string Property, Fun
 
     private static void Write(Utf8JsonWriter json, string option, string property, object value) =>
         json.WriteMember(option, value, path: property, code: Native.InvalidOptions);
+
+    private static void Write(Utf8JsonWriter json, string option, string property, IReadOnlyCollection<string> texts)
+    {
+        json.WriteStartArray(option);
+        foreach (string text in texts)
+        {
+            json.WriteStringValue(Utf8.Encode(text, property, Native.InvalidOptions));
+        }
+        json.WriteEndArray();
+    }
 
     private static void Write(
         Utf8JsonWriter json, string option, string property, IDictionary<string, string> entries)
