@@ -1,5 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Text.RegularExpressions;
 
 namespace CommBox.Tests;
 
@@ -29,6 +30,7 @@ public sealed class ErrorTests : SandboxFixture
         Assert.That(error.Attempts, Is.EqualTo(1));
         Assert.That(error.Elapsed, Is.LessThan(TimeSpan.FromSeconds(5)));
         Assert.That(error.Response, Does.StartWith("{"));
+        Assert.That((error.IsTransient, held.IsTransient), Is.EqualTo((true, true)));
     }
 
     [Test]
@@ -131,6 +133,8 @@ public sealed class ErrorTests : SandboxFixture
             {
                 Delivery.Unknown, Delivery.Answered, Delivery.Answered, Delivery.Unknown, Delivery.Unknown, Delivery.NotSent,
             }));
+        Assert.That(
+            made.Select(error => error.IsTransient), Is.EqualTo(new[] { false, false, true, true, true, false }));
         Assert.That(new CommBoxRateLimitException("x").Code, Is.EqualTo(429));
         Assert.That(default(Delivery), Is.EqualTo(Delivery.Unknown));
     }
@@ -143,6 +147,20 @@ public sealed class ErrorTests : SandboxFixture
     [TestCase(599, typeof(CommBoxApiException))]
     public void OtherCodesGoByTheirSign(int code, Type type) =>
         Assert.That(CommBoxException.FromJson(Json(code, "\"not_sent\"")), Is.TypeOf(type));
+
+    /// <summary>Those of the header, with their names.</summary>
+    [Test]
+    public void CodesHaveTheNamesOfTheHeader()
+    {
+        string header = File.ReadAllText(Repository.PathOf("include", "commbox.h"));
+        IEnumerable<string> declared = typeof(CommBoxErrorCode).GetFields()
+            .Select(code => $"{Snake(code.Name)} {code.GetRawConstantValue()}");
+        IEnumerable<string> expected = Regex.Matches(header, @"#define COMMBOX_(\w+ (?:-\d+|[45]\d\d))\n")
+            .Select(code => code.Groups[1].Value);
+        Assert.That(declared, Is.EquivalentTo(expected));
+
+        static string Snake(string name) => Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "_").ToUpperInvariant();
+    }
 
     [Test]
     public void EndlessWaitIsTheLongestThereIs()

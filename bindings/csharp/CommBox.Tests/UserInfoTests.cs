@@ -86,14 +86,19 @@ public sealed class UserInfoTests
 
     [TestCase(double.NaN)]
     [TestCase(float.PositiveInfinity)]
+    public void ContentRefusesWhatJsonLacks(object value) => Refuses(value, value.GetType().Name);
+
     [TestCase('c')]
     [TestCase(DayOfWeek.Friday)]
-    public void ContentRefusesWhatJsonLacks(object value) => Refuses(value, value.GetType().Name);
+    public void ContentSaysWhatToWriteInstead(object value) =>
+        Refuses(value, $"{value.GetType().Name}; write value.ToString()");
 
     [Test]
     public void ContentRefusesObjects()
     {
-        Refuses(DateTime.UnixEpoch, "DateTime");
+        Refuses(DateTime.UnixEpoch, "; write value.ToString(\"o\", CultureInfo.InvariantCulture)");
+        Refuses(DateOnly.MinValue, "; write value.ToString(\"o\", CultureInfo.InvariantCulture)");
+        Refuses(Guid.Empty, "not this Guid; write value.ToString()");
         Refuses(default(JsonElement), "JsonElement");
     }
 

@@ -44,10 +44,14 @@ public class CommBoxException : Exception
         };
         Response = error.GetProperty("response").GetString();
         RequestId = error.GetProperty("request_id").GetString();
+        IsTransient = Native.CodeIsTransient(Code) != 0;
     }
 
-    /// <summary>The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of this side.</summary>
+    /// <summary>The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of this side. <see cref="CommBoxErrorCode"/> names them.</summary>
     public int Code { get; init; }
+
+    /// <summary>Whether the same call may succeed later.</summary>
+    public bool IsTransient { get; init; }
 
     /// <summary>The code as a word, such as <c>rate_limited</c> or <c>timeout</c>.</summary>
     public string Name { get; init; } = "";
@@ -195,7 +199,7 @@ public sealed class CommBoxRateLimitException : CommBoxApiException
     /// <inheritdoc/>
     public CommBoxRateLimitException(string message, Exception? innerException) : base(message, innerException)
     {
-        (Code, Name, HttpStatus) = (429, "rate_limited", 429);
+        (Code, Name, HttpStatus, IsTransient) = (CommBoxErrorCode.RateLimited, "rate_limited", 429, true);
     }
 
     internal CommBoxRateLimitException(JsonElement error) : base(error)
@@ -214,7 +218,7 @@ public sealed class CommBoxConnectionException : CommBoxException
     /// <inheritdoc/>
     public CommBoxConnectionException(string message, Exception? innerException) : base(message, innerException)
     {
-        (Code, Name) = (-5, "connection");
+        (Code, Name, IsTransient) = (CommBoxErrorCode.Connection, "connection", true);
     }
 
     internal CommBoxConnectionException(JsonElement error) : base(error)
@@ -233,7 +237,7 @@ public sealed class CommBoxTimeoutException : CommBoxException
     /// <inheritdoc/>
     public CommBoxTimeoutException(string message, Exception? innerException) : base(message, innerException)
     {
-        (Code, Name) = (Native.Timeout, "timeout");
+        (Code, Name, IsTransient) = (CommBoxErrorCode.Timeout, "timeout", true);
     }
 
     internal CommBoxTimeoutException(JsonElement error) : base(error)

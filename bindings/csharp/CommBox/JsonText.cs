@@ -64,9 +64,20 @@ internal static class JsonText
             default:
                 throw new CommBoxValidationException(
                     code,
-                    $"{path} must be a string, a bool, a finite number, null or a JsonElement, not this {value.GetType().Name}");
+                    $"{path} must be a string, a bool, a finite number, null or a JsonElement, "
+                        + $"not this {value.GetType().Name}{Instead(value)}");
         }
     }
+
+    /// <summary>What to write in the place of a value that JSON lacks and CommBox keeps as text.</summary>
+    private static string Instead(object value) => value switch
+    {
+        DateTime or DateTimeOffset => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
+        DateOnly or TimeOnly => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
+        TimeSpan => "; write value.ToString(\"c\", CultureInfo.InvariantCulture)",
+        Guid or char or Uri or Enum => "; write value.ToString()",
+        _ => "",
+    };
 
     /// <summary>Returns whether the element has a value at all.</summary>
     private static bool IsDefined(this JsonElement element, string path, int code)
