@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
@@ -85,6 +86,45 @@ public sealed class QueueTests : SandboxFixture
                 sent.Where(request => request.User == user && wanted.Contains(request.Body!)).Select(request => request.Body),
                 Is.EqualTo(expected));
         }
+    }
+
+    [Test]
+    public async Task EveryCallEndsWhoeverCancelsWhat()
+    {
+        using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 8 });
+        using var source = new CancellationTokenSource();
+        var calls = new ConcurrentBag<Task<UpdateResult>>();
+        Thread[] threads = [.. Enumerable.Range(0, 4).Select(number => new Thread(() =>
+        {
+            var random = new Random(number);
+            for (int call = 0; call < 1000; call++)
+            {
+                var own = new CancellationTokenSource();
+                CancellationToken token = call % 3 == 0 ? own.Token : call % 3 == 1 ? source.Token : default;
+                // Few users, so that most calls stand behind others.
+                calls.Add(client.UpdateUserJsonAsync(random.Next(1, 12), "{}", token));
+                if (random.Next(4) == 0)
+                {
+                    own.Cancel();
+                }
+            }
+        }))];
+        foreach (Thread thread in threads)
+        {
+            thread.Start();
+        }
+        await Task.Delay(100);
+        source.Cancel();
+        foreach (Thread thread in threads)
+        {
+            thread.Join();
+        }
+        await client.FlushAsync().WaitAsync(TimeSpan.FromMinutes(2));
+        Assert.That(client.PendingCount, Is.Zero);
+        await Task.WhenAll(calls).ContinueWith(_ => { }, TaskScheduler.Default).WaitAsync(TimeSpan.FromSeconds(10));
+        Assert.That(calls.Where(call => call.IsFaulted), Is.Empty);
+        Assert.That(calls.Count(call => call.IsCompletedSuccessfully), Is.InRange(1, 3999));
+        Assert.That((await client.UpdateUserJsonAsync(1, "{}")).Id, Is.EqualTo(1));
     }
 
     [Test]
