@@ -201,13 +201,13 @@ public sealed class QueueTests : SandboxFixture
                 new Thread(loop) { IsBackground = true }.UnsafeStart();
             },
         };
-        var error = Assert.ThrowsAsync<CommBoxException>(() => queue.SendAsync(1, "{}", null, default))!;
+        var error = Assert.ThrowsAsync<CommBoxException>(() => queue.SendAsync(1, [.. "{}\0"u8], null, default))!;
         Assert.That((error.Code, error.Name, error.Delivery), Is.EqualTo((-10, "internal", Delivery.NotSent)));
         Assert.That(error.InnerException, Is.InstanceOf<OutOfMemoryException>());
         Assert.That(queue.Pending, Is.Zero);
         Assert.That(Sandbox.Requests(), Is.Empty);
         fails = false;
-        Assert.That((await queue.SendAsync(1, "{}", null, default)).Code, Is.Zero);
+        Assert.That((await queue.SendAsync(1, [.. "{}\0"u8], null, default)).Code, Is.Zero);
         queue.End();
     }
 

@@ -39,7 +39,9 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         byte* json;
         int code = Native.BatchNext(handle, (long)timeout.TotalMilliseconds, &itsTag, &itsCode, &json);
         tag = itsTag;
-        outcome = code == Native.Ok ? new(itsCode, Utf8.Decode(json), Effort.Last()) : LastError(code);
+        outcome = code != Native.Ok ? LastError(code)
+            : itsCode == Native.Ok ? new(itsCode, "", UpdateResult.From(Utf8.Copy(json), Effort.Last()))
+            : new(itsCode, Utf8.Decode(json));
         Native.StringFree(json);
         GC.KeepAlive(this);
         return code;

@@ -23,6 +23,6 @@ public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBo
 
     internal static BatchResult From(UserUpdate update, Outcome outcome) =>
         outcome.Code == Native.Ok
-            ? new(update, UpdateResult.From(outcome.Json, outcome.Effort), Error: null)
+            ? new(update, outcome.Success, Error: null)
             : new(update, Result: null, CommBoxException.Parse(outcome.Json));
 }

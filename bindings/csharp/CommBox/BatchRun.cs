@@ -120,7 +120,7 @@ internal sealed class BatchRun
         {
             userJson = row is null
                 ? throw new CommBoxValidationException(Native.InvalidUser, $"row {index} of the source is null")
-                : Utf8.Terminate(row.ToJson(), nameof(userJson));
+                : row.ToTerminated();
             callJson = Utf8.TerminateOrNull(update.Options?.ToJson(), "options");
         }
         catch (Exception thrown)

@@ -130,6 +130,14 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     internal UpdateResult UpdateUserJson(
         long userId, string userJson, string? callJson, CancellationToken cancellationToken)
     {
+        using NativeText text = Utf8.ToNative(userJson, nameof(userJson));
+        return UpdateUser(userId, text, callJson, cancellationToken);
+    }
+
+    /// <summary>The same with a text that is ready.</summary>
+    internal UpdateResult UpdateUser(
+        long userId, NativeText userJson, string? callJson, CancellationToken cancellationToken)
+    {
         using Lease lease = Hold();
         byte* response = null;
         // A callback of the library may make a call of its own on this thread.
@@ -137,14 +145,14 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         t_cancellationToken = cancellationToken;
         try
         {
-            fixed (byte* user = Utf8.Terminate(userJson, nameof(userJson)))
+            fixed (byte* user = userJson.Buffer)
             fixed (byte* options = Utf8.TerminateOrNull(callJson, "options"))
             {
                 Check(Native.UpdateUserJsonWith(handle, userId, user, options, &response), cancellationToken);
             }
             // What the update took is this thread's last, until its next call.
             var effort = Effort.Last();
-            return UpdateResult.From(Utf8.Decode(response), effort);
+            return UpdateResult.From(Utf8.Copy(response), effort);
         }
         finally
         {

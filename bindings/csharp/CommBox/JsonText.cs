@@ -12,17 +12,54 @@ internal static class JsonText
     // The text goes into a request, never into a page, so only what JSON itself asks for is escaped.
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>What a writer that is not in use refers to.</summary>
+    private static readonly Stream Nowhere = Stream.Null;
+
+    /// <summary>This thread's writer, while none of its texts is being written.</summary>
+    [ThreadStatic]
+    private static Utf8JsonWriter? t_writer;
+
     /// <summary>An object with the members that <paramref name="members"/> writes.</summary>
     internal static string Object(Action<Utf8JsonWriter> members)
     {
-        var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, Plain))
+        using NativeText text = ToNative(members, static (members, json) => members(json));
+        return Encoding.UTF8.GetString(text.Buffer, 0, text.Length);
+    }
+
+    /// <summary>The same as text for the library; to be disposed.</summary>
+    internal static NativeText ToNative<T>(T source, Action<T, Utf8JsonWriter> members)
+    {
+        var text = new NativeText();
+        // Members run the caller's code, which may write another object on this thread.
+        Utf8JsonWriter? json = t_writer;
+        t_writer = null;
+        if (json is null)
+        {
+            json = new Utf8JsonWriter(text, Plain);
+        }
+        else
+        {
+            json.Reset(text);
+        }
+        try
         {
             json.WriteStartObject();
-            members(json);
+            members(source, json);
             json.WriteEndObject();
+            json.Flush();
+            text.Terminate();
+            t_writer = json;
+            return text;
         }
-        return Encoding.UTF8.GetString(buffer.WrittenSpan);
+        catch
+        {
+            text.Dispose();
+            throw;
+        }
+        finally
+        {
+            json.Reset(Nowhere);
+        }
     }
 
     /// <summary>
@@ -31,14 +68,14 @@ internal static class JsonText
     /// <exception cref="CommBoxValidationException">JSON cannot hold the name or the value.</exception>
     internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path, int code)
     {
-        json.WritePropertyName(Utf8.Encode(name, "the name of a field", code));
+        json.WritePropertyName(Utf8.Checked(name, "the name of a field", code));
         switch (value)
         {
             case null:
                 json.WriteNullValue();
                 break;
             case string text:
-                json.WriteStringValue(Utf8.Encode(text, path, code));
+                json.WriteStringValue(Utf8.Checked(text, path, code));
                 break;
             case bool boolean:
                 json.WriteBooleanValue(boolean);

@@ -61,7 +61,7 @@ internal sealed class OptionTable<T>(params (string Option, string Property, Fun
         json.WriteStartArray(option);
         foreach (string text in texts)
         {
-            json.WriteStringValue(Utf8.Encode(text, property, Native.InvalidOptions));
+            json.WriteStringValue(Utf8.Checked(text, property, Native.InvalidOptions));
         }
         json.WriteEndArray();
     }

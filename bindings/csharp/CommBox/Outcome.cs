@@ -1,10 +1,10 @@
 namespace CommBox;
 
 /// <summary>
-/// What came of an update that was made in a batch: the server's reply, or for another code than 0 the error as
+/// What came of an update that was made in a batch: the server's confirmation, or for another code than 0 the error as
 /// <c>commbox_last_error_json</c> reports it.
 /// </summary>
-internal readonly record struct Outcome(int Code, string Json, Effort Effort = default)
+internal readonly record struct Outcome(int Code, string Json, UpdateResult? Success = null)
 {
     /// <summary>It was cancelled before the library had it.</summary>
     internal static readonly Outcome NotBegun = new(Native.Cancelled, "");
@@ -19,8 +19,6 @@ internal readonly record struct Outcome(int Code, string Json, Effort Effort = d
             cancellationToken.ThrowIfCancellationRequested();
             throw new OperationCanceledException("the client's calls were cancelled before this one was sent");
         }
-        return Code == Native.Ok
-            ? UpdateResult.From(Json, Effort)
-            : throw CommBoxException.FromJson(Json, cancellationToken);
+        return Success ?? throw CommBoxException.FromJson(Json, cancellationToken);
     }
 }

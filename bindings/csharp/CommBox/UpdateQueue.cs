@@ -61,19 +61,19 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Makes an update, after those of the same user that were added before.</summary>
+    /// <summary>
+    /// Makes an update, after those of the same user that were added before. <paramref name="userJson"/> ends in NUL.
+    /// </summary>
     /// <returns>What came of it.</returns>
     internal async Task<Outcome> SendAsync(
-        long userId, string userJson, string? callJson, CancellationToken cancellationToken)
+        long userId, byte[] userJson, string? callJson, CancellationToken cancellationToken)
     {
         var done = new TaskCompletionSource<Outcome>(TaskCreationOptions.RunContinuationsAsynchronously);
         var update = new Update(
-            userId,
-            Utf8.Terminate(userJson, nameof(userJson)),
-            Utf8.TerminateOrNull(callJson, "options"),
-            outcome => done.TrySetResult(outcome));
+            userId, userJson, Utf8.TerminateOrNull(callJson, "options"), outcome => done.TrySetResult(outcome));
         Add(update);
-        using CancellationTokenRegistration whenCancelled = cancellationToken.UnsafeRegister(_ => Cancel(update), null);
+        using CancellationTokenRegistration whenCancelled =
+            cancellationToken.CanBeCanceled ? RegisterCancel(update, cancellationToken) : default;
         return await done.Task.ConfigureAwait(false);
     }
 
@@ -97,7 +97,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
             }
             if (user.Active >= limitPerUser)
             {
-                user.Behind.AddLast(update.InWaiting);
+                (user.Behind ??= new()).AddLast(update.InWaiting);
                 return true;
             }
             user.Active++;
@@ -214,6 +214,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         _hasThread = true;
     }
 
+    private CancellationTokenRegistration RegisterCancel(Update update, CancellationToken cancellationToken) =>
+        cancellationToken.UnsafeRegister(_ => Cancel(update), null);
+
     private void Cancel(Update update)
     {
         lock (_lock)
@@ -256,17 +259,17 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     {
         _pending.Remove(update.InPending);
         User user = _users[update.UserId];
-        if (update.InWaiting.List == user.Behind)
+        if (update.InWaiting.List is { } list && list == user.Behind)
         {
-            user.Behind.Remove(update.InWaiting);
+            list.Remove(update.InWaiting);
         }
         else
         {
             user.Active--;
             update.InWaiting.List?.Remove(update.InWaiting);
-            if (user.Behind.First is { } next)
+            if (user.Behind?.First is { } next)
             {
-                user.Behind.Remove(next);
+                user.Behind!.Remove(next);
                 user.Active++;
                 _waiting.AddLast(next);
             }
@@ -356,7 +359,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         internal int Active { get; set; }
 
         /// <summary>Those that wait until one of these has finished.</summary>
-        internal LinkedList<Update> Behind { get; } = new();
+        internal LinkedList<Update>? Behind { get; set; }
     }
 
     /// <summary>An update, and who is told its outcome: with the lock held, so briefly.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 
 namespace CommBox;
@@ -9,6 +10,9 @@ namespace CommBox;
 /// </summary>
 public sealed class UpdateResult
 {
+    /// <summary>The reply as the library returned it, until it is asked for as text.</summary>
+    private readonly byte[] _bytes = [];
+    private string? _raw;
     private Reply? _reply;
 
     /// <summary>The id of the user who was updated.</summary>
@@ -24,7 +28,7 @@ public sealed class UpdateResult
     public string? ResponseTime { get => Parsed.ResponseTime; init => _reply = Parsed with { ResponseTime = value }; }
 
     /// <summary>The reply as it came: JSON.</summary>
-    public string Raw { get; init; } = "";
+    public string Raw { get => _raw ??= Encoding.UTF8.GetString(_bytes); init => _raw = value; }
 
     /// <summary>How many requests the update took: 1, if nothing was retried.</summary>
     public int Attempts { get; init; }
@@ -39,20 +43,25 @@ public sealed class UpdateResult
     /// </summary>
     public string? RequestId { get; init; }
 
-    private Reply Parsed => _reply ??= Reply.Parse(Raw);
-
-    internal static UpdateResult From(string reply, Effort effort) => new()
+    /// <summary>Makes a result, as a test double needs it.</summary>
+    public UpdateResult()
     {
-        Raw = reply,
-        Attempts = effort.Attempts,
-        Elapsed = effort.Elapsed,
-        RequestId = effort.RequestId,
-    };
+    }
+
+    private UpdateResult(byte[] reply, Effort effort)
+    {
+        _bytes = reply;
+        (Attempts, Elapsed, RequestId) = effort;
+    }
+
+    private Reply Parsed => _reply ??= Reply.Parse(_raw is null ? _bytes : Encoding.UTF8.GetBytes(_raw));
+
+    internal static UpdateResult From(byte[] reply, Effort effort) => new(reply, effort);
 
     /// <summary>What a reply contains. The update is done, so nothing in the reply may fail any more.</summary>
     private sealed record Reply(long? Id, int? Status, string? Description, string? ResponseTime)
     {
-        internal static Reply Parse(string reply)
+        internal static Reply Parse(byte[] reply)
         {
             try
             {

@@ -67,6 +67,16 @@ public sealed class UserInfo
     /// <exception cref="CommBoxValidationException">JSON cannot hold a name or a value (code -4).</exception>
     public string ToJson() => JsonText.Object(WriteMembers);
 
+    /// <summary>The same as text for the library; to be disposed.</summary>
+    internal NativeText ToNative() => JsonText.ToNative(this, static (user, json) => user.WriteMembers(json));
+
+    /// <summary>The same in an array, for calls that outlive the one that makes them.</summary>
+    internal byte[] ToTerminated()
+    {
+        using NativeText text = ToNative();
+        return text.ToArray();
+    }
+
     internal void WriteMembers(Utf8JsonWriter json)
     {
         foreach ((string field, object? value) in _fields)

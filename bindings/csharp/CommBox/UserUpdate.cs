@@ -44,4 +44,7 @@ public sealed record UserUpdate
     public override string ToString() => $"{nameof(UserUpdate)} {{ {nameof(UserId)} = {UserId} }}";
 
     internal string ToJson() => Json ?? User!.ToJson();
+
+    /// <summary>The same in UTF-8 with the NUL that ends it in C.</summary>
+    internal byte[] ToTerminated() => User?.ToTerminated() ?? Utf8.Terminate(Json!, "userJson");
 }

@@ -9,13 +9,57 @@ internal static unsafe class Utf8
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>
-    /// Text in UTF-8. <paramref name="name"/> is what an error calls it, <paramref name="code"/> the error's code.
+    /// Text that UTF-8 can hold. <paramref name="name"/> is what an error calls it, <paramref name="code"/> the error's code.
     /// </summary>
-    internal static byte[] Encode(string text, string name, int code)
+    internal static string Checked(string text, string name, int code)
+    {
+        Length(text, name, code);
+        return text;
+    }
+
+    /// <summary>Text in UTF-8 with the NUL that ends it in C.</summary>
+    internal static byte[] Terminate(string text, string name)
+    {
+        RefuseNul(text, name);
+        var bytes = new byte[Length(text, name, Native.InvalidArgument) + 1];
+        Strict.GetBytes(text, bytes);
+        return bytes;
+    }
+
+    /// <summary>The same in a buffer; to be disposed.</summary>
+    internal static NativeText ToNative(string text, string name)
+    {
+        RefuseNul(text, name);
+        int length = Length(text, name, Native.InvalidArgument);
+        var native = new NativeText();
+        native.Advance(Strict.GetBytes(text, native.GetSpan(length + 1)));
+        native.Terminate();
+        return native;
+    }
+
+    /// <summary>The same, and null for null.</summary>
+    internal static byte[]? TerminateOrNull(string? text, string name) => text is null ? null : Terminate(text, name);
+
+    /// <summary>The library's text, as it is; none for NULL.</summary>
+    internal static byte[] Copy(byte* text) => MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text).ToArray();
+
+    /// <summary>The library's text; "" for NULL.</summary>
+    internal static string Decode(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
+
+    private static void RefuseNul(string text, string name)
+    {
+        int nul = text.IndexOf('\0');
+        if (nul >= 0)
+        {
+            throw new CommBoxValidationException($"{name} has a NUL character at index {nul}, where its text would end");
+        }
+    }
+
+    private static int Length(string text, string name, int code)
     {
         try
         {
-            return Strict.GetBytes(text);
+            return Strict.GetByteCount(text);
         }
         catch (EncoderFallbackException error)
         {
@@ -23,21 +67,4 @@ internal static unsafe class Utf8
                 code, $"{name} has half a surrogate pair at index {error.Index}, which is no character");
         }
     }
-
-    /// <summary>Text in UTF-8 with the NUL that ends it in C.</summary>
-    internal static byte[] Terminate(string text, string name)
-    {
-        int nul = text.IndexOf('\0');
-        if (nul >= 0)
-        {
-            throw new CommBoxValidationException($"{name} has a NUL character at index {nul}, where its text would end");
-        }
-        return Encode(text + '\0', name, Native.InvalidArgument);
-    }
-
-    /// <summary>The same, and null for null.</summary>
-    internal static byte[]? TerminateOrNull(string? text, string name) => text is null ? null : Terminate(text, name);
-
-    /// <summary>The library's text; "" for NULL.</summary>
-    internal static string Decode(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 }
