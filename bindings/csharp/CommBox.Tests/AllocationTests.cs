@@ -1,6 +1,8 @@
 namespace CommBox.Tests;
 
-/// <summary>What a call allocates: the text of a user is written once, and into no memory that is new.</summary>
+/// <summary>
+/// What a call allocates: the text of a user is written once, and into no memory that is new.
+/// </summary>
 public sealed class AllocationTests : SandboxFixture
 {
     private const int Calls = 100;

@@ -3,7 +3,9 @@ using System.Diagnostics;
 
 namespace CommBox.Tests;
 
-/// <summary>How an enumeration of many updates ends: at once, and with the right exception.</summary>
+/// <summary>
+/// How an enumeration of many updates ends: at once, and with the right exception.
+/// </summary>
 public sealed class BatchEndTests : SandboxFixture
 {
     private static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(5);

@@ -156,6 +156,19 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
+    public void DiagnoseShowsTheWayToTheServer()
+    {
+        using CommBoxClient client = Sandbox.Client("canary-key");
+        using JsonDocument found = JsonDocument.Parse(client.DiagnoseJson());
+        Assert.That(
+            found.RootElement.GetProperty("server").GetProperty("port").GetInt32(), Is.EqualTo(new Uri(Sandbox.Url).Port));
+        Assert.That(found.RootElement.GetProperty("http").GetProperty("error").ValueKind, Is.EqualTo(JsonValueKind.Null));
+        Assert.That(found.RootElement.ToString(), Does.Not.Contain("canary"));
+        Assert.Throws<OperationCanceledException>(() => client.DiagnoseJson(new CancellationToken(canceled: true)));
+        Assert.That(Sandbox.Requests().Select(request => request.GetProperty("method").GetString()), Has.None.EqualTo("POST"));
+    }
+
+    [Test]
     public void StatisticsCountWhatWasDone()
     {
         Sandbox.Script("""[{"own": true}, {"status": 503}, {"own": true}, {"status": 404}]""");

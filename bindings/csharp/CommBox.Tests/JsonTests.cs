@@ -3,7 +3,9 @@ using System.Text.Json.Serialization;
 
 namespace CommBox.Tests;
 
-/// <summary>Users and updates through System.Text.Json, as queues and web programs send them.</summary>
+/// <summary>
+/// Users and updates through System.Text.Json, as queues and web programs send them.
+/// </summary>
 public sealed partial class JsonTests
 {
     private static readonly JsonSerializerOptions Web = new(JsonSerializerDefaults.Web);

@@ -4,7 +4,9 @@ using System.Runtime.CompilerServices;
 
 namespace CommBox.Tests;
 
-/// <summary>Asynchronous calls that wait: what they cost others, and what is left of them.</summary>
+/// <summary>
+/// Asynchronous calls that wait: what they cost others, and what is left of them.
+/// </summary>
 public sealed class QueueTests : SandboxFixture
 {
     private const string Slow = """{"delay_ms": 5000}""";

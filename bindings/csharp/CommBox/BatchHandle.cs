@@ -16,7 +16,10 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         }
     }
 
-    /// <summary>Submits an update without waiting for room. Returns null where it is accepted, else why it is not.</summary>
+    /// <summary>
+    /// Submits an update without waiting for room. Returns null where it is accepted, else why it
+    /// is not.
+    /// </summary>
     internal Outcome? Submit(ulong tag, long userId, byte[] userJson, byte[]? callJson)
     {
         using Lease lease = Hold();
@@ -29,8 +32,9 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Takes back a finished update: the library's code for that, and where it is 0 the update's own outcome. It needs
-    /// no lease: to free the batch is what ends the wait, and a freed token is never another batch's.
+    /// Takes back a finished update: the library's code for that, and where it is 0 the update's
+    /// own outcome. It needs no lease: to free the batch is what ends the wait, and a freed token
+    /// is never another batch's.
     /// </summary>
     internal int Next(TimeSpan timeout, out ulong tag, out Outcome outcome)
     {

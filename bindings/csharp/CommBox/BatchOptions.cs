@@ -1,32 +1,35 @@
 namespace CommBox;
 
 /// <summary>
-/// What <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/> can be
-/// told. Null keeps the default. Values are checked where the enumeration starts.
+/// What
+/// <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
+/// can be told. Null keeps the default. Values are checked where the enumeration starts.
 /// </summary>
 public sealed class BatchOptions
 {
     private const int DefaultQueueLimit = 1024;
 
     /// <summary>
-    /// How many updates are under way at a time, each on a thread and a connection of the library; 1 to 256. Default: 8.
+    /// How many updates are under way at a time, each on a thread and a connection of the library;
+    /// 1 to 256. Default: 8.
     /// </summary>
     public int? Concurrency { get; set; }
 
     /// <summary>
-    /// How many updates are read ahead of the results that were taken, those under way among them, and so how many are in
-    /// memory; 1 to 1,000,000. Default: 1024.
+    /// How many updates are read ahead of the results that were taken, those under way among them,
+    /// and so how many are in memory; 1 to 1,000,000. Default: 1024.
     /// </summary>
     public int? QueueLimit { get; set; }
 
     /// <summary>
-    /// At the first 401, read and send no more: what was read and not sent comes back as cancelled (code -8), and the
-    /// results end. Default: true.
+    /// At the first 401, read and send no more: what was read and not sent comes back as cancelled
+    /// (code -8), and the results end. Default: true.
     /// </summary>
     public bool? StopOnUnauthorized { get; set; }
 
     /// <summary>
-    /// How long an update waits while the server throttles without accepting one request. Default: 15 minutes.
+    /// How long an update waits while the server throttles without accepting one request. Default:
+    /// 15 minutes.
     /// </summary>
     public TimeSpan? ThrottleTimeout { get; set; }
 
@@ -34,8 +37,8 @@ public sealed class BatchOptions
     public TimeSpan? OutageTimeout { get; set; }
 
     /// <summary>
-    /// Longest time of an update from when it was read, whatever it waits for: other updates, throttling, an outage. An
-    /// update that cannot meet it fails at once. Default: none.
+    /// Longest time of an update from when it was read, whatever it waits for: other updates,
+    /// throttling, an outage. An update that cannot meet it fails at once. Default: none.
     /// </summary>
     public TimeSpan? OverallTimeout { get; set; }
 

@@ -4,12 +4,14 @@ namespace CommBox;
 
 /// <summary>What came of one of many updates.</summary>
 /// <param name="Update">
-/// The update, as the source returned it. For a null row it is an empty update of user 0; see <see cref="Index"/>.
+/// The update, as the source returned it. For a null row it is an empty update of user 0; see
+/// <see cref="Index"/>.
 /// </param>
 /// <param name="Result">The server's confirmation; null where it failed.</param>
 /// <param name="Error">
-/// Why it failed; null where it succeeded. If reading the update threw an exception, that is its inner
-/// exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code -8.
+/// Why it failed; null where it succeeded. If reading the update threw an exception, that is its
+/// inner exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code
+/// -8.
 /// </param>
 public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBoxException? Error)
 {

@@ -4,7 +4,10 @@ using System.Threading.Channels;
 
 namespace CommBox;
 
-/// <summary>One enumeration of many updates: a batch that one task feeds, and whose results the caller takes.</summary>
+/// <summary>
+/// One enumeration of many updates: a batch that one task feeds, and whose results the caller
+/// takes.
+/// </summary>
 internal sealed class BatchRun
 {
     private readonly UpdateQueue _queue;
@@ -13,16 +16,23 @@ internal sealed class BatchRun
     /// <summary>Cancelled when the enumeration ends, so that the source ends too.</summary>
     private readonly CancellationTokenSource _ending = new();
 
-    /// <summary>What the feeding task may read ahead; it begins with one update that it waits for nothing to read.</summary>
+    /// <summary>
+    /// What the feeding task may read ahead; it begins with one update that it waits for nothing to
+    /// read.
+    /// </summary>
     private readonly SemaphoreSlim _room;
 
     /// <summary>What has finished; read where it is taken. Bounded by the room.</summary>
     private readonly Channel<Func<BatchResult>> _results = Channel.CreateUnbounded<Func<BatchResult>>();
 
-    /// <summary>How many were refused with each code: the batch never had them, and does not count them.</summary>
+    /// <summary>
+    /// How many were refused with each code: the batch never had them, and does not count them.
+    /// </summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
-    /// <summary>What ends the results: of the source or of the progress handler, whichever failed first.</summary>
+    /// <summary>
+    /// What ends the results: of the source or of the progress handler, whichever failed first.
+    /// </summary>
     private Exception? _failure;
 
     /// <summary>How many rows the source has returned. Used by the feeding task alone.</summary>
@@ -47,8 +57,9 @@ internal sealed class BatchRun
         var run = new BatchRun(client, options);
         using CancellationTokenRegistration whenCancelled =
             cancellationToken.UnsafeRegister(static run => ((BatchRun)run!)._ending.Cancel(), run);
-        // The source may block, and belongs into no context of the caller's. Nobody waits for it: one that is about to
-        // give an update, and heeds no token, may take long. The task ends, and disposes the source, when it does.
+        // The source may block, and belongs into no context of the caller's. Nobody waits for it:
+        // one that is about to give an update, and heeds no token, may take long. The task ends,
+        // and disposes the source, when it does.
         _ = Task.Run(() => run.FeedAsync(updates), CancellationToken.None);
         Task reporting = run.ReportAsync();
         bool isComplete = false;
@@ -74,7 +85,9 @@ internal sealed class BatchRun
         }
     }
 
-    /// <summary>Reads the source as fast as there is room, and ends the results when all are there.</summary>
+    /// <summary>
+    /// Reads the source as fast as there is room, and ends the results when all are there.
+    /// </summary>
     private async Task FeedAsync(IAsyncEnumerable<UserUpdate> updates)
     {
         CancellationToken ending = _ending.Token;
@@ -125,8 +138,8 @@ internal sealed class BatchRun
         }
         catch (Exception thrown)
         {
-            // Reading an update runs the caller's code, such as an enumerator of Content. Whatever it throws concerns
-            // this row alone.
+            // Reading an update runs the caller's code, such as an enumerator of Content. Whatever
+            // it throws concerns this row alone.
             CommBoxValidationException error = thrown as CommBoxValidationException ?? new(
                 Native.InvalidUser, $"reading the update threw {thrown.GetType().Name}; see the inner exception", thrown);
             CountRefused(error.Code);
@@ -156,7 +169,9 @@ internal sealed class BatchRun
 
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);
 
-    /// <summary>Reports every second. A handler that fails ends the batch, as a source that fails does.</summary>
+    /// <summary>
+    /// Reports every second. A handler that fails ends the batch, as a source that fails does.
+    /// </summary>
     private async Task ReportAsync()
     {
         if (_progress is null)

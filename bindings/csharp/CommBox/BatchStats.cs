@@ -33,7 +33,8 @@ public sealed record BatchStats
     public double AverageRequestsPerSecond { get; init; }
 
     /// <summary>
-    /// The rate that the client has learned from 429s, in requests a second; null before the first one.
+    /// The rate that the client has learned from 429s, in requests a second; null before the first
+    /// one.
     /// </summary>
     public double? LearnedRequestsPerSecond { get; init; }
 

@@ -46,8 +46,12 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
     }
 
-    /// <summary>Makes a client, if all options are right, those of asynchronous calls too.</summary>
-    /// <exception cref="CommBoxValidationException">The key or an option is wrong; all options are named.</exception>
+    /// <summary>
+    /// Makes a client, if all options are right, those of asynchronous calls too.
+    /// </summary>
+    /// <exception cref="CommBoxValidationException">
+    /// The key or an option is wrong; all options are named.
+    /// </exception>
     internal static ClientHandle Make(string apiKey, CommBoxClientOptions options, string? baseUrl)
     {
         List<string> problems = [];
@@ -80,7 +84,9 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         return client!;
     }
 
-    /// <summary>Adds what is wrong with an option that the library reads only when it makes a batch.</summary>
+    /// <summary>
+    /// Adds what is wrong with an option that the library reads only when it makes a batch.
+    /// </summary>
     private static void CheckOption(string option, string property, long? value, List<string> problems)
     {
         if (value is null)
@@ -174,14 +180,34 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     internal CommBoxStatistics Statistics()
     {
         using Lease lease = Hold();
-        byte* json = Native.ClientStatsJson(handle);
-        if (json is null)
+        return CommBoxStatistics.Parse(Taken(Native.ClientStatsJson(handle)));
+    }
+
+    internal string DiagnoseJson(CancellationToken cancellationToken)
+    {
+        using Lease lease = Hold();
+        CancellationToken outer = t_cancellationToken;
+        t_cancellationToken = cancellationToken;
+        try
         {
-            throw CommBoxException.Last();
+            return Taken(Native.ClientDiagnoseJson(handle), cancellationToken);
         }
-        string text = Utf8.Decode(json);
-        Native.StringFree(json);
-        return CommBoxStatistics.Parse(text);
+        finally
+        {
+            t_cancellationToken = outer;
+        }
+    }
+
+    /// <summary>Text that the library handed out; NULL is an error.</summary>
+    private static string Taken(byte* text, CancellationToken cancellationToken = default)
+    {
+        if (text is null)
+        {
+            throw CommBoxException.Last(cancellationToken);
+        }
+        string taken = Utf8.Decode(text);
+        Native.StringFree(text);
+        return taken;
     }
 
     protected override bool ReleaseHandle()
@@ -191,9 +217,9 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Asked by the library while a call waits, on the call's thread, so that each call has a token of its own and
-    /// none needs a context that would have to be freed. A token's state is a field of its source: reading it throws
-    /// nothing, also where the source is disposed.
+    /// Asked by the library while a call waits, on the call's thread, so that each call has a token
+    /// of its own and none needs a context that would have to be freed. A token's state is a field
+    /// of its source: reading it throws nothing, also where the source is disposed.
     /// </summary>
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int IsCancelled(void* context) => t_cancellationToken.IsCancellationRequested ? 1 : 0;

@@ -1,26 +1,29 @@
 namespace CommBox;
 
 /// <summary>
-/// Options of a single call, or of one of many updates. What is null is as the client has it. Values are checked when the
-/// call is made; times count in whole milliseconds.
+/// Options of a single call, or of one of many updates. What is null is as the client has it.
+/// Values are checked when the call is made; times count in whole milliseconds.
 /// </summary>
 public sealed class CommBoxCallOptions
 {
     /// <summary>
-    /// Replaces <see cref="CommBoxClientOptions.Timeout"/> for this call: from 1 ms to 24 hours, which
-    /// <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for.
+    /// Replaces <see cref="CommBoxClientOptions.Timeout"/> for this call: from 1 ms to 24 hours,
+    /// which <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
 
     /// <summary>Replaces <see cref="CommBoxClientOptions.AttemptTimeout"/> for this call.</summary>
     public TimeSpan? AttemptTimeout { get; set; }
 
-    /// <summary>Replaces <see cref="CommBoxClientOptions.MaxRetries"/> for this call: 0 to 100.</summary>
+    /// <summary>
+    /// Replaces <see cref="CommBoxClientOptions.MaxRetries"/> for this call: 0 to 100.
+    /// </summary>
     public int? MaxRetries { get; set; }
 
     /// <summary>
-    /// Further headers of this call's requests; each replaces one of <see cref="CommBoxClientOptions.Headers"/> that has the
-    /// same name. The same names are refused as there. Values are secrets: no message contains one.
+    /// Further headers of this call's requests; each replaces one of
+    /// <see cref="CommBoxClientOptions.Headers"/> that has the same name. The same names are
+    /// refused as there. Values are secrets: no message contains one.
     /// </summary>
     public IDictionary<string, string> Headers { get; init; } =
         new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);

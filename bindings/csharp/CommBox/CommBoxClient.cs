@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace CommBox;
 
 /// <summary>
-/// Updates users in CommBox. One client for a whole program is best: its methods may be called from any number of
-/// threads at once, which then share its connections.
+/// Updates users in CommBox. One client for a whole program is best: its methods may be called from
+/// any number of threads at once, which then share its connections.
 /// </summary>
 /// <example><code>
 /// using var client = new CommBoxClient("my-api-key");
@@ -19,14 +19,22 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
 
     /// <summary>Makes a client. Nothing is sent before the first call.</summary>
     /// <param name="apiKey">
-    /// The key that CommBox issued, without the word "Bearer". Default: the environment's <c>COMMBOX_API_KEY</c>.
+    /// The key that CommBox issued, without the word "Bearer". Default: the environment's
+    /// <c>COMMBOX_API_KEY</c>.
     /// </param>
-    /// <param name="options">Timeouts, proxy and the like; null for the defaults. Later changes to it have no effect.</param>
-    /// <exception cref="CommBoxValidationException">The key or an option is missing or wrong; all options are named.</exception>
-    /// <exception cref="DllNotFoundException">The native library was not found; every path tried is named.</exception>
+    /// <param name="options">
+    /// Timeouts, proxy and the like; null for the defaults. Later changes to it have no effect.
+    /// </param>
+    /// <exception cref="CommBoxValidationException">
+    /// The key or an option is missing or wrong; all options are named.
+    /// </exception>
+    /// <exception cref="DllNotFoundException">
+    /// The native library was not found; every path tried is named.
+    /// </exception>
     public CommBoxClient(string? apiKey = null, CommBoxClientOptions? options = null)
     {
-        // Not left to the library: on Unix it does not see what Environment.SetEnvironmentVariable() has set.
+        // Not left to the library: on Unix it does not see what
+        // Environment.SetEnvironmentVariable() has set.
         apiKey ??= Default("COMMBOX_API_KEY")
             ?? throw new CommBoxValidationException("there is no API key: pass apiKey, or set COMMBOX_API_KEY");
         options ??= new CommBoxClientOptions();
@@ -35,7 +43,8 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Makes a client that cannot send, for test doubles that override the methods. It needs no native library.
+    /// Makes a client that cannot send, for test doubles that override the methods. It needs no
+    /// native library.
     /// </summary>
     protected CommBoxClient()
     {
@@ -50,32 +59,39 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// How many asynchronous calls have not ended. Those of <c>UpdateUsersAsync</c> are not counted: who enumerates the
-    /// results knows of each.
+    /// How many asynchronous calls have not ended. Those of <c>UpdateUsersAsync</c> are not
+    /// counted: who enumerates the results knows of each.
     /// </summary>
     public virtual int PendingCount => _queue.Pending;
 
     /// <summary>
-    /// Updates a user and waits for the server's answer, at most <see cref="CommBoxClientOptions.Timeout"/>. Transient
-    /// failures are retried: see <see cref="CommBoxClientOptions.MaxRetries"/>.
+    /// Updates a user and waits for the server's answer, at most
+    /// <see cref="CommBoxClientOptions.Timeout"/>. Transient failures are retried: see
+    /// <see cref="CommBoxClientOptions.MaxRetries"/>.
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change; only what is set is sent.</param>
     /// <param name="options">Options of this call alone; null for those of the client.</param>
-    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
+    /// <param name="cancellationToken">
+    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// </param>
     /// <returns>The server's confirmation.</returns>
     /// <exception cref="CommBoxException">
-    /// The update was not confirmed. The subclass tells why, <see cref="CommBoxException.Delivery"/> whether it may have
-    /// arrived.
+    /// The update was not confirmed. The subclass tells why,
+    /// <see cref="CommBoxException.Delivery"/> whether it may have arrived.
     /// </exception>
     /// <exception cref="OperationCanceledException">
-    /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The inner exception is a
-    /// <see cref="CommBoxException"/>, whose <see cref="CommBoxException.Delivery"/> tells whether the update may have
-    /// arrived. There is none if the call was cancelled before it began: nothing was sent.
+    /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The
+    /// inner exception is a <see cref="CommBoxException"/>, whose
+    /// <see cref="CommBoxException.Delivery"/> tells whether the update may have arrived. There is
+    /// none if the call was cancelled before it began: nothing was sent.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual UpdateResult UpdateUser(
-        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
+        long userId,
+        UserInfo user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(user);
         if (GetType() != typeof(CommBoxClient))
@@ -95,17 +111,24 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         UpdateUser(userId, user, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from JSON, which is sent as it is written, and waits for the server's answer as
-    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates a user from JSON, which is sent as it is written, and waits for the server's answer
+    /// as <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
     /// <param name="options">Options of this call alone; null for those of the client.</param>
-    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
-    /// <returns>The server's confirmation; <see cref="UpdateResult.Raw"/> is its reply as it came.</returns>
+    /// <param name="cancellationToken">
+    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// </param>
+    /// <returns>
+    /// The server's confirmation; <see cref="UpdateResult.Raw"/> is its reply as it came.
+    /// </returns>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUserJson(
-        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
+        long userId,
+        string userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
         ThrowIfUnusable();
@@ -119,21 +142,29 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         UpdateUserJson(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user without blocking a thread while it waits. Updates of the same user are sent in the order of the
-    /// calls, one at a time.
+    /// Updates a user without blocking a thread while it waits. Updates of the same user are sent
+    /// in the order of the calls, one at a time.
     /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
-    /// <param name="user">What to change; only what is set is sent. Read before this method returns.</param>
+    /// <param name="user">
+    /// What to change; only what is set is sent. Read before this method returns.
+    /// </param>
     /// <param name="options">Options of this call alone; null for those of the client.</param>
-    /// <param name="cancellationToken">Ends this call, and no other, within about 100 ms, wherever it waits.</param>
+    /// <param name="cancellationToken">
+    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// </param>
     /// <remarks>
     /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are under way at a time.
-    /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other calls nor the server's
-    /// throttling cost it any. <see cref="CommBoxClientOptions.OverallTimeout"/> or the token bounds the whole.
+    /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other
+    /// calls nor the server's throttling cost it any.
+    /// <see cref="CommBoxClientOptions.OverallTimeout"/> or the token bounds the whole.
     /// </remarks>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual Task<UpdateResult> UpdateUserAsync(
-        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
+        long userId,
+        UserInfo user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(user);
         return GetType() == typeof(CommBoxClient)
@@ -155,7 +186,10 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     /// <inheritdoc cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)" path="/remarks"/>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)" path="/exception"/>
     public virtual Task<UpdateResult> UpdateUserJsonAsync(
-        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default)
+        long userId,
+        string userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
         return SendAsync(
@@ -167,10 +201,15 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         long userId, string userJson, CancellationToken cancellationToken = default) =>
         UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
 
-    /// <summary>Checks an update as it is checked before it is sent. Nothing is sent, and nothing is waited for.</summary>
+    /// <summary>
+    /// Checks an update as it is checked before it is sent. Nothing is sent, and nothing is waited
+    /// for.
+    /// </summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
     /// <param name="user">What to change.</param>
-    /// <exception cref="CommBoxValidationException">The update would be refused; all problems are named.</exception>
+    /// <exception cref="CommBoxValidationException">
+    /// The update would be refused; all problems are named.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void ValidateUser(long userId, UserInfo user)
     {
@@ -188,8 +227,12 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         _handle.ValidateUserJson(userId, userJson);
     }
 
-    /// <summary>Returns where the client stands: calls, failures, connections, rate and latency.</summary>
-    /// <returns>The figures of this moment. Those that change meanwhile may differ by what runs.</returns>
+    /// <summary>
+    /// Returns where the client stands: calls, failures, connections, rate and latency.
+    /// </summary>
+    /// <returns>
+    /// The figures of this moment. Those that change meanwhile may differ by what runs.
+    /// </returns>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual CommBoxStatistics GetStatistics()
     {
@@ -198,34 +241,60 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Makes many updates, and tells what came of each, once, in the order in which they finish. Updates of the same user
-    /// are sent in the order of the source, one at a time. Nothing is sent before the results are enumerated; each
-    /// enumeration sends anew.
+    /// Looks at what stands between this machine and the server: proxy, DNS lookup, connections,
+    /// TLS and its certificates, HTTP, and both clocks. It sends no update and no API key.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the call within about 100 ms.</param>
+    /// <returns>
+    /// A JSON object, as <c>commbox.h</c> documents it; what was not reached is null.
+    /// </returns>
+    /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual string DiagnoseJson(CancellationToken cancellationToken = default)
+    {
+        ThrowIfUnusable();
+        cancellationToken.ThrowIfCancellationRequested();
+        return _handle.DiagnoseJson(cancellationToken);
+    }
+
+    /// <summary>
+    /// Makes many updates, and tells what came of each, once, in the order in which they finish.
+    /// Updates of the same user are sent in the order of the source, one at a time. Nothing is sent
+    /// before the results are enumerated; each enumeration sends anew.
     /// </summary>
     /// <param name="updates">
     /// The updates. They are read only as fast as they are sent and their results taken,
-    /// <see cref="BatchOptions.QueueLimit"/> ahead at most, so that the memory is constant however many there are.
+    /// <see cref="BatchOptions.QueueLimit"/> ahead at most, so that the memory is constant however
+    /// many there are.
     /// </param>
-    /// <param name="options">How many at a time, progress and the like; null for the defaults.</param>
-    /// <param name="cancellationToken">Ends the enumeration, as leaving it does, with an exception.</param>
+    /// <param name="options">
+    /// How many at a time, progress and the like; null for the defaults.
+    /// </param>
+    /// <param name="cancellationToken">
+    /// Ends the enumeration, as leaving it does, with an exception.
+    /// </param>
     /// <returns>
     /// The results. An update that fails, or that is not what the API takes, is a result with its
-    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or that is null. If the
-    /// source fails, what was not sent comes back as cancelled, then the source's exception is thrown.
+    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or
+    /// that is null. If the source fails, what was not sent comes back as cancelled, then the
+    /// source's exception is thrown.
     /// </returns>
     /// <remarks>
-    /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is under way is cancelled, its
-    /// outcome unknown. To stop and still know of every update, end the source. The source is read on the thread pool; one
-    /// that waits is not waited for, and is disposed when it returns. <see cref="Cancel"/> cancels the updates under way,
-    /// which come back as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
-    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent. A progress handler that throws ends the
-    /// batch as a source that fails does.
+    /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is
+    /// under way is cancelled, its outcome unknown. To stop and still know of every update, end the
+    /// source. The source is read on the thread pool; one that waits is not waited for, and is
+    /// disposed when it returns. <see cref="Cancel"/> cancels the updates under way, which come
+    /// back as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
+    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent. A progress
+    /// handler that throws ends the batch as a source that fails does.
     /// </remarks>
     /// <exception cref="CommBoxValidationException">An option is wrong.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
-        IAsyncEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default)
+        IAsyncEnumerable<UserUpdate> updates,
+        BatchOptions? options = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(updates);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
@@ -236,7 +305,9 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
 
     /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
     public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
-        IEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default)
+        IEnumerable<UserUpdate> updates,
+        BatchOptions? options = null,
+        CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(updates);
         return UpdateUsersAsync(Each(updates), options, cancellationToken);
@@ -244,8 +315,8 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
 
     /// <summary>
     /// Ends every call that was made on the client, on any thread, within about 100 ms; each throws
-    /// <see cref="OperationCanceledException"/>, whose inner exception is null where the call was not begun and nothing was
-    /// sent. Calls that are made later work as before.
+    /// <see cref="OperationCanceledException"/>, whose inner exception is null where the call was
+    /// not begun and nothing was sent. Calls that are made later work as before.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void Cancel()
@@ -258,9 +329,14 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>Puts another API key in the place of the present one, for every attempt from now on, on all threads.</summary>
+    /// <summary>
+    /// Puts another API key in the place of the present one, for every attempt from now on, on all
+    /// threads.
+    /// </summary>
     /// <param name="apiKey">The new key.</param>
-    /// <exception cref="CommBoxValidationException">No request could carry the key; the present one stays.</exception>
+    /// <exception cref="CommBoxValidationException">
+    /// No request could carry the key; the present one stays.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void SetApiKey(string apiKey)
     {
@@ -273,11 +349,13 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Sets <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> of the running client, for every request from now on,
-    /// those of waiting calls included.
+    /// Sets <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> of the running client, for
+    /// every request from now on, those of waiting calls included.
     /// </summary>
     /// <param name="rate">The rate, from 0.001 to 1,000,000; 0 removes the limit.</param>
-    /// <exception cref="CommBoxValidationException">The rate is out of range; the present limit stays.</exception>
+    /// <exception cref="CommBoxValidationException">
+    /// The rate is out of range; the present limit stays.
+    /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void SetMaxRequestsPerSecond(double rate)
     {
@@ -289,8 +367,8 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Waits until the asynchronous calls that were made before have ended, whatever came of them. Others may be made
-    /// meanwhile; they are not waited for.
+    /// Waits until the asynchronous calls that were made before have ended, whatever came of them.
+    /// Others may be made meanwhile; they are not waited for.
     /// </summary>
     /// <param name="cancellationToken">Ends the wait, and no call.</param>
     /// <returns>A task that ends with the last of the calls.</returns>
@@ -299,10 +377,13 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         _queue.FlushAsync().WaitAsync(cancellationToken);
 
     /// <summary>
-    /// Closes the client, and waits until the asynchronous calls that were made before have ended. If the token is cancelled
-    /// first, those that have not ended are cancelled, and each throws <see cref="OperationCanceledException"/>.
+    /// Closes the client, and waits until the asynchronous calls that were made before have ended.
+    /// If the token is cancelled first, those that have not ended are cancelled, and each throws
+    /// <see cref="OperationCanceledException"/>.
     /// </summary>
-    /// <param name="cancellationToken">Bounds the wait, such as by the time that a host has to stop.</param>
+    /// <param name="cancellationToken">
+    /// Bounds the wait, such as by the time that a host has to stop.
+    /// </param>
     /// <returns>A task that ends when every call has ended. It is not cancelled.</returns>
     public virtual async Task CloseAsync(CancellationToken cancellationToken = default)
     {
@@ -315,8 +396,8 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Closes the client, and waits until the asynchronous calls that were made before have ended: see
-    /// <see cref="CloseAsync"/>.
+    /// Closes the client, and waits until the asynchronous calls that were made before have ended:
+    /// see <see cref="CloseAsync"/>.
     /// </summary>
     /// <returns>A task that ends when every call has ended.</returns>
     public async ValueTask DisposeAsync()
@@ -326,8 +407,9 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Closes the client. It does not wait: calls that were made before, asynchronous ones too, finish as if nothing
-    /// happened, and can be cancelled by their tokens still. <see cref="DisposeAsync"/> waits for them.
+    /// Closes the client. It does not wait: calls that were made before, asynchronous ones too,
+    /// finish as if nothing happened, and can be cancelled by their tokens still.
+    /// <see cref="DisposeAsync"/> waits for them.
     /// </summary>
     public void Dispose()
     {
@@ -336,7 +418,9 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
     }
 
     /// <summary>Closes the client.</summary>
-    /// <param name="disposing">Whether <see cref="Dispose()"/> calls; the handle has a finalizer of its own.</param>
+    /// <param name="disposing">
+    /// Whether <see cref="Dispose()"/> calls; the handle has a finalizer of its own.
+    /// </param>
     protected virtual void Dispose(bool disposing)
     {
         if (disposing)
@@ -365,7 +449,8 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
 
     /// <summary>What a test double does with many updates: its own call for each.</summary>
     private async IAsyncEnumerable<BatchResult> OneByOne(
-        IAsyncEnumerable<UserUpdate> updates, [EnumeratorCancellation] CancellationToken cancellationToken)
+        IAsyncEnumerable<UserUpdate> updates,
+        [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         long index = 0;
         await foreach (UserUpdate update in updates.WithCancellation(cancellationToken).ConfigureAwait(false))
@@ -384,7 +469,9 @@ public class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>Sends what <paramref name="write"/> makes of <paramref name="user"/> before the first wait.</summary>
+    /// <summary>
+    /// Sends what <paramref name="write"/> makes of <paramref name="user"/> before the first wait.
+    /// </summary>
     private async Task<UpdateResult> SendAsync<T>(
         long userId,
         T user,

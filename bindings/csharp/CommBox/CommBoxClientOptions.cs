@@ -11,85 +11,99 @@ public enum CommBoxUnknownFields
 }
 
 /// <summary>
-/// What a <see cref="CommBoxClient"/> can be told. Null keeps the library's default. Values are checked where a client
-/// is made; times count in whole milliseconds.
+/// What a <see cref="CommBoxClient"/> can be told. Null keeps the library's default. Values are
+/// checked where a client is made; times count in whole milliseconds.
 /// </summary>
 public sealed class CommBoxClientOptions
 {
     /// <summary>
-    /// Where the API is, with a path prefix where it has one. Default: the environment's <c>COMMBOX_BASE_URL</c>, else
-    /// <c>https://api.commbox.io</c>. <c>http</c> only to loopback, unless <see cref="AllowHttp"/>.
+    /// Where the API is, with a path prefix where it has one. Default: the environment's
+    /// <c>COMMBOX_BASE_URL</c>, else <c>https://api.commbox.io</c>. <c>http</c> only to loopback,
+    /// unless <see cref="AllowHttp"/>.
     /// </summary>
     public string? BaseUrl { get; set; }
 
-    /// <summary>Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.</summary>
+    /// <summary>
+    /// Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.
+    /// </summary>
     public bool? AllowHttp { get; set; }
 
-    /// <summary>Longest time of name lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.</summary>
+    /// <summary>
+    /// Longest time of name lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.
+    /// </summary>
     public TimeSpan? ConnectTimeout { get; set; }
 
     /// <summary>Longest time of one attempt. Default: 15 s.</summary>
     public TimeSpan? AttemptTimeout { get; set; }
 
     /// <summary>
-    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait between. Of an asynchronous
-    /// call, and of one of many updates, waiting for its turn does not count. From 1 ms to 24 hours, which
-    /// <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for. Default: 60 s.
+    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait
+    /// between. Of an asynchronous call, and of one of many updates, waiting for its turn does not
+    /// count. From 1 ms to 24 hours, which <see cref="System.Threading.Timeout.InfiniteTimeSpan"/>
+    /// stands for. Default: 60 s.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
 
     /// <summary>
-    /// Longest time of an asynchronous call from when it is made, whatever it waits for: other calls, throttling, an outage.
-    /// A call that cannot meet it fails at once. Default: none.
+    /// Longest time of an asynchronous call from when it is made, whatever it waits for: other
+    /// calls, throttling, an outage. A call that cannot meet it fails at once. Default: none.
     /// </summary>
     public TimeSpan? OverallTimeout { get; set; }
 
     /// <summary>
-    /// Maximum number of retries after a transient failure: HTTP 500, 502, 503 and 504, a connection that fails or breaks,
-    /// an attempt that takes too long. Sending the same values twice does no harm. A 429 costs no retry. Default: 3.
+    /// Maximum number of retries after a transient failure: HTTP 500, 502, 503 and 504, a
+    /// connection that fails or breaks, an attempt that takes too long. Sending the same values
+    /// twice does no harm. A 429 costs no retry. Default: 3.
     /// </summary>
     public int? MaxRetries { get; set; }
 
     /// <summary>
-    /// The backoff before a retry is random, below a bound that doubles from this one to <see cref="RetryCap"/>. A
-    /// <c>Retry-After</c> of the server is its lower bound; if that exceeds <see cref="Timeout"/>, the call fails at once.
-    /// Default: 500 ms.
+    /// The backoff before a retry is random, below a bound that doubles from this one to
+    /// <see cref="RetryCap"/>. A <c>Retry-After</c> of the server is its lower bound; if that
+    /// exceeds <see cref="Timeout"/>, the call fails at once. Default: 500 ms.
     /// </summary>
     public TimeSpan? RetryBase { get; set; }
 
-    /// <summary>The largest bound of a wait; at least <see cref="RetryBase"/>. Default: 8 s.</summary>
+    /// <summary>
+    /// The largest bound of a wait; at least <see cref="RetryBase"/>. Default: 8 s.
+    /// </summary>
     public TimeSpan? RetryCap { get; set; }
 
     /// <summary>
-    /// Requests a second over all threads of the client, evenly spaced; fractions allowed. 0 is no limit, the default.
+    /// Requests a second over all threads of the client, evenly spaced; fractions allowed. 0 is no
+    /// limit, the default.
     /// </summary>
     public double? MaxRequestsPerSecond { get; set; }
 
     /// <summary>
-    /// Calls for one user leave one at a time, in the order in which they were made, over direct calls and batches, retries
-    /// included. Default: true.
+    /// Calls for one user leave one at a time, in the order in which they were made, over direct
+    /// calls and batches, retries included. Default: true.
     /// </summary>
     public bool? OrderPerUser { get; set; }
 
     /// <summary>
-    /// The name of a group: the processes of one system user on one machine that name the same group share one rate limit
-    /// and what they have learned of it. 1 to 64 letters, digits, <c>.</c>, <c>_</c> and <c>-</c>; Unix only. Default: none.
+    /// The name of a group: the processes of one system user on one machine that name the same
+    /// group share one rate limit and what they have learned of it. 1 to 64 letters, digits,
+    /// <c>.</c>, <c>_</c> and <c>-</c>; Unix only. Default: none.
     /// </summary>
     public string? RateGroup { get; set; }
 
     /// <summary>Connections kept open between calls. Default: 16.</summary>
     public int? MaxIdleConnections { get; set; }
 
-    /// <summary>How long an unused connection is kept; the next call closes what is older. Default: 60 s.</summary>
+    /// <summary>
+    /// How long an unused connection is kept; the next call closes what is older. Default: 60 s.
+    /// </summary>
     public TimeSpan? IdleTimeout { get; set; }
 
     /// <summary>How long a name lookup is remembered. Default: 60 s.</summary>
     public TimeSpan? DnsTtl { get; set; }
 
     /// <summary>
-    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: the environment's
-    /// <c>HTTPS_PROXY</c> or <c>ALL_PROXY</c>; for a base URL of http <c>http_proxy</c> or <c>ALL_PROXY</c>, and without
-    /// <see cref="AllowHttp"/> only one on loopback; none for the hosts in <c>NO_PROXY</c>.
+    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: the
+    /// environment's <c>HTTPS_PROXY</c> or <c>ALL_PROXY</c>; for a base URL of http
+    /// <c>http_proxy</c> or <c>ALL_PROXY</c>, and without <see cref="AllowHttp"/> only one on
+    /// loopback; none for the hosts in <c>NO_PROXY</c>.
     /// </summary>
     public string? Proxy { get; set; }
 
@@ -97,19 +111,21 @@ public sealed class CommBoxClientOptions
     public string? CaFile { get; set; }
 
     /// <summary>
-    /// A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and the certificates between
-    /// it and its authority.
+    /// A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and
+    /// the certificates between it and its authority.
     /// </summary>
     public string? ClientCertFile { get; set; }
 
     /// <summary>
-    /// A PEM file with the key of <see cref="ClientCertFile"/>, not encrypted. Default: it is in that file.
+    /// A PEM file with the key of <see cref="ClientCertFile"/>, not encrypted. Default: it is in
+    /// that file.
     /// </summary>
     public string? ClientKeyFile { get; set; }
 
     /// <summary>
-    /// How many asynchronous calls are under way at a time, each on a thread and a connection of the library, which come
-    /// as they are needed; 1 to 256. Further calls wait without a thread. Default: 64.
+    /// How many asynchronous calls are under way at a time, each on a thread and a connection of
+    /// the library, which come as they are needed; 1 to 256. Further calls wait without a thread.
+    /// Default: 64.
     /// </summary>
     public int? MaxConcurrency { get; set; }
 
@@ -117,42 +133,50 @@ public sealed class CommBoxClientOptions
     public bool? Validate { get; set; }
 
     /// <summary>
-    /// What is done with a field that the API does not document, and drops without a word. Default: it is refused.
+    /// What is done with a field that the API does not document, and drops without a word. Default:
+    /// it is refused.
     /// </summary>
     public CommBoxUnknownFields? UnknownFields { get; set; }
 
     /// <summary>
-    /// The "Unique Names" of the account's custom fields: those in <see cref="UserInfo.Content"/> must be among them. Null,
-    /// the default, allows any.
+    /// The "Unique Names" of the account's custom fields: those in <see cref="UserInfo.Content"/>
+    /// must be among them. Null, the default, allows any.
     /// </summary>
     public IReadOnlyCollection<string>? CustomFields { get; set; }
 
     /// <summary>
-    /// Headers to send with every request, such as the key of a gateway; at most 32. Values are secrets: no message contains
-    /// one. Refused are those that the library sets, such as <c>Authorization</c>, those of the connection, such as
-    /// <c>Host</c>, and all <c>Content-…</c> and <c>Proxy-…</c>.
+    /// Headers to send with every request, such as the key of a gateway; at most 32. Values are
+    /// secrets: no message contains one. Refused are those that the library sets, such as
+    /// <c>Authorization</c>, those of the connection, such as <c>Host</c>, and all <c>Content-…</c>
+    /// and <c>Proxy-…</c>.
     /// </summary>
     public IDictionary<string, string> Headers { get; init; } =
         new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>
-    /// The header of the server's answers that is <see cref="UpdateResult.RequestId"/>. Default: the first of
-    /// <c>X-Request-Id</c>, <c>Request-Id</c> and <c>X-Correlation-Id</c> that is there.
+    /// The header of the server's answers that is <see cref="UpdateResult.RequestId"/>. Default:
+    /// the first of <c>X-Request-Id</c>, <c>Request-Id</c> and <c>X-Correlation-Id</c> that is
+    /// there.
     /// </summary>
     public string? RequestIdHeader { get; set; }
 
-    /// <summary>Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.</summary>
+    /// <summary>
+    /// Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.
+    /// </summary>
     public string? UserAgent { get; set; }
 
     /// <summary>
-    /// Receives what the client does, as it happens: calls, retries and why, throttling, outages, connections. It is invoked
-    /// on the thread where it happens, one of the library's in asynchronous calls, by several at once, and holds up what
-    /// that thread does: it should return soon. It may use the client; what that does is not logged. An exception that it
-    /// throws is a warning of <see cref="System.Diagnostics.Trace"/>. Default: none, which costs nothing.
+    /// Receives what the client does, as it happens: calls, retries and why, throttling, outages,
+    /// connections. It is invoked on the thread where it happens, one of the library's in
+    /// asynchronous calls, by several at once, and holds up what that thread does: it should return
+    /// soon. It may use the client; what that does is not logged. An exception that it throws is a
+    /// warning of <see cref="System.Diagnostics.Trace"/>. Default: none, which costs nothing.
     /// </summary>
     public Action<CommBoxLogEvent>? Log { get; set; }
 
-    /// <summary>The least important events that <see cref="Log"/> receives. Default: retries and the like.</summary>
+    /// <summary>
+    /// The least important events that <see cref="Log"/> receives. Default: retries and the like.
+    /// </summary>
     public CommBoxLogLevel LogLevel { get; set; } = CommBoxLogLevel.Information;
 
     private static readonly OptionTable<CommBoxClientOptions> Table = new(
@@ -181,7 +205,9 @@ public sealed class CommBoxClientOptions
         ("headers", nameof(Headers), options => options.Headers),
         ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));
 
-    /// <summary>How many asynchronous calls are under way at a time where no number is set.</summary>
+    /// <summary>
+    /// How many asynchronous calls are under way at a time where no number is set.
+    /// </summary>
     private const int DefaultMaxConcurrency = 64;
 
     /// <summary>The options of asynchronous calls, which the library makes as a batch.</summary>
@@ -196,7 +222,9 @@ public sealed class CommBoxClientOptions
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
-    /// <summary>The options as the library reads them; <paramref name="baseUrl"/> serves where none is set.</summary>
+    /// <summary>
+    /// The options as the library reads them; <paramref name="baseUrl"/> serves where none is set.
+    /// </summary>
     internal string ToJson(string? baseUrl)
     {
         var options = (CommBoxClientOptions)MemberwiseClone();

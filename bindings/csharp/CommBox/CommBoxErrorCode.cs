@@ -1,8 +1,8 @@
 namespace CommBox;
 
 /// <summary>
-/// The values of <see cref="CommBoxException.Code"/>: below 0 this side failed, from 100 up it is the HTTP status of the
-/// server's answer. Codes may be added; handle unknown ones by range.
+/// The values of <see cref="CommBoxException.Code"/>: below 0 this side failed, from 100 up it is
+/// the HTTP status of the server's answer. Codes may be added; handle unknown ones by range.
 /// </summary>
 public static class CommBoxErrorCode
 {
@@ -36,7 +36,9 @@ public static class CommBoxErrorCode
     /// <summary>A bug of the library, or the system has no thread.</summary>
     public const int Internal = -10;
 
-    /// <summary>The server's rate limit holds the call back past its deadline. Nothing was sent.</summary>
+    /// <summary>
+    /// The server's rate limit holds the call back past its deadline. Nothing was sent.
+    /// </summary>
     public const int Throttled = -11;
 
     /// <summary>The server rejected the fields or their values.</summary>

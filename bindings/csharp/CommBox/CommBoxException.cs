@@ -4,14 +4,15 @@ using System.Text.RegularExpressions;
 namespace CommBox;
 
 /// <summary>
-/// A call failed. The kind of failure is the type, or <see cref="Code"/>; <see cref="Delivery"/> tells whether the
-/// update may have arrived. The message names fields and lengths, never the API key or a value of the user.
+/// A call failed. The kind of failure is the type, or <see cref="Code"/>; <see cref="Delivery"/>
+/// tells whether the update may have arrived. The message names fields and lengths, never the API
+/// key or a value of the user.
 /// </summary>
 public class CommBoxException : Exception
 {
     /// <summary>
-    /// Makes an exception, as a test double needs it: <see cref="Code"/> and <see cref="Name"/> are those of the type if it
-    /// stands for one code, and all else can be set.
+    /// Makes an exception, as a test double needs it: <see cref="Code"/> and <see cref="Name"/> are
+    /// those of the type if it stands for one code, and all else can be set.
     /// </summary>
     /// <param name="message">What was wrong.</param>
     public CommBoxException(string message) : base(message)
@@ -47,7 +48,10 @@ public class CommBoxException : Exception
         IsTransient = Native.CodeIsTransient(Code) != 0;
     }
 
-    /// <summary>The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of this side. <see cref="CommBoxErrorCode"/> names them.</summary>
+    /// <summary>
+    /// The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of
+    /// this side. <see cref="CommBoxErrorCode"/> names them.
+    /// </summary>
     public int Code { get; init; }
 
     /// <summary>Whether the same call may succeed later.</summary>
@@ -77,37 +81,48 @@ public class CommBoxException : Exception
     /// <summary>Whether the update reached the server.</summary>
     public Delivery Delivery { get; init; }
 
-    /// <summary>What the server calls the request, for its support; see <see cref="UpdateResult.RequestId"/>.</summary>
+    /// <summary>
+    /// What the server calls the request, for its support; see
+    /// <see cref="UpdateResult.RequestId"/>.
+    /// </summary>
     public string? RequestId { get; init; }
 
-    /// <summary>The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is logged.</summary>
+    /// <summary>
+    /// The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is
+    /// logged.
+    /// </summary>
     public string? Response { get; init; }
 
     /// <summary>A failure of this side, before the library was asked.</summary>
     internal static CommBoxException Internal(string message, Exception cause) =>
         new(message, cause) { Code = Native.Internal, Name = "internal", Delivery = Delivery.NotSent };
 
-    /// <summary>This thread's last error. To be called right after the call that failed, on its thread.</summary>
+    /// <summary>
+    /// This thread's last error. To be called right after the call that failed, on its thread.
+    /// </summary>
     internal static unsafe Exception Last(CancellationToken cancellationToken = default) =>
         FromJson(Utf8.Decode(Native.LastErrorJson()), cancellationToken);
 
     /// <summary>
-    /// The exception for an error as <c>commbox_last_error_json</c> tells it; <paramref name="cancellationToken"/> is
-    /// the failed call's. For a call that was cancelled it is .NET's own, with what is known about the call inside. It
-    /// names the token that cancelled the call, and none where <see cref="CommBoxClient.Cancel"/> did.
+    /// The exception for an error as <c>commbox_last_error_json</c> tells it;
+    /// <paramref name="cancellationToken"/> is the failed call's. For a call that was cancelled it
+    /// is .NET's own, with what is known about the call inside. It names the token that cancelled
+    /// the call, and none where <see cref="CommBoxClient.Cancel"/> did.
     /// </summary>
     internal static Exception FromJson(string json, CancellationToken cancellationToken = default)
     {
         CommBoxException error = Parse(json);
         return error.Code == Native.Cancelled
             ? new OperationCanceledException(
-                error.Message, error, cancellationToken.IsCancellationRequested ? cancellationToken : default)
+                error.Message,
+                error,
+                cancellationToken.IsCancellationRequested ? cancellationToken : default)
             : error;
     }
 
     /// <summary>
-    /// This thread's last error, from a call that takes options; <paramref name="propertyFor"/> gives the property for an
-    /// option of the library.
+    /// This thread's last error, from a call that takes options; <paramref name="propertyFor"/>
+    /// gives the property for an option of the library.
     /// </summary>
     internal static unsafe CommBoxException LastOfOptions(Func<string, string> propertyFor)
     {
@@ -140,8 +155,8 @@ public class CommBoxException : Exception
         };
 
     /// <summary>
-    /// What is wrong with options or fields, if that is listed. Options have other names here, also where a message names
-    /// one.
+    /// What is wrong with options or fields, if that is listed. Options have other names here, also
+    /// where a message names one.
     /// </summary>
     private static string? Problems(
         JsonElement error, Func<string, string> nameFor, Func<string, string> propertyFor)
@@ -164,8 +179,8 @@ public class CommBoxException : Exception
 }
 
 /// <summary>
-/// The server answered and did not confirm the update: a status other than success, or (code -9) an answer that is
-/// not the documented JSON.
+/// The server answered and did not confirm the update: a status other than success, or (code -9) an
+/// answer that is not the documented JSON.
 /// </summary>
 public class CommBoxApiException : CommBoxException
 {
@@ -186,8 +201,9 @@ public class CommBoxApiException : CommBoxException
 }
 
 /// <summary>
-/// The server answered 429: too many requests in a short time; or (code -11) the client held the call back for the server's
-/// sake, and nothing was sent. See <see cref="CommBoxException.RetryAfter"/>.
+/// The server answered 429: too many requests in a short time; or (code -11) the client held the
+/// call back for the server's sake, and nothing was sent. See
+/// <see cref="CommBoxException.RetryAfter"/>.
 /// </summary>
 public sealed class CommBoxRateLimitException : CommBoxApiException
 {
@@ -207,7 +223,9 @@ public sealed class CommBoxRateLimitException : CommBoxApiException
     }
 }
 
-/// <summary>The server was not reached, or the connection broke: name lookup, connect, proxy, TLS, reset.</summary>
+/// <summary>
+/// The server was not reached, or the connection broke: name lookup, connect, proxy, TLS, reset.
+/// </summary>
 public sealed class CommBoxConnectionException : CommBoxException
 {
     /// <inheritdoc/>
@@ -245,7 +263,9 @@ public sealed class CommBoxTimeoutException : CommBoxException
     }
 }
 
-/// <summary>An argument, an option or the user is not what the call takes. Nothing was sent.</summary>
+/// <summary>
+/// An argument, an option or the user is not what the call takes. Nothing was sent.
+/// </summary>
 public sealed class CommBoxValidationException : CommBoxException
 {
     /// <inheritdoc/>
@@ -259,7 +279,9 @@ public sealed class CommBoxValidationException : CommBoxException
     {
     }
 
-    /// <summary>A refusal of this side, before the library was asked, with the code that it would give.</summary>
+    /// <summary>
+    /// A refusal of this side, before the library was asked, with the code that it would give.
+    /// </summary>
     internal CommBoxValidationException(int code, string message, Exception? cause = null) : base(message, cause)
     {
         Code = code;

@@ -3,10 +3,15 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>Where a client stands: see <see cref="CommBoxClient.GetStatistics"/>. Counts begin when it was made.</summary>
+/// <summary>
+/// Where a client stands: see <see cref="CommBoxClient.GetStatistics"/>. Counts begin when it was
+/// made.
+/// </summary>
 public sealed record CommBoxStatistics
 {
-    /// <summary>The calls that were made, updates of <c>UpdateUsersAsync</c> that were dispatched included.</summary>
+    /// <summary>
+    /// The calls that were made, updates of <c>UpdateUsersAsync</c> that were dispatched included.
+    /// </summary>
     public long Calls { get; init; }
 
     /// <summary>The calls that the server confirmed.</summary>
@@ -27,7 +32,9 @@ public sealed record CommBoxStatistics
     /// <summary>The requests that the server answered with 429.</summary>
     public long Throttled { get; init; }
 
-    /// <summary>The requests that the server answered with another status from 400 to 499.</summary>
+    /// <summary>
+    /// The requests that the server answered with another status from 400 to 499.
+    /// </summary>
     public long Refused { get; init; }
 
     /// <summary>The calls that wait for their turn or for the next attempt, now.</summary>
@@ -42,13 +49,19 @@ public sealed record CommBoxStatistics
     /// <summary>All connections that were opened.</summary>
     public long ConnectionsOpened { get; init; }
 
-    /// <summary>Whether requests may leave, now: <c>open</c>, or paused: <c>throttled</c> or <c>outage</c>.</summary>
+    /// <summary>
+    /// Whether requests may leave, now: <c>open</c>, or paused: <c>throttled</c> or <c>outage</c>.
+    /// </summary>
     public string State { get; init; } = "open";
 
-    /// <summary>The rate at which requests may leave, in requests a second; null if nothing limits it.</summary>
+    /// <summary>
+    /// The rate at which requests may leave, in requests a second; null if nothing limits it.
+    /// </summary>
     public double? RequestsPerSecond { get; init; }
 
-    /// <summary>The rate that the client has learned from 429s; null before the first one.</summary>
+    /// <summary>
+    /// The rate that the client has learned from 429s; null before the first one.
+    /// </summary>
     public double? LearnedRequestsPerSecond { get; init; }
 
     /// <summary>The time until the next probe request; null unless requests are paused.</summary>
@@ -96,8 +109,8 @@ public sealed record CommBoxStatistics
 }
 
 /// <summary>
-/// How long the calls took that ended within the last 60 to 70 seconds and had made a request. The percentiles are exact to
-/// an eighth, and null if there was no call.
+/// How long the calls took that ended within the last 60 to 70 seconds and had made a request. The
+/// percentiles are exact to an eighth, and null if there was no call.
 /// </summary>
 public sealed record CommBoxLatency
 {

@@ -1,7 +1,8 @@
 namespace CommBox;
 
 /// <summary>
-/// What <see cref="CommBoxClient"/> does, for programs that put a test double in its place. Who made the client disposes it.
+/// What <see cref="CommBoxClient"/> does, for programs that put a test double in its place. Who
+/// made the client disposes it.
 /// </summary>
 public interface ICommBoxClient
 {
@@ -10,21 +11,30 @@ public interface ICommBoxClient
 
     /// <inheritdoc cref="CommBoxClient.UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     UpdateResult UpdateUser(
-        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default);
+        long userId,
+        UserInfo user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
     UpdateResult UpdateUserJson(long userId, string userJson, CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
     UpdateResult UpdateUserJson(
-        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default);
+        long userId,
+        string userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     Task<UpdateResult> UpdateUserAsync(long userId, UserInfo user, CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     Task<UpdateResult> UpdateUserAsync(
-        long userId, UserInfo user, CommBoxCallOptions? options, CancellationToken cancellationToken = default);
+        long userId,
+        UserInfo user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
     Task<UpdateResult> UpdateUserJsonAsync(
@@ -32,7 +42,10 @@ public interface ICommBoxClient
 
     /// <inheritdoc cref="CommBoxClient.UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
     Task<UpdateResult> UpdateUserJsonAsync(
-        long userId, string userJson, CommBoxCallOptions? options, CancellationToken cancellationToken = default);
+        long userId,
+        string userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
     IAsyncEnumerable<BatchResult> UpdateUsersAsync(
@@ -42,7 +55,9 @@ public interface ICommBoxClient
 
     /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
     IAsyncEnumerable<BatchResult> UpdateUsersAsync(
-        IEnumerable<UserUpdate> updates, BatchOptions? options = null, CancellationToken cancellationToken = default);
+        IEnumerable<UserUpdate> updates,
+        BatchOptions? options = null,
+        CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.ValidateUser"/>
     void ValidateUser(long userId, UserInfo user);
@@ -52,6 +67,9 @@ public interface ICommBoxClient
 
     /// <inheritdoc cref="CommBoxClient.GetStatistics"/>
     CommBoxStatistics GetStatistics();
+
+    /// <inheritdoc cref="CommBoxClient.DiagnoseJson"/>
+    string DiagnoseJson(CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.PendingCount"/>
     int PendingCount { get; }

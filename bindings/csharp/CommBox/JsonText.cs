@@ -9,7 +9,8 @@ namespace CommBox;
 /// <summary>Writes the JSON that goes into the library.</summary>
 internal static class JsonText
 {
-    // The text goes into a request, never into a page, so only what JSON itself asks for is escaped.
+    // The text goes into a request, never into a page, so only what JSON itself asks for is
+    // escaped.
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>What a writer that is not in use refers to.</summary>
@@ -63,9 +64,12 @@ internal static class JsonText
     }
 
     /// <summary>
-    /// Writes one member. <paramref name="path"/> is what an error calls it, <paramref name="code"/> the error's code.
+    /// Writes one member. <paramref name="path"/> is what an error calls it,
+    /// <paramref name="code"/> the error's code.
     /// </summary>
-    /// <exception cref="CommBoxValidationException">JSON cannot hold the name or the value.</exception>
+    /// <exception cref="CommBoxValidationException">
+    /// JSON cannot hold the name or the value.
+    /// </exception>
     internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path, int code)
     {
         json.WritePropertyName(Utf8.Checked(name, "the name of a field", code));
@@ -106,7 +110,9 @@ internal static class JsonText
         }
     }
 
-    /// <summary>What to write in the place of a value that JSON lacks and CommBox keeps as text.</summary>
+    /// <summary>
+    /// What to write in the place of a value that JSON lacks and CommBox keeps as text.
+    /// </summary>
     private static string Instead(object value) => value switch
     {
         DateTime or DateTimeOffset => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
@@ -133,8 +139,9 @@ internal static class JsonText
     }
 
     /// <summary>
-    /// Writes the element exactly as it was parsed, digits and escapes included. The parser may have accepted comments
-    /// and trailing commas, which are not JSON: such an element is written without them.
+    /// Writes the element exactly as it was parsed, digits and escapes included. The parser may
+    /// have accepted comments and trailing commas, which are not JSON: such an element is written
+    /// without them.
     /// </summary>
     private static void WriteElement(this Utf8JsonWriter json, JsonElement element, string path, int code)
     {

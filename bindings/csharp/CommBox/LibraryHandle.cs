@@ -24,7 +24,9 @@ internal abstract class LibraryHandle() : SafeHandle(0, ownsHandle: true)
         return new(this);
     }
 
-    /// <summary>Raises the error of a call, at once and on its thread, whose next call replaces it.</summary>
+    /// <summary>
+    /// Raises the error of a call, at once and on its thread, whose next call replaces it.
+    /// </summary>
     protected static void Check(int code, CancellationToken cancellationToken = default)
     {
         if (code != Native.Ok)

@@ -6,7 +6,9 @@ using System.Runtime.InteropServices;
 
 namespace CommBox;
 
-/// <summary>Finds the native library and makes sure that it is the one this assembly was written for.</summary>
+/// <summary>
+/// Finds the native library and makes sure that it is the one this assembly was written for.
+/// </summary>
 internal static unsafe class LibraryLoader
 {
     /// <summary>What the imports call the library.</summary>
@@ -18,13 +20,17 @@ internal static unsafe class LibraryLoader
     /// <summary>The binary interface that <see cref="Native"/> declares.</summary>
     internal const uint AbiVersion = 1;
 
-    /// <summary>The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.</summary>
+    /// <summary>
+    /// The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.
+    /// </summary>
     private const string PackagedOnWindows = "commbox_native.dll";
 
     /// <summary>Where a bare name is looked for: never in the current directory.</summary>
     internal const DllImportSearchPath SearchPath = DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories;
 
-    /// <summary>Has the imports of an assembly resolved here, unless the application resolves them.</summary>
+    /// <summary>
+    /// Has the imports of an assembly resolved here, unless the application resolves them.
+    /// </summary>
     internal static void Register(Assembly assembly)
     {
         try
@@ -41,10 +47,13 @@ internal static unsafe class LibraryLoader
         name == Name ? Load(Candidates(), AbiVersion, assembly) : 0;
 
     /// <summary>
-    /// Loads the first candidate that is a library with this binary interface. The last one is what .NET finds for
-    /// <paramref name="assembly"/>: it knows what a single file was packed with, and asks the AssemblyLoadContext.
+    /// Loads the first candidate that is a library with this binary interface. The last one is what
+    /// .NET finds for <paramref name="assembly"/>: it knows what a single file was packed with, and
+    /// asks the AssemblyLoadContext.
     /// </summary>
-    /// <exception cref="DllNotFoundException">None is; the message names each and says why.</exception>
+    /// <exception cref="DllNotFoundException">
+    /// None is; the message names each and says why.
+    /// </exception>
     internal static nint Load(IEnumerable<string> candidates, uint abiVersion, Assembly? assembly = null)
     {
         IEnumerable<(string Place, Func<nint> Load)> places =
@@ -79,7 +88,10 @@ internal static unsafe class LibraryLoader
             ? NativeLibrary.Load(path)
             : NativeLibrary.Load(path, typeof(LibraryLoader).Assembly, SearchPath);
 
-    /// <summary>Where the library may be, most wanted first. A bare file name is left to the system's search.</summary>
+    /// <summary>
+    /// Where the library may be, most wanted first. A bare file name is left to the system's
+    /// search.
+    /// </summary>
     internal static IEnumerable<string> Candidates()
     {
         string[] files =
@@ -98,7 +110,9 @@ internal static unsafe class LibraryLoader
         return Named() is { } named ? found.Prepend(named) : found;
     }
 
-    /// <summary>Windows looks along PATH only together with the current directory, so that is done here.</summary>
+    /// <summary>
+    /// Windows looks along PATH only together with the current directory, so that is done here.
+    /// </summary>
     private static IEnumerable<string> OnPath(string[] files) =>
         !OperatingSystem.IsWindows()
             ? []
@@ -109,7 +123,10 @@ internal static unsafe class LibraryLoader
               where File.Exists(path) && !IsThisAssembly(path)
               select path;
 
-    /// <summary>Whether Windows would find this assembly there, since it does not tell upper case from lower.</summary>
+    /// <summary>
+    /// Whether Windows would find this assembly there, since it does not tell upper case from
+    /// lower.
+    /// </summary>
     private static bool IsThisAssembly(string path) =>
         OperatingSystem.IsWindows()
         && path.Equals(AssemblyFolder() + "CommBox.dll", StringComparison.OrdinalIgnoreCase);
@@ -117,7 +134,10 @@ internal static unsafe class LibraryLoader
     private static string? Named() =>
         Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? Path.GetFullPath(path) : null;
 
-    /// <summary>Where a package keeps the library of this platform, also where .NET itself names the distribution.</summary>
+    /// <summary>
+    /// Where a package keeps the library of this platform, also where .NET itself names the
+    /// distribution.
+    /// </summary>
     private static IEnumerable<string> PackageFolders()
     {
         string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
@@ -163,8 +183,8 @@ internal static unsafe class LibraryLoader
             ?? $"{error.GetType().Name} without a message";
 
     /// <summary>
-    /// The processor that a file is for, if it is not this process's. Linux says that there is no such file, and Windows
-    /// that it is not valid.
+    /// The processor that a file is for, if it is not this process's. Linux says that there is no
+    /// such file, and Windows that it is not valid.
     /// </summary>
     private static string? OtherProcessor(string path)
     {

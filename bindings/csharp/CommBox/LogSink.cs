@@ -6,8 +6,9 @@ using System.Runtime.InteropServices;
 namespace CommBox;
 
 /// <summary>
-/// Passes the events of a client to a program's handler. The library knows it by a number: events that come after the client
-/// and its calls are gone find nobody, and a handler that refers to its client keeps nothing alive.
+/// Passes the events of a client to a program's handler. The library knows it by a number: events
+/// that come after the client and its calls are gone find nobody, and a handler that refers to its
+/// client keeps nothing alive.
 /// </summary>
 internal sealed unsafe class LogSink
 {

@@ -1,7 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-// Every parameter crosses as the bits that it is; what would need converting does not compile into a call.
+// Every parameter crosses as the bits that it is; what would need converting does not compile into
+// a call.
 [assembly: DisableRuntimeMarshalling]
 
 // Where no resolver finds the library: never in the current directory.
@@ -9,7 +10,10 @@ using System.Runtime.InteropServices;
 
 namespace CommBox;
 
-/// <summary>The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated UTF-8.</summary>
+/// <summary>
+/// The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated
+/// UTF-8.
+/// </summary>
 internal static unsafe class Native
 {
     internal const int Ok = 0;
@@ -20,7 +24,10 @@ internal static unsafe class Native
     internal const int Cancelled = -8;
     internal const int Internal = -10;
 
-    /// <summary>All that is declared here, so that a library that lacks one is found out before the first call.</summary>
+    /// <summary>
+    /// All that is declared here, so that a library that lacks one is found out before the first
+    /// call.
+    /// </summary>
     internal static readonly string[] Functions =
     [
         "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_new_with",
@@ -83,7 +90,10 @@ internal static unsafe class Native
 
     [DllImport(Library, EntryPoint = "commbox_client_set_log", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientSetLog(
-        nint client, int level, delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> log, void* context);
+        nint client,
+        int level,
+        delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> log,
+        void* context);
 
     [DllImport(Library, EntryPoint = "commbox_client_validate_user_json", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientValidateUserJson(nint client, long userId, byte* userJson);

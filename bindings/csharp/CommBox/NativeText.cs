@@ -3,7 +3,8 @@ using System.Buffers;
 namespace CommBox;
 
 /// <summary>
-/// Text as C has it, in UTF-8 with a NUL at its end, in a buffer that is returned and wiped: it holds a user's values.
+/// Text as C has it, in UTF-8 with a NUL at its end, in a buffer that is returned and wiped: it
+/// holds a user's values.
 /// </summary>
 internal sealed class NativeText : IBufferWriter<byte>, IDisposable
 {

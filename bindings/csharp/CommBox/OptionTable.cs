@@ -12,10 +12,14 @@ internal static class OptionTable
         (time == Timeout.InfiniteTimeSpan ? Longest : time)?.Ticks / TimeSpan.TicksPerMillisecond;
 }
 
-/// <summary>Each option as the library calls it, the property that it is here, and its value.</summary>
+/// <summary>
+/// Each option as the library calls it, the property that it is here, and its value.
+/// </summary>
 internal sealed class OptionTable<T>(params (string Option, string Property, Func<T, object?> Value)[] members)
 {
-    /// <summary>The property for an option of the library; of one header, <c>headers.NAME</c>, the entry.</summary>
+    /// <summary>
+    /// The property for an option of the library; of one header, <c>headers.NAME</c>, the entry.
+    /// </summary>
     internal string PropertyFor(string option)
     {
         string[] parts = option.Split('.', 2);

@@ -1,8 +1,8 @@
 namespace CommBox;
 
 /// <summary>
-/// What came of an update that was made in a batch: the server's confirmation, or for another code than 0 the error as
-/// <c>commbox_last_error_json</c> reports it.
+/// What came of an update that was made in a batch: the server's confirmation, or for another code
+/// than 0 the error as <c>commbox_last_error_json</c> reports it.
 /// </summary>
 internal readonly record struct Outcome(int Code, string Json, UpdateResult? Success = null)
 {

@@ -1,15 +1,18 @@
 namespace CommBox;
 
 /// <summary>
-/// Updates that nobody blocks for: a batch of the library, and one thread of this side that collects what has finished.
-/// Thread and batch are there only while updates are outstanding, and a little longer for those that follow.
+/// Updates that nobody blocks for: a batch of the library, and one thread of this side that
+/// collects what has finished. Thread and batch are there only while updates are outstanding, and a
+/// little longer for those that follow.
 /// </summary>
 /// <param name="newBatch">Makes the batch, or another one after a pause.</param>
 /// <param name="limit">
-/// How many updates may be in the batch: no more than it has room for, so that submitting never waits. Others wait here.
+/// How many updates may be in the batch: no more than it has room for, so that submitting never
+/// waits. Others wait here.
 /// </param>
 /// <param name="limitPerUser">
-/// How many of them may be of one user, which are sent one at a time: those of a busy user leave room for other users.
+/// How many of them may be of one user, which are sent one at a time: those of a busy user leave
+/// room for other users.
 /// </param>
 internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int limitPerUser = int.MaxValue)
 {
@@ -29,7 +32,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     /// <summary>The users of all of these.</summary>
     private readonly Dictionary<long, User> _users = [];
 
-    /// <summary>Who waits for the outcomes of all updates up to a number, the lowest number first.</summary>
+    /// <summary>
+    /// Who waits for the outcomes of all updates up to a number, the lowest number first.
+    /// </summary>
     private readonly Queue<(ulong Last, TaskCompletionSource Told)> _flushes = new();
 
     private BatchHandle? _batch;
@@ -45,7 +50,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
 
     /// <summary>
-    /// Whether the batch, whose threads each keep a connection, goes when nothing is outstanding, and comes back.
+    /// Whether the batch, whose threads each keep a connection, goes when nothing is outstanding,
+    /// and comes back.
     /// </summary>
     internal bool EndsBatchWhenIdle { get; init; }
 
@@ -62,7 +68,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Makes an update, after those of the same user that were added before. <paramref name="userJson"/> ends in NUL.
+    /// Makes an update, after those of the same user that were added before.
+    /// <paramref name="userJson"/> ends in NUL.
     /// </summary>
     /// <returns>What came of it.</returns>
     internal async Task<Outcome> SendAsync(
@@ -78,7 +85,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>Adds an update, whose outcome is reported to it later.</summary>
-    /// <returns>False if the batch refused it, and with it all that follow; its outcome tells why.</returns>
+    /// <returns>
+    /// False if the batch refused it, and with it all that follow; its outcome tells why.
+    /// </returns>
     /// <exception cref="ObjectDisposedException">The queue is closed.</exception>
     /// <exception cref="CommBoxException">It cannot be sent for want of a thread.</exception>
     internal bool Add(Update update)
@@ -122,7 +131,10 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Stops the batch: what was not sent is cancelled, what is under way finishes, and no more is taken.</summary>
+    /// <summary>
+    /// Stops the batch: what was not sent is cancelled, what is under way finishes, and no more is
+    /// taken.
+    /// </summary>
     internal void Stop()
     {
         lock (_lock)
@@ -134,7 +146,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Returns a task that ends when all updates that were added until now have their outcomes.</summary>
+    /// <summary>
+    /// Returns a task that ends when all updates that were added until now have their outcomes.
+    /// </summary>
     internal Task FlushAsync()
     {
         lock (_lock)
@@ -159,7 +173,10 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         return FlushAsync();
     }
 
-    /// <summary>Ends at once: what was not sent is dropped, what is under way is cancelled, no outcome is told.</summary>
+    /// <summary>
+    /// Ends at once: what was not sent is dropped, what is under way is cancelled, no outcome is
+    /// told.
+    /// </summary>
     internal void End()
     {
         lock (_lock)
@@ -321,10 +338,12 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
                 }
                 return false;
             case Native.Cancelled:
-                // The client's calls were cancelled, this wait among them; those of the batch come back one by one.
+                // The client's calls were cancelled, this wait among them; those of the batch come
+                // back one by one.
                 return true;
             default:
-                // The batch is done or freed, and nobody waits; or the library has a bug, and nobody should forever.
+                // The batch is done or freed, and nobody waits; or the library has a bug, and
+                // nobody should forever.
                 foreach (Update lost in _pending.ToList())
                 {
                     Finish(lost, outcome);
@@ -355,7 +374,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     /// <summary>A user with updates that have no outcome.</summary>
     private sealed class User
     {
-        /// <summary>How many of the user's updates are in the batch, or wait for room in it.</summary>
+        /// <summary>
+        /// How many of the user's updates are in the batch, or wait for room in it.
+        /// </summary>
         internal int Active { get; set; }
 
         /// <summary>Those that wait until one of these has finished.</summary>
@@ -385,7 +406,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
 
         internal bool IsSubmitted { get; private set; }
 
-        /// <summary>Its places in the lists, so that it leaves them at once wherever it stands.</summary>
+        /// <summary>
+        /// Its places in the lists, so that it leaves them at once wherever it stands.
+        /// </summary>
         internal LinkedListNode<Update> InPending { get; }
 
         internal LinkedListNode<Update> InWaiting { get; }

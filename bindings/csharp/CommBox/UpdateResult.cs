@@ -5,8 +5,8 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// The server's reply to an update that it confirmed, and what the update took. What the reply lacks is null. The reply is
-/// parsed when it is first asked for.
+/// The server's reply to an update that it confirmed, and what the update took. What the reply
+/// lacks is null. The reply is parsed when it is first asked for.
 /// </summary>
 public sealed class UpdateResult
 {
@@ -33,13 +33,16 @@ public sealed class UpdateResult
     /// <summary>How many requests the update took: 1, if nothing was retried.</summary>
     public int Attempts { get; init; }
 
-    /// <summary>How long the update took, from the call or, in the queue of many, from when it was dispatched.</summary>
+    /// <summary>
+    /// How long the update took, from the call or, in the queue of many, from when it was
+    /// dispatched.
+    /// </summary>
     public TimeSpan Elapsed { get; init; }
 
     /// <summary>
-    /// What the server calls the request, for its support: the header <c>X-Request-Id</c>, <c>Request-Id</c> or
-    /// <c>X-Correlation-Id</c> of its answer, or the one that <see cref="CommBoxClientOptions.RequestIdHeader"/> names.
-    /// Null if there is none.
+    /// What the server calls the request, for its support: the header <c>X-Request-Id</c>,
+    /// <c>Request-Id</c> or <c>X-Correlation-Id</c> of its answer, or the one that
+    /// <see cref="CommBoxClientOptions.RequestIdHeader"/> names. Null if there is none.
     /// </summary>
     public string? RequestId { get; init; }
 
@@ -58,7 +61,9 @@ public sealed class UpdateResult
 
     internal static UpdateResult From(byte[] reply, Effort effort) => new(reply, effort);
 
-    /// <summary>What a reply contains. The update is done, so nothing in the reply may fail any more.</summary>
+    /// <summary>
+    /// What a reply contains. The update is done, so nothing in the reply may fail any more.
+    /// </summary>
     private sealed record Reply(long? Id, int? Status, string? Description, string? ResponseTime)
     {
         internal static Reply Parse(byte[] reply)
@@ -96,7 +101,10 @@ public sealed class UpdateResult
             }
         }
 
-        /// <summary>A whole number, also if it is written as a string or as 1.0: the vendor's own documents mix them.</summary>
+        /// <summary>
+        /// A whole number, also if it is written as a string or as 1.0: the vendor's own documents
+        /// mix them.
+        /// </summary>
         private static long? Integer(JsonElement element)
         {
             string? text = element.ValueKind == JsonValueKind.Number ? element.GetRawText() : Text(element);

@@ -5,8 +5,8 @@ using System.Text.Json.Serialization;
 namespace CommBox;
 
 /// <summary>
-/// What an update changes of a user. Only what is set is sent; what is not set, or is set to null, stays as it is in
-/// CommBox. To send a JSON null, use <see cref="SetNull"/>.
+/// What an update changes of a user. Only what is set is sent; what is not set, or is set to null,
+/// stays as it is in CommBox. To send a JSON null, use <see cref="SetNull"/>.
 /// </summary>
 /// <example><code>
 /// var user = new UserInfo { FirstName = "John", Content = { ["VIP_Status"] = "8" } };
@@ -20,12 +20,15 @@ public sealed class UserInfo
     private static readonly string[] Fields = [.. Texts, nameof(Content)];
 
     /// <summary>
-    /// What is set, by name: of the properties a string, or null for a JSON null; of what was read from JSON and has no
-    /// property, any value.
+    /// What is set, by name: of the properties a string, or null for a JSON null; of what was read
+    /// from JSON and has no property, any value.
     /// </summary>
     private readonly Dictionary<string, object?> _fields = [];
 
-    /// <summary>The id that your organization gives the user, such as a customer number; at most 50 characters.</summary>
+    /// <summary>
+    /// The id that your organization gives the user, such as a customer number; at most 50
+    /// characters.
+    /// </summary>
     public string? UniqueId { get => Get(); set => Set(value); }
 
     /// <summary>The first name; at most 100 characters.</summary>
@@ -47,8 +50,9 @@ public sealed class UserInfo
     public string? Remarks { get => Get(); set => Set(value); }
 
     /// <summary>
-    /// The custom fields, by their "Unique Name" in the Custom Fields module, case-sensitive. A value is a string, a
-    /// bool, a number, a <see cref="System.Text.Json.JsonElement"/>, or null, which is sent as a JSON null.
+    /// The custom fields, by their "Unique Name" in the Custom Fields module, case-sensitive. A
+    /// value is a string, a bool, a number, a <see cref="System.Text.Json.JsonElement"/>, or null,
+    /// which is sent as a JSON null.
     /// </summary>
     public IDictionary<string, object?> Content { get; init; } = new Dictionary<string, object?>();
 
@@ -64,7 +68,9 @@ public sealed class UserInfo
 
     /// <summary>The user as it is sent. It holds personal data: mind where it is logged.</summary>
     /// <returns>A JSON object.</returns>
-    /// <exception cref="CommBoxValidationException">JSON cannot hold a name or a value (code -4).</exception>
+    /// <exception cref="CommBoxValidationException">
+    /// JSON cannot hold a name or a value (code -4).
+    /// </exception>
     public string ToJson() => JsonText.Object(WriteMembers);
 
     /// <summary>The same as text for the library; to be disposed.</summary>

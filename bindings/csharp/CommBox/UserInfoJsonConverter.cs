@@ -4,8 +4,9 @@ using System.Text.Json.Serialization;
 namespace CommBox;
 
 /// <summary>
-/// Writes a <see cref="UserInfo"/> as <see cref="UserInfo.ToJson"/> does: only what is set. Reads it so that a null in the
-/// JSON is <see cref="UserInfo.SetNull"/>, and what it has no property for is kept and sent, so that the call checks it.
+/// Writes a <see cref="UserInfo"/> as <see cref="UserInfo.ToJson"/> does: only what is set. Reads
+/// it so that a null in the JSON is <see cref="UserInfo.SetNull"/>, and what it has no property for
+/// is kept and sent, so that the call checks it.
 /// </summary>
 public sealed class UserInfoJsonConverter : JsonConverter<UserInfo>
 {
@@ -63,7 +64,9 @@ public sealed class UserInfoJsonConverter : JsonConverter<UserInfo>
         }
     }
 
-    /// <summary>A value as <see cref="UserInfo.Content"/> takes it. A number keeps its digits.</summary>
+    /// <summary>
+    /// A value as <see cref="UserInfo.Content"/> takes it. A number keeps its digits.
+    /// </summary>
     internal static object? Value(ref Utf8JsonReader reader) => reader.TokenType switch
     {
         JsonTokenType.Null => null,

@@ -8,7 +8,9 @@ public sealed record UserUpdate
 {
     /// <summary>An update from the fields that are set.</summary>
     /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
-    /// <param name="user">What to change; only what is set is sent. Read when the source has given it.</param>
+    /// <param name="user">
+    /// What to change; only what is set is sent. Read when the source has given it.
+    /// </param>
     public UserUpdate(long userId, UserInfo user)
     {
         ArgumentNullException.ThrowIfNull(user);
@@ -36,10 +38,15 @@ public sealed record UserUpdate
     /// <summary>Options of this update alone; null for those of the client.</summary>
     public CommBoxCallOptions? Options { get; init; }
 
-    /// <summary>Anything of the caller's, such as a row number; it comes back in <see cref="BatchResult.Update"/>.</summary>
+    /// <summary>
+    /// Anything of the caller's, such as a row number; it comes back in
+    /// <see cref="BatchResult.Update"/>.
+    /// </summary>
     public object? Tag { get; init; }
 
-    /// <summary>Names the user by number alone: the values are personal data, which belong in no log.</summary>
+    /// <summary>
+    /// Names the user by number alone: the values are personal data, which belong in no log.
+    /// </summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => $"{nameof(UserUpdate)} {{ {nameof(UserId)} = {UserId} }}";
 

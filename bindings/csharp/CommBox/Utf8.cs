@@ -3,13 +3,16 @@ using System.Text;
 
 namespace CommBox;
 
-/// <summary>Text as C has it. What C could only hold changed or cut short is refused, and never quoted.</summary>
+/// <summary>
+/// Text as C has it. What C could only hold changed or cut short is refused, and never quoted.
+/// </summary>
 internal static unsafe class Utf8
 {
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>
-    /// Text that UTF-8 can hold. <paramref name="name"/> is what an error calls it, <paramref name="code"/> the error's code.
+    /// Text that UTF-8 can hold. <paramref name="name"/> is what an error calls it,
+    /// <paramref name="code"/> the error's code.
     /// </summary>
     internal static string Checked(string text, string name, int code)
     {
