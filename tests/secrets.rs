@@ -208,6 +208,9 @@ fn are_gone_from_memory_once_the_client_is_freed() {
     assert_eq!(freed, 0, "{text}");
     // The keys went out all the same: one for three calls, the other after it.
     let sent: Vec<_> = plain.requests().iter().map(|request| request.headers["authorization"].clone()).collect();
-    let [first, second] = keys.map(|key| format!("Bearer {key}"));
-    assert_eq!(sent, [first.clone(), first.clone(), first, second]);
+    let [first, second] = keys.clone().map(|key| format!("Bearer {key}"));
+    assert_eq!(sent, [first.clone(), first.clone(), first, second, "Bearer another".to_owned()]);
+    // The last one had the first key as the value of a header.
+    let gateway = plain.requests().last().map(|request| request.headers["x-gateway"].clone());
+    assert_eq!(gateway.as_ref(), Some(&keys[0]));
 }

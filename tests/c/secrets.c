@@ -95,6 +95,19 @@ static int count_keys(void)
     return found;
 }
 
+/* The server that a client's options name. */
+static int set_base_url(commbox_options *options, const char *json)
+{
+    static const char start[] = "\"base_url\":\"";
+    const char *begin = json == NULL ? NULL : strstr(json, start);
+    char url[200] = "";
+    if (begin != NULL) {
+        begin += sizeof start - 1;
+        snprintf(url, sizeof url, "%.*s", (int)strcspn(begin, "\""), begin);
+    }
+    return url[0] != '\0' && commbox_options_set(options, "base_url", url) == COMMBOX_OK;
+}
+
 int main(int argc, char **argv)
 {
     char key[KEY + 1];
@@ -123,7 +136,20 @@ int main(int argc, char **argv)
         wipe(key);
         commbox_update_user_json(clients[i - 1], 1, "{\"FirstName\": \"John\"}", NULL);
     }
+    /* A header's value is a secret, too. */
+    commbox_options *options = commbox_options_new();
+    show(0, key);
+    int set = commbox_options_set(options, "headers.X-Gateway", key) == COMMBOX_OK;
+    wipe(key);
+    set &= set_base_url(options, argv[first]) && commbox_options_set(options, "proxy", "") == COMMBOX_OK;
+    commbox_client *with_header = commbox_client_new_with("another", options);
+    if (!set || with_header == NULL) {
+        return EXIT_FAILURE;
+    }
+    commbox_update_user_json_with(with_header, 1, "{}", "{\"max_retries\": 0, \"total_timeout_ms\": 300}", NULL);
     if (!is_slow) printf("alive %d\n", count_keys());
+    commbox_client_free(with_header);
+    commbox_options_free(options);
     for (int i = first; i < argc && i <= MOST; i++) {
         commbox_client_free(clients[i - 1]);
     }
