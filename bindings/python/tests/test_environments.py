@@ -19,7 +19,10 @@ def run(python: str, program: str, *arguments: str) -> str:
 
 
 IN_ONE = """
-import asyncio, commbox
+import asyncio, commbox, logging
+# Nothing is told, and nothing waits for a lock.
+logging.getLogger("commbox").addHandler(logging.StreamHandler())
+logging.getLogger("commbox").setLevel(1)
 async def main():
     async with commbox.AsyncClient({key!r}, base_url={url!r}) as client:
         assert (await client.update_user(2, first_name="John")).id == 2
@@ -65,8 +68,11 @@ def test_sub_interpreters(sandbox: Sandbox) -> None:
 GREENLETS = """
 from gevent import monkey
 monkey.patch_all()
-import asyncio, sys, time, gevent, commbox
+import asyncio, logging, sys, time, gevent, commbox
 
+# Nothing is told, and nothing waits for a lock.
+logging.getLogger("commbox").addHandler(logging.StreamHandler())
+logging.getLogger("commbox").setLevel(1)
 client = commbox.Client(sys.argv[1], base_url=sys.argv[2], max_retries=0)
 beats = 0
 def beat():

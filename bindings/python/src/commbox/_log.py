@@ -11,7 +11,7 @@ from _thread import get_ident
 from contextlib import suppress
 from ctypes import c_void_p, pythonapi, string_at
 
-from . import _late
+from . import _gevent, _late
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,8 +54,14 @@ def _find() -> Any:
 
 
 def _is_usable() -> bool:
-    """Whether threads of the library may run Python here: ctypes lets them do so in the main interpreter alone."""
+    """Whether threads of the library may run handlers here.
+
+    ctypes lets them run Python in the main interpreter alone, and where threads are greenlets, the locks of ``logging``
+    are no locks between threads.
+    """
     global _usable
+    if _gevent.has_patched_threads():
+        return False
     if _usable is None:
         current = pythonapi.PyInterpreterState_Get
         current.restype = c_void_p

@@ -28,4 +28,6 @@ def _named(file: Path) -> Path:
 
 
 binaries = [(str(_named(_loaded())), "commbox")]
-hiddenimports = [f"commbox.{name}" for name in ("_async", "_batch", "_json", "_late", "_progress", "_reply", "_types")]
+hiddenimports = [
+    f"commbox.{name}" for name in ("_async", "_batch", "_json", "_late", "_progress", "_reply", "_stats", "_types")
+]
