@@ -287,3 +287,17 @@ def test_every_figure_of_the_library_is_there(client: Client) -> None:
     assert set(told) == set(get_type_hints(ClientStats))
     for name, kind in (("line", LineStats), ("latency", LatencyStats)):
         assert {member.replace("_ms", "") for member in told[name]} == set(get_type_hints(kind))
+
+
+def test_diagnose_tells_what_it_reaches(make: Make, sandbox: Sandbox) -> None:
+    client = make()
+    found = client.diagnose()
+    assert (found["server"]["host"], found["server"]["tls"], found["proxy"]) == ("127.0.0.1", False, None)
+    assert [(each["address"], each["error"]) for each in found["connections"]] == [
+        (sandbox.url[len("http://") :], None)
+    ]
+    assert found["clock"] is None or abs(found["clock"]["ahead_s"]) <= 5
+    assert [request["path"] for request in sandbox.requests() if "users" in request["path"]] == []
+    client.close()
+    with pytest.raises(CommBoxError, match="the client is closed"):
+        client.diagnose()

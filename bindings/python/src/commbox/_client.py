@@ -8,10 +8,10 @@ from types import TracebackType
 
 from . import _gevent, _interrupt, _late
 from ._base import BaseClient
-from ._errors import check
+from ._errors import check, handle
 from ._fields import OMITTED, Omitted, c_text, given_fields, id_number, user_json
 from ._hints import resolvable
-from ._library import lib
+from ._library import lib, take_text
 from ._took import begin, took
 
 TYPE_CHECKING = False
@@ -271,6 +271,26 @@ class Client(BaseClient):
             total=total,
             call=self._call,
         )
+
+    def diagnose(self) -> dict[str, Any]:
+        """Looks at what stands between this machine and the server: proxy, addresses, TLS and certificates, clock.
+
+        No update and no API key is sent. It blocks at most the client's ``timeout``.
+
+        Returns:
+            What was found, with the members that ``commbox_client_diagnose_json`` in ``commbox.h`` documents. Times
+            are in milliseconds. What was not reached is None.
+
+        Raises:
+            APICancelledError: :meth:`cancel` was called.
+            CommBoxError: The client is closed.
+        """
+        found: dict[str, Any] = _late.loads(_gevent.run(self._diagnose))
+        return found
+
+    def _diagnose(self) -> str:
+        self._follow_logging()
+        return take_text(handle(_interrupt.call(lib.commbox_client_diagnose_json, self._handle)))
 
     def cancel(self) -> None:
         """Cancels every call that is in flight now, on any thread: it raises :class:`APICancelledError` within 100 ms.

@@ -118,7 +118,7 @@ ending = False
 """Whether the interpreter ends. A thread that asks for Python then is killed where it stands: none polls any more."""
 
 
-def call(function: Callable[..., int], *arguments: object) -> int:
+def call(function: Callable[..., T], *arguments: object) -> T:
     """Calls a function of the library that may wait, and returns its code, or raises what was raised meanwhile."""
     if threading.current_thread() is not threading.main_thread():
         return _call_elsewhere(function, *arguments)
@@ -127,7 +127,7 @@ def call(function: Callable[..., int], *arguments: object) -> int:
     return call_listening(function, *arguments)
 
 
-def _call_untraced(function: Callable[..., int], *arguments: object) -> int:
+def _call_untraced(function: Callable[..., T], *arguments: object) -> T:
     trace, profile = _gettrace(), _getprofile()
     try:
         _settrace(None)
@@ -151,7 +151,7 @@ def call_listening(function: Callable[..., T], *arguments: object) -> T:
         thread.listen(outer)
 
 
-def _call_elsewhere(function: Callable[..., int], *arguments: object) -> int:
+def _call_elsewhere(function: Callable[..., T], *arguments: object) -> T:
     number = threading.get_ident()
     elsewhere.add(number)
     try:
