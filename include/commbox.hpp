@@ -180,16 +180,16 @@ private:
 
 /**
  * Options of a Client or a Batch, each checked when it is set: Options().total_timeout(300ms).max_retries(1). Those without
- * a function of their own are set by their key, as commbox.h documents them. Move-only.
+ * a function of their own are set by their key, as commbox.h documents them. A copy shares what it was copied from.
  */
 class Options {
 public:
-    Options() : options_(commbox_options_new()) {}
+    Options() : options_(std::make_shared<const detail::Owned<commbox_options>>(commbox_options_new())) {}
 
     /** Sets an option by its key: set("idle_timeout_ms", "1000"). */
     Options &set(const std::string &key, const std::string &value) {
         detail::check(
-            commbox_options_set(options_.get(), detail::c_text(key, "key"), detail::c_text(value, "value")));
+            commbox_options_set(handle(), detail::c_text(key, "key"), detail::c_text(value, "value")));
         return *this;
     }
 
@@ -227,7 +227,10 @@ private:
     friend class Client;
     friend class Batch;
 
-    detail::Owned<commbox_options> options_;
+    commbox_options *handle() const noexcept { return options_->get(); }
+
+    // Shared, so that `auto options = Options().max_retries(1)` compiles.
+    std::shared_ptr<const detail::Owned<commbox_options>> options_;
 };
 
 /** One API key, one set of options, connections that stay open between calls. Move-only. */
@@ -239,10 +242,10 @@ public:
 
     /** The same with options that are set one by one. */
     Client(const std::string &api_key, const Options &options)
-        : client_(commbox_client_new_with(detail::c_text(api_key, "api_key"), options.options_.get())) {}
+        : client_(commbox_client_new_with(detail::c_text(api_key, "api_key"), options.handle())) {}
 
     /** With the key that COMMBOX_API_KEY holds. */
-    explicit Client(const Options &options = Options()) : client_(commbox_client_new_with(nullptr, options.options_.get())) {}
+    explicit Client(const Options &options = Options()) : client_(commbox_client_new_with(nullptr, options.handle())) {}
 
     // Of NULL no std::string can be made, so it does not compile: no key is none, and no options are left out.
     explicit Client(std::nullptr_t, const std::string & = {}) = delete;
@@ -355,7 +358,7 @@ public:
     /** The same with options that are set one by one. */
     Batch(Client &client, const Options &options)
         : held_(std::make_unique<Held>()),
-          batch_(commbox_batch_new_with(client.client_.get(), options.options_.get())) {}
+          batch_(commbox_batch_new_with(client.client_.get(), options.handle())) {}
 
     /**
      * Submits every Update of a range, closes the batch, and calls `on_result` with each Finished, once, in the order in

@@ -6,21 +6,45 @@ mod common;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::build::{compile_file, Language};
+use common::build::{compile_file, library, Language};
 use common::sandbox::Sandbox;
 
-fn batch(name: &str, sandbox: &Sandbox, key: &str) -> Command {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/batch.c");
-    assert!(std::fs::read_to_string(&source).unwrap().lines().count() <= 90);
-    let mut program = Command::new(compile_file(Language::C, &source, name).get_program());
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
+}
+
+/// Where an example is, which must be short enough to be read.
+fn source(file: &str) -> PathBuf {
+    let source = folder().join(file);
+    assert!(std::fs::read_to_string(&source).unwrap().lines().count() < 90, "{file} is long");
+    source
+}
+
+fn against(mut program: Command, sandbox: &Sandbox, key: &str) -> Command {
     program.env("COMMBOX_API_KEY", key).env("COMMBOX_BASE_URL", &sandbox.url).env("no_proxy", "*");
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     program
+}
+
+fn compiled(language: Language, file: &str, name: &str, sandbox: &Sandbox, key: &str) -> Command {
+    against(Command::new(compile_file(language, &source(file), name).get_program()), sandbox, key)
+}
+
+fn batch(name: &str, sandbox: &Sandbox, key: &str) -> Command {
+    compiled(Language::C, "batch.c", name, sandbox, key)
+}
+
+fn ivr(name: &str, sandbox: &Sandbox, key: &str) -> Command {
+    compiled(Language::C, "ivr.c", name, sandbox, key)
+}
+
+fn desktop(name: &str, sandbox: &Sandbox, key: &str) -> Command {
+    compiled(Language::Cpp, "desktop_sync.cpp", name, sandbox, key)
 }
 
 fn rows(count: usize) -> String {
@@ -78,4 +102,128 @@ fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("this update was not sent: the batch was cancelled"), "{told}");
+}
+
+/// An outage of a moment, and throttling.
+const TROUBLE: &str = r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#;
+
+/// More answers than a program asks for, each later than it is ended.
+fn slow() -> String {
+    format!("[{}]", [r#"{"delay_ms": 5000, "own": true}"#; 32].join(","))
+}
+
+/// Ends a program in the middle of its calls, which its input does not end.
+fn end(mut program: Command, input: &str, sandbox: &Sandbox) -> Output {
+    let mut child = program.spawn().expect("the program starts");
+    let mut held = child.stdin.take().unwrap();
+    held.write_all(input.as_bytes()).unwrap();
+    held.flush().unwrap();
+    let began = Instant::now();
+    while sandbox.requests().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing was sent");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    drop(held);
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("Canary"), "{output:?}");
+    output
+}
+
+/// The numbers that a program prints at its end.
+fn tally(output: &Output) -> Vec<usize> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().last().unwrap_or_default().split([' ', ',']).filter_map(|word| word.parse().ok()).collect()
+}
+
+fn choices(count: usize) -> String {
+    (1..=count).map(|user| format!("{user}\tCanary {user}\n")).collect()
+}
+
+#[test]
+fn an_ivr_stores_what_it_can_in_the_time_of_a_caller() {
+    let sandbox = Sandbox::start();
+    let output = run(ivr("example-ivr", &sandbox, "sandbox-key"), &choices(50));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "50 stored, 0 failed\n", "{output:?}");
+    sandbox.script(TROUBLE);
+    let output = run(ivr("example-ivr", &sandbox, "sandbox-key"), &choices(50));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(tally(&output).iter().sum::<usize>(), 50, "{output:?}");
+    assert!(told.contains("(try again later)") && !output.status.success(), "{told}");
+    let output = run(ivr("example-ivr", &sandbox, "wrong-key"), &choices(50));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 stored, 50 failed\n", "{output:?}");
+    assert!(told.contains("user 50: unauthorized after 1 requests: ") && !told.contains("again"), "{told}");
+}
+
+#[test]
+fn an_ivr_ends_by_a_signal() {
+    let sandbox = Sandbox::start();
+    sandbox.script(&slow());
+    let output = end(ivr("example-ivr-signal", &sandbox, "sandbox-key"), &choices(3), &sandbox);
+    assert_eq!((output.status.code(), tally(&output)), (Some(1), vec![0, 3]), "{output:?}");
+}
+
+/// A file of rows, which is removed with its folder.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_desktop_program_sends_its_rows_and_can_be_stopped() {
+    let sandbox = Sandbox::start();
+    let rows = file("example-desktop.tsv", &(rows(50) + "0\t{}\n"));
+    let mut program = desktop("example-desktop", &sandbox, "sandbox-key");
+    program.arg(&rows);
+    sandbox.script(TROUBLE);
+    let output = run(program, "");
+    assert_eq!(tally(&output), [50, 1, 0], "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("row 51: user_id must be 1 or more\n"), "{output:?}");
+
+    let mut program = desktop("example-desktop", &sandbox, "wrong-key");
+    program.arg(&rows);
+    let output = run(program, "");
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("401"), "{output:?}");
+
+    sandbox.reset();
+    sandbox.script(&slow());
+    let mut program = desktop("example-desktop", &sandbox, "sandbox-key");
+    program.arg(&rows);
+    let output = end(program, "", &sandbox);
+    let counts = tally(&output);
+    assert_eq!((output.status.code(), counts.iter().sum()), (Some(1), 51), "{output:?}");
+    assert!(counts.first() < Some(&51), "{output:?}");
+}
+
+#[test]
+fn a_nightly_job_writes_what_failed_to_a_file() {
+    let sandbox = Sandbox::start();
+    let table: String = (1..=50).map(|user| format!("{user},Canary,gold\n")).collect();
+    let table = file("example-nightly.csv", &format!("UserId,FirstName,Content.Plan\n{table}0,Canary,\n"));
+    let rejects = table.with_file_name("example-rejects.csv");
+    let nightly = |key| {
+        let mut program = against(Command::new("python3"), &sandbox, key);
+        program.arg(source("nightly.py")).args([&table, &rejects]).env("COMMBOX_LIBRARY", library());
+        program.env("PYTHONPATH", folder().join("../bindings/python/src")).env("PYTHONDONTWRITEBYTECODE", "1");
+        program
+    };
+    let rejected = || std::fs::read_to_string(&rejects).unwrap();
+    sandbox.script(TROUBLE);
+    let output = run(nightly("sandbox-key"), "");
+    assert_eq!(tally(&output), [50, 1], "{output:?}");
+    assert_eq!(rejected(), "UserId,FirstName,Content.Plan,Error\r\n0,Canary,,user_id must be 1 or more\r\n");
+    let user: serde_json::Value = serde_json::from_str(&sandbox.get("/users/50").1).unwrap();
+    assert!(user.to_string().contains("\"Plan\":\"gold\""), "{user}");
+
+    let output = run(nightly("wrong-key"), "");
+    assert_eq!((tally(&output), rejected().lines().count()), (vec![0, 51], 52), "{output:?}");
+
+    sandbox.reset();
+    sandbox.script(&slow());
+    let output = end(nightly("sandbox-key"), "", &sandbox);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(tally(&output).get(1).map(|left| left + 1), Some(rejected().lines().count()), "{output:?}");
 }

@@ -56,7 +56,9 @@ int main(int argc, char **argv) {
     check(refused([] { commbox::Options().set("max_retrys", "1"); }).find("max_retries") != std::string::npos, "a slip");
     check(refused([] { commbox::Options().proxy(std::string("a\0b", 3)); }).find("value holds a NUL") == 0, "a NUL");
 
-    // An lvalue is built on, and serves more than once.
+    // An lvalue is built on, and serves more than once. What is chained may be kept.
+    const auto kept = commbox::Options().base_url(url).max_retries(0);
+    commbox::Client("sandbox-key", kept).update_user_json(1, "{}");
     commbox::Options options;
     options.set("concurrency", "2");
     check(refused([&] { commbox::Client("key", options); }) == "concurrency is no option of a client", "another's option");
