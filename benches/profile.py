@@ -31,7 +31,7 @@ its symbols; it runs the same code as the one that is shipped. `make profile` wr
 """
 
 CALL = "commbox_update_user_json"
-CORE = "commbox::client::Client::deliver"
+CORE = "commbox::client::Client::update"
 
 # A function that is not inlined, and what it does. What it calls counts in, but for what another row names.
 ROWS = {
