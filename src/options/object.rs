@@ -116,9 +116,9 @@ pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value:
 /// Adds that a key is no option, with the nearest one where there is one.
 pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-    // Names longer than any option are far from all.
-    let is_long = name.len() > 40;
-    let nearest = keys.iter().map(|key| (distance(name, key), *key)).min().filter(|_| !is_long);
+    // Names longer than any option are far from all, and take long to compare.
+    let compared = if name.len() > 40 { &[] } else { keys };
+    let nearest = compared.iter().map(|key| (distance(name, key), *key)).min();
     let message = match nearest {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => format!("is no option; did you mean \"{key}\"?"),
         _ if problems.is_empty() => format!("is no option; the options are {}", keys.join(", ")),
