@@ -13,6 +13,6 @@ fn main() -> ExitCode {
             options.max_idle_connections = work.threads as u32;
             Ok(Client::new(API_KEY, &options)?)
         },
-        |client, work| Ok(client.update_user_json(USER_ID, &work.body)?),
+        |client, work| Ok(client.update_user_json(USER_ID, &work.body)?.into_json()),
     )
 }
