@@ -1,5 +1,7 @@
 /* This library. It trusts what SSL_CERT_FILE names, as the bench sets it. */
 #include <commbox.h>
+#include <stdatomic.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "harness.h"
@@ -28,9 +30,15 @@ void client_close(void *opened)
     commbox_client_free(client.handle);
 }
 
+/* Threads share the client and its connections. Each has a user of its own: updates of one are sent in turn. */
 void *session_open(void *opened)
 {
-    return opened; /* threads share the client and its connections */
+    static int64_t users[1024];
+    static atomic_int sessions;
+    (void)opened;
+    int number = atomic_fetch_add(&sessions, 1) % 1024;
+    users[number] = USER_ID + number;
+    return &users[number];
 }
 
 void session_close(void *session)
@@ -40,9 +48,9 @@ void session_close(void *session)
 
 bool session_update(void *session)
 {
-    (void)session;
+    const int64_t *user = session;
     char *reply = NULL;
-    if (commbox_update_user_json(client.handle, USER_ID, client.body, &reply) != COMMBOX_OK) {
+    if (commbox_update_user_json(client.handle, *user, client.body, &reply) != COMMBOX_OK) {
         fprintf(stderr, "%s\n", commbox_last_error());
         return false;
     }

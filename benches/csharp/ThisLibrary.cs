@@ -10,6 +10,8 @@ internal static class ThisLibrary
     {
         var options = new CommBoxClientOptions { BaseUrl = work.Url, MaxIdleConnections = work.Threads };
         var client = new CommBoxClient(Work.ApiKey, options);
-        return () => JsonDocument.Parse(client.UpdateUserJson(Work.UserId, work.Body).Raw);
+        // Each thread updates a user of its own, since those of one are sent in turn.
+        return () => JsonDocument.Parse(
+            client.UpdateUserJson(Work.UserId + Environment.CurrentManagedThreadId, work.Body).Raw);
     }
 }
