@@ -5,6 +5,7 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::batch::{Batch, BatchOptions};
+use crate::error::Result;
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
 use crate::ffi::options::{self, commbox_options};
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn commbox_batch_new(
     client: *mut commbox_client,
     options_json: *const c_char,
 ) -> *mut commbox_batch {
-    let made = guard(|| {
+    BATCHES.made(guard(|| {
         let client = CLIENTS.get(client)?;
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let options = match unsafe { text::optional(options_json, "options_json") }? {
@@ -65,9 +66,7 @@ pub unsafe extern "C" fn commbox_batch_new(
             Some(json) => BatchOptions::from_json(json)?,
         };
         BATCHES.insert(Batch::with_start(client, &options, mark_thread_as_own)?)
-    });
-    BATCHES.explain_null();
-    made.unwrap_or(ptr::null_mut())
+    }))
 }
 
 /// The same with options of commbox_options_new().
@@ -80,12 +79,10 @@ pub extern "C" fn commbox_batch_new_with(
     client: *mut commbox_client,
     options: *mut commbox_options,
 ) -> *mut commbox_batch {
-    let made = guard(|| {
+    BATCHES.made(guard(|| {
         let client = CLIENTS.get(client)?;
         BATCHES.insert(Batch::with_start(client, &options::read(options)?, mark_thread_as_own)?)
-    });
-    BATCHES.explain_null();
-    made.unwrap_or(ptr::null_mut())
+    }))
 }
 
 /// Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
@@ -108,12 +105,8 @@ pub unsafe extern "C" fn commbox_batch_submit(
     user_json: *const c_char,
     timeout_ms: i64,
 ) -> i32 {
-    code(|| {
-        let batch = BATCHES.get(batch)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-        let user_json = unsafe { text::required(user_json, "user_json") }?;
-        batch.submit(tag, user_id, user::joined(&[user_json])?, timeout(timeout_ms))
-    })
+    // SAFETY: passed on to the caller.
+    code(|| unsafe { submit(batch, tag, user_id, user_json, ptr::null(), timeout_ms) })
 }
 
 /// The same with options of its own.
@@ -134,12 +127,25 @@ pub unsafe extern "C" fn commbox_batch_submit_with(
     call_json: *const c_char,
     timeout_ms: i64,
 ) -> i32 {
-    code(|| {
-        let batch = BATCHES.get(batch)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-        let (user_json, options) = unsafe { (text::required(user_json, "user_json")?, options::of_call(call_json)?) };
-        batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
-    })
+    // SAFETY: passed on to the caller.
+    code(|| unsafe { submit(batch, tag, user_id, user_json, call_json, timeout_ms) })
+}
+
+/// # Safety
+///
+/// As [`text::required`], for both texts.
+unsafe fn submit(
+    batch: *mut commbox_batch,
+    tag: u64,
+    user_id: i64,
+    user_json: *const c_char,
+    call_json: *const c_char,
+    timeout_ms: i64,
+) -> Result<()> {
+    let batch = BATCHES.get(batch)?;
+    // SAFETY: passed on to the caller.
+    let (user_json, options) = unsafe { (text::required(user_json, "user_json")?, options::of_call(call_json)?) };
+    batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
 }
 
 /// Takes back the next finished update, in the order in which they finish.
@@ -173,14 +179,15 @@ pub unsafe extern "C" fn commbox_batch_next(
     let next = guard(|| BATCHES.get(batch)?.next(timeout(timeout_ms)));
     match next {
         Ok(Some(finished)) => {
-            let (its_code, its_json) = match &finished.outcome {
+            let (its_code, its_json) = match finished.outcome {
                 Ok(reply) => {
-                    accessor((), || last_error::keep_success(reply));
-                    (COMMBOX_OK, text::c_string(reply.as_json()))
+                    accessor((), || last_error::keep_success(&reply));
+                    (COMMBOX_OK, text::c_string(reply.into_json()))
                 }
                 Err(error) => {
-                    accessor((), || last_error::keep(error));
-                    (error.kind().code(), text::c_string(error.to_json()))
+                    let json = text::c_string(error.to_json());
+                    accessor((), || last_error::keep_as(&error, json.clone()));
+                    (error.kind().code(), json)
                 }
             };
             // SAFETY: as above.
@@ -269,8 +276,7 @@ pub extern "C" fn commbox_batch_cancel_tag(batch: *mut commbox_batch, tag: u64) 
 /// @return The object, to be freed with commbox_string_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_batch_stats_json(batch: *mut commbox_batch) -> *mut c_char {
-    let made = guard(|| Ok(text::c_string(BATCHES.get(batch)?.stats()?.to_json()).into_raw()));
-    made.unwrap_or(ptr::null_mut())
+    text::handed_out(guard(|| Ok(text::c_string(BATCHES.get(batch)?.stats()?.to_json()))))
 }
 
 /// Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;

@@ -70,7 +70,7 @@ pub unsafe extern "C" fn commbox_client_new(
     api_key: *const c_char,
     options_json: *const c_char,
 ) -> *mut commbox_client {
-    let made = guard(|| {
+    CLIENTS.made(guard(|| {
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let (api_key, options) =
             unsafe { (text::optional(api_key, "api_key")?, text::optional(options_json, "options_json")?) };
@@ -79,9 +79,7 @@ pub unsafe extern "C" fn commbox_client_new(
             Some(json) => Options::from_json(json)?,
         };
         CLIENTS.insert(client(api_key, &options)?)
-    });
-    CLIENTS.explain_null();
-    made.unwrap_or(std::ptr::null_mut())
+    }))
 }
 
 /// The same with options of commbox_options_new().
@@ -94,13 +92,11 @@ pub unsafe extern "C" fn commbox_client_new_with(
     api_key: *const c_char,
     options: *mut commbox_options,
 ) -> *mut commbox_client {
-    let made = guard(|| {
+    CLIENTS.made(guard(|| {
         // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
         let api_key = unsafe { text::optional(api_key, "api_key") }?;
         CLIENTS.insert(client(api_key, &options::read(options)?)?)
-    });
-    CLIENTS.explain_null();
-    made.unwrap_or(std::ptr::null_mut())
+    }))
 }
 
 fn client(api_key: Option<&str>, options: &Options) -> Result<Client> {
@@ -299,8 +295,7 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
 /// @return The object, to be freed with commbox_string_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_client_stats_json(client: *mut commbox_client) -> *mut c_char {
-    let made = guard(|| Ok(text::c_string(CLIENTS.get(client)?.stats().to_json()).into_raw()));
-    made.unwrap_or(std::ptr::null_mut())
+    text::handed_out(guard(|| Ok(text::c_string(CLIENTS.get(client)?.stats().to_json()))))
 }
 
 /// Looks at what stands between this machine and the server, one after the other until something fails, and returns a JSON
@@ -322,8 +317,7 @@ pub extern "C" fn commbox_client_stats_json(client: *mut commbox_client) -> *mut
 ///         #COMMBOX_CANCELLED.
 #[no_mangle]
 pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *mut c_char {
-    let made = guard(|| Ok(text::c_string(CLIENTS.get(client)?.diagnose_json()?).into_raw()));
-    made.unwrap_or(std::ptr::null_mut())
+    text::handed_out(guard(|| Ok(text::c_string(CLIENTS.get(client)?.diagnose_json()?))))
 }
 
 /// Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and

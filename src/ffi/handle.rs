@@ -57,10 +57,11 @@ impl<T> Table<T> {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
     }
 
-    /// Ends the function that makes these handles, which may have failed.
+    /// What a function that makes these handles returns for what its guard returned: NULL with its reason on failure.
     #[cfg(not(loom))]
-    pub(crate) fn explain_null(&self) {
+    pub(crate) fn made<C>(&self, made: std::result::Result<*mut C, i32>) -> *mut C {
         last_error::explain_null(self.maker);
+        made.unwrap_or(std::ptr::null_mut())
     }
 
     /// Keeps `object` and returns its token.

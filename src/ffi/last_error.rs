@@ -134,9 +134,14 @@ pub(crate) fn keep_nothing_but_internal() {
 
 /// Keeps the error of the call that ends.
 pub(crate) fn keep(error: &Error) {
+    keep_as(error, text::c_string(error.to_json()));
+}
+
+/// The same, with the JSON of the error.
+pub(crate) fn keep_as(error: &Error, json: CString) {
     failpoint::reach("keep");
     let text = error.to_string();
-    let (message, json) = (text::c_string(&*text), text::c_string(error.to_json()));
+    let message = text::c_string(&*text);
     put(LastError { code: error.kind().code(), message, json, text }, Facts::of_error(error));
 }
 

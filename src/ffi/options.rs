@@ -24,9 +24,7 @@ static OPTIONS: Table<Mutex<Settings>> = Table::new(4, "options", "commbox_optio
 /// @return The options, to be freed with commbox_options_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_options_new() -> *mut commbox_options {
-    let made = guard(|| OPTIONS.insert(Mutex::default()));
-    OPTIONS.explain_null();
-    made.unwrap_or(std::ptr::null_mut())
+    OPTIONS.made(guard(|| OPTIONS.insert(Mutex::default())))
 }
 
 /// Sets an option of commbox_client_new(), commbox_batch_new() or commbox_update_user_json_with(). It is checked at once.

@@ -44,6 +44,12 @@ pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     })
 }
 
+/// What a function that hands out a string returns for what its guard returned; NULL on failure. It is freed with
+/// commbox_string_free().
+pub(crate) fn handed_out(made: std::result::Result<CString, i32>) -> *mut c_char {
+    made.map_or(std::ptr::null_mut(), CString::into_raw)
+}
+
 /// Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
 /// commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
 ///

@@ -27,9 +27,7 @@ fn with<T>(user: *const commbox_user, body: impl FnOnce(&mut User) -> Result<T>)
 /// @return The user, to be freed with commbox_user_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_user_new() -> *mut commbox_user {
-    let made = guard(|| USERS.insert(Mutex::default()));
-    USERS.explain_null();
-    made.unwrap_or(std::ptr::null_mut())
+    USERS.made(guard(|| USERS.insert(Mutex::default())))
 }
 
 /// Sets a field, such as `FirstName`. A field that was set before is overridden. Limits and near misses are checked
@@ -75,8 +73,7 @@ pub unsafe extern "C" fn commbox_user_set_custom(
 /// @return The JSON, to be freed with commbox_string_free(); NULL on failure.
 #[no_mangle]
 pub extern "C" fn commbox_user_to_json(user: *mut commbox_user) -> *mut c_char {
-    let made = guard(|| with(user, |user| Ok(text::c_string(user.to_json()).into_raw())));
-    made.unwrap_or(std::ptr::null_mut())
+    text::handed_out(guard(|| with(user, |user| Ok(text::c_string(user.to_json())))))
 }
 
 /// Frees a user.
