@@ -255,8 +255,7 @@ impl Client {
             Err(error) => {
                 let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
                 self.stats.call_failed(error.kind(), attempts, call.watch.began() + elapsed, elapsed);
-                let error = error.with_effort(attempts, elapsed);
-                let error = error.with_delivery(call.delivery);
+                let error = error.with_effort(attempts, elapsed).with_delivery(call.delivery);
                 call.tell(LogLevel::Warning, || self.failure_event(&error, call));
                 Err(error)
             }
@@ -338,7 +337,9 @@ impl Client {
             drop(in_flight);
             let reply = reply.map(|reply| reply.without_echo(&api_key)).and_then(reply::interpret);
             if let Err(error) = &reply {
-                error.http_status().into_iter().for_each(|status| self.stats.answered(status));
+                if let Some(status) = error.http_status() {
+                    self.stats.answered(status);
+                }
                 if error.delivery() != Delivery::NotSent {
                     call.delivery = error.delivery();
                 }

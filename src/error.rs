@@ -353,7 +353,13 @@ struct Report<'a> {
     problems: &'a [Problem],
 }
 
-fn millis(duration: Duration) -> u64 {
+/// A name as messages show it: so many characters of it, and nothing that cannot be seen.
+pub(crate) fn shown(name: &str, most: usize) -> String {
+    name.chars().take(most).flat_map(char::escape_debug).collect()
+}
+
+/// Whole milliseconds, as far as they go.
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::error::Problems;
+use crate::error::{shown, Problems};
 use crate::json::{self, Members};
 
 /// The most headers of a client or of a call, and the longest name and value, in bytes.
@@ -79,8 +79,7 @@ impl Headers {
         }
         for (name, value) in &self.0 {
             if let Err(why) = check_name(name) {
-                let shown: String = name.chars().take(LONGEST_NAME).flat_map(char::escape_debug).collect();
-                problems.add(&format!("headers.{shown}"), why);
+                problems.add(&format!("headers.{}", shown(name, LONGEST_NAME)), why);
             } else if let Err(why) = check_value(value) {
                 problems.add(&format!("headers.{name}"), why);
             }

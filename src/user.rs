@@ -7,7 +7,7 @@ use std::mem;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::error::{Error, ErrorKind, Problems, Result};
+use crate::error::{shown, Error, ErrorKind, Problems, Result};
 use crate::failpoint;
 use crate::json::{self, Members};
 use crate::nearest::{is_same, nearest};
@@ -26,6 +26,9 @@ const FIELDS: [(&str, Option<usize>); 7] = [
 
 /// The object of custom fields.
 const CONTENT: &str = "Content";
+
+/// So many characters of an unknown name are shown.
+const LONGEST_SHOWN: usize = 40;
 
 /// The member that wraps a user in the request.
 const DATA: &str = "data";
@@ -154,7 +157,7 @@ fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
             None => "is no field of a user".to_owned(),
         },
     };
-    problems.add(&shown(name), message);
+    problems.add(&shown(name, LONGEST_SHOWN), message);
 }
 
 /// Holds custom fields to those that the account has.
@@ -165,7 +168,7 @@ fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
     };
     let mut seen: Vec<&str> = Vec::new();
     for (name, _) in &members.all {
-        let path = || format!("{CONTENT}.{}", shown(name));
+        let path = || format!("{CONTENT}.{}", shown(name, LONGEST_SHOWN));
         if !rules.custom().any(|custom| custom == name) {
             let message = match nearest(name, rules.custom()) {
                 Some(custom) if is_same(name, custom) => format!("must be written \"{custom}\""),
@@ -179,11 +182,6 @@ fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
             seen.push(name);
         }
     }
-}
-
-/// A name as messages show it: not too long, and with nothing that cannot be seen.
-fn shown(name: &str) -> String {
-    name.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 /// Every name that is known beside the caller's own.

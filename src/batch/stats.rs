@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::error;
+
 /// Where a [`Batch`](crate::Batch) stands. `Serialize` gives the JSON of `commbox_batch_stats_json`.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -46,5 +48,5 @@ impl BatchStats {
 }
 
 fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    serializer.serialize_u64(error::millis(*time))
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::client::{Call, Client};
-use crate::error::{Error, Result};
+use crate::error::{millis, Error, Result};
 use crate::log::Event;
 use crate::reply::UpdateReply;
 use crate::secret;
@@ -57,10 +57,6 @@ fn echoes(id: &str, headers: &[u8]) -> bool {
 
 fn requests(count: u32) -> String {
     format!("{count} request{}", if count == 1 { "" } else { "s" })
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A request ended.

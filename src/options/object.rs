@@ -3,10 +3,13 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Problems, Result};
+use crate::error::{shown, Error, ErrorKind, Problems, Result};
 use crate::headers::Headers;
 use crate::json::{self, Members};
 use crate::nearest::distance;
+
+/// So many characters of an unknown key are shown; no option has a longer one.
+const LONGEST_SHOWN: usize = 40;
 
 /// Options that are read from a JSON object. What it does not name keeps its default, and so does what is null.
 pub(crate) trait FromObject: Default {
@@ -115,14 +118,13 @@ pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value:
 
 /// Adds that a key is no option, with the nearest one where there is one.
 pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
-    let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
     // Names longer than any option are far from all, and take long to compare.
-    let compared = if name.len() > 40 { &[] } else { keys };
+    let compared = if name.len() > LONGEST_SHOWN { &[] } else { keys };
     let nearest = compared.iter().map(|key| (distance(name, key), *key)).min();
     let message = match nearest {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => format!("is no option; did you mean \"{key}\"?"),
         _ if problems.is_empty() => format!("is no option; the options are {}", keys.join(", ")),
         _ => "is no option".to_owned(),
     };
-    problems.add(&shown, message);
+    problems.add(&shown(name, LONGEST_SHOWN), message);
 }

@@ -229,11 +229,6 @@ impl<'a> Attempt<'a> {
         self.progress.get() < Progress::Handed
     }
 
-    /// Whether the request was handed to a connection.
-    pub(super) fn has_connected(&self) -> bool {
-        !self.is_connecting()
-    }
-
     /// Whether the system took bytes of the request.
     pub(crate) fn was_sent(&self) -> bool {
         self.progress.get() >= Progress::Sent

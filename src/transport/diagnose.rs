@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::secret::ApiKey;
 use crate::transport::attempt::{Attempt, Limits};
 use crate::transport::failure::{self, cancelled};
-use crate::transport::head::Head;
+use crate::transport::head::{self, Head};
 use crate::transport::proxy::Scheme;
 use crate::transport::wire::{Stream, WireError};
 use crate::transport::x509::Certificate;
@@ -19,9 +19,6 @@ use crate::transport::Transport;
 
 /// No user: no request goes out.
 const NOBODY: i64 = 0;
-
-/// So much of an answer's head is read at most.
-const LONGEST_HEAD: usize = 64 << 10;
 
 impl Transport {
     /// Looks at everything in turn, until something fails. The result is a JSON object.
@@ -159,7 +156,7 @@ impl Step<'_> {
         let (took, answer) = self.run(|attempt| {
             attempt.begin_request(false);
             stream.write_all(&request, attempt)?;
-            let (mut bytes, mut length) = (vec![0; LONGEST_HEAD + 1], 0);
+            let (mut bytes, mut length) = (vec![0; head::LONGEST + 1], 0);
             loop {
                 let room = bytes.get_mut(length..).filter(|room| !room.is_empty()).ok_or(WireError::HeadTooLong)?;
                 let amount = stream.read(room, attempt)?;

@@ -190,8 +190,11 @@ impl Head {
 
     /// The server's date.
     pub(super) fn date(&self) -> Option<SystemTime> {
-        let date = std::str::from_utf8(self.date.as_ref()?).ok()?;
-        httpdate::parse_http_date(date).ok()
+        httpdate::parse_http_date(self.date_text()?).ok()
+    }
+
+    fn date_text(&self) -> Option<&str> {
+        std::str::from_utf8(self.date.as_ref()?).ok()
     }
 
     /// What it says about when to send again.
@@ -199,8 +202,7 @@ impl Head {
         if self.retry_after.is_none() && self.limits.is_empty() {
             return Advice::default();
         }
-        let date = self.date.as_ref().and_then(|date| std::str::from_utf8(date).ok());
-        Advice::read(self.retry_after.as_deref(), &self.limits, date, SystemTime::now())
+        Advice::read(self.retry_after.as_deref(), &self.limits, self.date_text(), SystemTime::now())
     }
 
     /// Works out what follows the head.

@@ -156,7 +156,7 @@ impl Transport {
         });
         if attempt.kept_connection() {
             tell_closed(attempt, self.pool.put(lane), "idle_timeout_or_limit");
-        } else if attempt.has_connected() {
+        } else if !attempt.is_connecting() {
             drop(lane);
             let why = match &reply {
                 Err(_) if attempt.met_a_stale_connection() => "stale",

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::error::millis;
 use crate::failpoint;
 use crate::fork;
 use crate::log::{Event, LogLevel};
@@ -57,10 +58,10 @@ impl Names {
         attempt.looks_up(true);
         if is_new {
             attempt.tell(LogLevel::Debug, || {
-                let (count, took) = (found.len(), began.elapsed().as_millis());
+                let (count, took) = (found.len(), millis(began.elapsed()));
                 let sentence = format!("looked up {host} in {took} ms: {count} addresses");
                 let event = Event::new("lookup", sentence).with("host", host).with("addresses", count);
-                event.with("elapsed_ms", u64::try_from(took).unwrap_or(u64::MAX))
+                event.with("elapsed_ms", took)
             });
         }
         Ok(found)

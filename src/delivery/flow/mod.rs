@@ -415,8 +415,8 @@ impl Flow {
         self.curve = Some(Curve { ceiling, ..curve });
     }
 
-    /// The rate at which requests may leave now, if there is one.
-    fn rate(&self, now: Moment) -> Option<f64> {
+    /// The rate at which requests may leave while they are not paused; None if nothing limits it.
+    pub(crate) fn rate(&self, now: Moment) -> Option<f64> {
         let mut lowest = if self.limit > 0.0 { self.limit } else { f64::INFINITY };
         if let Some(curve) = &self.curve {
             lowest = lowest.min(curve.rate(now));
@@ -428,11 +428,6 @@ impl Flow {
             }
         }
         lowest.is_finite().then_some(lowest)
-    }
-
-    /// The rate at which requests may leave while they are not paused; None if nothing limits it.
-    pub(crate) fn pace(&self, now: Moment) -> Option<f64> {
-        self.rate(now)
     }
 
     /// The rate that was learned, in requests a second.

@@ -1,9 +1,8 @@
 //! What the line tells of itself: to the log when requests are paused and resume, and to those who ask.
 
-use std::time::Duration;
-
 use crate::delivery::flow::{Moment, Why};
 use crate::delivery::line::{Line, State};
+use crate::error::millis;
 use crate::log::{Event, LogLevel};
 use crate::stats::{LineState, LineStats};
 
@@ -13,9 +12,8 @@ impl Line {
         let (mut paused, mut pace, mut learned, mut moment) = (None, None, None, Moment::ZERO);
         self.locked(&mut |state, now| {
             let flow = &state.flow;
-            (paused, pace, learned, moment) = (flow.paused(), flow.pace(now), flow.learned(now), now);
+            (paused, pace, learned, moment) = (flow.paused(), flow.rate(now), flow.learned(now), now);
         });
-        let left = paused.map(|(_, until)| until.saturating_sub(moment).as_millis());
         LineStats {
             state: match paused {
                 None => LineState::Open,
@@ -24,7 +22,7 @@ impl Line {
             },
             requests_per_second: pace,
             learned_requests_per_second: learned,
-            probe_in_ms: left.map(|left| u64::try_from(left).unwrap_or(u64::MAX)),
+            probe_in_ms: paused.map(|(_, until)| millis(until.saturating_sub(moment))),
         }
     }
 
@@ -44,7 +42,6 @@ impl Line {
 impl State {
     /// What the log is to be told of the pause, if it was not.
     fn news(&mut self, now: Moment) -> Option<(LogLevel, Event)> {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let paused = self.flow.paused();
         match (self.told, paused) {
             (None, None) => None,
@@ -72,7 +69,7 @@ impl State {
             }
             (Some((told, since)), None) => {
                 self.told = None;
-                let (lasted, pace) = (millis(now.saturating_sub(since)), self.flow.pace(now));
+                let (lasted, pace) = (millis(now.saturating_sub(since)), self.flow.rate(now));
                 let rate = pace.map_or(String::new(), |pace| format!(" at {pace:.1} a second"));
                 let after = if told == Why::Outage { "outage" } else { "throttled" };
                 let event = Event::new("resumed", format!("requests resume{rate}, after {lasted} ms"));
