@@ -22,11 +22,23 @@ struct Reason(String);
 
 /// Verifies as `rustls` does, and looks closer at what it refuses: afterwards the certificates are not at hand any more.
 #[derive(Debug)]
-pub(super) struct Verifier(Arc<WebPkiServerVerifier>);
+pub(super) struct Verifier {
+    verifier: Arc<WebPkiServerVerifier>,
+    /// The certificates that it was shown last, that of the server first, if they are kept.
+    seen: Option<Mutex<Vec<Vec<u8>>>>,
+}
 
 impl Verifier {
-    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> io::Result<Self> {
-        WebPkiServerVerifier::builder_with_provider(roots, provider).build().map(Self).map_err(io::Error::other)
+    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>, keeps: bool) -> io::Result<Self> {
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(io::Error::other)?;
+        Ok(Self { verifier, seen: keeps.then(Mutex::default) })
+    }
+
+    /// The certificates that were kept.
+    pub(super) fn take_seen(&self) -> Vec<Vec<u8>> {
+        let seen = self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
+        seen.map(|mut seen| mem::take(&mut *seen)).unwrap_or_default()
     }
 }
 
@@ -39,7 +51,11 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        if let Some(seen) = &self.seen {
+            let all = std::iter::once(end_entity).chain(intermediates).map(|certificate| certificate.to_vec());
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
+        }
+        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| closer(error, end_entity, intermediates))
     }
 
@@ -49,7 +65,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls12_signature(message, certificate, signature);
+        let verified = self.verifier.verify_tls12_signature(message, certificate, signature);
         verified.map_err(|error| closer(error, certificate, &[]))
     }
 
@@ -59,63 +75,8 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls13_signature(message, certificate, signature);
+        let verified = self.verifier.verify_tls13_signature(message, certificate, signature);
         verified.map_err(|error| closer(error, certificate, &[]))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// Verifies as another one does, and keeps the certificates that it is shown.
-#[derive(Debug)]
-pub(super) struct Recorder {
-    verifier: Verifier,
-    seen: Mutex<Vec<Vec<u8>>>,
-}
-
-impl Recorder {
-    pub(super) fn new(verifier: Verifier) -> Self {
-        Self { verifier, seen: Mutex::default() }
-    }
-
-    /// The certificates, that of the server first.
-    pub(super) fn take(&self) -> Vec<Vec<u8>> {
-        mem::take(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl ServerCertVerifier for Recorder {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let all = std::iter::once(end_entity).chain(intermediates).map(|certificate| certificate.to_vec());
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
-        self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, mem};
 
-use crate::error::Result as Made;
+use crate::error::{millis, Result as Made};
 use crate::failpoint;
 use crate::fork;
 use crate::log::{Event, LogLevel};
@@ -157,9 +157,9 @@ impl Dialer {
         attempt: &Attempt<'_>,
         seen: &mut Vec<Vec<u8>>,
     ) -> Result<Stream, WireError> {
-        let (config, recorder) = self.trust.recording(attempt)?;
+        let (config, verifier) = self.trust.recording(attempt)?;
         let under = TlsStream::handshake_with(stream, &self.target.host, config, attempt);
-        *seen = recorder.take();
+        *seen = verifier.take_seen();
         under
     }
 
@@ -178,10 +178,6 @@ impl Dialer {
             }
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Connects to the first of the addresses that answers. Each has a head start over the next one.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -17,13 +16,13 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_native_certs::{load_certs_from_paths, CertificateResult, ErrorKind as LoadError};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{millis, Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::fork;
 use crate::log::{Event, LogLevel};
 use crate::options::Options;
 use crate::transport::attempt::Attempt;
-use crate::transport::certificate::{Recorder, Verifier};
+use crate::transport::certificate::Verifier;
 use crate::transport::failure::shortage;
 use crate::transport::wire::WireError;
 
@@ -54,7 +53,7 @@ impl Trust {
         if let Some(config) = self.config.get() {
             return Ok(config.clone());
         }
-        let config = self.build(Arc::new(self.verifier(attempt)?))?;
+        let (config, _) = self.build(attempt, false)?;
         // A fork waits for it: a child that found it half set would wait forever.
         Ok(fork::held(|| {
             let set = || {
@@ -65,26 +64,24 @@ impl Trust {
         }))
     }
 
-    /// The same for one connection, with the certificates that its server shows.
-    pub(super) fn recording(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Recorder>), WireError> {
-        let recorder = Arc::new(Recorder::new(self.verifier(attempt)?));
-        Ok((Arc::new(self.build(recorder.clone())?), recorder))
+    /// The same for one connection, and the verifier, which keeps the certificates that its server shows.
+    pub(super) fn recording(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Verifier>), WireError> {
+        self.build(attempt, true).map(|(config, verifier)| (Arc::new(config), verifier))
     }
 
-    fn verifier(&self, attempt: &Attempt<'_>) -> Result<Verifier, WireError> {
-        Ok(Verifier::new(self.roots(attempt)?, Arc::new(ring::default_provider()))?)
-    }
-
-    fn build(&self, verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, WireError> {
-        let builder = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), Arc::new(Clock))
+    fn build(&self, attempt: &Attempt<'_>, keeps: bool) -> Result<(ClientConfig, Arc<Verifier>), WireError> {
+        let provider = Arc::new(ring::default_provider());
+        let verifier = Arc::new(Verifier::new(self.roots(attempt)?, provider.clone(), keeps)?);
+        let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        Ok(match &self.identity {
+            .with_custom_certificate_verifier(verifier.clone());
+        let config = match &self.identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
             None => builder.with_no_client_auth(),
-        })
+        };
+        Ok((config, verifier))
     }
 
     /// The system's store and the `ca_file`.
@@ -109,7 +106,7 @@ impl Trust {
         if let Some(took) = read {
             attempt.tell(LogLevel::Debug, || {
                 let (count, source) = (roots.len(), source.unwrap_or("system"));
-                let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+                let took = millis(took);
                 let sentence = format!("read {count} certificates of authorities in {took} ms, from: {source}");
                 Event::new("trust_store_read", sentence)
                     .with("certificates", count)
