@@ -79,17 +79,19 @@ class AsyncClient(BaseClient):
         finished = await self._update(user_id, user_json(user, fields), call)
         return read(finished.text, finished.took)
 
-    async def update_user_json(self, user_id: int, user_json: str, **options: Unpack[SingleCallOptions]) -> str:
+    async def update_user_json(
+        self,
+        user_id: int,
+        user_json: str,
+        *,
+        timeout: Optional[float] = None,
+        attempt_timeout: Optional[float] = None,
+        max_retries: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> str:
         """Updates one user with JSON text, and returns the server's reply as it came, as
         :meth:`Client.update_user_json` does."""
-        call = self._call.replace(
-            options.pop("timeout", None),
-            options.pop("attempt_timeout", None),
-            options.pop("max_retries", None),
-            options.pop("headers", None),
-        )
-        if options:
-            raise TypeError(f"update_user_json() got an unexpected keyword argument {next(iter(options))!r}")
+        call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         return (await self._update(user_id, c_text("user_json", user_json), call)).text
 
     async def update_users(
