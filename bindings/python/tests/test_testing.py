@@ -6,12 +6,14 @@ import doctest
 import http.client
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Optional
 
@@ -133,6 +135,22 @@ def test_many_threads_and_connections(server: FakeServer, client: Client) -> Non
     assert [result.id for result in results] == list(range(1, 401))
     assert len(server.requests) == len(server.users) == 400
     assert client.stats.connections_opened <= 32
+
+
+def test_connections_wait_while_no_thread_accepts_them(server: FakeServer) -> None:
+    held = threading.Event()
+    accept = server._server.get_request
+
+    def later() -> Any:
+        held.wait(60)
+        return accept()
+
+    server._server.get_request = later  # type: ignore[method-assign]
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+    with ExitStack() as connections:
+        connections.callback(held.set)
+        for _ in range(100):
+            connections.enter_context(socket.create_connection(address, timeout=30))
 
 
 @pytest.mark.parametrize(

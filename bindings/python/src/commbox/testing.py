@@ -245,6 +245,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # Handlers of kept connections end when these are closed.
     block_on_close = False
+    # With the default of 5, connections that many threads open at once wait for a second or longer.
+    request_queue_size = 1024
 
     def __init__(self, fake: FakeServer) -> None:
         self.fake = fake
