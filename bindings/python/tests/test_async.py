@@ -361,3 +361,30 @@ def test_a_program_may_end_without_closing(sandbox: Sandbox) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
     assert time.monotonic() - began < 4
+
+
+def test_the_overall_timeout_bounds_throttling_and_the_queue(make_async: Make, sandbox: Sandbox) -> None:
+    sandbox.script({"delay_ms": 3000, "own": True}, {"delay_ms": 3000, "own": True})
+
+    async def main() -> None:
+        async with make_async(max_concurrency=2, overall_timeout=1) as client:
+            # Those that are more than the client submits without the option too.
+            calls = (client.update_user(user_id, {}) for user_id in range(1, 101))
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+        assert [getattr(error, "code", None) for error in errors] == [-7] * 100
+        assert [getattr(error, "delivery", None) for error in errors].count("not_sent") == 98
+
+    asyncio.run(main())
+    assert len(sandbox.requests()) == 2
+    sandbox.script({"status": 429, "headers": {"Retry-After": "60"}})
+
+    async def throttled() -> None:
+        async with make_async(overall_timeout=2) as client:
+            for code in (429, -11):
+                with pytest.raises(commbox.RateLimitError) as raised:
+                    await client.update_user(7, {})
+                assert raised.value.code == code
+
+    asyncio.run(throttled())
+    with pytest.raises(ValidationError, match="overall_timeout must be from 1 ms to 24 hours"):
+        make_async(overall_timeout=0)

@@ -394,12 +394,26 @@ def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
         ({"stop_on_unauthorized": 1}, "stop_on_unauthorized must be true or false"),
         ({"throttle_timeout": 0}, "throttle_timeout must be from 1 ms to 24 hours"),
         ({"outage_timeout": -1}, "outage_timeout must not be negative"),
+        ({"overall_timeout": 0}, "overall_timeout must be from 1 ms to 24 hours"),
         ({"outage_timeout": "1"}, "outage_timeout must be a number of seconds, not str"),
     ],
 )
 def test_the_library_judges_the_options(client: Client, options: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         client.update_users([], **options)
+
+
+def test_the_overall_timeout_counts_from_the_reading(client: Client, sandbox: Sandbox) -> None:
+    sandbox.script({"status": 429, "headers": {"Retry-After": "60"}})
+    began = time.monotonic()
+    errors = [result.error for result in client.update_users(users(3), concurrency=1, overall_timeout=2)]
+    assert [error and (error.code, error.delivery) for error in errors] == [
+        (429, "answered"),
+        (-11, "not_sent"),
+        (-11, "not_sent"),
+    ]
+    assert time.monotonic() - began < 30
+    assert len(sandbox.requests()) == 1
 
 
 def test_what_is_no_iterable_and_a_closed_client_are_told_at_once(client: Client) -> None:

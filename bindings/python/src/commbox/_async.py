@@ -15,7 +15,7 @@ from ._courier import Courier
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json
 from ._hints import found_in_typing
-from ._options import CallOptions
+from ._options import CallOptions, milliseconds
 from ._progress import AnyProgress, check_progress, start_progress
 from ._reply import UpdateResult, read
 from ._types import ClientOptions, FieldsAndOptions, SingleCallOptions
@@ -37,19 +37,28 @@ class AsyncClient(BaseClient):
     Args:
         api_key: As for :class:`Client`.
         max_concurrency: How many updates are sent at a time, 1 to 256; the others wait for their turn. Default 64.
+        overall_timeout: Timeout of a call from when it begins, whatever it waits for, in seconds. A call that cannot
+            meet it fails at once and sends nothing. Default: none.
         **options: As for :class:`Client`. ``timeout`` begins when an update's turn has come.
     """
 
     _courier: Optional[Courier] = None
 
     def __init__(
-        self, api_key: Optional[str] = None, *, max_concurrency: int = 64, **options: Unpack[ClientOptions]
+        self,
+        api_key: Optional[str] = None,
+        *,
+        max_concurrency: int = 64,
+        overall_timeout: Optional[float] = None,
+        **options: Unpack[ClientOptions],
     ) -> None:
         self._max_concurrency = max_concurrency
+        self._batch_options = {"concurrency": max_concurrency, **milliseconds(overall_timeout=overall_timeout)}
+        self._is_bounded = overall_timeout is not None
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._lock = threading.Lock()
         super().__init__(api_key, **options)
-        self._courier = Courier(self._handle, max_concurrency)
+        self._courier = Courier(self._handle, self._batch_options)
 
     @overload
     async def update_user(
@@ -175,6 +184,9 @@ class AsyncClient(BaseClient):
     async def _submit(
         self, courier: Courier, user_id: int, text: bytes, call_json: Optional[bytes]
     ) -> asyncio.Future[Finished]:
+        if self._root._is_bounded:
+            # Its time counts from now on, so the library alone has it wait.
+            return courier.submit(user_id, text, call_json, None)
         slots = self._slots_of(asyncio.get_running_loop())
         await slots.acquire()
         try:
@@ -197,7 +209,7 @@ class AsyncClient(BaseClient):
         with root._lock:
             if root._courier is None or root._courier.is_inherited:
                 # Of a closed client there is none, and the library says so.
-                root._courier = Courier(root._handle, root._max_concurrency)
+                root._courier = Courier(root._handle, root._batch_options)
             root._courier.join()
             return root._courier
 

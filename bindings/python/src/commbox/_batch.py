@@ -198,6 +198,7 @@ class Updates(Iterator[BatchResult]):
         stop_on_unauthorized: bool,
         throttle_timeout: Optional[float],
         outage_timeout: Optional[float],
+        overall_timeout: Optional[float],
         progress: AnyProgress,
         total: Optional[int],
         call: CallOptions,
@@ -219,7 +220,9 @@ class Updates(Iterator[BatchResult]):
             concurrency=concurrency,
             queue_limit=self._room,
             stop_on_unauthorized=stop_on_unauthorized,
-            **milliseconds(throttle_timeout=throttle_timeout, outage_timeout=outage_timeout),
+            **milliseconds(
+                throttle_timeout=throttle_timeout, outage_timeout=outage_timeout, overall_timeout=overall_timeout
+            ),
         )
         self._stats = self._batch.stats()
         self._closed = False

@@ -216,6 +216,7 @@ class Client(BaseClient):
         stop_on_unauthorized: bool = True,
         throttle_timeout: Optional[float] = None,
         outage_timeout: Optional[float] = None,
+        overall_timeout: Optional[float] = None,
         progress: Union[bool, Callable[[BatchProgress], object]] = False,
         total: Optional[int] = None,
     ) -> Updates:
@@ -241,6 +242,8 @@ class Client(BaseClient):
             throttle_timeout: How long an update waits while the server throttles without accepting one request, in
                 seconds. Default 900.
             outage_timeout: How long an update waits through an outage, in seconds. Default 600.
+            overall_timeout: Timeout of an update from when it is read, whatever it waits for, in seconds. An update
+                that cannot meet it fails at once and is not sent. Default: none.
             progress: Show on standard error how far it has come, with rate, failures and the time left: a bar where
                 ``tqdm`` is installed and this is a terminal, else a line every 5 seconds, every 30 where it is no
                 terminal, and at the end. A function is called instead, with a :class:`BatchProgress`, each time an
@@ -267,6 +270,7 @@ class Client(BaseClient):
             stop_on_unauthorized=stop_on_unauthorized,
             throttle_timeout=throttle_timeout,
             outage_timeout=outage_timeout,
+            overall_timeout=overall_timeout,
             progress=progress,
             total=total,
             call=self._call,

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Optional
 from weakref import WeakSet
@@ -19,10 +20,11 @@ from ._batch import Batch, Finished
 from ._library import lib
 
 _QUEUE_LIMIT = 1_000_000
-"""As much as the library allows: what is submitted is bounded by slots."""
+"""As much as the library allows: what is submitted is bounded by slots, or by its time."""
 
-_Waiting = dict[int, tuple["asyncio.Future[Finished]", asyncio.Semaphore]]
-_Awaited = tuple["asyncio.Future[Finished]", asyncio.Semaphore, Finished]
+_Slots = Optional[asyncio.Semaphore]
+_Waiting = dict[int, tuple["asyncio.Future[Finished]", _Slots]]
+_Awaited = tuple["asyncio.Future[Finished]", _Slots, Finished]
 
 
 _process = object()
@@ -62,11 +64,9 @@ class Courier:
     It knows nothing of the client, so that a client that is let go of ends it.
     """
 
-    def __init__(self, client: int | None, concurrency: int) -> None:
+    def __init__(self, client: int | None, options: Mapping[str, object]) -> None:
         self._process = _process
-        self._batch = _UnpolledBatch(
-            client, concurrency=concurrency, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False
-        )
+        self._batch = _UnpolledBatch(client, **options, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False)
         # An update's tag is the address of its future, which stays alive in here until it is collected.
         self._waiting: _Waiting = {}
         self._lock = threading.Lock()
@@ -93,10 +93,8 @@ class Courier:
             self._users -= 1
             self._end()
 
-    def submit(
-        self, user_id: int, text: bytes, call_json: Optional[bytes], slots: asyncio.Semaphore
-    ) -> asyncio.Future[Finished]:
-        """Submits an update, whose slot is released when it is collected."""
+    def submit(self, user_id: int, text: bytes, call_json: Optional[bytes], slots: _Slots) -> asyncio.Future[Finished]:
+        """Submits an update, whose slot, if it has one, is released when it is collected."""
         loop = asyncio.get_running_loop()
         if loop not in self._watching and loop not in self._served:
             self._watch(loop)
@@ -214,6 +212,7 @@ def _wake_others(awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]]) -> No
 
 def _wake(arrived: list[_Awaited]) -> None:
     for future, slots, finished in arrived:
-        slots.release()
+        if slots is not None:
+            slots.release()
         if not future.done():
             future.set_result(finished)

@@ -215,6 +215,7 @@ TIMES = {
     "idle_timeout_ms": "idle_timeout",
     "dns_ttl_ms": "dns_ttl",
     "throttle_timeout_ms": "throttle_timeout",
+    "overall_timeout_ms": "overall_timeout",
     "outage_timeout_ms": "outage_timeout",
 }
 """The library's options in milliseconds, and their keywords in seconds."""
