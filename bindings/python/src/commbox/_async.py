@@ -120,7 +120,8 @@ class AsyncClient(BaseClient):
 
         Args:
             updates: As for :meth:`Client.update_users`.
-            queue_limit: How many updates may be read and not yet taken back. Default 1024.
+            queue_limit: How many updates may be read and not yet taken back, besides those that are being sent.
+                Default 1024.
             stop_on_unauthorized: Read no more updates once the server has refused the key (401). Default True.
             progress: As for :meth:`Client.update_users`. A function is called on the event loop.
             total: As for :meth:`Client.update_users`.
@@ -128,7 +129,7 @@ class AsyncClient(BaseClient):
         check_progress(progress, total)
         if queue_limit < 1:
             raise invalid(-3, "queue_limit must be 1 or more")
-        feed = _Feed(self, updates, queue_limit)
+        feed = _Feed(self, updates, queue_limit + self._root._max_concurrency)
         shown = start_progress(progress, total, updates)
         try:
             while True:

@@ -235,8 +235,8 @@ class Client(BaseClient):
             updates: Pairs of the user's id and the fields by the API's names, or JSON text as :meth:`update_user_json`
                 takes it; or :class:`UserUpdate` objects, which may have a timeout and headers of their own.
             concurrency: How many are sent at a time, 1 to 256, each on a connection of its own. Default 8.
-            queue_limit: How many more may be read and not yet taken back. Default 1024; with ``concurrency`` at most
-                1000000.
+            queue_limit: How many updates may be read and not yet taken back, besides those that are being sent.
+                Default 1024; with ``concurrency`` at most 1000000.
             stop_on_unauthorized: At the first 401 read no more updates, and hand back those that were not sent as
                 cancelled. Default True.
             throttle_timeout: How long an update waits while the server throttles without accepting one request, in

@@ -1,0 +1,38 @@
+//! Updates of one batch in C, each with options of its own.
+
+mod common;
+mod loopback;
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use common::build::{compile, Language};
+use loopback::{listen, Http, Record};
+
+#[test]
+fn each_update_has_its_own_options() {
+    let requests = Record::new();
+    let seen = requests.clone();
+    let port = listen(move |stream, _| {
+        let mut http = Http::new(stream);
+        while let Some(request) = http.request() {
+            let header = |name| request.header(name).unwrap_or_default().to_owned();
+            seen.add(format!("{} {} {}", request.path(), header("x-tenant"), header("x-row")));
+            match request.path() {
+                "/users/2" | "/users/3" => http.answer_with("500 Internal Server Error", "", "").unwrap(),
+                "/users/5" => thread::sleep(Duration::from_secs(20)),
+                _ => http.confirm("").unwrap(),
+            }
+        }
+    });
+    let program = compile(Language::C, "c/batch_call_options.c", "batch-call-options");
+    let url = format!("http://127.0.0.1:{port}");
+    let output = Command::new(program.get_program()).arg(url).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed");
+    assert_eq!(
+        requests.all(),
+        ["/users/1 all first", "/users/2 all ", "/users/3 all ", "/users/3 all ", "/users/4 own ", "/users/5 all ",]
+    );
+}
