@@ -25,7 +25,7 @@ pub use options::BatchOptions;
 pub use stats::BatchStats;
 
 use queue::{Job, Queue, Waiters};
-use signal::Signal;
+use signal::{Raise, Signal};
 
 /// The longest wait that is asked for: longer ones mean as long as it takes.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
@@ -327,7 +327,7 @@ impl Drop for Batch {
 
 impl Shared {
     fn lock(&self) -> Locked<'_> {
-        Locked(self.raw_lock())
+        Locked { queue: self.raw_lock(), _raise: Raise::default() }
     }
 
     fn raw_lock(&self) -> MutexGuard<'_, Queue> {
@@ -475,25 +475,29 @@ impl Shared {
 }
 
 /// The queues, and what an event loop is shown of them when they are let go.
-struct Locked<'a>(MutexGuard<'a, Queue>);
+struct Locked<'a> {
+    queue: MutexGuard<'a, Queue>,
+    /// Dropped after the queue was let go.
+    _raise: Raise,
+}
 
 impl Deref for Locked<'_> {
     type Target = Queue;
 
     fn deref(&self) -> &Queue {
-        &self.0
+        &self.queue
     }
 }
 
 impl DerefMut for Locked<'_> {
     fn deref_mut(&mut self) -> &mut Queue {
-        &mut self.0
+        &mut self.queue
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.0.notify();
+        self._raise = self.queue.notify();
     }
 }
 

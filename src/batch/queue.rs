@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::signal::Signal;
+use crate::batch::signal::{Raise, Signal};
 use crate::batch::{BatchStats, Finished};
 use crate::client::Effort;
 use crate::delivery::flow::{LastSecond, Moment};
@@ -317,14 +317,13 @@ impl Queue {
         self.signal.insert(signal).number()
     }
 
-    /// Shows whether there is something to collect, or all is done.
-    pub(super) fn notify(&mut self) {
-        if self.signal.is_some() {
-            let raised = !self.finished.is_empty() || self.is_done();
-            if let Some(signal) = &mut self.signal {
-                signal.set(raised);
-            }
+    /// Shows whether there is something to collect, or all is done, as soon as what this returns is dropped.
+    pub(super) fn notify(&mut self) -> Raise {
+        if self.signal.is_none() {
+            return Raise::default();
         }
+        let raised = !self.finished.is_empty() || self.is_done();
+        self.signal.as_mut().map(|signal| signal.set(raised)).unwrap_or_default()
     }
 
     /// Whether nothing more finishes.

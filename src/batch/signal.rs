@@ -1,16 +1,26 @@
 //! What an event loop watches: a file descriptor that is readable while results can be collected.
 
 use std::io;
+use std::sync::Arc;
 
-/// A file descriptor, on Windows a socket, that is readable while it is raised.
+/// A file descriptor, on Windows a socket, that is readable while it is raised. It may be readable once
+/// more after it was cleared.
 pub(super) struct Signal {
-    channel: Channel,
+    channel: Arc<Channel>,
     is_raised: bool,
+    /// How often it was raised, and how many of these were read. A [`Raise`] may still be on its way.
+    raised: u64,
+    read: u64,
 }
+
+/// What is left to do when it was raised: to write, as soon as this is dropped. The thread that this
+/// wakes needs the queue, so whoever has the queue locked lets go of it first.
+#[derive(Default)]
+pub(super) struct Raise(Option<Arc<Channel>>);
 
 impl Signal {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { channel: Channel::new()?, is_raised: false })
+        Ok(Self { channel: Arc::new(Channel::new()?), is_raised: false, raised: 0, read: 0 })
     }
 
     /// The number that the system has for it.
@@ -18,11 +28,25 @@ impl Signal {
         self.channel.number()
     }
 
-    pub(super) fn set(&mut self, raised: bool) {
-        if self.is_raised != raised {
-            self.is_raised = raised;
-            // It has room for one, and holds one if it was raised: neither can fail.
-            let _ = if raised { self.channel.raise() } else { self.channel.clear() };
+    pub(super) fn set(&mut self, raised: bool) -> Raise {
+        let rises = raised && !self.is_raised;
+        self.is_raised = raised;
+        if rises {
+            self.raised += 1;
+            return Raise(Some(self.channel.clone()));
+        }
+        if !raised && self.read < self.raised {
+            self.read += self.channel.clear();
+        }
+        Raise::default()
+    }
+}
+
+impl Drop for Raise {
+    fn drop(&mut self) {
+        if let Some(channel) = self.0.take() {
+            // It has room for more than there are threads: this cannot fail.
+            let _ = channel.raise();
         }
     }
 }
@@ -54,12 +78,15 @@ mod linux {
             self.0.as_raw_fd().into()
         }
 
-        pub(super) fn raise(&mut self) -> io::Result<()> {
-            self.0.write_all(&1_u64.to_ne_bytes())
+        pub(super) fn raise(&self) -> io::Result<()> {
+            (&self.0).write_all(&1_u64.to_ne_bytes())
         }
 
-        pub(super) fn clear(&mut self) -> io::Result<()> {
-            self.0.read_exact(&mut [0; 8])
+        /// How often it was raised since it was last cleared.
+        pub(super) fn clear(&self) -> u64 {
+            let mut count = [0; 8];
+            // There is nothing to read if it was not raised.
+            (&self.0).read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
         }
     }
 }
@@ -113,12 +140,17 @@ mod elsewhere {
             i64::try_from(self.read.as_raw_socket()).unwrap_or(-1)
         }
 
-        pub(super) fn raise(&mut self) -> io::Result<()> {
+        pub(super) fn raise(&self) -> io::Result<()> {
             self.write.send(&[1]).map(drop)
         }
 
-        pub(super) fn clear(&mut self) -> io::Result<()> {
-            self.read.recv(&mut [0; 8]).map(drop)
+        /// How often it was raised since it was last cleared.
+        pub(super) fn clear(&self) -> u64 {
+            let mut count = 0;
+            while self.read.recv(&mut [0; 8]).is_ok() {
+                count += 1;
+            }
+            count
         }
     }
 }
@@ -132,13 +164,29 @@ mod tests {
         let mut signal = Signal::new().unwrap();
         assert!(signal.number() >= 0);
         for raised in [false, true, true, false, false, true, false] {
-            signal.set(raised);
+            drop(signal.set(raised));
             // What is there can be taken, once.
-            let found = signal.channel.clear().is_ok();
-            assert_eq!(found, raised);
-            if found {
+            let found = signal.channel.clear();
+            assert_eq!(found, u64::from(raised));
+            if found > 0 {
                 signal.channel.raise().unwrap();
             }
         }
+    }
+
+    #[test]
+    fn a_raise_that_comes_late_is_cleared_too() {
+        let mut signal = Signal::new().unwrap();
+        let first = signal.set(true);
+        drop(signal.set(false));
+        let second = signal.set(true);
+        drop(first);
+        drop(signal.set(false));
+        drop(second);
+        // The event loop looks once more, in vain.
+        drop(signal.set(false));
+        assert_eq!(signal.channel.clear(), 0);
+        drop(signal.set(true));
+        assert_eq!(signal.channel.clear(), 1);
     }
 }

@@ -220,7 +220,8 @@ unsafe fn write<T>(to: *mut T, value: T) {
 /// A file descriptor, on Windows a socket, for an event loop (epoll, poll, libuv, GLib, Qt) to watch: it is readable while
 /// commbox_batch_next() would not wait, that is while finished updates can be collected, and when the batch is closed and
 /// everything was collected. When it is readable, call commbox_batch_next() with a timeout of 0 until it returns
-/// #COMMBOX_TIMEOUT or #COMMBOX_DONE. Each call for the same batch returns the same descriptor.
+/// #COMMBOX_TIMEOUT or #COMMBOX_DONE. It may be readable once more after everything was collected, so the first of these
+/// calls may return #COMMBOX_TIMEOUT. Each call for the same batch returns the same descriptor.
 ///
 /// Only watch it: do not read, write or close it. commbox_batch_free() closes it, so stop watching it before that.
 ///

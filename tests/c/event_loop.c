@@ -32,6 +32,16 @@ static int readable(int fd, int timeout_ms)
     return poll(&watched, 1, timeout_ms) == 1 && watched.revents == POLLIN;
 }
 
+/* Whether it is not readable where there is nothing to collect, after it was so once more for each of `results`. */
+static int is_quiet(commbox_batch *batch, int fd, int results)
+{
+    for (int vain = 0; vain <= results; vain++) {
+        if (!readable(fd, 0)) return 1;
+        if (commbox_batch_next(batch, 0, NULL, NULL, NULL) != COMMBOX_TIMEOUT) return 0;
+    }
+    return 0;
+}
+
 static void collects_all(commbox_client *client)
 {
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 4}");
@@ -40,16 +50,16 @@ static void collects_all(commbox_client *client)
     for (uint64_t tag = 0; tag < UPDATES; tag++) {
         CHECK(commbox_batch_submit(batch, tag, 1 + (int64_t)tag, "{\"FirstName\": \"John\"}", 0) == COMMBOX_OK);
     }
-    int collected = 0;
+    int collected = 0, vain = 0;
     int32_t outcome = COMMBOX_OK;
     while (collected < UPDATES && readable(fd, LONG_MS)) {
         int taken = 0;
         while ((outcome = commbox_batch_next(batch, 0, NULL, NULL, NULL)) == COMMBOX_OK) taken++;
-        /* It is readable only if there is something. */
-        CHECK(outcome == COMMBOX_TIMEOUT && taken > 0);
+        CHECK(outcome == COMMBOX_TIMEOUT);
         collected += taken;
+        vain += taken == 0;
     }
-    CHECK(collected == UPDATES && !readable(fd, 0));
+    CHECK(collected == UPDATES && vain <= UPDATES && is_quiet(batch, fd, UPDATES));
     CHECK(commbox_batch_close(batch) == COMMBOX_OK && readable(fd, LONG_MS));
     CHECK(commbox_batch_next(batch, 0, NULL, NULL, NULL) == COMMBOX_DONE && readable(fd, 0));
     commbox_batch_free(batch);
@@ -72,7 +82,7 @@ static void shows_what_was_not_sent(commbox_client *client)
     for (uint64_t tag = 0; tag < 3; tag++) CHECK(commbox_batch_submit(batch, tag, 1, "{}", 0) == COMMBOX_OK);
     CHECK(readable((int)commbox_batch_notify_fd(batch), LONG_MS));
     CHECK(commbox_batch_next(batch, 0, NULL, NULL, NULL) == COMMBOX_OK);
-    CHECK(!readable((int)commbox_batch_notify_fd(batch), 0));
+    CHECK(is_quiet(batch, (int)commbox_batch_notify_fd(batch), 1));
     CHECK(commbox_batch_cancel_tag(batch, 2) == COMMBOX_OK && readable((int)commbox_batch_notify_fd(batch), LONG_MS));
     commbox_batch_free(batch);
 

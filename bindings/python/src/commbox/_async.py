@@ -185,13 +185,14 @@ class AsyncClient(BaseClient):
     async def _submit(
         self, courier: Courier, user_id: int, text: bytes, call_json: Optional[bytes]
     ) -> asyncio.Future[Finished]:
+        loop = asyncio.get_running_loop()
         if self._root._is_bounded:
             # Its time counts from now on, so the library alone has it wait.
-            return courier.submit(user_id, text, call_json, None)
-        slots = self._slots_of(asyncio.get_running_loop())
+            return courier.submit(loop, user_id, text, call_json, None)
+        slots = self._slots_of(loop)
         await slots.acquire()
         try:
-            return courier.submit(user_id, text, call_json, slots)
+            return courier.submit(loop, user_id, text, call_json, slots)
         except BaseException:
             slots.release()
             raise

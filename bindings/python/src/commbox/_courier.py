@@ -93,9 +93,15 @@ class Courier:
             self._users -= 1
             self._end()
 
-    def submit(self, user_id: int, text: bytes, call_json: Optional[bytes], slots: _Slots) -> asyncio.Future[Finished]:
+    def submit(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        user_id: int,
+        text: bytes,
+        call_json: Optional[bytes],
+        slots: _Slots,
+    ) -> asyncio.Future[Finished]:
         """Submits an update, whose slot, if it has one, is released when it is collected."""
-        loop = asyncio.get_running_loop()
         if loop not in self._watching and loop not in self._served:
             self._watch(loop)
         future: asyncio.Future[Finished] = loop.create_future()
@@ -118,7 +124,7 @@ class Courier:
                 if self._fd < 0:
                     self._fd = self._batch.notify_fd()
                 if self._fd >= 0:
-                    loop.add_reader(self._fd, _bring, self._batch.view(), self._waiting)
+                    loop.add_reader(self._fd, _bring, loop, self._batch.view(), self._waiting)
                     self._watching.add(loop)
                     return
             except NotImplementedError:
@@ -173,11 +179,11 @@ class Courier:
             self._batch.close()
 
 
-def _bring(batch: Batch, waiting: _Waiting) -> None:
+def _bring(loop: asyncio.AbstractEventLoop, batch: Batch, waiting: _Waiting) -> None:
     """Collects what has finished, on a loop that watches the descriptor."""
     awaited = _collect(batch, waiting, 0)
     if awaited:
-        own = awaited.pop(asyncio.get_running_loop(), None)
+        own = awaited.pop(loop, None)
         if own is not None:
             _wake(own)
         _wake_others(awaited)
