@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from conftest import Sandbox
 
 import commbox
-from commbox import APICancelledError, Client, RateLimitError
+from commbox import APICancelledError, Client, RateLimitError, _interrupt
 
 
 def test_a_failure_that_may_pass_is_tried_again(sandbox: Sandbox) -> None:
@@ -281,3 +283,22 @@ def test_a_client_works_on_both_sides_of_a_fork(sandbox: Sandbox) -> None:
     # Every request once, and none mixed up with another.
     paths = [request["path"] for request in sandbox.requests()]
     assert len(paths) == len(set(paths)) == 1 + 50 + 80
+
+
+def test_garbage_is_collected_while_a_thread_makes_its_first_call(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garbage = [client.update_users([])]
+    batch = garbage[0]._batch
+    new_listener = _interrupt._Thread.new_listener
+
+    def collecting(self: _interrupt._Thread) -> Any:
+        garbage.clear()
+        return new_listener(self)
+
+    monkeypatch.setattr(_interrupt._Thread, "new_listener", collecting)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(client.update_user, 7, {}).result().status == 200
+    assert not garbage
+    with pytest.raises(commbox.CommBoxError, match="the batch is closed"):
+        batch.stats()

@@ -54,9 +54,10 @@ class _Thread(threading.local):
     """What the calls of one thread poll; ``send`` is looked up here by ``POLL``, and ``write`` by ``LOG_CALLBACK``."""
 
     error: BaseException | None = None
-    listener: GeneratorType[int, Optional[str], None]
-    send: Callable[[None], int]
-    write: Callable[[str], int]
+    # Until a new thread has its own. Python may collect garbage meanwhile, and that may free a batch.
+    listener: GeneratorType[int, Optional[str], None] = (0 for _ in ())  # type: ignore[assignment]
+    send: Callable[[None], int] = bool
+    write: Callable[[str], int] = bool
 
     def __init__(self) -> None:
         self.listen(self.new_listener())
