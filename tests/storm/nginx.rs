@@ -28,14 +28,14 @@ impl Nginx {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {0}/{name};", directory.display()))
+            .map(|name| format!("{name}_temp_path {name};"))
             .join(" ");
         let reply = r#"{"status":200,"description":"Success","response_time":"now","data":{"Id":1.0}}"#;
         let configuration = format!(
-            "daemon off; master_process off; worker_processes 1; pid {0}/pid; error_log {0}/error.log;
+            "daemon off; master_process off; worker_processes 1; pid pid; error_log error.log;
              events {{ worker_connections 256; }}
              http {{
-                 access_log {0}/access.log; {temporary}
+                 access_log access.log; {temporary}
                  limit_req_zone $server_port zone=all:1m rate={rate}r/s;
                  limit_req zone=all;
                  limit_req_status 429;
@@ -44,8 +44,7 @@ impl Nginx {
                      location / {{ try_files /none @update; }}
                      location @update {{ default_type application/json; return 200 '{reply}'; }}
                  }}
-             }}",
-            directory.display()
+             }}"
         );
         let file = directory.join("nginx.conf");
         fs::write(&file, configuration).unwrap();

@@ -54,9 +54,12 @@ fn another_process() {
     let Ok(role) = env::var(ROLE) else {
         return;
     };
-    match role.split(' ').collect::<Vec<_>>()[..] {
-        ["send", url, first, number] => send(url, first.parse().unwrap(), number.parse().unwrap()),
-        ["hold", file] => {
+    match role.split_once(' ').unwrap() {
+        ("send", what) => {
+            let what: Vec<_> = what.split(' ').collect();
+            send(what[0], what[1].parse().unwrap(), what[2].parse().unwrap());
+        }
+        ("hold", file) => {
             let file = File::open(file).unwrap();
             // SAFETY: the file is open.
             assert_eq!(unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) }, 0);
