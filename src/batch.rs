@@ -10,7 +10,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::client::{held_back, Client, Effort, Update};
+use crate::client::{held_back, Client, Update};
 use crate::delivery::line::{Held, Patience, Ready, Successor};
 use crate::delivery::park::Canceller;
 use crate::delivery::watch::Wake;
@@ -411,6 +411,7 @@ impl Shared {
     fn work(self: &Arc<Self>) {
         (self.on_start)();
         while let Some(mut job) = self.next_job() {
+            let others = || self.raw_lock().has_ready();
             let call = || {
                 let update = Update {
                     user_id: job.user_id,
@@ -420,12 +421,32 @@ impl Shared {
                     overall: job.deadline,
                     patience: self.patience(),
                     options: &job.options,
+                    others: &others,
+                    so_far: &mut job.so_far,
                 };
                 self.client.update_patiently(update, &self.gentle)
             };
-            let (outcome, effort) = panic::catch_unwind(AssertUnwindSafe(call))
-                .unwrap_or_else(|_| (Err(Error::bug()), Effort { attempts: 1, throttled: 0 }));
-            self.finish(job, outcome, effort);
+            match panic::catch_unwind(AssertUnwindSafe(call)) {
+                Ok(Some(outcome)) => self.finish(job, outcome),
+                Ok(None) => self.put_back(job),
+                Err(_) => {
+                    job.so_far.effort.attempts = 1;
+                    self.finish(job, Err(Error::bug()));
+                }
+            }
+        }
+    }
+
+    /// Puts an update back into the queue, behind the others.
+    fn put_back(self: &Arc<Self>, job: Box<Job>) {
+        let mut queue = self.lock();
+        match queue.put_back(job) {
+            Ok(true) => self.deadlines.notify_all(),
+            Ok(false) => {}
+            Err((job, error)) => {
+                drop(queue);
+                self.finish(job, Err(error));
+            }
         }
     }
 
@@ -447,10 +468,10 @@ impl Shared {
         job
     }
 
-    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<UpdateReply>, effort: Effort) {
+    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<UpdateReply>) {
         let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
         let mut queue = self.lock();
-        queue.finish(&job, outcome, effort, Instant::now());
+        queue.finish(&job, outcome, Instant::now());
         let mut released = queue::Released::default();
         if rejected && self.options.stop_on_unauthorized {
             released = queue.stop("the server refused the API key (401) for an earlier update of the batch");

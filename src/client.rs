@@ -198,6 +198,11 @@ impl Client {
             client.line.wait_for_turn(&place, &call.watch).map_err(|stop| call.stopped_behind_user(stop))?;
             client.deliver(user_id, &body, &mut place, call)
         })
+        .map_err(|ended| match ended {
+            Ended::Failed(error) => error,
+            // Only an update of a batch is.
+            Ended::PutBack => Error::bug(),
+        })
     }
 
     /// Checks what [`update_user_json`](Self::update_user_json) checks before it sends anything, and sends nothing. With
@@ -211,18 +216,24 @@ impl Client {
     }
 
     /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
-    /// back. Returns how many attempts and 429s there were, too.
-    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> (Result<UpdateReply>, Effort) {
+    /// back. Returns `None` if it is to be put back, since another update tells better whether the server is there.
+    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> Option<Result<UpdateReply>> {
         let limit = update.options.total_timeout.unwrap_or(self.total_timeout);
         let watch = Watch::new(limit, self.canceller.clone(), None)
             .with_cancellers(update.canceller, gentle)
             .with_overall(update.overall);
-        let mut call = Call::new(self, watch, update.options, Some(update.patience));
+        let batch = InBatch { patience: update.patience, others: update.others };
+        let mut call = Call { so_far: mem::take(update.so_far), ..Call::new(self, watch, update.options, Some(batch)) };
         let outcome = self.explained(&mut call, |client, call| {
             let body = client.body(update.user_id, update.user_json)?;
             client.deliver(update.user_id, &body, update.place, call)
         });
-        (outcome, call.effort)
+        *update.so_far = call.so_far;
+        match outcome {
+            Ok(reply) => Some(Ok(reply)),
+            Err(Ended::Failed(error)) => Some(Err(error)),
+            Err(Ended::PutBack) => None,
+        }
     }
 
     /// A watch for waiting on behalf of a caller of this client.
@@ -239,25 +250,29 @@ impl Client {
     fn explained(
         &self,
         call: &mut Call<'_>,
-        body: impl FnOnce(&Self, &mut Call<'_>) -> Result<UpdateReply>,
-    ) -> Result<UpdateReply> {
+        body: impl FnOnce(&Self, &mut Call<'_>) -> Result<UpdateReply, Ended>,
+    ) -> Result<UpdateReply, Ended> {
         let _running = self.stats.call_begins();
-        call.tell(LogLevel::Debug, || Event::new("call_began", "began"));
+        let began = *call.so_far.began.get_or_insert(call.watch.began());
+        if call.so_far.effort.attempts == 0 {
+            call.tell(LogLevel::Debug, || Event::new("call_began", "began"));
+        }
         match body(self, call) {
             // It ended when its last attempt did.
             Ok(reply) => {
-                let elapsed = call.ended.saturating_duration_since(call.watch.began());
+                let elapsed = call.ended.saturating_duration_since(began);
                 self.stats.call_succeeded(call.ended, elapsed);
-                let reply = reply.with_effort(call.effort.attempts, elapsed);
+                let reply = reply.with_effort(call.so_far.effort.attempts, elapsed);
                 call.tell(LogLevel::Debug, || self.success_event(&reply, call));
                 Ok(reply)
             }
-            Err(error) => {
-                let (attempts, elapsed) = (call.effort.attempts, call.watch.elapsed());
-                self.stats.call_failed(error.kind(), attempts, call.watch.began() + elapsed, elapsed);
-                let error = error.with_effort(attempts, elapsed).with_delivery(call.delivery);
+            Err(Ended::PutBack) => Err(Ended::PutBack),
+            Err(Ended::Failed(error)) => {
+                let (attempts, elapsed) = (call.so_far.effort.attempts, began.elapsed());
+                self.stats.call_failed(error.kind(), attempts, began + elapsed, elapsed);
+                let error = error.with_effort(attempts, elapsed).with_delivery(call.so_far.delivery);
                 call.tell(LogLevel::Warning, || self.failure_event(&error, call));
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -269,15 +284,16 @@ impl Client {
         user::body(user_json, &self.rules)
     }
 
-    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call<'_>) -> Result<UpdateReply> {
-        let (mut retries, mut rekeyed) = (0, false);
-        let mut last: Option<Error> = None;
+    fn deliver(&self, user_id: i64, body: &str, place: &mut Place, call: &mut Call<'_>) -> Result<UpdateReply, Ended> {
         loop {
-            let departure = match self.line.depart(place, &call.watch, call.patience) {
+            let departure = match self.line.depart(place, &call.watch, call.batch.map(|batch| batch.patience)) {
                 Ok(departure) => departure,
-                Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled)),
+                Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled).into()),
                 // An error that an attempt had says more.
-                Err(held) => return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held)))),
+                Err(held) => {
+                    let last = call.so_far.last.take();
+                    return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held))).into());
+                }
             };
             let (reply, api_key) = self.attempt(user_id, body, departure, place, call);
             let error = match reply {
@@ -286,29 +302,40 @@ impl Client {
             };
             if error.delivery() == Delivery::NotSent && error.kind() == ErrorKind::Cancelled {
                 // Of an attempt before, the transport knows nothing.
-                return Err(call.stopped(Stop::Cancelled));
+                return Err(call.stopped(Stop::Cancelled).into());
             }
-            if error.kind() == ErrorKind::Http(401) && !rekeyed && !self.is_current(&api_key) {
-                rekeyed = true;
+            if error.kind() == ErrorKind::Http(401) && !call.so_far.rekeyed && !self.is_current(&api_key) {
+                call.so_far.rekeyed = true;
             } else if error.kind() == ErrorKind::Http(429) {
                 // The line waits it out. It costs no retry.
-                call.effort.throttled += 1;
+                call.so_far.effort.throttled += 1;
             } else if !is_transient(&error) {
-                return Err(error);
-            } else if call.patience.is_some() && self.line.is_outage() {
+                return Err(error.into());
+            } else if call.batch.is_some() && self.line.is_outage() && !self.fails_alone(call) {
                 // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
                 place.move_to_end();
+                if self.puts_back(call) {
+                    call.so_far.last = Some(error);
+                    return Err(Ended::PutBack);
+                }
             } else {
-                let Some(wait) = self.backoff(&error, retries, call) else {
-                    return Err(error);
+                let wait = match self.backoff(&error, call) {
+                    Some(wait) => wait,
+                    None if !self.may_be_outage(&error, call) => return Err(error.into()),
+                    None if error.retry_after().is_none() && self.puts_back(call) => {
+                        place.move_to_end();
+                        call.so_far.last = Some(error);
+                        return Err(Ended::PutBack);
+                    }
+                    None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
                 };
-                retries += 1;
-                call.tell(LogLevel::Info, || events::retry(&error, retries, wait));
+                call.so_far.retries += 1;
+                call.tell(LogLevel::Info, || events::retry(&error, call.so_far.retries, wait));
                 if !call.sleep(wait)? {
-                    return Err(error);
+                    return Err(error.into());
                 }
             }
-            last = Some(error);
+            call.so_far.last = Some(error);
         }
     }
 
@@ -330,8 +357,8 @@ impl Client {
             let api_key = self.read(|current| current.api_key.clone());
             let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
             let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits).with_trace(call.trace);
-            call.effort.attempts += 1;
-            let in_flight = self.stats.attempt_begins(call.effort.attempts == 1);
+            call.so_far.effort.attempts += 1;
+            let in_flight = self.stats.attempt_begins(call.so_far.effort.attempts == 1);
             let reply = self.transport.post(body, &attempt, fresh);
             let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
             drop(in_flight);
@@ -341,7 +368,7 @@ impl Client {
                     self.stats.answered(status);
                 }
                 if error.delivery() != Delivery::NotSent {
-                    call.delivery = error.delivery();
+                    call.so_far.delivery = error.delivery();
                 }
                 // What happened to one idle connection may have happened to others; one that brought an answer is good.
                 call.fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
@@ -358,7 +385,7 @@ impl Client {
                 }
             }
             // A batch leaves when it has noted what came of it.
-            let leaves = (reply.is_ok() && call.patience.is_none()).then_some(place);
+            let leaves = (reply.is_ok() && call.batch.is_none()).then_some(place);
             call.ended = attempt.ended();
             departure.report(call.ended, outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
             return (reply, api_key);
@@ -366,18 +393,35 @@ impl Client {
     }
 
     /// How long to wait before the next retry, if there is one.
-    fn backoff(&self, error: &Error, retries: u32, call: &Call<'_>) -> Option<Duration> {
-        let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, retries).or_else(|| {
-            // Of an update whose server has answered nothing else meanwhile, an outage tells.
-            let is_patient = call.patience.is_some() && retries > 0 && error.kind() != ErrorKind::Http(500);
-            let is_outage = is_patient && self.line.failures() >= call.effort.attempts - call.effort.throttled;
-            is_outage.then(|| self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)))
-        })?;
+    fn backoff(&self, error: &Error, call: &Call<'_>) -> Option<Duration> {
+        let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, call.so_far.retries)?;
         if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
             return Some(wait);
         }
         // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
-        call.patience.is_some().then(|| wait.max(self.retries.longest()))
+        call.batch.map(|_| wait.max(self.retries.longest()))
+    }
+
+    /// Whether an outage may be why an update of a batch has failed, retries included: its server has answered nothing
+    /// else meanwhile.
+    fn may_be_outage(&self, error: &Error, call: &Call<'_>) -> bool {
+        let SoFar { effort, retries, .. } = call.so_far;
+        call.batch.is_some()
+            && retries > 0
+            && error.kind() != ErrorKind::Http(500)
+            && self.line.failures() >= effort.attempts - effort.throttled
+            && !self.fails_alone(call)
+    }
+
+    /// Whether others have succeeded since this update was found to fail.
+    fn fails_alone(&self, call: &Call<'_>) -> bool {
+        call.so_far.accepted.is_some_and(|accepted| self.line.accepted() > accepted)
+    }
+
+    /// Whether an update that fails is put back, for another to be sent. Notes that it was found to fail.
+    fn puts_back(&self, call: &mut Call<'_>) -> bool {
+        call.so_far.accepted.get_or_insert_with(|| self.line.accepted());
+        call.batch.is_some_and(|batch| (batch.others)())
     }
 
     fn is_current(&self, api_key: &Arc<ApiKey>) -> bool {
@@ -405,6 +449,9 @@ pub(crate) struct Update<'a> {
     pub(crate) overall: Option<Instant>,
     pub(crate) patience: Patience,
     pub(crate) options: &'a CallOptions,
+    /// Whether the batch has others that may be sent now.
+    pub(crate) others: &'a dyn Fn() -> bool,
+    pub(crate) so_far: &'a mut SoFar,
 }
 
 /// What a call took.
@@ -415,37 +462,83 @@ pub(crate) struct Effort {
     pub(crate) throttled: u32,
 }
 
+/// What a call has been through. An update of a batch that is put back keeps it.
+#[derive(Default)]
+pub(crate) struct SoFar {
+    pub(crate) effort: Effort,
+    retries: u32,
+    /// Whether it was sent again with another key.
+    rekeyed: bool,
+    began: Option<Instant>,
+    /// What became of the last attempt that sent anything.
+    delivery: Delivery,
+    /// Why the last attempt failed.
+    last: Option<Error>,
+    /// How many requests of the client were accepted before an outage was found to be the reason.
+    accepted: Option<u64>,
+}
+
+impl SoFar {
+    /// Completes the error of an update that ends while it is queued.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        let elapsed = self.began.map(|began| began.elapsed()).unwrap_or_default();
+        error.with_effort(self.effort.attempts, elapsed).with_delivery(self.delivery)
+    }
+
+    /// Whether anything of it was sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.delivery != Delivery::NotSent
+    }
+}
+
+/// Why a call ended without a reply.
+enum Ended {
+    Failed(Error),
+    /// Others of the batch are to be sent before.
+    PutBack,
+}
+
+impl From<Error> for Ended {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What is special about a call for an update of a batch.
+#[derive(Clone, Copy)]
+struct InBatch<'a> {
+    /// How long the server may hold it back beyond its deadline.
+    patience: Patience,
+    others: &'a dyn Fn() -> bool,
+}
+
 /// A call on its way.
 struct Call<'a> {
     watch: Watch,
     /// Where the log is told what it does.
     trace: Option<Trace<'a>>,
-    /// How long the server may hold it back beyond its deadline, in a batch.
-    patience: Option<Patience>,
+    batch: Option<InBatch<'a>>,
     options: &'a CallOptions,
     /// Where they are not those of the client.
     headers: Option<HeaderBytes>,
-    effort: Effort,
     /// When the last attempt ended.
     ended: Instant,
     /// Whether to make a connection for the next attempt.
     fresh: bool,
-    /// What became of the last attempt that sent anything.
-    delivery: Delivery,
+    so_far: SoFar,
 }
 
 impl<'a> Call<'a> {
-    fn new(client: &'a Client, watch: Watch, options: &'a CallOptions, patience: Option<Patience>) -> Self {
+    fn new(client: &'a Client, watch: Watch, options: &'a CallOptions, batch: Option<InBatch<'a>>) -> Self {
         Self {
-            patience,
+            batch,
             options,
             headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
-            effort: Effort::default(),
             ended: watch.began(),
             watch,
             trace: client.log.call(),
             fresh: false,
-            delivery: Delivery::NotSent,
+            so_far: SoFar::default(),
         }
     }
 
@@ -470,7 +563,7 @@ impl<'a> Call<'a> {
 
     fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Cancelled => cancelled(self.delivery != Delivery::NotSent),
+            Stop::Cancelled => cancelled(self.so_far.delivery != Delivery::NotSent),
             Stop::Late => held_back(Held::Stopped(stop)),
         }
     }

@@ -122,10 +122,11 @@ impl ErrorKind {
 }
 
 /// Whether the update reached the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Not one byte of the request left this process.
+    #[default]
     NotSent,
     /// Bytes of the request may have arrived, and no full answer came.
     Unknown,

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::batch::signal::{Raise, Signal};
 use crate::batch::{BatchStats, Finished};
-use crate::client::Effort;
+use crate::client::SoFar;
 use crate::delivery::flow::{LastSecond, Moment};
 use crate::delivery::line::Place;
 use crate::delivery::park::{Canceller, Parker};
@@ -26,6 +26,7 @@ pub(super) struct Job {
     /// Cancels it while it is in flight.
     pub(super) canceller: Canceller,
     pub(super) place: Place,
+    pub(super) so_far: SoFar,
     number: u64,
 }
 
@@ -39,7 +40,16 @@ impl Job {
         place: Place,
     ) -> Box<Self> {
         let number = place.number();
-        Box::new(Self { tag, user_id, user_json, options, deadline, canceller: Canceller::default(), place, number })
+        let (canceller, so_far) = (Canceller::default(), SoFar::default());
+        Box::new(Self { tag, user_id, user_json, options, deadline, canceller, place, so_far, number })
+    }
+}
+
+impl Job {
+    /// The error of an update that is not to be sent, or not again.
+    fn cancelled(&self, why: &str) -> Error {
+        let what = if self.so_far.is_sent() { "this update was not sent again" } else { "this update was not sent" };
+        self.so_far.explain(Error::new(ErrorKind::Cancelled, format!("{what}: {why}")))
     }
 }
 
@@ -258,17 +268,60 @@ impl Queue {
         Some(job)
     }
 
-    pub(super) fn finish(&mut self, job: &Job, outcome: Result<UpdateReply>, effort: Effort, now: Instant) {
+    /// Whether there is more that may be sent now.
+    pub(super) fn has_ready(&self) -> bool {
+        self.ready.len() > 0
+    }
+
+    /// Takes an update back that was in flight, behind those that are ready. Returns whether its deadline is the first one,
+    /// or the update with its error if it is not to be sent any more.
+    pub(super) fn put_back(&mut self, mut job: Box<Job>) -> Result<bool, (Box<Job>, Error)> {
+        let why = match self.state {
+            State::Stopped(why) => Some(why),
+            State::Ended => Some("the batch was freed"),
+            State::Open | State::Closed => job.canceller.has_cancelled().then_some("it was cancelled"),
+        };
+        if let Some(why) = why {
+            let error = job.cancelled(why);
+            return Err((job, error));
+        }
         self.in_flight.retain(|(_, number, _)| *number != job.number);
+        job.number = job.place.number();
+        let mut is_first = false;
+        if let Some(deadline) = job.deadline {
+            let place = self.deadlines.partition_point(|(other, _)| *other <= deadline);
+            self.deadlines.insert(place, (deadline, job.number));
+            is_first = place == 0;
+        }
+        if is_first {
+            self.for_finished.wake_all();
+        }
+        self.ready.add(job);
+        Ok(is_first)
+    }
+
+    pub(super) fn finish(&mut self, job: &Job, outcome: Result<UpdateReply>, now: Instant) {
+        self.in_flight.retain(|(_, number, _)| *number != job.number);
+        self.count(job, now);
+        self.put_finished(job.tag, outcome);
+    }
+
+    /// Counts the requests that were made for an update.
+    fn count(&mut self, job: &Job, now: Instant) {
         let counts = &mut self.counts;
-        let moment = counts.moment(now);
+        let (effort, moment) = (job.so_far.effort, counts.moment(now));
         for _ in 0..effort.attempts {
             counts.last_second.add(moment);
         }
         counts.requests += u64::from(effort.attempts);
         counts.retried += u64::from(effort.attempts.saturating_sub(1));
         counts.throttled += u64::from(effort.throttled);
-        self.put_finished(job.tag, outcome);
+    }
+
+    /// Finishes an update that was queued.
+    fn finish_queued(&mut self, job: &Job, error: Error) {
+        self.count(job, Instant::now());
+        self.put_finished(job.tag, Err(error));
     }
 
     fn put_finished(&mut self, tag: u64, outcome: Result<UpdateReply>) {
@@ -342,7 +395,7 @@ impl Queue {
         while let Some((_, number)) = self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.pop_front();
             if let Some(job) = self.take(number) {
-                self.put_finished(job.tag, Err(why()));
+                self.finish_queued(&job, job.so_far.explain(why()));
                 released.0.push_back(job);
             }
         }
@@ -364,7 +417,7 @@ impl Queue {
         }
         let released = self.take_queued();
         for job in &released.0 {
-            self.put_finished(job.tag, Err(not_sent(why)));
+            self.finish_queued(job, job.cancelled(why));
         }
         released
     }
@@ -376,8 +429,8 @@ impl Queue {
         let mut released = Released::default();
         self.ready.take_tag(tag, &mut released.0);
         self.behind.take_tag(tag, &mut released.0);
-        for _ in &released.0 {
-            self.put_finished(tag, Err(not_sent("it was cancelled")));
+        for job in &released.0 {
+            self.finish_queued(job, job.cancelled("it was cancelled"));
         }
         released
     }
@@ -454,10 +507,6 @@ impl Waiters {
             parker.unpark();
         }
     }
-}
-
-fn not_sent(why: &str) -> Error {
-    Error::new(ErrorKind::Cancelled, format!("this update was not sent: {why}"))
 }
 
 fn ended() -> Error {

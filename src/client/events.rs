@@ -61,7 +61,7 @@ fn requests(count: u32) -> String {
 
 /// A request ended.
 pub(super) fn attempt(reply: &Result<UpdateReply>, call: &Call<'_>, reused: bool) -> Event {
-    let attempts = call.effort.attempts;
+    let attempts = call.so_far.effort.attempts;
     let (name, status, sentence) = match reply {
         Ok(reply) => ("ok", Some(reply.http_status()), format!("request {attempts} was answered")),
         Err(error) => (error.kind().name(), error.http_status(), format!("request {attempts} failed: {error}")),

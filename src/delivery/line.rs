@@ -61,6 +61,8 @@ struct State {
     turns: Turns,
     next_number: u64,
     budget: Budget,
+    /// How many requests were accepted.
+    accepted: u64,
     /// The epoch of the flow that those who wait know of.
     epoch: u64,
     /// Whether the first in line is to look again.
@@ -141,6 +143,7 @@ impl Line {
             turns: Turns::default(),
             next_number: 0,
             budget: Budget::default(),
+            accepted: 0,
             epoch: 0,
             wakes_first: false,
             generation: fork::generation(),
@@ -238,6 +241,11 @@ impl Line {
     /// Whether requests are paused for an outage.
     pub(crate) fn is_outage(&self) -> bool {
         self.held(|state| state.flow.paused().is_some_and(|(why, _)| why == Why::Outage))
+    }
+
+    /// How many requests of this process were accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.held(|state| state.accepted)
     }
 
     /// How many transient failures the client has had in a row.
@@ -456,6 +464,7 @@ impl Departure<'_> {
             if confirmed {
                 state.budget.success();
             }
+            state.accepted += u64::from(matches!(outcome, Outcome::Accepted { .. }));
             state.flow.report(now, ticket, outcome);
             state.wakes_first |= ticket.probe().is_some();
             let turn = leaves.as_mut().and_then(|place| place.take_turn());

@@ -76,6 +76,11 @@ impl Canceller {
         }
     }
 
+    /// Whether it was ever told to.
+    pub(crate) fn has_cancelled(&self) -> bool {
+        self.0.count.load(Ordering::SeqCst) > 0
+    }
+
     /// Watches for a cancel from now on.
     pub(crate) fn watched(self) -> Watched {
         let before = self.0.count.load(Ordering::SeqCst);
