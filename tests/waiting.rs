@@ -17,7 +17,7 @@ use faults::{client, eventually, millis, timed, user, Fault, Server, Share, Step
 const USER: i64 = 100_000_001;
 
 /// What a call may be late.
-const LATE: Duration = Duration::from_millis(100 * SLOWNESS as u64);
+const LATE: Duration = Duration::from_millis(500 * SLOWNESS as u64);
 
 /// Updates another user each time: calls for the same one would stand behind each other.
 fn call(client: &Client) -> (Result<commbox::UpdateReply, Error>, Duration) {
@@ -250,7 +250,7 @@ fn the_callers_own_limit_is_kept_evenly_over_all_threads() {
     for (number, seen) in seen.iter().enumerate() {
         let at = (seen.at - first).as_secs_f64();
         let due = number as f64 / 20.0;
-        assert!((at - due).abs() <= 0.1 * f64::from(SLOWNESS), "request {number} came at {at} s, not at {due} s");
+        assert!((at - due).abs() <= 0.4 * f64::from(SLOWNESS), "request {number} came at {at} s, not at {due} s");
     }
 }
 
