@@ -21,8 +21,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOTNET = os.environ.get("DOTNET", "dotnet")
@@ -106,7 +107,34 @@ class Report:
             code = process.wait()
         finally:
             end(process)
-        passed, failed = count("".join(lines))
+        self.add("".join(lines), code)
+
+    def suites(self, suites: list[tuple[str, list[str], dict[str, str]]]) -> None:
+        """Runs suites that spend their time waiting, two at a time. Each is printed when it has ended."""
+        running: list[tuple[str, subprocess.Popen[str], IO[str]]] = []
+        try:
+            while suites or running:
+                while suites and len(running) < 2:
+                    name, command, environment = suites.pop(0)
+                    output = tempfile.TemporaryFile("w+", errors="replace")
+                    process = start(command, environment, stdout=output, stderr=subprocess.STDOUT)
+                    running.append((f"\n=== {name}: {' '.join(command)}", process, output))
+                title, process, output = running[0]
+                code = process.wait()
+                del running[0]
+                output.seek(0)
+                text = output.read()
+                output.close()
+                print(title, text, sep="\n", end="", flush=True)
+                self.add(text, code)
+        finally:
+            for _, process, output in running:
+                end(process)
+                output.close()
+
+    def add(self, output: str, code: int) -> None:
+        """Adds what a suite came to."""
+        passed, failed = count(output)
         self.passed += passed
         # A suite that broke before it could count, or that ran nothing, has failed all the same.
         self.failed += failed or int(code != 0 or passed == 0)
@@ -154,15 +182,17 @@ def run_other_pythons(report: Report) -> None:
     )
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     left_out = ("environments", "exit", "install", "signals", "types")
-    for version, program in (line.split(" ", 1) for line in found.stdout.splitlines()):
-        if version != f"{sys.version_info.major}.{sys.version_info.minor}":
-            report.suite(
-                f"Python {version}",
-                [program, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"]
-                + [f"--ignore=bindings/python/tests/test_{name}.py" for name in left_out],
-                PYTHONPATH=os.pathsep.join([str(ROOT / "bindings/python/src"), str(target / "pytest")]),
-                PYTHONDONTWRITEBYTECODE="1",
-            )
+    tests = ["-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"]
+    tests += [f"--ignore=bindings/python/tests/test_{name}.py" for name in left_out]
+    environment = {
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "bindings/python/src"), str(target / "pytest")]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    others = [line.split(" ", 1) for line in found.stdout.splitlines()]
+    report.suites(
+        [(f"Python {version}", [program, *tests], environment) for version, program in others if version != own]
+    )
 
 
 def run_all(platforms: list[str]) -> int:

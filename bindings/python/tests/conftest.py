@@ -23,6 +23,10 @@ pytest_plugins = ["pytest_commbox"]
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
+SOON = 2.0
+"""Long before what a test waits for would end, in seconds, also on a busy machine."""
+
+
 class Sandbox:
     """An offline CommBox, reset before each test."""
 
