@@ -49,12 +49,12 @@ public sealed class AsyncTests : SandboxFixture
         Assert.That(watch.ElapsedMilliseconds, Is.LessThan(3000));
         Assert.That(error.CancellationToken, Is.EqualTo(source.Token));
         Assert.That(calls[cancelled].IsCanceled);
-        Delivery? delivery = (error.InnerException as CommBoxException)?.Delivery;
+        CommBoxDelivery? delivery = (error.InnerException as CommBoxException)?.Delivery;
         Assert.That(delivery, Is.EqualTo(which switch
         {
-            "under way" => Delivery.Unknown,
-            "behind one of its user" => Delivery.NotSent,
-            _ => null as Delivery?,
+            "under way" => CommBoxDelivery.Unknown,
+            "behind one of its user" => CommBoxDelivery.NotSent,
+            _ => null as CommBoxDelivery?,
         }));
         Assert.That(calls.Count(call => call.IsCompleted), Is.EqualTo(1));
         client.Cancel();
@@ -168,7 +168,7 @@ public sealed class AsyncTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client();
         var error = Assert.ThrowsAsync<CommBoxValidationException>(() => client.UpdateUserJsonAsync(1, "{}\0"))!;
         Assert.That(error.Message, Does.StartWith("userJson has a NUL character at index 2"));
-        Assert.ThrowsAsync<ArgumentNullException>(() => client.UpdateUserJsonAsync(1, null!));
+        Assert.ThrowsAsync<ArgumentNullException>(() => client.UpdateUserJsonAsync(1, (string)null!));
         Assert.That(Sandbox.Requests(), Is.Empty);
     }
 

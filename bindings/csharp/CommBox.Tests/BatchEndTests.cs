@@ -17,7 +17,7 @@ public sealed class BatchEndTests : SandboxFixture
         using var given = new SemaphoreSlim(0);
         var ended = new TaskCompletionSource();
         var watch = new Stopwatch();
-        await foreach (BatchResult result in client.UpdateUsersAsync(Source()))
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(Source()))
         {
             Assert.That(result.IsSuccess, result.Error?.Message);
             watch.Start();
@@ -55,7 +55,7 @@ public sealed class BatchEndTests : SandboxFixture
         var watch = new Stopwatch();
         var error = Assert.CatchAsync<OperationCanceledException>(async () =>
         {
-            await foreach (BatchResult result in client.UpdateUsersAsync(
+            await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
                 rows.GetConsumingEnumerable(), cancellationToken: source.Token))
             {
                 watch.Start();
@@ -77,8 +77,8 @@ public sealed class BatchEndTests : SandboxFixture
         var watch = Stopwatch.StartNew();
         var error = Assert.ThrowsAsync<InvalidDataException>(async () =>
         {
-            var options = new BatchOptions { Progress = failing, Concurrency = 2, QueueLimit = 50 };
-            await foreach (BatchResult _ in client.UpdateUsersAsync(Source(), options))
+            var options = new CommBoxBatchOptions { Progress = failing, Concurrency = 2, QueueLimit = 50 };
+            await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(Source(), options))
             {
                 taken++;
                 await Task.Delay(1);
@@ -112,8 +112,8 @@ public sealed class BatchEndTests : SandboxFixture
         var failing = new Handler(stats => throw new InvalidDataException("progress"));
         Exception error = Assert.CatchAsync(async () =>
         {
-            await foreach (BatchResult result in client.UpdateUsersAsync(
-                Source(), new BatchOptions { Progress = failing }, source.Token))
+            await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+                Source(), new CommBoxBatchOptions { Progress = failing }, source.Token))
             {
                 switch (which)
                 {
@@ -148,17 +148,17 @@ public sealed class BatchEndTests : SandboxFixture
         Sandbox.Script("""[{"status": 429, "headers": {"Retry-After": "20"}}]""");
         using CommBoxClient client = Sandbox.Client();
         UserUpdate[] updates = [new(1, "{}"), new(2, "{}")];
-        var options = new BatchOptions { Concurrency = 1, OverallTimeout = TimeSpan.FromSeconds(2) };
+        var options = new CommBoxBatchOptions { Concurrency = 1, OverallTimeout = TimeSpan.FromSeconds(2) };
         var watch = Stopwatch.StartNew();
-        await foreach (BatchResult result in client.UpdateUsersAsync(updates, options))
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(updates, options))
         {
             Assert.That(result.Error, Is.InstanceOf<CommBoxException>());
         }
         Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(12)));
     }
 
-    private sealed class Handler(Action<BatchStats> report) : IProgress<BatchStats>
+    private sealed class Handler(Action<CommBoxBatchStatistics> report) : IProgress<CommBoxBatchStatistics>
     {
-        public void Report(BatchStats value) => report(value);
+        public void Report(CommBoxBatchStatistics value) => report(value);
     }
 }

@@ -16,7 +16,8 @@ public sealed class BatchTests : SandboxFixture
         IEnumerable<UserUpdate> updates = Enumerable.Range(0, 1000).Select(row =>
             new UserUpdate(row * 7919 % 40 + 1, new UserInfo { Remarks = $"{row}" }) { Tag = row });
         var rows = new List<int>();
-        await foreach (BatchResult result in client.UpdateUsersAsync(updates, new BatchOptions { Concurrency = 16 }))
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+            updates, new CommBoxBatchOptions { Concurrency = 16 }))
         {
             Assert.That(result.IsSuccess, result.Error?.Message);
             Assert.That(result.Result!.Id, Is.EqualTo(result.Update.UserId));
@@ -41,7 +42,7 @@ public sealed class BatchTests : SandboxFixture
     {
         using CommBoxClient client = Sandbox.Client();
         (int read, int taken) = (0, 0);
-        await foreach (BatchResult _ in client.UpdateUsersAsync(Source(), new BatchOptions { QueueLimit = 10 }))
+        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(Source(), new CommBoxBatchOptions { QueueLimit = 10 }))
         {
             if (taken % 50 == 0)
             {
@@ -77,8 +78,8 @@ public sealed class BatchTests : SandboxFixture
             new(5, "{}"),
         ];
         var progress = new Recorder();
-        Dictionary<long, BatchResult> results =
-            await Take(client.UpdateUsersAsync(updates, new BatchOptions { Progress = progress }));
+        Dictionary<long, CommBoxBatchResult> results =
+            await Take(client.UpdateUsersAsync(updates, new CommBoxBatchOptions { Progress = progress }));
         Assert.That(Users(results.Values, succeeded: true), Is.EquivalentTo(new[] { 1, 5 }));
         Assert.That(new[] { 0, 2, 3, 4 }.Select(id => results[id].Error), Is.All.InstanceOf<CommBoxValidationException>());
         Assert.That(results[2].Error!.Message, Does.Contain("FirstName"));
@@ -107,8 +108,9 @@ public sealed class BatchTests : SandboxFixture
         ];
         using CommBoxClient client = Sandbox.Client();
         var progress = new Recorder();
-        var results = new Dictionary<long, BatchResult>();
-        await foreach (BatchResult result in client.UpdateUsersAsync(updates, new BatchOptions { Progress = progress }))
+        var results = new Dictionary<long, CommBoxBatchResult>();
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+            updates, new CommBoxBatchOptions { Progress = progress }))
         {
             results.Add(result.Index, result);
         }
@@ -116,7 +118,8 @@ public sealed class BatchTests : SandboxFixture
         Assert.That(results.Where(each => each.Value.IsSuccess).Select(each => each.Key), Is.EquivalentTo(new[] { 0, 6 }));
         CommBoxException[] errors = [.. Enumerable.Range(1, 5).Select(index => results[index].Error!)];
         Assert.That(errors, Is.All.InstanceOf<CommBoxValidationException>());
-        Assert.That(errors.Select(error => (error.Code, error.Delivery)), Is.All.EqualTo((-4, Delivery.NotSent)));
+        Assert.That(errors.Select(error => (error.Code, error.Delivery)),
+            Is.All.EqualTo((-4, CommBoxDelivery.NotSent)));
         Assert.That(errors.Select(error => error.Message), Has.None.Contain("canary"));
         Assert.That(errors[0].Message, Does.Contain("Content.Address").And.Contain("Clone()"));
         Assert.That(errors[0].InnerException, Is.InstanceOf<ObjectDisposedException>());
@@ -134,10 +137,11 @@ public sealed class BatchTests : SandboxFixture
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
         using CommBoxClient client = Sandbox.Client();
-        var results = new List<BatchResult>();
+        var results = new List<CommBoxBatchResult>();
         var error = Assert.ThrowsAsync<InvalidDataException>(async () =>
         {
-            await foreach (BatchResult result in client.UpdateUsersAsync(Source(), new BatchOptions { Concurrency = 1 }))
+            await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+                Source(), new CommBoxBatchOptions { Concurrency = 1 }))
             {
                 results.Add(result);
             }
@@ -165,7 +169,8 @@ public sealed class BatchTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client();
         bool sourceEnded = false;
         var watch = new Stopwatch();
-        await foreach (BatchResult result in client.UpdateUsersAsync(Source(), new BatchOptions { Concurrency = 2 }))
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+                Source(), new CommBoxBatchOptions { Concurrency = 2 }))
         {
             Assert.That(result.IsSuccess);
             AwaitRequests(3);
@@ -199,7 +204,7 @@ public sealed class BatchTests : SandboxFixture
         Sandbox.Script($"[{Slow}]");
         using CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();
-        IAsyncEnumerable<BatchResult> results = throughTheEnumerator
+        IAsyncEnumerable<CommBoxBatchResult> results = throughTheEnumerator
             ? client.UpdateUsersAsync(Source())
             : client.UpdateUsersAsync(Source(), cancellationToken: source.Token);
         var watch = new Stopwatch();
@@ -243,8 +248,8 @@ public sealed class BatchTests : SandboxFixture
         int read = 0;
         var endless = Enumerable.Range(1, int.MaxValue).Select(id => new UserUpdate(read = id, "{}"));
         var progress = new Recorder();
-        var options = new BatchOptions { Concurrency = 2, QueueLimit = 20, Progress = progress };
-        Dictionary<long, BatchResult> results = await Take(client.UpdateUsersAsync(endless, options));
+        var options = new CommBoxBatchOptions { Concurrency = 2, QueueLimit = 20, Progress = progress };
+        Dictionary<long, CommBoxBatchResult> results = await Take(client.UpdateUsersAsync(endless, options));
         Assert.That(progress.Told[^1].Failed, Is.EqualTo(read));
         Assert.That(results.Keys, Is.EquivalentTo(Enumerable.Range(1, read).Select(id => (long)id)));
         int refused = results.Values.Count(result => result.Error!.Code == 401);
@@ -258,7 +263,7 @@ public sealed class BatchTests : SandboxFixture
     {
         using CommBoxClient client = Sandbox.Client("another-key");
         var updates = Enumerable.Range(1, 50).Select(id => new UserUpdate(id, "{}"));
-        var results = await Take(client.UpdateUsersAsync(updates, new BatchOptions { StopOnUnauthorized = false }));
+        var results = await Take(client.UpdateUsersAsync(updates, new CommBoxBatchOptions { StopOnUnauthorized = false }));
         Assert.That(results.Values.Select(result => result.Error!.Code), Has.Exactly(50).EqualTo(401));
     }
 
@@ -269,10 +274,10 @@ public sealed class BatchTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { RetryBase = TimeSpan.FromMilliseconds(1) });
         var progress = new Recorder();
         var updates = Enumerable.Range(1, 20).Select(id => new UserUpdate(id, "{}"));
-        await Take(client.UpdateUsersAsync(updates, new BatchOptions { Concurrency = 1, Progress = progress }));
+        await Take(client.UpdateUsersAsync(updates, new CommBoxBatchOptions { Concurrency = 1, Progress = progress }));
         Assert.That(progress.Told, Has.Count.EqualTo(2));
         Assert.That((progress.Told[0].InFlight, progress.Told[0].Queued), Is.EqualTo((1, 19)));
-        BatchStats last = progress.Told[^1];
+        CommBoxBatchStatistics last = progress.Told[^1];
         Assert.That((last.Queued, last.InFlight, last.Succeeded, last.Failed), Is.EqualTo((0, 0, 19, 1)));
         Assert.That(last.FailedByCode, Is.EqualTo(new Dictionary<int, long> { [404] = 1 }));
         Assert.That(last.Retried, Is.EqualTo(1));
@@ -284,7 +289,7 @@ public sealed class BatchTests : SandboxFixture
     public void ProgressThatFailsIsThrown()
     {
         using CommBoxClient client = Sandbox.Client();
-        var options = new BatchOptions { Progress = new Recorder { Fails = true } };
+        var options = new CommBoxBatchOptions { Progress = new Recorder { Fails = true } };
         Assert.ThrowsAsync<InvalidDataException>(() => Take(client.UpdateUsersAsync([new UserUpdate(1, "{}")], options)));
     }
 
@@ -294,15 +299,15 @@ public sealed class BatchTests : SandboxFixture
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client();
         var updates = Enumerable.Range(1, 20).Select(id => new UserUpdate(id, "{}"));
-        Task<Dictionary<long, BatchResult>> results =
-            Take(client.UpdateUsersAsync(updates, new BatchOptions { Concurrency = 2 }));
+        Task<Dictionary<long, CommBoxBatchResult>> results =
+            Take(client.UpdateUsersAsync(updates, new CommBoxBatchOptions { Concurrency = 2 }));
         AwaitRequests(2);
         client.Cancel();
         Assert.That(Users((await results).Values, succeeded: false), Is.EquivalentTo(new[] { 1, 2 }));
         foreach (int user in new[] { 1, 2 })
         {
             CommBoxException error = (await results)[user].Error!;
-            Assert.That((error.Code, error.Delivery), Is.EqualTo((-8, Delivery.Unknown)));
+            Assert.That((error.Code, error.Delivery), Is.EqualTo((-8, CommBoxDelivery.Unknown)));
         }
     }
 
@@ -311,9 +316,9 @@ public sealed class BatchTests : SandboxFixture
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
         CommBoxClient client = Sandbox.Client();
-        IAsyncEnumerable<BatchResult> late = client.UpdateUsersAsync([new UserUpdate(1, "{}")]);
+        IAsyncEnumerable<CommBoxBatchResult> late = client.UpdateUsersAsync([new UserUpdate(1, "{}")]);
         var updates = Enumerable.Range(1, 20).Select(id => new UserUpdate(id, "{}"));
-        var results = Take(client.UpdateUsersAsync(updates, new BatchOptions { Concurrency = 1, QueueLimit = 2 }));
+        var results = Take(client.UpdateUsersAsync(updates, new CommBoxBatchOptions { Concurrency = 1, QueueLimit = 2 }));
         AwaitRequests(1);
         client.Dispose();
         Assert.That((await results).Values.Count(result => result.IsSuccess), Is.EqualTo(20));
@@ -333,7 +338,7 @@ public sealed class BatchTests : SandboxFixture
     public void EveryProblemOfTheOptionsIsNamed()
     {
         using CommBoxClient client = Sandbox.Client();
-        var options = new BatchOptions { Concurrency = 0, QueueLimit = -1 };
+        var options = new CommBoxBatchOptions { Concurrency = 0, QueueLimit = -1 };
         var error = Assert.ThrowsAsync<CommBoxValidationException>(() => Take(client.UpdateUsersAsync([], options)))!;
         Assert.That(
             error.Message, Is.EqualTo("QueueLimit must not be negative; Concurrency must be from 1 to 256"));
@@ -344,31 +349,35 @@ public sealed class BatchTests : SandboxFixture
     {
         var update = new UserUpdate(7, """{"FirstName":"canary"}""") { Tag = "canary" };
         Assert.That($"{update}", Is.EqualTo("UserUpdate { UserId = 7 }"));
-        var result = new BatchResult(update, new UpdateResult { Raw = "canary" }, Error: null);
+        var failed = new CommBoxBatchResult(
+            update, Result: null, new CommBoxException("why", new InvalidDataException("canary"))) { Index = 3 };
+        Assert.That(
+            $"{failed}", Is.EqualTo("CommBoxBatchResult { Index = 3, UserId = 7, Error = CommBoxException: why }"));
+        var result = new CommBoxBatchResult(update, new UpdateResult { Raw = "canary" }, Error: null);
         Assert.That($"{result}", Does.Not.Contain("canary"));
     }
 
-    private static IEnumerable<long> Users(IEnumerable<BatchResult> results, bool succeeded) =>
+    private static IEnumerable<long> Users(IEnumerable<CommBoxBatchResult> results, bool succeeded) =>
         results.Where(result => result.IsSuccess == succeeded).Select(result => result.Update.UserId);
 
     /// <summary>All results, by user; each user once.</summary>
-    private static async Task<Dictionary<long, BatchResult>> Take(IAsyncEnumerable<BatchResult> results)
+    private static async Task<Dictionary<long, CommBoxBatchResult>> Take(IAsyncEnumerable<CommBoxBatchResult> results)
     {
-        var taken = new Dictionary<long, BatchResult>();
-        await foreach (BatchResult result in results)
+        var taken = new Dictionary<long, CommBoxBatchResult>();
+        await foreach (CommBoxBatchResult result in results)
         {
             taken.Add(result.Update.UserId, result);
         }
         return taken;
     }
 
-    private sealed class Recorder : IProgress<BatchStats>
+    private sealed class Recorder : IProgress<CommBoxBatchStatistics>
     {
-        internal List<BatchStats> Told { get; } = [];
+        internal List<CommBoxBatchStatistics> Told { get; } = [];
 
         internal bool Fails { get; init; }
 
-        public void Report(BatchStats value) => Told.Add(Fails ? throw new InvalidDataException() : value);
+        public void Report(CommBoxBatchStatistics value) => Told.Add(Fails ? throw new InvalidDataException() : value);
     }
 
     /// <summary>Custom fields that cannot be enumerated: the second step throws.</summary>

@@ -17,7 +17,7 @@ public sealed class CallTests : SandboxFixture
         async (client, options) =>
         {
             UserUpdate[] one = [new UserUpdate(Id, "{}") { Options = options }];
-            await foreach (BatchResult result in client.UpdateUsersAsync(one))
+            await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(one))
             {
                 return result.Result ?? throw result.Error!;
             }
@@ -72,7 +72,8 @@ public sealed class CallTests : SandboxFixture
             Headers = { ["Authorization"] = "canary" },
         };
         var error = Assert.ThrowsAsync<CommBoxValidationException>(() => Forms[form](client, wrong))!;
-        Assert.That((error.Code, error.Name, error.Delivery), Is.EqualTo((-3, "invalid_options", Delivery.NotSent)));
+        Assert.That((error.Code, error.Name, error.Delivery),
+            Is.EqualTo((-3, "invalid_options", CommBoxDelivery.NotSent)));
         Assert.That(
             error.Message,
             Does.StartWith("Timeout must be from 1 ms to 24 hours; MaxRetries must be from 0 to 100; ")
@@ -91,7 +92,8 @@ public sealed class CallTests : SandboxFixture
         });
         var progress = new Last();
         var failed = new List<long>();
-        await foreach (BatchResult result in client.UpdateUsersAsync(updates, new BatchOptions { Progress = progress }))
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+            updates, new CommBoxBatchOptions { Progress = progress }))
         {
             if (!result.IsSuccess)
             {
@@ -194,10 +196,10 @@ public sealed class CallTests : SandboxFixture
         Assert.Throws<ObjectDisposedException>(() => client.GetStatistics());
     }
 
-    private sealed class Last : IProgress<BatchStats>
+    private sealed class Last : IProgress<CommBoxBatchStatistics>
     {
-        internal BatchStats? Told { get; private set; }
+        internal CommBoxBatchStatistics? Told { get; private set; }
 
-        public void Report(BatchStats value) => Told = value;
+        public void Report(CommBoxBatchStatistics value) => Told = value;
     }
 }

@@ -25,7 +25,7 @@ public sealed class CancellationTests : SandboxFixture
         using var source = new CancellationTokenSource(100);
         CommBoxException call = Cancelled(() => Forms[form](client, source.Token), source.Token);
         Assert.That((call.Code, call.Name), Is.EqualTo((-8, "cancelled")));
-        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((Delivery.Unknown, 1)));
+        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((CommBoxDelivery.Unknown, 1)));
         Assert.That(call.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(3)));
     }
 
@@ -65,7 +65,7 @@ public sealed class CancellationTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions());
         using var source = new CancellationTokenSource(200);
         CommBoxException call = Cancelled(() => client.UpdateUserAsync(Id, new UserInfo(), source.Token), source.Token);
-        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((Delivery.Answered, 1)));
+        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((CommBoxDelivery.Answered, 1)));
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(1));
     }
 
@@ -76,7 +76,7 @@ public sealed class CancellationTests : SandboxFixture
         client.UpdateUserJson(Id, "{}");
         using var source = new CancellationTokenSource(100);
         CommBoxException call = Cancelled(() => client.UpdateUserAsync(Id, new UserInfo(), source.Token), source.Token);
-        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((Delivery.NotSent, 0)));
+        Assert.That((call.Delivery, call.Attempts), Is.EqualTo((CommBoxDelivery.NotSent, 0)));
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(1));
     }
 
@@ -103,7 +103,8 @@ public sealed class CancellationTests : SandboxFixture
         client.Cancel();
         foreach (Task<UpdateResult> call in calls)
         {
-            Assert.That(Cancelled(() => call, CancellationToken.None).Delivery, Is.EqualTo(Delivery.Unknown));
+            Assert.That(Cancelled(() => call, CancellationToken.None).Delivery,
+                Is.EqualTo(CommBoxDelivery.Unknown));
             Assert.That(call.IsCanceled);
         }
         Assert.That((await client.UpdateUserJsonAsync(3, "{}")).Id, Is.EqualTo(3));

@@ -124,8 +124,8 @@ public sealed class CasesTests : SandboxFixture
         ["attempts"] = error.Attempts,
         ["delivery"] = error.Delivery switch
         {
-            Delivery.NotSent => "not_sent",
-            Delivery.Unknown => "unknown",
+            CommBoxDelivery.NotSent => "not_sent",
+            CommBoxDelivery.Unknown => "unknown",
             _ => "answered",
         },
         ["response"] = error.Response,

@@ -169,7 +169,7 @@ public sealed class ClientTests : SandboxFixture
     {
         using CommBoxClient client = Sandbox.Client();
         Assert.Throws<ArgumentNullException>(() => client.UpdateUser(Id, null!));
-        Assert.Throws<ArgumentNullException>(() => client.UpdateUserJson(Id, null!));
+        Assert.Throws<ArgumentNullException>(() => client.UpdateUserJson(Id, (string)null!));
         Assert.ThrowsAsync<ArgumentNullException>(() => client.UpdateUserAsync(Id, null!));
         Assert.Throws<ArgumentNullException>(() => client.SetApiKey(null!));
     }
@@ -180,13 +180,19 @@ public sealed class ClientTests : SandboxFixture
         using CommBoxClient client = new Double();
         Assert.That(client.UpdateUser(Id, new UserInfo()).Id, Is.EqualTo(7));
         Assert.That((await client.UpdateUserAsync(Id, new UserInfo())).Id, Is.EqualTo(7));
+        using JsonDocument document = JsonDocument.Parse("{}");
+        Assert.That(client.UpdateUserJson(Id, "{}"u8).Id, Is.EqualTo(7));
+        Assert.That((await client.UpdateUserJsonAsync(Id, "{}"u8)).Id, Is.EqualTo(7));
+        Assert.That(client.UpdateUser(Id, document.RootElement).Id, Is.EqualTo(7));
+        Assert.That((await client.UpdateUserAsync(Id, document.RootElement)).Id, Is.EqualTo(7));
         client.SetApiKey("key");
         client.SetMaxRequestsPerSecond(5);
         client.Cancel();
         Assert.That((client.GetStatistics().Calls, client.PendingCount), Is.EqualTo((0, 0)));
         await client.FlushAsync();
-        var results = new List<BatchResult>();
-        await foreach (BatchResult result in client.UpdateUsersAsync([new UserUpdate(1, "{}"), new UserUpdate(2, "{}")]))
+        var results = new List<CommBoxBatchResult>();
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+            [new UserUpdate(1, "{}"), new UserUpdate(2, "{}")]))
         {
             results.Add(result);
         }

@@ -18,9 +18,11 @@ public sealed class ErrorTests : SandboxFixture
         var options = new CommBoxClientOptions { Timeout = TimeSpan.FromSeconds(6) };
         using CommBoxClient client = Sandbox.Client(options);
         var error = Assert.Throws<CommBoxRateLimitException>(() => client.UpdateUser(1, new UserInfo()))!;
-        Assert.That((error.Code, error.Name, error.Delivery), Is.EqualTo((429, "rate_limited", Delivery.Answered)));
+        Assert.That((error.Code, error.Name, error.Delivery),
+            Is.EqualTo((429, "rate_limited", CommBoxDelivery.Answered)));
         var held = Assert.Throws<CommBoxRateLimitException>(() => client.UpdateUser(2, new UserInfo()))!;
-        Assert.That((held.Code, held.Name, held.Delivery), Is.EqualTo((-11, "throttled", Delivery.NotSent)));
+        Assert.That((held.Code, held.Name, held.Delivery),
+            Is.EqualTo((-11, "throttled", CommBoxDelivery.NotSent)));
         Assert.That(held.RetryAfter, Is.GreaterThan(TimeSpan.FromSeconds(5)));
         Assert.That(error, Is.InstanceOf<CommBoxApiException>());
         Assert.That(error.HttpStatus, Is.EqualTo(429));
@@ -34,12 +36,26 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
+    public void TextForLogsHasWhatIsKnownAndNotTheServersWords()
+    {
+        Sandbox.Script("""[{"status": 400, "headers": {"X-Request-Id": "r-1"}, "body": "canary"}]""");
+        using CommBoxClient client = Sandbox.Client();
+        var error = Assert.Throws<CommBoxApiException>(() => client.UpdateUser(1, new UserInfo { Email = "canary" }))!;
+        string text = error.ToString();
+        Assert.That(text, Does.StartWith($"CommBox.CommBoxApiException: {error.Message} (Code = 400, Delivery = Answered, "));
+        Assert.That(text, Does.Contain("RequestId = r-1)").And.Contain(nameof(CommBoxClient.UpdateUser)));
+        Assert.That(text, Does.Not.Contain("canary"));
+        var inner = new CommBoxTimeoutException("m", new InvalidOperationException("why")).ToString();
+        Assert.That(inner, Does.StartWith("CommBox.CommBoxTimeoutException: m (Code = -7,").And.Contain("why"));
+    }
+
+    [Test]
     public void Api()
     {
-        var error = Fails<CommBoxApiException>(401, "unauthorized", Delivery.Answered);
+        var error = Fails<CommBoxApiException>(401, "unauthorized", CommBoxDelivery.Answered);
         Assert.That(error.RetryAfter, Is.Null);
         Sandbox.Script("""[{"status": 503, "body": "busy"}]""");
-        error = Fails<CommBoxApiException>(503, "server_error", Delivery.Answered);
+        error = Fails<CommBoxApiException>(503, "server_error", CommBoxDelivery.Answered);
         Assert.That(error.Description, Is.Null);
         Assert.That(error.Response, Is.EqualTo("busy"));
     }
@@ -48,7 +64,7 @@ public sealed class ErrorTests : SandboxFixture
     public void AnswerThatIsNotTheDocumentedOne()
     {
         Sandbox.Script("""[{"status": 200, "body": "<html>"}]""");
-        var error = Fails<CommBoxApiException>(-9, "bad_response", Delivery.Answered);
+        var error = Fails<CommBoxApiException>(-9, "bad_response", CommBoxDelivery.Answered);
         Assert.That(error.HttpStatus, Is.EqualTo(200));
         Assert.That(error.Response, Is.EqualTo("<html>"));
     }
@@ -57,7 +73,7 @@ public sealed class ErrorTests : SandboxFixture
     public void Connection()
     {
         Sandbox.Script("""[{"reset": true}]""");
-        var error = Fails<CommBoxConnectionException>(-5, "connection", Delivery.Unknown);
+        var error = Fails<CommBoxConnectionException>(-5, "connection", CommBoxDelivery.Unknown);
         Assert.That(error.HttpStatus, Is.Null);
         Assert.That(error.Response, Is.Null);
 
@@ -66,7 +82,7 @@ public sealed class ErrorTests : SandboxFixture
         string nobody = $"http://{listener.LocalEndpoint}";
         listener.Stop();
         using var client = new CommBoxClient(Key, new CommBoxClientOptions { BaseUrl = nobody, MaxRetries = 0, Proxy = "" });
-        Fails<CommBoxConnectionException>(-5, "connection", Delivery.NotSent, client);
+        Fails<CommBoxConnectionException>(-5, "connection", CommBoxDelivery.NotSent, client);
     }
 
     [Test]
@@ -74,7 +90,7 @@ public sealed class ErrorTests : SandboxFixture
     {
         Sandbox.Script("""[{"status": 200, "delay_ms": 3000}]""");
         using CommBoxClient client = Sandbox.Client(Key, timeout: TimeSpan.FromMilliseconds(200));
-        var error = Fails<CommBoxTimeoutException>(-7, "timeout", Delivery.Unknown, client);
+        var error = Fails<CommBoxTimeoutException>(-7, "timeout", CommBoxDelivery.Unknown, client);
         Assert.That(error.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(190), TimeSpan.FromSeconds(2)));
     }
 
@@ -85,7 +101,7 @@ public sealed class ErrorTests : SandboxFixture
         var user = new UserInfo { FirstName = new string('x', 101), Email = new string('y', 256) };
         var error = Assert.Throws<CommBoxValidationException>(() => client.UpdateUser(1, user))!;
         Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
-        Assert.That((error.Delivery, error.Attempts), Is.EqualTo((Delivery.NotSent, 0)));
+        Assert.That((error.Delivery, error.Attempts), Is.EqualTo((CommBoxDelivery.NotSent, 0)));
         Assert.That(error.Message, Does.Contain("FirstName").And.Contain("Email"));
         error = Assert.Throws<CommBoxValidationException>(() => client.UpdateUser(0, new UserInfo()))!;
         Assert.That((error.Code, error.Name), Is.EqualTo((-1, "invalid_argument")));
@@ -106,7 +122,8 @@ public sealed class ErrorTests : SandboxFixture
     {
         var error = (OperationCanceledException)CommBoxException.FromJson(Json(-8, "\"unknown\""));
         Assert.That(error.Message, Is.EqualTo("m"));
-        Assert.That(((CommBoxException)error.InnerException!).Delivery, Is.EqualTo(Delivery.Unknown));
+        Assert.That(((CommBoxException)error.InnerException!).Delivery,
+            Is.EqualTo(CommBoxDelivery.Unknown));
     }
 
     [Test]
@@ -131,12 +148,13 @@ public sealed class ErrorTests : SandboxFixture
             made.Select(error => error.Delivery),
             Is.EqualTo(new[]
             {
-                Delivery.Unknown, Delivery.Answered, Delivery.Answered, Delivery.Unknown, Delivery.Unknown, Delivery.NotSent,
+                CommBoxDelivery.Unknown, CommBoxDelivery.Answered, CommBoxDelivery.Answered, CommBoxDelivery.Unknown,
+                CommBoxDelivery.Unknown, CommBoxDelivery.NotSent,
             }));
         Assert.That(
             made.Select(error => error.IsTransient), Is.EqualTo(new[] { false, false, true, true, true, false }));
         Assert.That(new CommBoxRateLimitException("x").Code, Is.EqualTo(429));
-        Assert.That(default(Delivery), Is.EqualTo(Delivery.Unknown));
+        Assert.That(default(CommBoxDelivery), Is.EqualTo(CommBoxDelivery.Unknown));
     }
 
     [TestCase(-2, typeof(CommBoxException))]
@@ -177,7 +195,7 @@ public sealed class ErrorTests : SandboxFixture
         """;
 
     /// <summary>Makes a call that fails so; the exception must not print the key or a value of the user.</summary>
-    private T Fails<T>(int code, string name, Delivery delivery, CommBoxClient? client = null)
+    private T Fails<T>(int code, string name, CommBoxDelivery delivery, CommBoxClient? client = null)
         where T : CommBoxException
     {
         using CommBoxClient own = Sandbox.Client(Key);

@@ -48,7 +48,7 @@ public sealed class LogTests : SandboxFixture
         Sandbox.Script("""[{"status": 503}, {"own": true}, {"status": 503}, {"own": true}, {"status": 404}]""");
         using CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Information));
         await client.UpdateUserJsonAsync(Id, "{}");
-        await foreach (BatchResult _ in client.UpdateUsersAsync([new UserUpdate(Id, "{}")]))
+        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync([new UserUpdate(Id, "{}")]))
         {
         }
         Assert.Throws<CommBoxApiException>(() => client.UpdateUserJson(Id, "{}"));

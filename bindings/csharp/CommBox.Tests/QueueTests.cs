@@ -192,7 +192,7 @@ public sealed class QueueTests : SandboxFixture
         using var client = new ClientHandle(Sandbox.ApiKey, $$"""{"base_url":"{{Sandbox.Url}}"}""");
         bool fails = true;
         var queue = new UpdateQueue(
-            () => new BatchHandle(client, "{}", BatchOptions.PropertyFor), limit: 10)
+            () => new BatchHandle(client, "{}", CommBoxBatchOptions.PropertyFor), limit: 10)
         {
             StartThread = loop =>
             {
@@ -204,7 +204,8 @@ public sealed class QueueTests : SandboxFixture
             },
         };
         var error = Assert.ThrowsAsync<CommBoxException>(() => queue.SendAsync(1, [.. "{}\0"u8], null, default))!;
-        Assert.That((error.Code, error.Name, error.Delivery), Is.EqualTo((-10, "internal", Delivery.NotSent)));
+        Assert.That((error.Code, error.Name, error.Delivery),
+            Is.EqualTo((-10, "internal", CommBoxDelivery.NotSent)));
         Assert.That(error.InnerException, Is.InstanceOf<OutOfMemoryException>());
         Assert.That(queue.Pending, Is.Zero);
         Assert.That(Sandbox.Requests(), Is.Empty);
@@ -277,6 +278,6 @@ public sealed class QueueTests : SandboxFixture
         var second = Assert.CatchAsync<CommBoxException>(() => client.UpdateUserJsonAsync(2, "{}"))!;
         Assert.That(watch.Elapsed, Is.LessThan(TimeSpan.FromSeconds(9)));
         Assert.That(first.RetryAfter, Is.GreaterThan(TimeSpan.FromSeconds(8)));
-        Assert.That((second.Code, second.Delivery), Is.EqualTo((-11, Delivery.NotSent)));
+        Assert.That((second.Code, second.Delivery), Is.EqualTo((-11, CommBoxDelivery.NotSent)));
     }
 }

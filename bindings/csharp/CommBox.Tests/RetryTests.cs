@@ -65,6 +65,6 @@ public sealed class RetryTests : SandboxFixture
         var error = Assert.Throws<CommBoxTimeoutException>(() => client.UpdateUserJson(Id, "{}"))!;
         Assert.That(watch.Elapsed, Is.InRange(TimeSpan.FromMilliseconds(390), TimeSpan.FromMilliseconds(900)));
         Assert.That(error.Attempts, Is.InRange(3, 5));
-        Assert.That(error.Delivery, Is.EqualTo(Delivery.Unknown));
+        Assert.That(error.Delivery, Is.EqualTo(CommBoxDelivery.Unknown));
     }
 }

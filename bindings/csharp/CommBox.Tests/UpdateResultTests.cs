@@ -37,6 +37,39 @@ public sealed class UpdateResultTests
     public void Status(string status, int? expected) =>
         Assert.That(new UpdateResult { Raw = $$"""{"status":{{status}}}""" }.Status, Is.EqualTo(expected));
 
+    [TestCase("2024-08-06T07:51:52.2581942Z", "2024-08-06T07:51:52.2581942+00:00")]
+    [TestCase("2024-08-06T07:51:52Z", "2024-08-06T07:51:52.0000000+00:00")]
+    [TestCase("2024-08-06T10:51:52.5+03:00", "2024-08-06T10:51:52.5000000+03:00")]
+    [TestCase("2024-08-06T07:51:52", null)]
+    [TestCase("12.5", null)]
+    [TestCase("12.5 ms", null)]
+    [TestCase("", null)]
+    public void Moment(string time, string? moment)
+    {
+        var result = new UpdateResult { ResponseTime = time };
+        Assert.That(result.RespondedAt?.ToString("o"), Is.EqualTo(moment));
+        var error = new CommBoxException("m") { ResponseTime = time };
+        Assert.That(error.RespondedAt?.ToString("o"), Is.EqualTo(moment));
+        Assert.That(new UpdateResult().RespondedAt, Is.Null);
+    }
+
+    [Test]
+    public void TextForLogsLeavesTheServersWordsOut()
+    {
+        var result = new UpdateResult
+        {
+            Raw = """{"data":{"Id":7},"status":200,"description":"canary","response_time":"canary"}""",
+            Attempts = 2,
+            Elapsed = TimeSpan.FromSeconds(1.5),
+        };
+        Assert.That(
+            $"{result}",
+            Is.EqualTo("UpdateResult { Id = 7, Status = 200, Attempts = 2, Elapsed = 00:00:01.5000000 }"));
+        var statistics = new CommBoxStatistics { Calls = 3, FailedByCode = new Dictionary<int, long> { [429] = 2, [-7] = 1 } };
+        Assert.That($"{statistics}", Does.StartWith("CommBoxStatistics { Calls = 3,").And.Contain("{ -7: 1, 429: 2 }"));
+        Assert.That($"{new CommBoxBatchStatistics { Queued = 5 }}", Does.StartWith("CommBoxBatchStatistics { Queued = 5,"));
+    }
+
     [Test]
     public void Words()
     {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace CommBox.Tests;
 
@@ -100,6 +101,55 @@ public sealed class UserInfoTests
         Refuses(DateOnly.MinValue, "; write value.ToString(\"o\", CultureInfo.InvariantCulture)");
         Refuses(Guid.Empty, "not this Guid; write value.ToString()");
         Refuses(default(JsonElement), "JsonElement");
+        using JsonDocument document = JsonDocument.Parse("{}");
+        Refuses(document, "; write value.RootElement");
+        Refuses(new[] { 1 }, "; write JsonSerializer.SerializeToNode(value)");
+    }
+
+    [Test]
+    public void ContentTakesNodes()
+    {
+        JsonNode parsed = JsonNode.Parse("""{"a":[1.50,"\ud83d\ude00",null],"b":{"c":12345678901234567890}}""")!;
+        parsed["d"] = 0.1;
+        parsed["e"] = "é<";
+        var user = new UserInfo { Content = { ["node"] = parsed, ["value"] = JsonValue.Create(7) } };
+        Assert.That(user.ToJson(), Is.EqualTo(
+            """{"Content":{"node":{"a":[1.50,"\ud83d\ude00",null]"""
+            + ""","b":{"c":12345678901234567890},"d":0.1,"e":"é<"},"value":7}}"""));
+        JsonNode? read = JsonNode.Parse(JsonSerializer.Serialize(user));
+        Assert.That(JsonNode.DeepEquals(read, JsonNode.Parse(user.ToJson())));
+    }
+
+    [Test]
+    public void NodeThatCannotBeWrittenIsNamed()
+    {
+        JsonNode nested = new JsonArray();
+        for (int depth = 0; depth < 2000; depth++)
+        {
+            nested = new JsonArray(nested);
+        }
+        foreach (JsonNode node in (JsonNode[])
+        [
+            JsonValue.Create("ab\ud83d"), new JsonArray("ab\ud83d"), new JsonObject { ["ab\ud83d"] = 1 },
+            JsonValue.Create(double.NaN), new JsonArray(float.NegativeInfinity), nested,
+            JsonNode.Parse("""{"canary":1,"canary":2}""")!,
+        ])
+        {
+            var user = new UserInfo { Content = { ["Custom"] = node } };
+            var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson(), node.GetType().Name)!;
+            Assert.That(error.Message, Does.Contain("Content.Custom").And.Not.Contain("canary"));
+            Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
+        }
+    }
+
+    [Test]
+    public void TextForLogsNamesFieldsAndNoValue()
+    {
+        UserInfo user = new UserInfo { FirstName = "canary", Content = { ["canary"] = "canary" } }.SetNull("Phone2");
+        user.SetNull("canary");
+        Assert.That($"{user}", Is.EqualTo("UserInfo { FirstName, Phone2, 2 other fields }"));
+        Assert.That($"{new UserInfo { Email = "canary" }}", Is.EqualTo("UserInfo { Email }"));
+        Assert.That($"{new UserInfo()}", Is.EqualTo("UserInfo {  }"));
     }
 
     private static void Refuses(object value, string type)

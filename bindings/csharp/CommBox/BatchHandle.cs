@@ -64,7 +64,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         Check(Native.BatchCancelTag(handle, tag));
     }
 
-    internal BatchStats Stats()
+    internal CommBoxBatchStatistics Stats()
     {
         using Lease lease = Hold();
         byte* json = Native.BatchStatsJson(handle);
@@ -74,7 +74,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         }
         string text = Utf8.Decode(json);
         Native.StringFree(json);
-        return BatchStats.Parse(text);
+        return CommBoxBatchStatistics.Parse(text);
     }
 
     protected override bool ReleaseHandle()

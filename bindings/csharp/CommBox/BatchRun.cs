@@ -11,7 +11,7 @@ namespace CommBox;
 internal sealed class BatchRun
 {
     private readonly UpdateQueue _queue;
-    private readonly IProgress<BatchStats>? _progress;
+    private readonly IProgress<CommBoxBatchStatistics>? _progress;
 
     /// <summary>Cancelled when the enumeration ends, so that the source ends too.</summary>
     private readonly CancellationTokenSource _ending = new();
@@ -23,7 +23,8 @@ internal sealed class BatchRun
     private readonly SemaphoreSlim _room;
 
     /// <summary>What has finished; read where it is taken. Bounded by the room.</summary>
-    private readonly Channel<Func<BatchResult>> _results = Channel.CreateUnbounded<Func<BatchResult>>();
+    private readonly Channel<Func<CommBoxBatchResult>> _results =
+        Channel.CreateUnbounded<Func<CommBoxBatchResult>>();
 
     /// <summary>
     /// How many were refused with each code: the batch never had them, and does not count them.
@@ -38,19 +39,20 @@ internal sealed class BatchRun
     /// <summary>How many rows the source has returned. Used by the feeding task alone.</summary>
     private long _rows;
 
-    private BatchRun(ClientHandle client, BatchOptions options)
+    private BatchRun(ClientHandle client, CommBoxBatchOptions options)
     {
         string optionsJson = options.ToJson();
-        _queue = new UpdateQueue(() => new BatchHandle(client, optionsJson, BatchOptions.PropertyFor), options.Limit);
+        _queue = new UpdateQueue(
+            () => new BatchHandle(client, optionsJson, CommBoxBatchOptions.PropertyFor), options.Limit);
         _queue.Open();
         _progress = options.Progress;
         _room = new SemaphoreSlim(options.Limit - 1);
     }
 
-    internal static async IAsyncEnumerable<BatchResult> Results(
+    internal static async IAsyncEnumerable<CommBoxBatchResult> Results(
         ClientHandle client,
         IAsyncEnumerable<UserUpdate> updates,
-        BatchOptions options,
+        CommBoxBatchOptions options,
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         cancellationToken.ThrowIfCancellationRequested();
@@ -67,7 +69,7 @@ internal sealed class BatchRun
         {
             while (await run._results.Reader.WaitToReadAsync(cancellationToken).ConfigureAwait(false))
             {
-                if (run._results.Reader.TryRead(out Func<BatchResult>? read))
+                if (run._results.Reader.TryRead(out Func<CommBoxBatchResult>? read))
                 {
                     yield return read();
                     run._room.Release();
@@ -77,7 +79,7 @@ internal sealed class BatchRun
         }
         finally
         {
-            BatchStats? last = run._queue.Stats();
+            CommBoxBatchStatistics? last = run._queue.Stats();
             run._queue.End();
             _ = run._ending.CancelAsync();
             await reporting.ConfigureAwait(false);
@@ -164,7 +166,7 @@ internal sealed class BatchRun
         {
             CountRefused(outcome.Code);
         }
-        _results.Writer.TryWrite(() => BatchResult.From(update, outcome) with { Index = index });
+        _results.Writer.TryWrite(() => CommBoxBatchResult.From(update, outcome) with { Index = index });
     }
 
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);
@@ -199,7 +201,7 @@ internal sealed class BatchRun
     }
 
     /// <summary>Reports the end; an exception of the handler must replace no other one.</summary>
-    private void ReportLast(BatchStats? stats, bool mayThrow)
+    private void ReportLast(CommBoxBatchStatistics? stats, bool mayThrow)
     {
         try
         {
@@ -211,7 +213,7 @@ internal sealed class BatchRun
         }
     }
 
-    private void Report(BatchStats? stats)
+    private void Report(CommBoxBatchStatistics? stats)
     {
         if (stats is not null)
         {

@@ -133,14 +133,6 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>Makes an update. <paramref name="callJson"/> holds its own options.</summary>
-    internal UpdateResult UpdateUserJson(
-        long userId, string userJson, string? callJson, CancellationToken cancellationToken)
-    {
-        using NativeText text = Utf8.ToNative(userJson, nameof(userJson));
-        return UpdateUser(userId, text, callJson, cancellationToken);
-    }
-
-    /// <summary>The same with a text that is ready.</summary>
     internal UpdateResult UpdateUser(
         long userId, NativeText userJson, string? callJson, CancellationToken cancellationToken)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text.Json;
 
 namespace CommBox;
 
@@ -93,15 +94,43 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
             // A test double overrides that form alone.
             return UpdateUserJson(userId, user.ToJson(), options, cancellationToken);
         }
-        ThrowIfUnusable();
-        cancellationToken.ThrowIfCancellationRequested();
-        using NativeText userJson = user.ToNative();
-        return _handle.UpdateUser(userId, userJson, options?.ToJson(), cancellationToken);
+        return Send(userId, user, static user => user.ToNative(), options, cancellationToken);
     }
 
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUser(
         long userId, UserInfo user, CancellationToken cancellationToken = default) =>
+        UpdateUser(userId, user, options: null, cancellationToken);
+
+    /// <summary>
+    /// Updates a user from an element of a JSON document, which is sent as it was parsed, and waits
+    /// for the server's answer as
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// </summary>
+    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="user">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
+    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="cancellationToken">
+    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// </param>
+    /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUser(
+        long userId,
+        JsonElement user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
+    {
+        if (GetType() == typeof(CommBoxClient))
+        {
+            return Send(
+                userId, user, static user => JsonText.ToNative(user, nameof(user)), options, cancellationToken);
+        }
+        return UpdateUserJson(userId, JsonText.Of(user, nameof(user)), options, cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUser(long, JsonElement, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUser(
+        long userId, JsonElement user, CancellationToken cancellationToken = default) =>
         UpdateUser(userId, user, options: null, cancellationToken);
 
     /// <summary>
@@ -125,14 +154,45 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(userJson);
-        ThrowIfUnusable();
-        cancellationToken.ThrowIfCancellationRequested();
-        return _handle.UpdateUserJson(userId, userJson, options?.ToJson(), cancellationToken);
+        return Send(
+            userId,
+            userJson,
+            static userJson => Utf8.ToNative(userJson, nameof(userJson)),
+            options,
+            cancellationToken);
     }
 
     /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUserJson(
         long userId, string userJson, CancellationToken cancellationToken = default) =>
+        UpdateUserJson(userId, userJson, options: null, cancellationToken);
+
+    /// <summary>
+    /// Updates a user from JSON in UTF-8, which is sent as it is written, and waits for the
+    /// server's answer as
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// </summary>
+    /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUserJson(
+        long userId,
+        ReadOnlySpan<byte> userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
+    {
+        if (GetType() != typeof(CommBoxClient))
+        {
+            return UpdateUserJson(
+                userId, Utf8.Decode(userJson, nameof(userJson)), options, cancellationToken);
+        }
+        ThrowIfUnusable();
+        cancellationToken.ThrowIfCancellationRequested();
+        using NativeText text = Utf8.ToNative(userJson, nameof(userJson));
+        return _handle.UpdateUser(userId, text, options?.ToJson(), cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUserJson(long, ReadOnlySpan{byte}, CommBoxCallOptions, CancellationToken)"/>
+    public virtual UpdateResult UpdateUserJson(
+        long userId, ReadOnlySpan<byte> userJson, CancellationToken cancellationToken = default) =>
         UpdateUserJson(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
@@ -172,6 +232,39 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserAsync(userId, user, options: null, cancellationToken);
 
     /// <summary>
+    /// Updates a user from an element of a JSON document, which is sent as it was parsed, without
+    /// blocking a thread, as
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// </summary>
+    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="user">
+    /// The user's fields, or the whole body: <c>{"data": {…}}</c>. Read before this method returns.
+    /// </param>
+    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="cancellationToken">
+    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// </param>
+    /// <inheritdoc cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserAsync(
+        long userId,
+        JsonElement user,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
+    {
+        if (GetType() == typeof(CommBoxClient))
+        {
+            return SendAsync(
+                userId, user, static user => JsonText.ToTerminated(user, nameof(user)), options, cancellationToken);
+        }
+        return UpdateUserJsonAsync(userId, JsonText.Of(user, nameof(user)), options, cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUserAsync(long, JsonElement, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserAsync(
+        long userId, JsonElement user, CancellationToken cancellationToken = default) =>
+        UpdateUserAsync(userId, user, options: null, cancellationToken);
+
+    /// <summary>
     /// Updates a user from JSON, which is sent as it is written, without blocking a thread, as
     /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
     /// </summary>
@@ -193,6 +286,37 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// <inheritdoc cref="UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
     public virtual Task<UpdateResult> UpdateUserJsonAsync(
         long userId, string userJson, CancellationToken cancellationToken = default) =>
+        UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
+
+    /// <summary>
+    /// Updates a user from JSON in UTF-8, which is sent as it is written and is read before this
+    /// method returns, without blocking a thread, as
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// </summary>
+    /// <inheritdoc cref="UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserJsonAsync(
+        long userId,
+        ReadOnlySpan<byte> userJson,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken = default)
+    {
+        if (GetType() != typeof(CommBoxClient))
+        {
+            return UpdateUserJsonAsync(
+                userId, Utf8.Decode(userJson, nameof(userJson)), options, cancellationToken);
+        }
+        byte[] text = userJson.ToArray();
+        return SendAsync(
+            userId,
+            text,
+            static userJson => Utf8.ToTerminated(userJson, nameof(userJson)),
+            options,
+            cancellationToken);
+    }
+
+    /// <inheritdoc cref="UpdateUserJsonAsync(long, ReadOnlySpan{byte}, CommBoxCallOptions, CancellationToken)"/>
+    public virtual Task<UpdateResult> UpdateUserJsonAsync(
+        long userId, ReadOnlySpan<byte> userJson, CancellationToken cancellationToken = default) =>
         UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
@@ -258,8 +382,8 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// </summary>
     /// <param name="updates">
     /// The updates. They are read only as fast as they are sent and their results taken,
-    /// <see cref="BatchOptions.QueueLimit"/> ahead at most, so that the memory is constant however
-    /// many there are.
+    /// <see cref="CommBoxBatchOptions.QueueLimit"/> ahead at most, so that the memory is constant
+    /// however many there are.
     /// </param>
     /// <param name="options">
     /// How many at a time, progress and the like; null for the defaults.
@@ -269,7 +393,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// </param>
     /// <returns>
     /// The results. An update that fails, or that is not what the API takes, is a result with its
-    /// <see cref="BatchResult.Error"/>, and the others go on; so is one that cannot be read, or
+    /// <see cref="CommBoxBatchResult.Error"/>, and the others go on; so is one that cannot be read, or
     /// that is null. If the source fails, what was not sent comes back as cancelled, then the
     /// source's exception is thrown.
     /// </returns>
@@ -285,22 +409,22 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// <exception cref="CommBoxValidationException">An option is wrong.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
-    public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+    public virtual IAsyncEnumerable<CommBoxBatchResult> UpdateUsersAsync(
         IAsyncEnumerable<UserUpdate> updates,
-        BatchOptions? options = null,
+        CommBoxBatchOptions? options = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(updates);
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
         return _handle.IsInvalid
             ? OneByOne(updates, cancellationToken)
-            : BatchRun.Results(_handle, updates, options ?? new BatchOptions(), cancellationToken);
+            : BatchRun.Results(_handle, updates, options ?? new CommBoxBatchOptions(), cancellationToken);
     }
 
-    /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
-    public virtual IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+    /// <inheritdoc cref="UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>
+    public virtual IAsyncEnumerable<CommBoxBatchResult> UpdateUsersAsync(
         IEnumerable<UserUpdate> updates,
-        BatchOptions? options = null,
+        CommBoxBatchOptions? options = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(updates);
@@ -362,17 +486,19 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
 
     private static UpdateQueue NewQueue(ClientHandle handle, CommBoxClientOptions client)
     {
-        BatchOptions options = client.OfAsynchronousCalls();
+        CommBoxBatchOptions options = client.OfAsynchronousCalls();
         string optionsJson = options.ToJson();
         return new UpdateQueue(
-            () => new BatchHandle(handle, optionsJson, BatchOptions.PropertyFor), options.Limit, limitPerUser: 16)
+            () => new BatchHandle(handle, optionsJson, CommBoxBatchOptions.PropertyFor),
+            options.Limit,
+            limitPerUser: 16)
         {
             EndsBatchWhenIdle = true,
         };
     }
 
     /// <summary>What a test double does with many updates: its own call for each.</summary>
-    private async IAsyncEnumerable<BatchResult> OneByOne(
+    private async IAsyncEnumerable<CommBoxBatchResult> OneByOne(
         IAsyncEnumerable<UserUpdate> updates,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
@@ -389,8 +515,22 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
             {
                 error = failure;
             }
-            yield return new BatchResult(update, result, error) { Index = index++ };
+            yield return new CommBoxBatchResult(update, result, error) { Index = index++ };
         }
+    }
+
+    /// <summary>Sends what <paramref name="write"/> makes of <paramref name="user"/>.</summary>
+    private UpdateResult Send<T>(
+        long userId,
+        T user,
+        Func<T, NativeText> write,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken)
+    {
+        ThrowIfUnusable();
+        cancellationToken.ThrowIfCancellationRequested();
+        using NativeText userJson = write(user);
+        return _handle.UpdateUser(userId, userJson, options?.ToJson(), cancellationToken);
     }
 
     /// <summary>

@@ -26,7 +26,7 @@ public sealed class CommBoxClientOptions
     /// <summary>
     /// Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.
     /// </summary>
-    public bool? AllowHttp { get; set; }
+    public bool AllowHttp { get; set; }
 
     /// <summary>
     /// Longest time of name lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.
@@ -79,7 +79,7 @@ public sealed class CommBoxClientOptions
     /// Calls for one user leave one at a time, in the order in which they were made, over direct
     /// calls and batches, retries included. Default: true.
     /// </summary>
-    public bool? OrderPerUser { get; set; }
+    public bool OrderPerUser { get; set; } = true;
 
     /// <summary>
     /// The name of a group: the processes of one system user on one machine that name the same
@@ -130,13 +130,13 @@ public sealed class CommBoxClientOptions
     public int? MaxConcurrency { get; set; }
 
     /// <summary>Check the user before it is sent. Default: true.</summary>
-    public bool? Validate { get; set; }
+    public bool Validate { get; set; } = true;
 
     /// <summary>
     /// What is done with a field that the API does not document, and drops without a word. Default:
     /// it is refused.
     /// </summary>
-    public CommBoxUnknownFields? UnknownFields { get; set; }
+    public CommBoxUnknownFields UnknownFields { get; set; }
 
     /// <summary>
     /// The "Unique Names" of the account's custom fields: those in <see cref="UserInfo.Content"/>
@@ -211,7 +211,7 @@ public sealed class CommBoxClientOptions
     private const int DefaultMaxConcurrency = 64;
 
     /// <summary>The options of asynchronous calls, which the library makes as a batch.</summary>
-    internal BatchOptions OfAsynchronousCalls() => new()
+    internal CommBoxBatchOptions OfAsynchronousCalls() => new()
     {
         Concurrency = MaxConcurrency ?? DefaultMaxConcurrency,
         OverallTimeout = OverallTimeout,

@@ -39,9 +39,9 @@ public class CommBoxException : Exception
         Elapsed = Milliseconds(error.GetProperty("elapsed_ms")) ?? TimeSpan.Zero;
         Delivery = error.GetProperty("delivery").GetString() switch
         {
-            "not_sent" => Delivery.NotSent,
-            "answered" => Delivery.Answered,
-            _ => Delivery.Unknown,
+            "not_sent" => CommBoxDelivery.NotSent,
+            "answered" => CommBoxDelivery.Answered,
+            _ => CommBoxDelivery.Unknown,
         };
         Response = error.GetProperty("response").GetString();
         RequestId = error.GetProperty("request_id").GetString();
@@ -69,6 +69,11 @@ public class CommBoxException : Exception
     /// <summary>The time of the server's answer, as the server wrote it.</summary>
     public string? ResponseTime { get; init; }
 
+    /// <summary>
+    /// <see cref="ResponseTime"/> as a moment; null if it is not an ISO 8601 time with an offset.
+    /// </summary>
+    public DateTimeOffset? RespondedAt => ServerTime.Parse(ResponseTime);
+
     /// <summary>How long the server asks to wait before the next call.</summary>
     public TimeSpan? RetryAfter { get; init; }
 
@@ -79,7 +84,7 @@ public class CommBoxException : Exception
     public TimeSpan Elapsed { get; init; }
 
     /// <summary>Whether the update reached the server.</summary>
-    public Delivery Delivery { get; init; }
+    public CommBoxDelivery Delivery { get; init; }
 
     /// <summary>
     /// What the server calls the request, for its support; see
@@ -93,9 +98,31 @@ public class CommBoxException : Exception
     /// </summary>
     public string? Response { get; init; }
 
+    /// <summary>
+    /// The type, the message, what is known of the call, and where it was thrown. The server's
+    /// words, which may repeat what was sent, are left out: this text may be logged.
+    /// </summary>
+    /// <returns>A text of several lines.</returns>
+    public override string ToString()
+    {
+        string call = LogText.OfMembers(
+            (nameof(Code), Code),
+            (nameof(Delivery), Delivery),
+            (nameof(Attempts), Attempts),
+            (nameof(Elapsed), Elapsed),
+            (nameof(RetryAfter), RetryAfter),
+            (nameof(RequestId), RequestId));
+        string first = $"{GetType()}: {Message}";
+        string text = base.ToString();
+        // Where the runtime writes it otherwise, it stays as it is.
+        return text.StartsWith(first, StringComparison.Ordinal)
+            ? $"{first} ({call}){text.Substring(first.Length)}"
+            : text;
+    }
+
     /// <summary>A failure of this side, before the library was asked.</summary>
     internal static CommBoxException Internal(string message, Exception cause) =>
-        new(message, cause) { Code = Native.Internal, Name = "internal", Delivery = Delivery.NotSent };
+        new(message, cause) { Code = Native.Internal, Name = "internal", Delivery = CommBoxDelivery.NotSent };
 
     /// <summary>
     /// This thread's last error. To be called right after the call that failed, on its thread.
@@ -192,7 +219,7 @@ public class CommBoxApiException : CommBoxException
     /// <inheritdoc/>
     public CommBoxApiException(string message, Exception? innerException) : base(message, innerException)
     {
-        Delivery = Delivery.Answered;
+        Delivery = CommBoxDelivery.Answered;
     }
 
     internal CommBoxApiException(JsonElement error) : base(error)
@@ -285,7 +312,7 @@ public sealed class CommBoxValidationException : CommBoxException
     internal CommBoxValidationException(int code, string message, Exception? cause = null) : base(message, cause)
     {
         Code = code;
-        Delivery = Delivery.NotSent;
+        Delivery = CommBoxDelivery.NotSent;
         Name = code switch
         {
             Native.InvalidOptions => "invalid_options",

@@ -70,6 +70,28 @@ public sealed record CommBoxStatistics
     /// <summary>How long the calls of the last minute took.</summary>
     public CommBoxLatency Latency { get; init; } = new();
 
+    /// <summary>The figures that are known.</summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString() => LogText.Of(
+        nameof(CommBoxStatistics),
+        (nameof(Calls), Calls),
+        (nameof(Succeeded), Succeeded),
+        (nameof(Failed), Failed),
+        (nameof(FailedByCode), LogText.OfCodes(FailedByCode)),
+        (nameof(Attempts), Attempts),
+        (nameof(Retried), Retried),
+        (nameof(Throttled), Throttled),
+        (nameof(Refused), Refused),
+        (nameof(Waiting), Waiting),
+        (nameof(InFlight), InFlight),
+        (nameof(ConnectionsOpen), ConnectionsOpen),
+        (nameof(ConnectionsOpened), ConnectionsOpened),
+        (nameof(State), State),
+        (nameof(RequestsPerSecond), RequestsPerSecond),
+        (nameof(LearnedRequestsPerSecond), LearnedRequestsPerSecond),
+        (nameof(ProbeIn), ProbeIn),
+        (nameof(Latency), Latency));
+
     internal static CommBoxStatistics Parse(string json)
     {
         using JsonDocument document = JsonDocument.Parse(json);
@@ -128,6 +150,16 @@ public sealed record CommBoxLatency
 
     /// <summary>99 % of the calls took no longer.</summary>
     public TimeSpan? P99 { get; init; }
+
+    /// <summary>The figures that are known.</summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString() => LogText.Of(
+        nameof(CommBoxLatency),
+        (nameof(Count), Count),
+        (nameof(Sum), Sum),
+        (nameof(P50), P50),
+        (nameof(P90), P90),
+        (nameof(P99), P99));
 
     internal static CommBoxLatency Parse(JsonElement latency) => new()
     {

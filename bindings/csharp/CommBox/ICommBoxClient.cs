@@ -47,16 +47,16 @@ public interface ICommBoxClient
         CommBoxCallOptions? options,
         CancellationToken cancellationToken = default);
 
-    /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
-    IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+    /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>
+    IAsyncEnumerable<CommBoxBatchResult> UpdateUsersAsync(
         IAsyncEnumerable<UserUpdate> updates,
-        BatchOptions? options = null,
+        CommBoxBatchOptions? options = null,
         CancellationToken cancellationToken = default);
 
-    /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
-    IAsyncEnumerable<BatchResult> UpdateUsersAsync(
+    /// <inheritdoc cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>
+    IAsyncEnumerable<CommBoxBatchResult> UpdateUsersAsync(
         IEnumerable<UserUpdate> updates,
-        BatchOptions? options = null,
+        CommBoxBatchOptions? options = null,
         CancellationToken cancellationToken = default);
 
     /// <inheritdoc cref="CommBoxClient.ValidateUser"/>

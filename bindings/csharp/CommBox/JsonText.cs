@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 
 namespace CommBox;
 
@@ -23,12 +24,45 @@ internal static class JsonText
     /// <summary>An object with the members that <paramref name="members"/> writes.</summary>
     internal static string Object(Action<Utf8JsonWriter> members)
     {
-        using NativeText text = ToNative(members, static (members, json) => members(json));
-        return Encoding.UTF8.GetString(text.Buffer, 0, text.Length);
+        using NativeText text = ObjectToNative(members, static (members, json) => members(json));
+        return text.ToString();
     }
 
     /// <summary>The same as text for the library; to be disposed.</summary>
-    internal static NativeText ToNative<T>(T source, Action<T, Utf8JsonWriter> members)
+    internal static NativeText ObjectToNative<T>(T source, Action<T, Utf8JsonWriter> members) =>
+        ToNative((source, members), static (given, json) =>
+        {
+            json.WriteStartObject();
+            given.members(given.source, json);
+            json.WriteEndObject();
+        });
+
+    /// <summary>An element exactly as it was parsed; to be disposed.</summary>
+    internal static NativeText ToNative(JsonElement element, string name) =>
+        ToNative((element, name), static (given, json) =>
+        {
+            if (!given.element.IsDefined(given.name, Native.InvalidArgument))
+            {
+                throw new CommBoxValidationException($"{given.name} is a JsonElement without a value");
+            }
+            json.WriteElement(given.element, given.name, Native.InvalidArgument);
+        });
+
+    /// <summary>The same as a string.</summary>
+    internal static string Of(JsonElement element, string name)
+    {
+        using NativeText text = ToNative(element, name);
+        return text.ToString();
+    }
+
+    /// <summary>The same in an array, for calls that outlive the one that makes them.</summary>
+    internal static byte[] ToTerminated(JsonElement element, string name)
+    {
+        using NativeText text = ToNative(element, name);
+        return text.ToArray();
+    }
+
+    private static NativeText ToNative<T>(T source, Action<T, Utf8JsonWriter> write)
     {
         var text = new NativeText();
         // Members run the caller's code, which may write another object on this thread.
@@ -44,9 +78,7 @@ internal static class JsonText
         }
         try
         {
-            json.WriteStartObject();
-            members(source, json);
-            json.WriteEndObject();
+            write(source, json);
             json.Flush();
             text.Terminate();
             t_writer = json;
@@ -73,6 +105,11 @@ internal static class JsonText
     internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path, int code)
     {
         json.WritePropertyName(Utf8.Checked(name, "the name of a field", code));
+        json.WriteValue(value, path, code);
+    }
+
+    private static void WriteValue(this Utf8JsonWriter json, object? value, string path, int code)
+    {
         switch (value)
         {
             case null:
@@ -102,10 +139,13 @@ internal static class JsonText
             case JsonElement element when element.IsDefined(path, code):
                 json.WriteElement(element, path, code);
                 break;
+            case JsonNode node:
+                json.WriteNode(node, path, code);
+                break;
             default:
                 throw new CommBoxValidationException(
                     code,
-                    $"{path} must be a string, a bool, a finite number, null or a JsonElement, "
+                    $"{path} must be a string, a bool, a finite number, null, a JsonElement or a JsonNode, "
                         + $"not this {value.GetType().Name}{Instead(value)}");
         }
     }
@@ -119,7 +159,9 @@ internal static class JsonText
         DateOnly or TimeOnly => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
         TimeSpan => "; write value.ToString(\"c\", CultureInfo.InvariantCulture)",
         Guid or char or Uri or Enum => "; write value.ToString()",
-        _ => "",
+        JsonDocument => "; write value.RootElement",
+        JsonElement or double or float => "",
+        _ => "; write JsonSerializer.SerializeToNode(value)",
     };
 
     /// <summary>Returns whether the element has a value at all.</summary>
@@ -164,6 +206,62 @@ internal static class JsonText
                 code, $"{path} is a JsonElement that cannot be written as JSON; see the inner exception", error);
         }
     }
+
+    /// <summary>
+    /// Writes the node, value by value: what it was parsed from, exactly; all else as it would be
+    /// written if it were no node's.
+    /// </summary>
+    private static void WriteNode(this Utf8JsonWriter json, JsonNode? node, string path, int code)
+    {
+        try
+        {
+            switch (node)
+            {
+                case JsonObject members:
+                    json.WriteStartObject();
+                    foreach ((string name, JsonNode? member) in members)
+                    {
+                        json.WritePropertyName(Utf8.Checked(name, $"a name in {path}", code));
+                        json.WriteNode(member, path, code);
+                    }
+                    json.WriteEndObject();
+                    break;
+                case JsonArray items:
+                    json.WriteStartArray();
+                    foreach (JsonNode? item in items)
+                    {
+                        json.WriteNode(item, path, code);
+                    }
+                    json.WriteEndArray();
+                    break;
+                case JsonValue value when Primitive(value) is { } primitive:
+                    json.WriteValue(primitive, path, code);
+                    break;
+                case null:
+                    json.WriteNullValue();
+                    break;
+                default:
+                    node.WriteTo(json);
+                    break;
+            }
+        }
+        catch (Exception error)
+            when (error is InvalidOperationException or ArgumentException or JsonException or NotSupportedException)
+        {
+            // Nested too deeply, a name that is there twice, a document that is disposed, a value
+            // that only a converter could write.
+            throw new CommBoxValidationException(
+                code, $"{path} is a JsonNode that cannot be written as JSON; see the inner exception", error);
+        }
+    }
+
+    /// <summary>The value of a node where it is one that must be checked first.</summary>
+    private static object? Primitive(JsonValue value) =>
+        value.TryGetValue(out JsonElement element) ? element
+        : value.TryGetValue(out string? text) ? text
+        : value.TryGetValue(out double number) ? number
+        : value.TryGetValue(out float single) ? single
+        : null;
 
     private static bool IsStrict(ReadOnlySpan<byte> raw)
     {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text;
 
 namespace CommBox;
 
@@ -43,6 +44,9 @@ internal sealed class NativeText : IBufferWriter<byte>, IDisposable
 
     /// <summary>Ends the text.</summary>
     internal void Terminate() => GetSpan(1)[0] = 0;
+
+    /// <summary>The text as a string.</summary>
+    public override string ToString() => Encoding.UTF8.GetString(_buffer, 0, Length);
 
     /// <summary>A copy with its NUL, which is neither returned nor wiped.</summary>
     internal byte[] ToArray() => _buffer.AsSpan(0, Length + 1).ToArray();

@@ -192,7 +192,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>Where the batch stands; null once it has ended, or if there was none.</summary>
-    internal BatchStats? Stats()
+    internal CommBoxBatchStatistics? Stats()
     {
         lock (_lock)
         {

@@ -27,6 +27,11 @@ public sealed class UpdateResult
     /// <summary>The time of the reply, as the server wrote it.</summary>
     public string? ResponseTime { get => Parsed.ResponseTime; init => _reply = Parsed with { ResponseTime = value }; }
 
+    /// <summary>
+    /// <see cref="ResponseTime"/> as a moment; null if it is not an ISO 8601 time with an offset.
+    /// </summary>
+    public DateTimeOffset? RespondedAt => ServerTime.Parse(ResponseTime);
+
     /// <summary>The reply as it came: JSON.</summary>
     public string Raw { get => _raw ??= Encoding.UTF8.GetString(_bytes); init => _raw = value; }
 
@@ -56,6 +61,19 @@ public sealed class UpdateResult
         _bytes = reply;
         (Attempts, Elapsed, RequestId) = effort;
     }
+
+    /// <summary>
+    /// Names the user by number alone, and what the update took. The server's words are left out:
+    /// they may repeat what was sent.
+    /// </summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString() => LogText.Of(
+        nameof(UpdateResult),
+        (nameof(Id), Id),
+        (nameof(Status), Status),
+        (nameof(Attempts), Attempts),
+        (nameof(Elapsed), Elapsed),
+        (nameof(RequestId), RequestId));
 
     private Reply Parsed => _reply ??= Reply.Parse(_raw is null ? _bytes : Encoding.UTF8.GetBytes(_raw));
 

@@ -51,8 +51,8 @@ public sealed class UserInfo
 
     /// <summary>
     /// The custom fields, by their "Unique Name" in the Custom Fields module, case-sensitive. A
-    /// value is a string, a bool, a number, a <see cref="System.Text.Json.JsonElement"/>, or null,
-    /// which is sent as a JSON null.
+    /// value is a string, a bool, a number, a <see cref="JsonElement"/>, a
+    /// <see cref="System.Text.Json.Nodes.JsonNode"/>, or null, which is sent as a JSON null.
     /// </summary>
     public IDictionary<string, object?> Content { get; init; } = new Dictionary<string, object?>();
 
@@ -73,8 +73,21 @@ public sealed class UserInfo
     /// </exception>
     public string ToJson() => JsonText.Object(WriteMembers);
 
+    /// <summary>
+    /// Names the fields that are set, and no value: values are personal data, which belong in no
+    /// log.
+    /// </summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString()
+    {
+        IEnumerable<string> texts = Texts.Where(_fields.ContainsKey);
+        int others = _fields.Keys.Count(field => !IsText(field)) + (Content?.Count ?? 0);
+        IEnumerable<string> parts = others == 0 ? texts : texts.Append($"{others} other fields");
+        return $"{nameof(UserInfo)} {{ {string.Join(", ", parts)} }}";
+    }
+
     /// <summary>The same as text for the library; to be disposed.</summary>
-    internal NativeText ToNative() => JsonText.ToNative(this, static (user, json) => user.WriteMembers(json));
+    internal NativeText ToNative() => JsonText.ObjectToNative(this, static (user, json) => user.WriteMembers(json));
 
     /// <summary>The same in an array, for calls that outlive the one that makes them.</summary>
     internal byte[] ToTerminated()

@@ -40,7 +40,7 @@ public sealed record UserUpdate
 
     /// <summary>
     /// Anything of the caller's, such as a row number; it comes back in
-    /// <see cref="BatchResult.Update"/>.
+    /// <see cref="CommBoxBatchResult.Update"/>.
     /// </summary>
     public object? Tag { get; init; }
 

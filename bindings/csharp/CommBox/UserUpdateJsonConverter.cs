@@ -5,8 +5,8 @@ namespace CommBox;
 
 /// <summary>
 /// Writes and reads a <see cref="UserUpdate"/>, as a queue or an outbox keeps it: <c>UserId</c>,
-/// <c>User</c> or <c>Json</c>, and a <c>Tag</c> that is a string, a bool, a number or a
-/// <see cref="JsonElement"/>; another one is refused. A tag that is a number is read as a
+/// <c>User</c> or <c>Json</c>, and a <c>Tag</c> that is a string, a bool, a number, a
+/// <see cref="JsonElement"/> or a JsonNode; another one is refused. A tag that is a number is read as a
 /// <see cref="long"/>, or else as a <see cref="JsonElement"/>. <see cref="UserUpdate.Options"/>,
 /// whose headers are secrets, is not written.
 /// </summary>

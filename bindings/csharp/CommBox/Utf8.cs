@@ -23,7 +23,7 @@ internal static unsafe class Utf8
     /// <summary>Text in UTF-8 with the NUL that ends it in C.</summary>
     internal static byte[] Terminate(string text, string name)
     {
-        RefuseNul(text, name);
+        RefuseNul(text.IndexOf('\0'), name);
         var bytes = new byte[Length(text, name, Native.InvalidArgument) + 1];
         Strict.GetBytes(text, bytes);
         return bytes;
@@ -32,12 +32,51 @@ internal static unsafe class Utf8
     /// <summary>The same in a buffer; to be disposed.</summary>
     internal static NativeText ToNative(string text, string name)
     {
-        RefuseNul(text, name);
+        RefuseNul(text.IndexOf('\0'), name);
         int length = Length(text, name, Native.InvalidArgument);
         var native = new NativeText();
         native.Advance(Strict.GetBytes(text, native.GetSpan(length + 1)));
         native.Terminate();
         return native;
+    }
+
+    /// <summary>The same for a text that is in UTF-8.</summary>
+    internal static NativeText ToNative(ReadOnlySpan<byte> text, string name)
+    {
+        RefuseNul(text.IndexOf((byte)0), name);
+        Check(text, name);
+        var native = new NativeText();
+        text.CopyTo(native.GetSpan(text.Length + 1));
+        native.Advance(text.Length);
+        native.Terminate();
+        return native;
+    }
+
+    /// <summary>The same in an array.</summary>
+    internal static byte[] ToTerminated(ReadOnlySpan<byte> text, string name)
+    {
+        using NativeText native = ToNative(text, name);
+        return native.ToArray();
+    }
+
+    /// <summary>A text that is in UTF-8, as a string.</summary>
+    internal static string Decode(ReadOnlySpan<byte> text, string name)
+    {
+        Check(text, name);
+        return Strict.GetString(text);
+    }
+
+    private static void Check(ReadOnlySpan<byte> text, string name)
+    {
+        try
+        {
+            Strict.GetCharCount(text);
+        }
+        catch (DecoderFallbackException error)
+        {
+            throw new CommBoxValidationException(
+                $"{name} is not UTF-8: the byte at index {error.Index} fits no character");
+        }
     }
 
     /// <summary>The same, and null for null.</summary>
@@ -49,9 +88,8 @@ internal static unsafe class Utf8
     /// <summary>The library's text; "" for NULL.</summary>
     internal static string Decode(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 
-    private static void RefuseNul(string text, string name)
+    private static void RefuseNul(int nul, string name)
     {
-        int nul = text.IndexOf('\0');
         if (nul >= 0)
         {
             throw new CommBoxValidationException($"{name} has a NUL character at index {nul}, where its text would end");

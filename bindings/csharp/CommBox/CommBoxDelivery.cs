@@ -1,7 +1,7 @@
 namespace CommBox;
 
 /// <summary>Whether an update that failed reached the server.</summary>
-public enum Delivery
+public enum CommBoxDelivery
 {
     /// <summary>
     /// Bytes of the request may have arrived, and no full answer came. It is what is assumed if

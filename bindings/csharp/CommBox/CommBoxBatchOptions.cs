@@ -2,10 +2,10 @@ namespace CommBox;
 
 /// <summary>
 /// What
-/// <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, BatchOptions, CancellationToken)"/>
+/// <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>
 /// can be told. Null keeps the default. Values are checked where the enumeration starts.
 /// </summary>
-public sealed class BatchOptions
+public sealed class CommBoxBatchOptions
 {
     private const int DefaultQueueLimit = 1024;
 
@@ -25,7 +25,7 @@ public sealed class BatchOptions
     /// At the first 401, read and send no more: what was read and not sent comes back as cancelled
     /// (code -8), and the results end. Default: true.
     /// </summary>
-    public bool? StopOnUnauthorized { get; set; }
+    public bool StopOnUnauthorized { get; set; } = true;
 
     /// <summary>
     /// How long an update waits while the server throttles without accepting one request. Default:
@@ -43,11 +43,11 @@ public sealed class BatchOptions
     public TimeSpan? OverallTimeout { get; set; }
 
     /// <summary>Told where the batch stands, about once a second and at the end.</summary>
-    public IProgress<BatchStats>? Progress { get; set; }
+    public IProgress<CommBoxBatchStatistics>? Progress { get; set; }
 
     internal int Limit => QueueLimit ?? DefaultQueueLimit;
 
-    private static readonly OptionTable<BatchOptions> Table = new(
+    private static readonly OptionTable<CommBoxBatchOptions> Table = new(
         ("concurrency", nameof(Concurrency), options => options.Concurrency),
         ("queue_limit", nameof(QueueLimit), options => options.Limit),
         ("stop_on_unauthorized", nameof(StopOnUnauthorized), options => options.StopOnUnauthorized),

@@ -13,7 +13,7 @@ namespace CommBox;
 /// inner exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code
 /// -8.
 /// </param>
-public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBoxException? Error)
+public sealed record CommBoxBatchResult(UserUpdate Update, UpdateResult? Result, CommBoxException? Error)
 {
     /// <summary>The position of the update in the source, starting at 0.</summary>
     public long Index { get; init; }
@@ -23,7 +23,18 @@ public sealed record BatchResult(UserUpdate Update, UpdateResult? Result, CommBo
     [MemberNotNullWhen(false, nameof(Error))]
     public bool IsSuccess => Error is null;
 
-    internal static BatchResult From(UserUpdate update, Outcome outcome) =>
+    /// <summary>
+    /// Names the user by number alone: the values are personal data, which belong in no log.
+    /// </summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString() => LogText.Of(
+        nameof(CommBoxBatchResult),
+        (nameof(Index), Index),
+        (nameof(UserUpdate.UserId), Update.UserId),
+        (nameof(Result), Result),
+        (nameof(Error), Error is null ? null : $"{Error.GetType().Name}: {Error.Message}"));
+
+    internal static CommBoxBatchResult From(UserUpdate update, Outcome outcome) =>
         outcome.Code == Native.Ok
             ? new(update, outcome.Success, Error: null)
             : new(update, Result: null, CommBoxException.Parse(outcome.Json));

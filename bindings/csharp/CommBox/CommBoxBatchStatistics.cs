@@ -2,8 +2,8 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>Where a batch stands: see <see cref="BatchOptions.Progress"/>.</summary>
-public sealed record BatchStats
+/// <summary>Where a batch stands: see <see cref="CommBoxBatchOptions.Progress"/>.</summary>
+public sealed record CommBoxBatchStatistics
 {
     /// <summary>How many updates wait to be sent.</summary>
     public long Queued { get; init; }
@@ -41,8 +41,24 @@ public sealed record BatchStats
     /// <summary>The time since the first update.</summary>
     public TimeSpan Elapsed { get; init; }
 
+    /// <summary>The figures that are known.</summary>
+    /// <returns>A text for logs.</returns>
+    public override string ToString() => LogText.Of(
+        nameof(CommBoxBatchStatistics),
+        (nameof(Queued), Queued),
+        (nameof(InFlight), InFlight),
+        (nameof(Succeeded), Succeeded),
+        (nameof(Failed), Failed),
+        (nameof(FailedByCode), LogText.OfCodes(FailedByCode)),
+        (nameof(Retried), Retried),
+        (nameof(Throttled), Throttled),
+        (nameof(RequestsPerSecond), RequestsPerSecond),
+        (nameof(AverageRequestsPerSecond), AverageRequestsPerSecond),
+        (nameof(LearnedRequestsPerSecond), LearnedRequestsPerSecond),
+        (nameof(Elapsed), Elapsed));
+
     /// <summary>The same with more that failed.</summary>
-    internal BatchStats Plus(IEnumerable<KeyValuePair<int, long>> failed)
+    internal CommBoxBatchStatistics Plus(IEnumerable<KeyValuePair<int, long>> failed)
     {
         Dictionary<int, long> byCode = FailedByCode.Concat(failed)
             .GroupBy(code => code.Key, code => code.Value)
@@ -50,11 +66,11 @@ public sealed record BatchStats
         return this with { Failed = byCode.Values.Sum(), FailedByCode = byCode };
     }
 
-    internal static BatchStats Parse(string json)
+    internal static CommBoxBatchStatistics Parse(string json)
     {
         using JsonDocument document = JsonDocument.Parse(json);
         JsonElement stats = document.RootElement;
-        return new BatchStats
+        return new CommBoxBatchStatistics
         {
             Queued = stats.GetProperty("queued").GetInt64(),
             InFlight = stats.GetProperty("in_flight").GetInt64(),

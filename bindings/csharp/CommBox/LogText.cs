@@ -1,0 +1,31 @@
+using System.Globalization;
+
+namespace CommBox;
+
+/// <summary>Objects as texts for logs.</summary>
+internal static class LogText
+{
+    /// <summary>A type's name and the members that are not null, as a record has them.</summary>
+    internal static string Of(string type, params (string Name, object? Value)[] members) =>
+        $"{type} {{ {OfMembers(members)} }}";
+
+    /// <summary>The members that are not null.</summary>
+    internal static string OfMembers(params (string Name, object? Value)[] members)
+    {
+        IEnumerable<string> texts =
+            from member in members
+            where member.Value is not null
+            select $"{member.Name} = {Convert.ToString(member.Value, CultureInfo.InvariantCulture)}";
+        return string.Join(", ", texts);
+    }
+
+    /// <summary>Counts of failures by their codes; null if there are none.</summary>
+    internal static string? OfCodes(IReadOnlyDictionary<int, long> byCode)
+    {
+        IEnumerable<string> texts =
+            from code in byCode
+            orderby code.Key
+            select $"{code.Key}: {code.Value}";
+        return byCode.Count == 0 ? null : $"{{ {string.Join(", ", texts)} }}";
+    }
+}
