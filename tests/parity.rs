@@ -94,14 +94,14 @@ fn what_differs_is_told() {
 fn a_changed_csharp_source_is_seen() {
     let (native, header) = (csharp_source("Native.cs"), header());
     for (from, to) in [
-        ("long userId", "int userId"),
-        ("extern uint AbiVersion", "extern ulong AbiVersion"),
+        ("<nint, long, byte*, byte**, int>)", "<nint, int, byte*, byte**, int>)"),
+        ("<uint>)", "<ulong>)"),
         ("<void*, int>", "<void*, long>"),
-        ("void* context);", "void* context, int more);"),
-        ("EntryPoint = \"commbox_user_free\"", "EntryPoint = \"commbox_free_user\""),
+        ("<void*, int>, void*, int>)", "<void*, int>, void*, int, int>)"),
+        ("Of(Function.commbox_user_free)", "Of(Function.commbox_free_user)"),
     ] {
         assert!(native.contains(from), "{from}");
-        assert_ne!(differences(&header, &csharp(&native.replacen(from, to, 1))), [""; 0], "{from} as {to}");
+        assert_ne!(differences(&header, &csharp(&native.replace(from, to))), [""; 0], "{from} as {to}");
     }
     let exceptions = csharp_source("CommBoxException.cs");
     assert!(csharp_codes(&exceptions.replace("-7 =>", "-17 =>")).contains(&-17));
@@ -174,16 +174,16 @@ fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     Some(text.split_once(start)?.1)
 }
 
-/// The functions that a C# source imports.
+/// The functions that a C# source calls, each as `((delegate* unmanaged[Cdecl]<…>)Of(Function.NAME))`.
 fn csharp(source: &str) -> Functions {
-    let imports = source.split("[DllImport(").skip(1).map(|import| {
-        let name = after(import, "EntryPoint = \"").and_then(|rest| rest.split('"').next()).expect("an entry point");
-        let declared = after(import, "static extern ").and_then(|rest| rest.split(");").next()).expect("a function");
-        let (head, takes) = declared.split_once('(').expect("parameters");
-        let types = [head].into_iter().chain(csharp_list(takes)).map(csharp_type).collect();
+    let calls = source.split("((delegate* unmanaged[Cdecl]<").skip(1).map(|call| {
+        let (types, rest) = call.split_once(">)").expect("types");
+        let name = after(rest, "Of(Function.").and_then(|rest| rest.split(')').next()).expect("a function");
+        let mut types: Vec<_> = csharp_list(types).into_iter().map(csharp_type).collect();
+        types.rotate_right(1);
         (name.to_owned(), types)
     });
-    imports.collect()
+    calls.collect()
 }
 
 /// A list of C#, parted at the commas that stand in no other list.

@@ -180,11 +180,11 @@ internal sealed class BatchRun
         {
             return;
         }
-        using var timer = new PeriodicTimer(TimeSpan.FromSeconds(1));
         try
         {
-            while (await timer.WaitForNextTickAsync(_ending.Token).ConfigureAwait(false))
+            while (true)
             {
+                await Task.Delay(TimeSpan.FromSeconds(1), _ending.Token).ConfigureAwait(false);
                 Report(_queue.Stats());
             }
         }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace CommBox;
@@ -7,6 +6,9 @@ namespace CommBox;
 /// <summary>Owns a <c>commbox_client</c>.</summary>
 internal sealed unsafe class ClientHandle : LibraryHandle
 {
+    /// <summary>It stays, so that its address does.</summary>
+    private static readonly Poll Asked = IsCancelled;
+
     /// <summary>Of the call that runs on this thread.</summary>
     [ThreadStatic]
     private static CancellationToken t_cancellationToken;
@@ -33,7 +35,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
         try
         {
-            Check(Native.ClientSetInterrupt(handle, &IsCancelled, context: null));
+            Check(Native.ClientSetInterrupt(handle, Callback, context: null));
             if (log is not null)
             {
                 Check(Native.ClientSetLog(handle, (int)level, LogSink.Callback, log.Context));
@@ -56,7 +58,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     {
         List<string> problems = [];
         LogSink? log = null;
-        if (!Enum.IsDefined(options.LogLevel))
+        if (options.LogLevel is < CommBoxLogLevel.Off or > CommBoxLogLevel.Trace)
         {
             problems.Add($"{nameof(options.LogLevel)} must be from Off to Trace");
         }
@@ -105,6 +107,9 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         Native.OptionsFree(options);
     }
 
+    private static delegate* unmanaged[Cdecl]<void*, int> Callback =>
+        (delegate* unmanaged[Cdecl]<void*, int>)Marshal.GetFunctionPointerForDelegate(Asked);
+
     internal void SetApiKey(string apiKey)
     {
         using Lease lease = Hold();
@@ -122,7 +127,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
             // The library calls its parameter as it calls the option.
             CommBoxException error = CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
             throw new CommBoxValidationException(
-                error.Code, error.Message.Replace("max_requests_per_second", nameof(rate), StringComparison.Ordinal));
+                error.Code, error.Message.Replace("max_requests_per_second", nameof(rate)));
         }
     }
 
@@ -213,6 +218,8 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     /// of its own and none needs a context that would have to be freed. A token's state is a field
     /// of its source: reading it throws nothing, also where the source is disposed.
     /// </summary>
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static int IsCancelled(void* context) => t_cancellationToken.IsCancellationRequested ? 1 : 0;
+
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    private delegate int Poll(void* context);
 }

@@ -14,6 +14,8 @@ internal static class JsonText
     // escaped.
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    private const string WriteRoundtrip = "; write value.ToString(\"o\", CultureInfo.InvariantCulture)";
+
     /// <summary>What a writer that is not in use refers to.</summary>
     private static readonly Stream Nowhere = Stream.Null;
 
@@ -131,10 +133,10 @@ internal static class JsonText
                 json.WriteNumberValue(number);
                 break;
             case float number when float.IsFinite(number):
-                json.WriteNumberValue(number);
+                json.WriteRawValue(number.ToString("R", CultureInfo.InvariantCulture), skipInputValidation: true);
                 break;
             case double number when double.IsFinite(number):
-                json.WriteNumberValue(number);
+                json.WriteRawValue(Shortest(number), skipInputValidation: true);
                 break;
             case JsonElement element when element.IsDefined(path, code):
                 json.WriteElement(element, path, code);
@@ -151,16 +153,30 @@ internal static class JsonText
     }
 
     /// <summary>
+    /// The fewest digits that are read as this number. Not what the writer makes of it: for .NET
+    /// Framework that is 0.10000000000000001 in place of 0.1.
+    /// </summary>
+    private static string Shortest(double number)
+    {
+        string text = number.ToString("R", CultureInfo.InvariantCulture);
+        // .NET Framework has numbers that come back as others.
+        return double.Parse(text, CultureInfo.InvariantCulture).Equals(number)
+            ? text
+            : number.ToString("G17", CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>
     /// What to write in the place of a value that JSON lacks and CommBox keeps as text.
     /// </summary>
     private static string Instead(object value) => value switch
     {
-        DateTime or DateTimeOffset => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
-        DateOnly or TimeOnly => "; write value.ToString(\"o\", CultureInfo.InvariantCulture)",
+        DateTime or DateTimeOffset => WriteRoundtrip,
         TimeSpan => "; write value.ToString(\"c\", CultureInfo.InvariantCulture)",
         Guid or char or Uri or Enum => "; write value.ToString()",
         JsonDocument => "; write value.RootElement",
         JsonElement or double or float => "",
+        // Not every target knows these types.
+        _ when value.GetType().FullName is "System.DateOnly" or "System.TimeOnly" => WriteRoundtrip,
         _ => "; write JsonSerializer.SerializeToNode(value)",
     };
 

@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 namespace CommBox;
 
 /// <summary>Owns a handle of the library: a token, never an address.</summary>
-internal abstract class LibraryHandle() : SafeHandle(0, ownsHandle: true)
+internal abstract class LibraryHandle() : SafeHandle(default, ownsHandle: true)
 {
-    public override bool IsInvalid => handle == 0;
+    public override bool IsInvalid => handle == IntPtr.Zero;
 
     /// <summary>Keeps the handle from being freed while it is in use.</summary>
     /// <exception cref="ObjectDisposedException">It is closed.</exception>

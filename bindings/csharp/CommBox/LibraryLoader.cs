@@ -1,7 +1,5 @@
 using System.Buffers.Binary;
 using System.Diagnostics;
-using System.Diagnostics.CodeAnalysis;
-using System.Reflection;
 using System.Runtime.InteropServices;
 
 namespace CommBox;
@@ -11,58 +9,34 @@ namespace CommBox;
 /// </summary>
 internal static unsafe class LibraryLoader
 {
-    /// <summary>What the imports call the library.</summary>
-    internal const string Name = "commbox";
-
     /// <summary>Names a library file in the environment; it is tried first.</summary>
     internal const string Variable = "COMMBOX_LIBRARY";
 
     /// <summary>The binary interface that <see cref="Native"/> declares.</summary>
     internal const uint AbiVersion = 1;
 
-    /// <summary>
-    /// The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.
-    /// </summary>
-    private const string PackagedOnWindows = "commbox_native.dll";
-
-    /// <summary>Where a bare name is looked for: never in the current directory.</summary>
-    internal const DllImportSearchPath SearchPath = DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories;
-
-    /// <summary>
-    /// Has the imports of an assembly resolved here, unless the application resolves them.
-    /// </summary>
-    internal static void Register(Assembly assembly)
-    {
-        try
-        {
-            NativeLibrary.SetDllImportResolver(assembly, Resolve);
-        }
-        catch (InvalidOperationException)
-        {
-            // The application has set a resolver, and there is only one: what it finds is taken.
-        }
-    }
-
-    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) =>
-        name == Name ? Load(Candidates(), AbiVersion, assembly) : 0;
+    /// <summary>Loads the library.</summary>
+    /// <exception cref="DllNotFoundException">
+    /// It was not found; the message names each place and says why.
+    /// </exception>
+    internal static nint Load() => Load(Candidates(), AbiVersion, asksDotNet: true);
 
     /// <summary>
     /// Loads the first candidate that is a library with this binary interface. The last one is what
-    /// .NET finds for <paramref name="assembly"/>: it knows what a single file was packed with, and
-    /// asks the AssemblyLoadContext.
+    /// .NET itself finds: it knows what a single file was packed with, and asks the
+    /// AssemblyLoadContext. If the application has set a resolver, that is the first one.
     /// </summary>
     /// <exception cref="DllNotFoundException">
     /// None is; the message names each and says why.
     /// </exception>
-    internal static nint Load(IEnumerable<string> candidates, uint abiVersion, Assembly? assembly = null)
+    internal static nint Load(IEnumerable<string> candidates, uint abiVersion, bool asksDotNet = false)
     {
         IEnumerable<(string Place, Func<nint> Load)> places =
-            candidates.Select(path => (path, (Func<nint>)(() => LoadFrom(path))));
-        if (assembly is not null)
+            candidates.Select(path => (path, (Func<nint>)(() => SharedLibrary.Load(path))));
+        if (asksDotNet)
         {
-            string name = OperatingSystem.IsWindows() ? Path.GetFileNameWithoutExtension(PackagedOnWindows) : Name;
-            places = places.Append(
-                ($"{name}, as .NET looks for it", () => NativeLibrary.Load(name, assembly, SearchPath)));
+            (string Place, Func<nint> Load) search = ($"{DotNetSearch.Name}, as .NET looks for it", DotNetSearch.Load);
+            places = DotNetSearch.HasResolver() ? places.Prepend(search) : places.Append(search);
         }
         var failures = new List<string>();
         foreach ((string place, Func<nint> load) in places)
@@ -83,11 +57,6 @@ internal static unsafe class LibraryLoader
             + string.Join("\n  ", failures));
     }
 
-    private static nint LoadFrom(string path) =>
-        Path.IsPathRooted(path)
-            ? NativeLibrary.Load(path)
-            : NativeLibrary.Load(path, typeof(LibraryLoader).Assembly, SearchPath);
-
     /// <summary>
     /// Where the library may be, most wanted first. A bare file name is left to the system's
     /// search.
@@ -95,11 +64,11 @@ internal static unsafe class LibraryLoader
     internal static IEnumerable<string> Candidates()
     {
         string[] files =
-            OperatingSystem.IsWindows() ? [PackagedOnWindows, "commbox.dll"]
+            OperatingSystem.IsWindows() ? [DotNetSearch.NameOnWindows + ".dll", "commbox.dll"]
             : OperatingSystem.IsMacOS() ? ["libcommbox.1.dylib", "libcommbox.dylib"]
             : ["libcommbox.so.1", "libcommbox.so"];
         var beside =
-            from folder in new[] { AppContext.BaseDirectory, AssemblyFolder() }.Distinct()
+            from folder in new[] { AppContext.BaseDirectory, Deployment.AssemblyFolder(), Deployment.OriginalFolder() }.Distinct()
             where folder.Length > 0
             from place in PackageFolders().Prepend("")
             from file in files
@@ -129,7 +98,7 @@ internal static unsafe class LibraryLoader
     /// </summary>
     private static bool IsThisAssembly(string path) =>
         OperatingSystem.IsWindows()
-        && path.Equals(AssemblyFolder() + "CommBox.dll", StringComparison.OrdinalIgnoreCase);
+        && path.Equals(Deployment.AssemblyFolder() + "CommBox.dll", StringComparison.OrdinalIgnoreCase);
 
     private static string? Named() =>
         Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? Path.GetFullPath(path) : null;
@@ -142,15 +111,8 @@ internal static unsafe class LibraryLoader
     {
         string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
         string portable = $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
-        string[] identifiers = [RuntimeInformation.RuntimeIdentifier, portable];
-        return identifiers.Distinct().Select(identifier => Path.Combine("runtimes", identifier, "native"));
-    }
-
-    [UnconditionalSuppressMessage("SingleFile", "IL3000", Justification = "Empty in a single file, and then left out.")]
-    private static string AssemblyFolder()
-    {
-        string? folder = Path.GetDirectoryName(typeof(LibraryLoader).Assembly.Location);
-        return string.IsNullOrEmpty(folder) ? "" : folder + Path.DirectorySeparatorChar;
+        string?[] identifiers = [Deployment.RuntimeIdentifier, portable];
+        return identifiers.OfType<string>().Distinct().Select(identifier => Path.Combine("runtimes", identifier, "native"));
     }
 
     /// <summary>Null if the library was loaded, else why it was not.</summary>
@@ -165,21 +127,21 @@ internal static unsafe class LibraryLoader
         {
             library = load();
         }
-        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException)
+        catch (Exception error) when (error is DllNotFoundException or BadImageFormatException or EntryPointNotFoundException)
         {
             return OtherProcessor(place) ?? SystemsWords(error);
         }
         string? why = Mismatch(library, abiVersion);
         if (why is not null)
         {
-            NativeLibrary.Free(library);
+            SharedLibrary.Free(library);
         }
         return why;
     }
 
     /// <summary>What the system says, which comes last, after .NET's general advice.</summary>
     internal static string SystemsWords(Exception error) =>
-        error.Message.Split('\n', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).LastOrDefault()
+        error.Message.Split('\n').Select(line => line.Trim()).LastOrDefault(line => line.Length > 0)
             ?? $"{error.GetType().Name} without a message";
 
     /// <summary>
@@ -188,11 +150,12 @@ internal static unsafe class LibraryLoader
     /// </summary>
     private static string? OtherProcessor(string path)
     {
-        Span<byte> head = stackalloc byte[1024];
+        byte[] bytes = new byte[1024];
+        ReadOnlySpan<byte> head = bytes;
         try
         {
             using FileStream file = File.OpenRead(path);
-            head = head[..file.ReadAtLeast(head, head.Length, throwOnEndOfStream: false)];
+            head = head[..file.Read(bytes, 0, bytes.Length)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -247,7 +210,7 @@ internal static unsafe class LibraryLoader
 
     private static string? Mismatch(nint library, uint abiVersion)
     {
-        if (!NativeLibrary.TryGetExport(library, "commbox_abi_version", out nint function))
+        if (!SharedLibrary.TryExport(library, "commbox_abi_version", out nint function))
         {
             return "not a library of CommBox: it has no commbox_abi_version";
         }
@@ -257,7 +220,7 @@ internal static unsafe class LibraryLoader
             return $"its binary interface (ABI) has version {found}, this assembly needs version {abiVersion}; "
                 + "take both from the same release";
         }
-        string? missing = Native.Functions.FirstOrDefault(name => !NativeLibrary.TryGetExport(library, name, out _));
+        string? missing = Native.Functions.FirstOrDefault(name => !SharedLibrary.TryExport(library, name, out _));
         return missing is null
             ? null
             : $"it has no {missing}, so it is older than this assembly; take both from the same release";

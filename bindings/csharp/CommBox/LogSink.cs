@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace CommBox;
@@ -13,6 +12,10 @@ namespace CommBox;
 internal sealed unsafe class LogSink
 {
     private static readonly ConcurrentDictionary<nint, WeakReference<LogSink>> Sinks = new();
+
+    /// <summary>It stays, so that its address does.</summary>
+    private static readonly Log Told = Pass;
+
     private static long s_last;
 
     private readonly nint _number = (nint)Interlocked.Increment(ref s_last);
@@ -32,9 +35,9 @@ internal sealed unsafe class LogSink
     /// <summary>What the library passes to <see cref="Callback"/>.</summary>
     internal void* Context => (void*)_number;
 
-    internal static delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> Callback => &Pass;
+    internal static delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> Callback =>
+        (delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void>)Marshal.GetFunctionPointerForDelegate(Told);
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
     private static void Pass(void* context, int level, byte* eventJson, byte* sentence)
     {
         if (!Sinks.TryGetValue((nint)context, out WeakReference<LogSink>? reference)
@@ -57,4 +60,7 @@ internal sealed unsafe class LogSink
             Trace.TraceWarning($"the log handler of a CommBox client threw {error.GetType()}");
         }
     }
+
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    private delegate void Log(void* context, int level, byte* eventJson, byte* sentence);
 }

@@ -1,18 +1,20 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
+#if NET
 // Every parameter crosses as the bits that it is; what would need converting does not compile into
 // a call.
 [assembly: DisableRuntimeMarshalling]
+#endif
 
-// Where no resolver finds the library: never in the current directory.
-[assembly: DefaultDllImportSearchPaths(CommBox.LibraryLoader.SearchPath)]
+// Where .NET looks for the library by itself: never in the current directory.
+[assembly: DefaultDllImportSearchPaths(CommBox.DotNetSearch.Places)]
 
 namespace CommBox;
 
 /// <summary>
 /// The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated
-/// UTF-8.
+/// UTF-8. The first call loads the library.
 /// </summary>
 internal static unsafe class Native
 {
@@ -24,175 +26,252 @@ internal static unsafe class Native
     internal const int Cancelled = -8;
     internal const int Internal = -10;
 
+    /// <summary>All functions, as C names them: a function's number is its place in the table.</summary>
+    internal enum Function
+    {
+        commbox_version,
+        commbox_abi_version,
+        commbox_client_new,
+        commbox_client_new_with,
+        commbox_options_new,
+        commbox_options_set,
+        commbox_options_free,
+        commbox_client_free,
+        commbox_client_set_api_key,
+        commbox_client_set_max_requests_per_second,
+        commbox_client_cancel,
+        commbox_client_set_interrupt,
+        commbox_client_set_log,
+        commbox_client_validate_user_json,
+        commbox_client_stats_json,
+        commbox_client_diagnose_json,
+        commbox_last_attempts,
+        commbox_last_elapsed_ms,
+        commbox_last_http_status,
+        commbox_last_delivery,
+        commbox_last_retry_after_ms,
+        commbox_last_request_id,
+        commbox_code_name,
+        commbox_code_is_transient,
+        commbox_update_user_json,
+        commbox_update_user_json_with,
+        commbox_batch_new_with,
+        commbox_batch_submit_with,
+        commbox_batch_new,
+        commbox_batch_submit,
+        commbox_batch_next,
+        commbox_batch_notify_fd,
+        commbox_batch_close,
+        commbox_batch_cancel,
+        commbox_batch_cancel_tag,
+        commbox_batch_stats_json,
+        commbox_batch_free,
+        commbox_last_error,
+        commbox_last_error_code,
+        commbox_last_error_json,
+        commbox_string_free,
+        commbox_user_new,
+        commbox_user_set,
+        commbox_user_set_custom,
+        commbox_user_to_json,
+        commbox_user_free,
+    }
+
+    private static readonly object Lock = new();
+
+    /// <summary>The addresses of the functions, once the library is loaded.</summary>
+    private static nint[]? s_table;
+
     /// <summary>
     /// All that is declared here, so that a library that lacks one is found out before the first
     /// call.
     /// </summary>
-    internal static readonly string[] Functions =
-    [
-        "commbox_version", "commbox_abi_version", "commbox_client_new", "commbox_client_new_with",
-        "commbox_client_free", "commbox_update_user_json_with", "commbox_options_new", "commbox_options_set",
-        "commbox_options_free", "commbox_batch_new_with", "commbox_batch_submit_with",
-        "commbox_client_set_api_key", "commbox_client_set_max_requests_per_second", "commbox_client_cancel",
-        "commbox_client_set_interrupt", "commbox_client_set_log",
-        "commbox_client_validate_user_json", "commbox_client_stats_json", "commbox_client_diagnose_json",
-        "commbox_update_user_json", "commbox_batch_new", "commbox_batch_submit", "commbox_batch_next",
-        "commbox_batch_notify_fd", "commbox_batch_close", "commbox_batch_cancel", "commbox_batch_cancel_tag",
-        "commbox_batch_stats_json",
-        "commbox_batch_free", "commbox_last_error", "commbox_last_error_code", "commbox_last_error_json",
-        "commbox_last_attempts", "commbox_last_elapsed_ms", "commbox_last_http_status", "commbox_last_delivery",
-        "commbox_last_retry_after_ms", "commbox_last_request_id", "commbox_code_name", "commbox_code_is_transient",
-        "commbox_string_free", "commbox_user_new", "commbox_user_set", "commbox_user_set_custom",
-        "commbox_user_to_json", "commbox_user_free",
-    ];
+    internal static string[] Functions => Enum.GetNames(typeof(Function));
 
-    private const string Library = LibraryLoader.Name;
+    internal static byte* Version() =>
+        ((delegate* unmanaged[Cdecl]<byte*>)Of(Function.commbox_version))();
 
-    // Runs before the first call into the library, and so before the library is looked for.
-    static Native() => LibraryLoader.Register(typeof(Native).Assembly);
+    internal static uint AbiVersion() =>
+        ((delegate* unmanaged[Cdecl]<uint>)Of(Function.commbox_abi_version))();
 
-    [DllImport(Library, EntryPoint = "commbox_version", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* Version();
+    internal static nint ClientNew(byte* apiKey, byte* optionsJson) =>
+        ((delegate* unmanaged[Cdecl]<byte*, byte*, nint>)Of(Function.commbox_client_new))(
+            apiKey, optionsJson);
 
-    [DllImport(Library, EntryPoint = "commbox_abi_version", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern uint AbiVersion();
+    internal static nint ClientNewWith(byte* apiKey, nint options) =>
+        ((delegate* unmanaged[Cdecl]<byte*, nint, nint>)Of(Function.commbox_client_new_with))(
+            apiKey, options);
 
-    [DllImport(Library, EntryPoint = "commbox_client_new", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint ClientNew(byte* apiKey, byte* optionsJson);
+    internal static nint OptionsNew() =>
+        ((delegate* unmanaged[Cdecl]<nint>)Of(Function.commbox_options_new))();
 
-    [DllImport(Library, EntryPoint = "commbox_client_new_with", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint ClientNewWith(byte* apiKey, nint options);
+    internal static int OptionsSet(nint options, byte* key, byte* value) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*, byte*, int>)Of(Function.commbox_options_set))(
+            options, key, value);
 
-    [DllImport(Library, EntryPoint = "commbox_options_new", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint OptionsNew();
+    internal static void OptionsFree(nint options) =>
+        ((delegate* unmanaged[Cdecl]<nint, void>)Of(Function.commbox_options_free))(options);
 
-    [DllImport(Library, EntryPoint = "commbox_options_set", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int OptionsSet(nint options, byte* key, byte* value);
+    internal static void ClientFree(nint client) =>
+        ((delegate* unmanaged[Cdecl]<nint, void>)Of(Function.commbox_client_free))(client);
 
-    [DllImport(Library, EntryPoint = "commbox_options_free", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void OptionsFree(nint options);
+    internal static int ClientSetApiKey(nint client, byte* apiKey) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*, int>)Of(Function.commbox_client_set_api_key))(
+            client, apiKey);
 
-    [DllImport(Library, EntryPoint = "commbox_client_free", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void ClientFree(nint client);
+    internal static int ClientSetMaxRequestsPerSecond(nint client, double requestsPerSecond) =>
+        ((delegate* unmanaged[Cdecl]<nint, double, int>)
+            Of(Function.commbox_client_set_max_requests_per_second))(client, requestsPerSecond);
 
-    [DllImport(Library, EntryPoint = "commbox_client_set_api_key", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientSetApiKey(nint client, byte* apiKey);
+    internal static int ClientCancel(nint client) =>
+        ((delegate* unmanaged[Cdecl]<nint, int>)Of(Function.commbox_client_cancel))(client);
 
-    [DllImport(
-        Library, EntryPoint = "commbox_client_set_max_requests_per_second", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientSetMaxRequestsPerSecond(nint client, double requestsPerSecond);
+    internal static int ClientSetInterrupt(
+        nint client, delegate* unmanaged[Cdecl]<void*, int> poll, void* context) =>
+        ((delegate* unmanaged[Cdecl]<nint, delegate* unmanaged[Cdecl]<void*, int>, void*, int>)
+            Of(Function.commbox_client_set_interrupt))(client, poll, context);
 
-    [DllImport(Library, EntryPoint = "commbox_client_cancel", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientCancel(nint client);
-
-    [DllImport(Library, EntryPoint = "commbox_client_set_interrupt", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientSetInterrupt(nint client, delegate* unmanaged[Cdecl]<void*, int> poll, void* context);
-
-    [DllImport(Library, EntryPoint = "commbox_client_set_log", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientSetLog(
+    internal static int ClientSetLog(
         nint client,
         int level,
         delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> log,
-        void* context);
+        void* context) =>
+        ((delegate* unmanaged[Cdecl]<
+            nint, int, delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void>, void*, int>)
+            Of(Function.commbox_client_set_log))(client, level, log, context);
 
-    [DllImport(Library, EntryPoint = "commbox_client_validate_user_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int ClientValidateUserJson(nint client, long userId, byte* userJson);
+    internal static int ClientValidateUserJson(nint client, long userId, byte* userJson) =>
+        ((delegate* unmanaged[Cdecl]<nint, long, byte*, int>)
+            Of(Function.commbox_client_validate_user_json))(client, userId, userJson);
 
-    [DllImport(Library, EntryPoint = "commbox_client_stats_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* ClientStatsJson(nint client);
+    internal static byte* ClientStatsJson(nint client) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*>)Of(Function.commbox_client_stats_json))(client);
 
-    [DllImport(Library, EntryPoint = "commbox_client_diagnose_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* ClientDiagnoseJson(nint client);
+    internal static byte* ClientDiagnoseJson(nint client) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*>)Of(Function.commbox_client_diagnose_json))(
+            client);
 
-    [DllImport(Library, EntryPoint = "commbox_last_attempts", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int LastAttempts();
+    internal static int LastAttempts() =>
+        ((delegate* unmanaged[Cdecl]<int>)Of(Function.commbox_last_attempts))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_elapsed_ms", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern long LastElapsedMs();
+    internal static long LastElapsedMs() =>
+        ((delegate* unmanaged[Cdecl]<long>)Of(Function.commbox_last_elapsed_ms))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_http_status", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int LastHttpStatus();
+    internal static int LastHttpStatus() =>
+        ((delegate* unmanaged[Cdecl]<int>)Of(Function.commbox_last_http_status))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_delivery", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int LastDelivery();
+    internal static int LastDelivery() =>
+        ((delegate* unmanaged[Cdecl]<int>)Of(Function.commbox_last_delivery))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_retry_after_ms", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern long LastRetryAfterMs();
+    internal static long LastRetryAfterMs() =>
+        ((delegate* unmanaged[Cdecl]<long>)Of(Function.commbox_last_retry_after_ms))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_request_id", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* LastRequestId();
+    internal static byte* LastRequestId() =>
+        ((delegate* unmanaged[Cdecl]<byte*>)Of(Function.commbox_last_request_id))();
 
-    [DllImport(Library, EntryPoint = "commbox_code_name", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* CodeName(int code);
+    internal static byte* CodeName(int code) =>
+        ((delegate* unmanaged[Cdecl]<int, byte*>)Of(Function.commbox_code_name))(code);
 
-    [DllImport(Library, EntryPoint = "commbox_code_is_transient", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int CodeIsTransient(int code);
+    internal static int CodeIsTransient(int code) =>
+        ((delegate* unmanaged[Cdecl]<int, int>)Of(Function.commbox_code_is_transient))(code);
 
-    [DllImport(Library, EntryPoint = "commbox_update_user_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int UpdateUserJson(nint client, long userId, byte* userJson, byte** responseJson);
+    internal static int UpdateUserJson(
+        nint client, long userId, byte* userJson, byte** responseJson) =>
+        ((delegate* unmanaged[Cdecl]<nint, long, byte*, byte**, int>)
+            Of(Function.commbox_update_user_json))(client, userId, userJson, responseJson);
 
-    [DllImport(Library, EntryPoint = "commbox_update_user_json_with", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int UpdateUserJsonWith(
-        nint client, long userId, byte* userJson, byte* callJson, byte** responseJson);
+    internal static int UpdateUserJsonWith(
+        nint client, long userId, byte* userJson, byte* callJson, byte** responseJson) =>
+        ((delegate* unmanaged[Cdecl]<
+            nint, long, byte*, byte*, byte**, int>)
+            Of(Function.commbox_update_user_json_with))(client, userId, userJson, callJson, responseJson);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_new_with", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint BatchNewWith(nint client, nint options);
+    internal static nint BatchNewWith(nint client, nint options) =>
+        ((delegate* unmanaged[Cdecl]<nint, nint, nint>)Of(Function.commbox_batch_new_with))(
+            client, options);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_submit_with", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchSubmitWith(
-        nint batch, ulong tag, long userId, byte* userJson, byte* callJson, long timeoutMs);
+    internal static int BatchSubmitWith(
+        nint batch, ulong tag, long userId, byte* userJson, byte* callJson, long timeoutMs) =>
+        ((delegate* unmanaged[Cdecl]<
+            nint, ulong, long, byte*, byte*, long, int>)
+            Of(Function.commbox_batch_submit_with))(batch, tag, userId, userJson, callJson, timeoutMs);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_new", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint BatchNew(nint client, byte* optionsJson);
+    internal static nint BatchNew(nint client, byte* optionsJson) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*, nint>)Of(Function.commbox_batch_new))(
+            client, optionsJson);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_submit", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchSubmit(nint batch, ulong tag, long userId, byte* userJson, long timeoutMs);
+    internal static int BatchSubmit(
+        nint batch, ulong tag, long userId, byte* userJson, long timeoutMs) =>
+        ((delegate* unmanaged[Cdecl]<nint, ulong, long, byte*, long, int>)
+            Of(Function.commbox_batch_submit))(batch, tag, userId, userJson, timeoutMs);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_next", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchNext(nint batch, long timeoutMs, ulong* tag, int* code, byte** json);
+    internal static int BatchNext(nint batch, long timeoutMs, ulong* tag, int* code, byte** json) =>
+        ((delegate* unmanaged[Cdecl]<nint, long, ulong*, int*, byte**, int>)
+            Of(Function.commbox_batch_next))(batch, timeoutMs, tag, code, json);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_notify_fd", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern long BatchNotifyFd(nint batch);
+    internal static long BatchNotifyFd(nint batch) =>
+        ((delegate* unmanaged[Cdecl]<nint, long>)Of(Function.commbox_batch_notify_fd))(batch);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_close", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchClose(nint batch);
+    internal static int BatchClose(nint batch) =>
+        ((delegate* unmanaged[Cdecl]<nint, int>)Of(Function.commbox_batch_close))(batch);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_cancel", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchCancel(nint batch);
+    internal static int BatchCancel(nint batch) =>
+        ((delegate* unmanaged[Cdecl]<nint, int>)Of(Function.commbox_batch_cancel))(batch);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_cancel_tag", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int BatchCancelTag(nint batch, ulong tag);
+    internal static int BatchCancelTag(nint batch, ulong tag) =>
+        ((delegate* unmanaged[Cdecl]<nint, ulong, int>)Of(Function.commbox_batch_cancel_tag))(
+            batch, tag);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_stats_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* BatchStatsJson(nint batch);
+    internal static byte* BatchStatsJson(nint batch) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*>)Of(Function.commbox_batch_stats_json))(batch);
 
-    [DllImport(Library, EntryPoint = "commbox_batch_free", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void BatchFree(nint batch);
+    internal static void BatchFree(nint batch) =>
+        ((delegate* unmanaged[Cdecl]<nint, void>)Of(Function.commbox_batch_free))(batch);
 
-    [DllImport(Library, EntryPoint = "commbox_last_error", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* LastError();
+    internal static byte* LastError() =>
+        ((delegate* unmanaged[Cdecl]<byte*>)Of(Function.commbox_last_error))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_error_code", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int LastErrorCode();
+    internal static int LastErrorCode() =>
+        ((delegate* unmanaged[Cdecl]<int>)Of(Function.commbox_last_error_code))();
 
-    [DllImport(Library, EntryPoint = "commbox_last_error_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* LastErrorJson();
+    internal static byte* LastErrorJson() =>
+        ((delegate* unmanaged[Cdecl]<byte*>)Of(Function.commbox_last_error_json))();
 
-    [DllImport(Library, EntryPoint = "commbox_string_free", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void StringFree(byte* text);
+    internal static void StringFree(byte* text) =>
+        ((delegate* unmanaged[Cdecl]<byte*, void>)Of(Function.commbox_string_free))(text);
 
-    [DllImport(Library, EntryPoint = "commbox_user_new", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern nint UserNew();
+    internal static nint UserNew() =>
+        ((delegate* unmanaged[Cdecl]<nint>)Of(Function.commbox_user_new))();
 
-    [DllImport(Library, EntryPoint = "commbox_user_set", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int UserSet(nint user, byte* name, byte* value);
+    internal static int UserSet(nint user, byte* name, byte* value) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*, byte*, int>)Of(Function.commbox_user_set))(
+            user, name, value);
 
-    [DllImport(Library, EntryPoint = "commbox_user_set_custom", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern int UserSetCustom(nint user, byte* name, byte* value);
+    internal static int UserSetCustom(nint user, byte* name, byte* value) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*, byte*, int>)Of(Function.commbox_user_set_custom))(
+            user, name, value);
 
-    [DllImport(Library, EntryPoint = "commbox_user_to_json", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern byte* UserToJson(nint user);
+    internal static byte* UserToJson(nint user) =>
+        ((delegate* unmanaged[Cdecl]<nint, byte*>)Of(Function.commbox_user_to_json))(user);
 
-    [DllImport(Library, EntryPoint = "commbox_user_free", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void UserFree(nint user);
+    internal static void UserFree(nint user) =>
+        ((delegate* unmanaged[Cdecl]<nint, void>)Of(Function.commbox_user_free))(user);
+
+    /// <summary>The address of a function.</summary>
+    /// <exception cref="DllNotFoundException">The library cannot be loaded.</exception>
+    private static nint Of(Function function) => (Volatile.Read(ref s_table) ?? Fill())[(int)function];
+
+    private static nint[] Fill()
+    {
+        lock (Lock)
+        {
+            if (s_table is null)
+            {
+                nint library = LibraryLoader.Load();
+                nint[] table = [.. Functions.Select(name => SharedLibrary.Export(library, name))];
+                Volatile.Write(ref s_table, table);
+            }
+            return s_table!;
+        }
+    }
 }

@@ -35,7 +35,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     /// <summary>
     /// Who waits for the outcomes of all updates up to a number, the lowest number first.
     /// </summary>
-    private readonly Queue<(ulong Last, TaskCompletionSource Told)> _flushes = new();
+    private readonly Queue<(ulong Last, TaskCompletionSource<bool> Told)> _flushes = new();
 
     private BatchHandle? _batch;
 
@@ -124,7 +124,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
             {
                 Finish(update, Outcome.NotBegun);
             }
-            foreach (ulong number in _submitted.Keys.OrderDescending())
+            foreach (ulong number in _submitted.Keys.OrderByDescending(number => number))
             {
                 _batch!.Cancel(number);
             }
@@ -157,7 +157,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
             {
                 return Task.CompletedTask;
             }
-            var told = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var told = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
             _flushes.Enqueue((_last, told));
             return told.Task;
         }
@@ -367,7 +367,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         ulong oldest = _pending.First?.Value.Number ?? ulong.MaxValue;
         while (_flushes.TryPeek(out var flush) && flush.Last < oldest)
         {
-            _flushes.Dequeue().Told.TrySetResult();
+            _flushes.Dequeue().Told.TrySetResult(true);
         }
     }
 
