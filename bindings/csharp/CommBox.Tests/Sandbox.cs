@@ -15,12 +15,12 @@ internal sealed class Sandbox : IDisposable
     {
         string program = Environment.GetEnvironmentVariable("COMMBOX_SANDBOX") is { Length: > 0 } named
             ? named
-            : Repository.PathOf("target", "debug", "examples", OperatingSystem.IsWindows() ? "sandbox.exe" : "sandbox");
+            : Repository.PathOf("target", "debug", "examples", Environment.OSVersion.Platform == PlatformID.Win32NT ? "sandbox.exe" : "sandbox");
         if (!File.Exists(program))
         {
             throw new FileNotFoundException($"no sandbox at {program}: run cargo build --example sandbox");
         }
-        _process = Process.Start(new ProcessStartInfo(program) { RedirectStandardOutput = true })!;
+        _process = Process.Start(new ProcessStartInfo(program) { RedirectStandardOutput = true, UseShellExecute = false })!;
         Url = _process.StandardOutput.ReadLine() ?? throw new InvalidOperationException($"{program} printed no address");
         // A proxy of the environment has no business on loopback.
         _http = new HttpClient(new HttpClientHandler { UseProxy = false }) { BaseAddress = new Uri(Url) };
