@@ -262,7 +262,8 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     tests = ROOT / "bindings/csharp/CommBox.Tests"
     program = ["publish", "bindings/csharp/NUnitRunner", "-c", "Release", "-r", platform.rid, "--self-contained"]
     # Both are built in folders of their own: what another build is doing with the usual ones is no concern of these.
-    for command in ([*program, "-o", str(folder)], ["build", str(tests), "-o", str(platform.folder / "tests")]):
+    build_tests = ["build", str(tests), "-f", "net10.0", "-o", str(platform.folder / "tests")]
+    for command in ([*program, "-o", str(folder)], build_tests):
         done = subprocess.run([dotnet, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise SystemExit(done.stdout)

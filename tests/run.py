@@ -195,6 +195,22 @@ def run_other_pythons(report: Report) -> None:
     )
 
 
+def run_csharp(report: Report) -> None:
+    """The C# tests of both targets, each on .NET 8 and 10, and a program of .NET Framework."""
+    fetch(DOTNET, "restore", "bindings/csharp/Tests.slnx")
+    report.suite(
+        "C#",
+        [DOTNET, "test", "--no-restore", "-m:4", "bindings/csharp/Tests.slnx"],
+        DOTNET_CLI_UI_LANGUAGE="en",
+    )
+    if not report.without("mono", "the program of .NET Framework"):
+        program = "bindings/csharp/CommBox.Tests.Framework"
+        fetch(DOTNET, "restore", program)
+        build = f'"{DOTNET}" build --no-restore --verbosity quiet {program}'
+        run = f"exec mono {program}/bin/Debug/net472/CommBox.Tests.Framework.exe"
+        report.suite("C# on Mono", ["sh", "-c", f"{build} && {run}"])
+
+
 def run_all(platforms: list[str]) -> int:
     report = Report()
     for tool, what in [
@@ -223,12 +239,7 @@ def run_all(platforms: list[str]) -> int:
     )
     run_other_pythons(report)
     if not report.without(DOTNET, "the C# tests"):
-        fetch(DOTNET, "restore", "bindings/csharp/CommBox.Tests")
-        report.suite(
-            "C#",
-            [DOTNET, "test", "--no-restore", "bindings/csharp/CommBox.Tests"],
-            DOTNET_CLI_UI_LANGUAGE="en",
-        )
+        run_csharp(report)
 
     for platform in platforms:
         script = [sys.executable, "tests/platforms.py", platform]
