@@ -166,7 +166,7 @@ def wheel(target: Target, library: Path, folder: Path) -> None:
 
 
 def nuget(runtimes: Path, folder: Path) -> None:
-    """The package for .NET with the libraries of all targets."""
+    """The package for .NET with the libraries of all targets, and its symbols."""
     dotnet = os.environ.get("DOTNET", "dotnet")
     if shutil.which(dotnet) is None:
         print(f"The NuGet package is left out: no {dotnet} is found.", file=sys.stderr)
@@ -178,8 +178,9 @@ def nuget(runtimes: Path, folder: Path) -> None:
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise SystemExit(done.stdout)
-        name = f"CommBox.{VERSION}.nupkg"
-        repack(Path(made) / name, folder / name)
+        for ending in ("nupkg", "snupkg"):
+            name = f"CommBox.{VERSION}.{ending}"
+            repack(Path(made) / name, folder / name)
 
 
 def repack(package: Path, into: Path) -> None:

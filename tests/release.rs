@@ -31,7 +31,7 @@ fn the_package_for_dotnet_has_what_it_names() {
     let packed = project.split("<None Include=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0));
     let (runtimes, texts): (Vec<_>, Vec<_>) = packed.partition(|path| path.starts_with("$(CommBoxRuntimes)/"));
     let names: BTreeSet<_> = texts.iter().filter_map(|file| Path::new(file).file_name()?.to_str()).collect();
-    assert_eq!(names, ["LICENSE", "README.md", "THIRD-PARTY.txt"].into());
+    assert_eq!(names, ["CommBox.targets", "LICENSE", "README.md", "THIRD-PARTY.txt", "icon.png"].into());
     for file in texts {
         assert!(folder.join(file).is_file(), "{file} is not there");
     }
@@ -81,7 +81,7 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     ]
     .into();
     if has("dotnet", "the .NET SDK") {
-        expected.insert(format!("CommBox.{VERSION}.nupkg"));
+        expected.extend(["nupkg", "snupkg"].map(|ending| format!("CommBox.{VERSION}.{ending}")));
     }
     assert_eq!(named, expected);
     the_archive_works(&first, &format!("{platform}.tar.gz"));

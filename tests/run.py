@@ -203,6 +203,11 @@ def run_csharp(report: Report) -> None:
         [DOTNET, "test", "--no-restore", "-m:4", "bindings/csharp/Tests.slnx"],
         DOTNET_CLI_UI_LANGUAGE="en",
     )
+    report.suite(
+        "The NuGet package",
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/nuget"],
+        PYTHONDONTWRITEBYTECODE="1",
+    )
     if not report.without("mono", "the program of .NET Framework"):
         program = "bindings/csharp/CommBox.Tests.Framework"
         fetch(DOTNET, "restore", program)
