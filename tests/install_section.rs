@@ -37,7 +37,9 @@ impl Machine {
     }
 
     fn copy(&self, from: &str, to: &str) {
-        fs::copy(Path::new(ROOT).join(from), self.path(to)).expect("it can be copied");
+        let to = self.path(to);
+        fs::create_dir_all(to.parent().expect("it has a folder")).expect("it can be made");
+        fs::copy(Path::new(ROOT).join(from), to).expect("it can be copied");
     }
 
     fn set_up(&self, mut shell: Command, lines: &str) -> Command {
