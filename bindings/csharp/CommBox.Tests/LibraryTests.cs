@@ -147,6 +147,22 @@ public sealed class LibraryTests
         }
     }
 
+    [Test]
+    public void WhatTheResolverOfTheApplicationDoesNotFindIsLookedForElsewhere()
+    {
+        Assembly assembly = new Plugin().LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
+        var asked = new List<string>();
+        NativeLibrary.SetDllImportResolver(assembly, (name, _, _) =>
+        {
+            asked.Add(name);
+            return 0;
+        });
+        using var variable = new EnvironmentVariable(LibraryLoader.Variable, Library);
+        Type client = assembly.GetType(typeof(CommBoxClient).FullName!)!;
+        ((IDisposable)Activator.CreateInstance(client, "key", null)!).Dispose();
+        Assert.That(asked, Does.Contain(DotNetSearch.Name));
+    }
+
     [TestCase("", "DllNotFoundException without a message")]
     [TestCase("\n \r\n", "DllNotFoundException without a message")]
     [TestCase("advice\r\nthe system's words\r\n", "the system's words")]

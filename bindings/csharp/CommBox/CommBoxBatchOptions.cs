@@ -10,13 +10,13 @@ public sealed class CommBoxBatchOptions
     private const int DefaultQueueLimit = 1024;
 
     /// <summary>
-    /// How many updates are under way at a time, each on a thread and a connection of the library;
+    /// How many updates are in flight at a time, each on a thread and a connection of the library;
     /// 1 to 256. Default: 8.
     /// </summary>
     public int? Concurrency { get; set; }
 
     /// <summary>
-    /// How many updates are read ahead of the results that were taken, those under way among them,
+    /// How many updates are read ahead of the results that were taken, those in flight among them,
     /// and so how many are in memory; 1 to 1,000,000. Default: 1024.
     /// </summary>
     public int? QueueLimit { get; set; }

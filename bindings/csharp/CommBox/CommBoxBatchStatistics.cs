@@ -8,7 +8,7 @@ public sealed record CommBoxBatchStatistics
     /// <summary>How many updates wait to be sent.</summary>
     public long Queued { get; init; }
 
-    /// <summary>How many are under way.</summary>
+    /// <summary>How many are in flight.</summary>
     public long InFlight { get; init; }
 
     /// <summary>How many the server confirmed.</summary>

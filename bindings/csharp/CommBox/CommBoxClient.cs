@@ -208,7 +208,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// Ends this call, and no other, within about 100 ms, wherever it waits.
     /// </param>
     /// <remarks>
-    /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are under way at a time.
+    /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are in flight at a time.
     /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other
     /// calls nor the server's throttling cost it any.
     /// <see cref="CommBoxClientOptions.OverallTimeout"/> or the token bounds the whole.
@@ -399,9 +399,9 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// </returns>
     /// <remarks>
     /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is
-    /// under way is cancelled, its outcome unknown. To stop and still know of every update, end the
+    /// in flight is cancelled, its outcome unknown. To stop and still know of every update, end the
     /// source. The source is read on the thread pool; one that waits is not waited for, and is
-    /// disposed when it returns. <see cref="Cancel"/> cancels the updates under way, which come
+    /// disposed when it returns. <see cref="Cancel"/> cancels the updates in flight, which come
     /// back as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
     /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent. A progress
     /// handler that throws ends the batch as a source that fails does.

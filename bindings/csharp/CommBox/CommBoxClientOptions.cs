@@ -29,7 +29,7 @@ public sealed class CommBoxClientOptions
     public bool AllowHttp { get; set; }
 
     /// <summary>
-    /// Longest time of name lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.
+    /// Longest time of DNS lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.
     /// </summary>
     public TimeSpan? ConnectTimeout { get; set; }
 
@@ -96,7 +96,7 @@ public sealed class CommBoxClientOptions
     /// </summary>
     public TimeSpan? IdleTimeout { get; set; }
 
-    /// <summary>How long a name lookup is remembered. Default: 60 s.</summary>
+    /// <summary>How long a DNS lookup is remembered. Default: 60 s.</summary>
     public TimeSpan? DnsTtl { get; set; }
 
     /// <summary>
@@ -123,7 +123,7 @@ public sealed class CommBoxClientOptions
     public string? ClientKeyFile { get; set; }
 
     /// <summary>
-    /// How many asynchronous calls are under way at a time, each on a thread and a connection of
+    /// How many asynchronous calls are in flight at a time, each on a thread and a connection of
     /// the library, which come as they are needed; 1 to 256. Further calls wait without a thread.
     /// Default: 64.
     /// </summary>
@@ -206,7 +206,7 @@ public sealed class CommBoxClientOptions
         ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));
 
     /// <summary>
-    /// How many asynchronous calls are under way at a time where no number is set.
+    /// How many asynchronous calls are in flight at a time where no number is set.
     /// </summary>
     private const int DefaultMaxConcurrency = 64;
 

@@ -251,7 +251,7 @@ public sealed class CommBoxRateLimitException : CommBoxApiException
 }
 
 /// <summary>
-/// The server was not reached, or the connection broke: name lookup, connect, proxy, TLS, reset.
+/// The server was not reached, or the connection broke: DNS lookup, connect, proxy, TLS, reset.
 /// </summary>
 public sealed class CommBoxConnectionException : CommBoxException
 {
@@ -271,7 +271,7 @@ public sealed class CommBoxConnectionException : CommBoxException
     }
 }
 
-/// <summary>The time allowed has passed.</summary>
+/// <summary>The deadline was exceeded.</summary>
 public sealed class CommBoxTimeoutException : CommBoxException
 {
     /// <inheritdoc/>

@@ -132,7 +132,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Stops the batch: what was not sent is cancelled, what is under way finishes, and no more is
+    /// Stops the batch: what was not sent is cancelled, what is in flight finishes, and no more is
     /// taken.
     /// </summary>
     internal void Stop()
@@ -174,7 +174,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Ends at once: what was not sent is dropped, what is under way is cancelled, no outcome is
+    /// Ends at once: what was not sent is dropped, what is in flight is cancelled, no outcome is
     /// told.
     /// </summary>
     internal void End()
