@@ -195,6 +195,9 @@ fn csharp() {
         run(page, &mut run_it, &sandbox);
         prints_no_answer(page, &mut run_it, &sandbox);
     }
+    // The package has a page of its own, with an example that has just run.
+    let [packed] = &blocks("bindings/csharp/CommBox/README.md", "csharp")[..] else { panic!("it has one example") };
+    assert_eq!(Some(packed), blocks(pages[1], "csharp").first());
     // Each block of these is a file of one program.
     let tests = project_of("docs-csharp-tests", NET8, &blocks("docs/testing-dotnet.md", "csharp"));
     let mut run_tests = Command::new(&dotnet);

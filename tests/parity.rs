@@ -46,6 +46,24 @@ fn csharp_declares_what_the_header_does() {
     assert_eq!(version.split(';').next(), Some(constant("COMMBOX_ABI_VERSION").to_string().as_str()));
 }
 
+/// The library calls delegates, whose types no compiler holds to those of the functions that take them.
+#[test]
+fn csharp_is_called_back_as_the_header_says() {
+    for (file, function) in
+        [("ClientHandle.cs", "commbox_client_set_interrupt"), ("LogSink.cs", "commbox_client_set_log")]
+    {
+        let source = csharp_source(file);
+        let declared = after(&source, "[UnmanagedFunctionPointer(CallingConvention.Cdecl)]")
+            .and_then(|rest| after(rest, "private delegate "))
+            .and_then(|rest| rest.split(");").next())
+            .expect("a delegate");
+        let (returns, takes) = declared.split_once('(').expect("parameters");
+        let takes: Vec<_> = csharp_list(takes).into_iter().map(csharp_type).collect();
+        let delegate = callback(&csharp_type(returns), &takes);
+        assert!(header()[function].contains(&delegate), "{file}: {delegate}, not as {function} takes it");
+    }
+}
+
 #[test]
 fn bindings_know_no_other_codes() {
     let documented: Vec<_> = declarations::constants(declarations::now())
