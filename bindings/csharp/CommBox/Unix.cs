@@ -5,16 +5,20 @@ namespace CommBox;
 
 /// <summary>
 /// The dynamic linker of Unix: in a library of its own where that is GNU's, else in the C library.
+/// One function of it is imported, and finds the others.
 /// </summary>
 internal static unsafe class Unix
 {
     private static readonly bool IsApart = HasOwnLibrary();
 
+    /// <summary><c>RTLD_DEFAULT</c>: all libraries of the program.</summary>
+    private static nint Everywhere => OperatingSystem.IsMacOS() ? -2 : default;
+
     internal static nint Open(string path, int mode)
     {
         fixed (byte* text = Terminated(path))
         {
-            return IsApart ? OwnLibrary.dlopen(text, mode) : CLibrary.dlopen(text, mode);
+            return ((delegate* unmanaged[Cdecl]<byte*, int, nint>)Function("dlopen"))(text, mode);
         }
     }
 
@@ -22,16 +26,17 @@ internal static unsafe class Unix
     {
         fixed (byte* text = Terminated(name))
         {
-            return IsApart ? OwnLibrary.dlsym(library, text) : CLibrary.dlsym(library, text);
+            return IsApart ? SymbolOfOwnLibrary(library, text) : SymbolOfCLibrary(library, text);
         }
     }
 
-    internal static void Close(nint library) => _ = IsApart ? OwnLibrary.dlclose(library) : CLibrary.dlclose(library);
+    internal static void Close(nint library) =>
+        _ = ((delegate* unmanaged[Cdecl]<nint, int>)Function("dlclose"))(library);
 
     /// <summary>Why the last call failed; null if none has since the last error.</summary>
     internal static string? Error()
     {
-        byte* text = IsApart ? OwnLibrary.dlerror() : CLibrary.dlerror();
+        byte* text = ((delegate* unmanaged[Cdecl]<byte*>)Function("dlerror"))();
         return text is null ? null : Utf8.Decode(text);
     }
 
@@ -39,8 +44,14 @@ internal static unsafe class Unix
     internal static string? FileAround(void* address)
     {
         Place place;
-        int found = IsApart ? OwnLibrary.dladdr(address, &place) : CLibrary.dladdr(address, &place);
+        int found = ((delegate* unmanaged[Cdecl]<void*, Place*, int>)Function("dladdr"))(address, &place);
         return found == 0 || place.File is null ? null : Utf8.Decode(place.File);
+    }
+
+    private static nint Function(string name)
+    {
+        nint address = Symbol(Everywhere, name);
+        return address != default ? address : throw new EntryPointNotFoundException(name);
     }
 
     private static byte[] Terminated(string text) => Encoding.UTF8.GetBytes(text + '\0');
@@ -49,7 +60,10 @@ internal static unsafe class Unix
     {
         try
         {
-            OwnLibrary.dlerror();
+            fixed (byte* name = Terminated("dlsym"))
+            {
+                SymbolOfOwnLibrary(Everywhere, name);
+            }
             return true;
         }
         catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)
@@ -58,6 +72,12 @@ internal static unsafe class Unix
         }
     }
 
+    [DllImport("libdl.so.2", EntryPoint = "dlsym")]
+    private static extern nint SymbolOfOwnLibrary(nint library, byte* name);
+
+    [DllImport("libc", EntryPoint = "dlsym")]
+    private static extern nint SymbolOfCLibrary(nint library, byte* name);
+
     /// <summary><c>Dl_info</c>.</summary>
     private struct Place
     {
@@ -65,45 +85,5 @@ internal static unsafe class Unix
         internal void* Base;
         internal byte* Symbol;
         internal void* Address;
-    }
-
-    private static class OwnLibrary
-    {
-        private const string Name = "libdl.so.2";
-
-        [DllImport(Name)]
-        internal static extern nint dlopen(byte* path, int mode);
-
-        [DllImport(Name)]
-        internal static extern nint dlsym(nint library, byte* name);
-
-        [DllImport(Name)]
-        internal static extern int dlclose(nint library);
-
-        [DllImport(Name)]
-        internal static extern byte* dlerror();
-
-        [DllImport(Name)]
-        internal static extern int dladdr(void* address, Place* place);
-    }
-
-    private static class CLibrary
-    {
-        private const string Name = "libc";
-
-        [DllImport(Name)]
-        internal static extern nint dlopen(byte* path, int mode);
-
-        [DllImport(Name)]
-        internal static extern nint dlsym(nint library, byte* name);
-
-        [DllImport(Name)]
-        internal static extern int dlclose(nint library);
-
-        [DllImport(Name)]
-        internal static extern byte* dlerror();
-
-        [DllImport(Name)]
-        internal static extern int dladdr(void* address, Place* place);
     }
 }
