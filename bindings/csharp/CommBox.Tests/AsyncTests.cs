@@ -111,7 +111,7 @@ public sealed class AsyncTests : SandboxFixture
     [Test]
     public async Task CallsOutliveDisposeAndTheirTokensDoToo()
     {
-        Sandbox.Script($"[{Slow}]");
+        Sandbox.Script("""[{"delay_ms": 60000}]""");
         CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();
         Task<UpdateResult> slow = client.UpdateUserJsonAsync(Many, "{}", source.Token);

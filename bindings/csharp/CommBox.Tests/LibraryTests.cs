@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Loader;
 using System.Text.RegularExpressions;
@@ -120,14 +121,15 @@ public sealed class LibraryTests
     [Test]
     public void DotNetsOwnSearchIsTheLastPlace()
     {
+        // Windows finds a library that is loaded by its bare name: so this comes first.
+        var error = Assert.Throws<DllNotFoundException>(() => LoadIn(new Plugin(), ["/no/such/libcommbox.so"]))!;
+        Assert.That(error.Message, Does.Contain("/no/such/libcommbox.so: no such file\n"));
+        Assert.That(error.Message, Does.Match("commbox(_native)?, as .NET looks for it: .+"));
         var context = new Plugin { Library = Library };
         nint library = LoadIn(context, ["/no/such/libcommbox.so"]);
         Assert.That(library, Is.Not.Zero);
         NativeLibrary.Free(library);
         Assert.That(context.Asked, Is.EqualTo(1));
-        var error = Assert.Throws<DllNotFoundException>(() => LoadIn(new Plugin(), ["/no/such/libcommbox.so"]))!;
-        Assert.That(error.Message, Does.Contain("/no/such/libcommbox.so: no such file\n"));
-        Assert.That(error.Message, Does.Match("commbox(_native)?, as .NET looks for it: .+"));
     }
 
     [Test]
@@ -161,6 +163,33 @@ public sealed class LibraryTests
         Type client = assembly.GetType(typeof(CommBoxClient).FullName!)!;
         ((IDisposable)Activator.CreateInstance(client, "key", null)!).Dispose();
         Assert.That(asked, Does.Contain(DotNetSearch.Name));
+    }
+
+    /// <summary>Hosts of plugins take an assembly away while they run.</summary>
+    [Test]
+    public void ContextOfAPluginIsUnloaded()
+    {
+        WeakReference context = UseInPlugin();
+        for (int turn = 0; turn < 200 && context.IsAlive; turn++)
+        {
+            GC.Collect();
+            GC.WaitForPendingFinalizers();
+            Thread.Sleep(50);
+        }
+        Assert.That(context.IsAlive, Is.False);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static WeakReference UseInPlugin()
+    {
+        var context = new AssemblyLoadContext(name: null, isCollectible: true);
+        Assembly assembly = context.LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
+        Type type = assembly.GetType(typeof(CommBoxClient).FullName!)!;
+        object client = Activator.CreateInstance(type, "key", null)!;
+        type.GetMethod(nameof(CommBoxClient.ValidateUserJson))!.Invoke(client, [1L, "{}"]);
+        ((IDisposable)client).Dispose();
+        context.Unload();
+        return new WeakReference(context);
     }
 
     [TestCase("", "DllNotFoundException without a message")]
