@@ -121,15 +121,17 @@ public sealed class LibraryTests
     [Test]
     public void DotNetsOwnSearchIsTheLastPlace()
     {
-        // Windows finds a library that is loaded by its bare name: so this comes first.
-        var error = Assert.Throws<DllNotFoundException>(() => LoadIn(new Plugin(), ["/no/such/libcommbox.so"]))!;
-        Assert.That(error.Message, Does.Contain("/no/such/libcommbox.so: no such file\n"));
-        Assert.That(error.Message, Does.Match("commbox(_native)?, as .NET looks for it: .+"));
         var context = new Plugin { Library = Library };
         nint library = LoadIn(context, ["/no/such/libcommbox.so"]);
         Assert.That(library, Is.Not.Zero);
         NativeLibrary.Free(library);
         Assert.That(context.Asked, Is.EqualTo(1));
+        if (!OperatingSystem.IsWindows()) // It finds by its bare name what any test has loaded.
+        {
+            var error = Assert.Throws<DllNotFoundException>(() => LoadIn(new Plugin(), ["/no/such/libcommbox.so"]))!;
+            Assert.That(error.Message, Does.Contain("/no/such/libcommbox.so: no such file\n"));
+            Assert.That(error.Message, Does.Match("commbox, as .NET looks for it: .+"));
+        }
     }
 
     [Test]
