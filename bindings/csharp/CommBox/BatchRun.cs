@@ -10,6 +10,7 @@ namespace CommBox;
 /// </summary>
 internal sealed class BatchRun
 {
+    private readonly ClientHandle _client;
     private readonly UpdateQueue _queue;
     private readonly IProgress<CommBoxBatchStatistics>? _progress;
 
@@ -31,6 +32,9 @@ internal sealed class BatchRun
     /// </summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
+    /// <summary>Calls whose end activities and meters have not seen.</summary>
+    private readonly ConcurrentDictionary<ObservedCall, byte> _observed = new();
+
     /// <summary>
     /// What ends the results: of the source or of the progress handler, whichever failed first.
     /// </summary>
@@ -41,10 +45,12 @@ internal sealed class BatchRun
 
     private BatchRun(ClientHandle client, CommBoxBatchOptions options)
     {
+        _client = client;
         string optionsJson = options.ToJson();
         _queue = new UpdateQueue(
             () => new BatchHandle(client, optionsJson, CommBoxBatchOptions.PropertyFor), options.Limit);
         _queue.Open();
+        client.Queues.Add(_queue);
         _progress = options.Progress;
         _room = new SemaphoreSlim(options.Limit - 1);
     }
@@ -81,6 +87,7 @@ internal sealed class BatchRun
         {
             CommBoxBatchStatistics? last = run._queue.Stats();
             run._queue.End();
+            run.LeaveObserved();
             _ = run._ending.CancelAsync();
             await reporting.ConfigureAwait(false);
             run.ReportLast(last, mayThrow: isComplete);
@@ -131,15 +138,19 @@ internal sealed class BatchRun
         UserUpdate update = row ?? new UserUpdate(0, "");
         byte[] userJson;
         byte[]? callJson;
+        ObservedCall? call = null;
         try
         {
             userJson = row is null
                 ? throw new CommBoxValidationException(Native.InvalidUser, $"row {index} of the source is null")
                 : row.ToTerminated();
-            callJson = Utf8.TerminateOrNull(update.Options?.ToJson(), "options");
+            call = Observe();
+            CommBoxCallOptions? options = call is null ? update.Options : call.WithTrace(update.Options);
+            callJson = Utf8.TerminateOrNull(options?.ToJson(), "options");
         }
         catch (Exception thrown)
         {
+            End(call, thrown);
             // Reading an update runs the caller's code, such as an enumerator of Content. Whatever
             // it throws concerns this row alone.
             CommBoxValidationException error = thrown as CommBoxValidationException ?? new(
@@ -148,11 +159,20 @@ internal sealed class BatchRun
             _results.Writer.TryWrite(() => new(update, Result: null, error) { Index = index });
             return true;
         }
-        bool accepted = _queue.Add(new(
-            update.UserId,
-            userJson,
-            callJson,
-            outcome => Finish(update, outcome, index)));
+        bool accepted;
+        try
+        {
+            accepted = _queue.Add(new(
+                update.UserId,
+                userJson,
+                callJson,
+                outcome => Finish(update, outcome, index, call)));
+        }
+        catch (Exception thrown)
+        {
+            End(call, thrown);
+            throw;
+        }
         if (!accepted)
         {
             CountRefused(Native.Cancelled);
@@ -160,13 +180,75 @@ internal sealed class BatchRun
         return accepted;
     }
 
-    private void Finish(UserUpdate update, Outcome outcome, long index)
+    private void Finish(UserUpdate update, Outcome outcome, long index, ObservedCall? call)
     {
+        call?.EndsNow();
         if (outcome.Code == Native.InvalidOptions)
         {
             CountRefused(outcome.Code);
         }
-        _results.Writer.TryWrite(() => CommBoxBatchResult.From(update, outcome) with { Index = index });
+        _results.Writer.TryWrite(() =>
+        {
+            CommBoxBatchResult result = CommBoxBatchResult.From(update, outcome) with { Index = index };
+            // Listeners run where the result is taken, never on the library's thread.
+            End(call, result);
+            return result;
+        });
+    }
+
+    /// <summary>Begins an activity of each update, in the one that the program has at present.</summary>
+    private ObservedCall? Observe()
+    {
+        if (!Telemetry.IsWanted)
+        {
+            return null;
+        }
+        ObservedCall call = Telemetry.BeginDetached(_client);
+        _observed.TryAdd(call, 0);
+        return call;
+    }
+
+    private void End(ObservedCall? call, CommBoxBatchResult result)
+    {
+        if (call is null || !_observed.TryRemove(call, out _))
+        {
+            return;
+        }
+        if (result.IsSuccess)
+        {
+            call.Succeeded(result.Result);
+        }
+        else
+        {
+            call.Failed(result.Error);
+        }
+    }
+
+    private void End(ObservedCall? call, Exception error)
+    {
+        if (call is not null && _observed.TryRemove(call, out _))
+        {
+            call.Failed(error);
+        }
+    }
+
+    /// <summary>
+    /// Ends the activities of the updates whose results nobody takes, when the enumeration has been
+    /// left.
+    /// </summary>
+    private void LeaveObserved()
+    {
+        while (!_observed.IsEmpty && _results.Reader.TryRead(out Func<CommBoxBatchResult>? read))
+        {
+            read();
+        }
+        foreach (ObservedCall call in _observed.Keys)
+        {
+            if (_observed.TryRemove(call, out _))
+            {
+                call.Left();
+            }
+        }
     }
 
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);

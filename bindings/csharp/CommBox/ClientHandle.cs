@@ -16,6 +16,15 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     /// <summary>It lives as long as calls that were begun: they hold this handle.</summary>
     private readonly LogSink? _log;
 
+    /// <summary>Where it sends.</summary>
+    internal ServerName Server { get; private init; }
+
+    /// <summary>The queues of its updates, for the meters.</summary>
+    internal WeakList<UpdateQueue> Queues { get; } = new();
+
+    /// <summary>What <see cref="Telemetry.CountThrottled"/> has counted of it.</summary>
+    internal long ThrottledBefore { get; set; }
+
     /// <summary>No client; the library refuses it with a reason.</summary>
     internal ClientHandle()
     {
@@ -72,7 +81,10 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         ClientHandle? client = null;
         try
         {
-            client = new ClientHandle(apiKey, options.ToJson(baseUrl), log, options.LogLevel);
+            client = new ClientHandle(apiKey, options.ToJson(baseUrl), log, options.LogLevel)
+            {
+                Server = ServerName.Of(options.BaseUrl ?? baseUrl),
+            };
         }
         catch (CommBoxValidationException error) when (error.Code == Native.InvalidOptions && problems.Count > 0)
         {
@@ -83,6 +95,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
             client?.Dispose();
             throw new CommBoxValidationException(Native.InvalidOptions, string.Join("; ", problems));
         }
+        Telemetry.Add(client!);
         return client!;
     }
 
@@ -180,6 +193,23 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         return CommBoxStatistics.Parse(Taken(Native.ClientStatsJson(handle)));
     }
 
+    /// <summary>The same; null once the client is closed.</summary>
+    internal CommBoxStatistics? ReadStatistics()
+    {
+        try
+        {
+            return Statistics();
+        }
+        catch (ObjectDisposedException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>How many updates wait, in the queues and in the library.</summary>
+    internal long CountQueued() =>
+        Queues.Alive().Sum(queue => queue.CountQueued()) + (ReadStatistics()?.Waiting ?? 0);
+
     internal string DiagnoseJson(CancellationToken cancellationToken)
     {
         using Lease lease = Hold();
@@ -209,6 +239,10 @@ internal sealed unsafe class ClientHandle : LibraryHandle
 
     protected override bool ReleaseHandle()
     {
+        if (Telemetry.CountsThrottled && Native.ClientStatsJson(handle) is var json && json is not null)
+        {
+            Telemetry.CountThrottled(this, CommBoxStatistics.Parse(Taken(json)).Throttled);
+        }
         Native.ClientFree(handle);
         return true;
     }

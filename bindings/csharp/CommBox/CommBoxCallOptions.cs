@@ -25,8 +25,9 @@ public sealed class CommBoxCallOptions
     /// <see cref="CommBoxClientOptions.Headers"/> that has the same name. The same names are
     /// refused as there. Values are secrets: no message contains one.
     /// </summary>
-    public IDictionary<string, string> Headers { get; init; } =
-        new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+    public IDictionary<string, string> Headers { get => _headers; init => _headers = value; }
+
+    private IDictionary<string, string> _headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
 
     private static readonly OptionTable<CommBoxCallOptions> Table = new(
         ("total_timeout_ms", nameof(Timeout), options => options.Timeout),
@@ -36,6 +37,14 @@ public sealed class CommBoxCallOptions
 
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
+
+    /// <summary>The same options with these headers instead.</summary>
+    internal CommBoxCallOptions WithHeaders(IDictionary<string, string> headers)
+    {
+        var options = (CommBoxCallOptions)MemberwiseClone();
+        options._headers = headers;
+        return options;
+    }
 
     /// <summary>The options as the library reads them.</summary>
     internal string ToJson() => Table.ToJson(this);

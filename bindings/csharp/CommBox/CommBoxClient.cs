@@ -20,8 +20,8 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
 
     /// <summary>Makes a client. Nothing is sent before the first call.</summary>
     /// <param name="apiKey">
-    /// The key that CommBox issued, without the word "Bearer". Default: the environment's
-    /// <c>COMMBOX_API_KEY</c>.
+    /// The key that CommBox issued, without the word "Bearer". Default:
+    /// <see cref="CommBoxClientOptions.ApiKey"/>, else the environment's <c>COMMBOX_API_KEY</c>.
     /// </param>
     /// <param name="options">
     /// Timeouts, proxy and the like; null for the defaults. Later changes to it have no effect.
@@ -36,9 +36,9 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     {
         // Not left to the library: on Unix it does not see what
         // Environment.SetEnvironmentVariable() has set.
-        apiKey ??= Default("COMMBOX_API_KEY")
-            ?? throw new CommBoxValidationException("there is no API key: pass apiKey, or set COMMBOX_API_KEY");
         options ??= new CommBoxClientOptions();
+        apiKey ??= options.ApiKey ?? Default("COMMBOX_API_KEY") ?? throw new CommBoxValidationException(
+            "there is no API key: pass apiKey, or set ApiKey in the options, or COMMBOX_API_KEY");
         _handle = ClientHandle.Make(apiKey, options, Default("COMMBOX_BASE_URL"));
         _queue = NewQueue(_handle, options);
     }
@@ -488,13 +488,15 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     {
         CommBoxBatchOptions options = client.OfAsynchronousCalls();
         string optionsJson = options.ToJson();
-        return new UpdateQueue(
+        var queue = new UpdateQueue(
             () => new BatchHandle(handle, optionsJson, CommBoxBatchOptions.PropertyFor),
             options.Limit,
             limitPerUser: 16)
         {
             EndsBatchWhenIdle = true,
         };
+        handle.Queues.Add(queue);
+        return queue;
     }
 
     /// <summary>What a test double does with many updates: its own call for each.</summary>
@@ -530,13 +532,67 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         ThrowIfUnusable();
         cancellationToken.ThrowIfCancellationRequested();
         using NativeText userJson = write(user);
-        return _handle.UpdateUser(userId, userJson, options?.ToJson(), cancellationToken);
+        return Update(userId, userJson, options, cancellationToken);
+    }
+
+    private UpdateResult Update(
+        long userId, NativeText userJson, CommBoxCallOptions? options, CancellationToken cancellationToken)
+    {
+        if (!Telemetry.IsWanted)
+        {
+            return _handle.UpdateUser(userId, userJson, options?.ToJson(), cancellationToken);
+        }
+        using ObservedCall call = Telemetry.Begin(_handle);
+        try
+        {
+            UpdateResult result = _handle.UpdateUser(
+                userId, userJson, call.WithTrace(options)?.ToJson(), cancellationToken);
+            call.Succeeded(result);
+            return result;
+        }
+        catch (Exception error)
+        {
+            call.Failed(error);
+            throw;
+        }
     }
 
     /// <summary>
     /// Sends what <paramref name="write"/> makes of <paramref name="user"/> before the first wait.
     /// </summary>
-    private async Task<UpdateResult> SendAsync<T>(
+    private Task<UpdateResult> SendAsync<T>(
+        long userId,
+        T user,
+        Func<T, byte[]> write,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken) =>
+        Telemetry.IsWanted
+            ? SendObservedAsync(userId, user, write, options, cancellationToken)
+            : SendUnobservedAsync(userId, user, write, options, cancellationToken);
+
+    private async Task<UpdateResult> SendObservedAsync<T>(
+        long userId,
+        T user,
+        Func<T, byte[]> write,
+        CommBoxCallOptions? options,
+        CancellationToken cancellationToken)
+    {
+        using ObservedCall call = Telemetry.Begin(_handle);
+        try
+        {
+            UpdateResult result = await SendUnobservedAsync(
+                userId, user, write, call.WithTrace(options), cancellationToken).ConfigureAwait(false);
+            call.Succeeded(result);
+            return result;
+        }
+        catch (Exception error)
+        {
+            call.Failed(error);
+            throw;
+        }
+    }
+
+    private async Task<UpdateResult> SendUnobservedAsync<T>(
         long userId,
         T user,
         Func<T, byte[]> write,

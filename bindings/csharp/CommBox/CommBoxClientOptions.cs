@@ -17,6 +17,12 @@ public enum CommBoxUnknownFields
 public sealed class CommBoxClientOptions
 {
     /// <summary>
+    /// The key that CommBox issued, without the word "Bearer"; an <c>apiKey</c> that is passed to the
+    /// client goes first. Default: the environment's <c>COMMBOX_API_KEY</c>.
+    /// </summary>
+    public string? ApiKey { get; set; }
+
+    /// <summary>
     /// Where the API is, with a path prefix where it has one. Default: the environment's
     /// <c>COMMBOX_BASE_URL</c>, else <c>https://api.commbox.io</c>. <c>http</c> only to loopback,
     /// unless <see cref="AllowHttp"/>.

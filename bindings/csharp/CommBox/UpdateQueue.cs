@@ -200,6 +200,15 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
+    /// <summary>How many updates wait to be sent, here and in the batch.</summary>
+    internal long CountQueued()
+    {
+        lock (_lock)
+        {
+            return _pending.Count - _submitted.Count + (_submitted.Count > 0 ? Stats()?.Queued ?? 0 : 0);
+        }
+    }
+
     /// <summary>Makes the batch before the first update needs it.</summary>
     /// <exception cref="CommBoxValidationException">Its options are wrong.</exception>
     internal void Open()

@@ -1,0 +1,183 @@
+using System.Diagnostics;
+using System.Globalization;
+
+namespace CommBox;
+
+/// <summary>
+/// A call that activities and meters see, from its beginning to its end. It also carries the
+/// present activity's <c>traceparent</c> to the server.
+/// </summary>
+internal sealed class ObservedCall : IDisposable
+{
+    internal const string OperationName = "CommBox.UpdateUser";
+
+    private const string Method = "POST";
+    private const string Path = "/users/{id}";
+
+    /// <summary>
+    /// The most headers that the library takes with a call, and the longest that W3C asks to carry.
+    /// </summary>
+    private const int MostHeaders = 32;
+    private const int LongestHeader = 512;
+
+    private readonly ServerName _server;
+    private readonly Activity? _activity;
+    private readonly long _began = Stopwatch.GetTimestamp();
+    private long _ended;
+    private bool _isDone;
+
+    internal ObservedCall(ServerName server, Activity? activity)
+    {
+        (_server, _activity) = (server, activity);
+        if (activity is { IsAllDataRequested: true })
+        {
+            activity.DisplayName = $"{Method} {Path}";
+            activity.SetTag("http.request.method", Method);
+            activity.SetTag("url.template", Path);
+            activity.SetTag("server.address", server.Address);
+            activity.SetTag("server.port", server.Port);
+        }
+    }
+
+    /// <summary>
+    /// The options of the call with the headers that the program's propagator writes. Those that the
+    /// caller has set stay, and no header of a trace may make a call fail.
+    /// </summary>
+    internal CommBoxCallOptions? WithTrace(CommBoxCallOptions? options)
+    {
+        Activity? activity = _activity ?? Activity.Current;
+        if (activity is not { IdFormat: ActivityIdFormat.W3C })
+        {
+            return options;
+        }
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        // Baggage is the program's own, and goes to nobody else.
+        DistributedContextPropagator.Current.Inject(activity, headers, static (carrier, name, value) =>
+        {
+            if (name is "traceparent" or "tracestate" && IsSendable(value))
+            {
+                ((Dictionary<string, string>)carrier!)[name] = value;
+            }
+        });
+        if (headers.Count == 0)
+        {
+            return options;
+        }
+        foreach ((string name, string value) in options?.Headers ?? new Dictionary<string, string>())
+        {
+            headers[name] = value;
+        }
+        return headers.Count > MostHeaders ? options : (options ?? new()).WithHeaders(headers);
+    }
+
+    /// <summary>The call has ended, and what came of it is told later.</summary>
+    internal void EndsNow() => _ended = Stopwatch.GetTimestamp();
+
+    internal void Succeeded(UpdateResult result) =>
+        End(result.Attempts, result.Status ?? 200, error: null, message: null, CommBoxDelivery.Answered);
+
+    internal void Failed(Exception error)
+    {
+        switch (error as CommBoxException ?? error.InnerException as CommBoxException)
+        {
+            case { } known:
+                End(
+                    known.Attempts,
+                    known.HttpStatus,
+                    known.HttpStatus is >= 400 and var status ? status.ToString(CultureInfo.InvariantCulture) : known.Name,
+                    known.Message,
+                    known.Delivery);
+                break;
+            case null when error is OperationCanceledException:
+                End(attempts: 0, status: null, "cancelled", error.Message, CommBoxDelivery.NotSent);
+                break;
+            default:
+                End(attempts: 0, status: null, error.GetType().FullName!, message: null, CommBoxDelivery.NotSent);
+                break;
+        }
+    }
+
+    /// <summary>Ends a call of which nobody will learn what came of it.</summary>
+    internal void Left() => End(attempts: 0, status: null, "cancelled", message: null, CommBoxDelivery.Unknown);
+
+    /// <summary>Stops the activity, whatever happened.</summary>
+    public void Dispose()
+    {
+        if (!_isDone)
+        {
+            Left();
+        }
+    }
+
+    private void End(int attempts, int? status, string? error, string? message, CommBoxDelivery delivery)
+    {
+        if (_isDone)
+        {
+            return;
+        }
+        _isDone = true;
+        long ended = _ended != 0 ? _ended : Stopwatch.GetTimestamp();
+        TimeSpan duration = Elapsed(_began, ended);
+        int retries = Math.Max(0, attempts - 1);
+        string delivered = delivery switch
+        {
+            CommBoxDelivery.NotSent => "not_sent",
+            CommBoxDelivery.Answered => "answered",
+            _ => "unknown",
+        };
+
+        var server = new TagList
+        {
+            { "http.request.method", Method },
+            { "server.address", _server.Address },
+            { "server.port", _server.Port },
+        };
+        TagList tags = server;
+        Set("http.response.status_code", status, ref tags);
+        Set("error.type", error, ref tags);
+        Set("commbox.delivery", delivered, ref tags);
+        Telemetry.Record(duration, tags, retries, server);
+
+        if (_activity is null)
+        {
+            return;
+        }
+        if (_activity.IsAllDataRequested && retries > 0)
+        {
+            _activity.SetTag("http.request.resend_count", retries);
+        }
+        if (error is not null)
+        {
+            _activity.SetStatus(ActivityStatusCode.Error, message);
+        }
+        _activity.SetEndTime(_activity.StartTimeUtc + duration);
+        // To stop one that was begun elsewhere makes its parent this thread's present one.
+        Activity? present = Activity.Current;
+        _activity.Stop();
+        if (present != _activity)
+        {
+            Activity.Current = present;
+        }
+    }
+
+    private void Set(string name, object? value, ref TagList tags)
+    {
+        if (value is null)
+        {
+            return;
+        }
+        tags.Add(name, value);
+        if (_activity is { IsAllDataRequested: true })
+        {
+            _activity.SetTag(name, value);
+        }
+    }
+
+    private static bool IsSendable(string value) =>
+        value.Length is > 0 and <= LongestHeader
+        && value.Trim().Length == value.Length
+        && value.All(character => character is >= ' ' and <= '~');
+
+    private static TimeSpan Elapsed(long began, long ended) =>
+        TimeSpan.FromSeconds((ended - began) / (double)Stopwatch.Frequency);
+}

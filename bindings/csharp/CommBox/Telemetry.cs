@@ -1,0 +1,175 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+
+namespace CommBox;
+
+/// <summary>
+/// The <see cref="ActivitySource"/> and the <see cref="Meter"/> named "CommBox". Without a listener
+/// they cost a call a few comparisons, and no memory. Names are OpenTelemetry's for HTTP clients;
+/// no value contains the API key, a user's number or a value of a user.
+/// </summary>
+internal static class Telemetry
+{
+    internal const string Name = "CommBox";
+
+    private static readonly string? Version =
+        typeof(Telemetry).Assembly.GetName().Version?.ToString(fieldCount: 3);
+
+    private static readonly ActivitySource Source = new(Name, Version);
+    private static readonly Meter Meter = new(Name, Version);
+
+    private static readonly Histogram<double> Duration = Meter.CreateHistogram<double>(
+        "commbox.client.update.duration", "s", "How long an update took, from the call to its outcome.");
+
+    private static readonly Counter<long> Retries = Meter.CreateCounter<long>(
+        "commbox.client.retries", "{request}", "Requests beyond the first of an update.");
+
+    private static readonly ObservableCounter<long> Throttled = Meter.CreateObservableCounter(
+        "commbox.client.throttled", ThrottledByServer, "{request}", "Requests that the server answered with 429.");
+
+    private static readonly ObservableUpDownCounter<long> InFlight = Meter.CreateObservableUpDownCounter(
+        "commbox.client.in_flight",
+        () => ByServer(client => client.ReadStatistics()?.InFlight),
+        "{request}",
+        "Requests that are being sent or answered.");
+
+    private static readonly ObservableUpDownCounter<long> Queued = Meter.CreateObservableUpDownCounter(
+        "commbox.client.queued",
+        () => ByServer(client => client.CountQueued()),
+        "{update}",
+        "Updates that wait for their turn or for the next attempt.");
+
+    /// <summary>The clients that are asked by the meters that count what is now.</summary>
+    private static readonly WeakList<ClientHandle> Clients = new();
+
+    /// <summary>How many 429s were counted for each server, also of clients that are gone.</summary>
+    private static readonly Dictionary<ServerName, long> ThrottledBefore = [];
+
+    /// <summary>Whether calls are to be observed, or are part of an activity of the program.</summary>
+    internal static bool IsWanted =>
+        Source.HasListeners() || Duration.Enabled || Retries.Enabled || Activity.Current is not null;
+
+    internal static void Add(ClientHandle client) => Clients.Add(client);
+
+    /// <summary>
+    /// Counts what a client was throttled since it was last counted. A client that is gone is
+    /// counted once more, so that no total ever falls.
+    /// </summary>
+    internal static void CountThrottled(ClientHandle client, long throttled)
+    {
+        lock (ThrottledBefore)
+        {
+            ThrottledBefore.TryGetValue(client.Server, out long before);
+            ThrottledBefore[client.Server] = before + Math.Max(0, throttled - client.ThrottledBefore);
+            client.ThrottledBefore = Math.Max(client.ThrottledBefore, throttled);
+        }
+    }
+
+    internal static bool CountsThrottled => Throttled.Enabled;
+
+    /// <summary>Begins an activity, which is the present one until it ends.</summary>
+    internal static ObservedCall Begin(ClientHandle client) =>
+        new(client.Server, Source.StartActivity(ObservedCall.OperationName, ActivityKind.Client));
+
+    /// <summary>
+    /// Begins an activity that is nobody's present one: it ends in another place, on another
+    /// thread.
+    /// </summary>
+    internal static ObservedCall BeginDetached(ClientHandle client)
+    {
+        Activity? present = Activity.Current;
+        ObservedCall call = Begin(client);
+        Activity.Current = present;
+        return call;
+    }
+
+    internal static void Record(TimeSpan duration, in TagList tags, int retries, in TagList server)
+    {
+        Duration.Record(duration.TotalSeconds, tags);
+        if (retries > 0)
+        {
+            Retries.Add(retries, server);
+        }
+    }
+
+    private static IEnumerable<Measurement<long>> ThrottledByServer()
+    {
+        foreach (ClientHandle client in Clients.Alive())
+        {
+            if (client.ReadStatistics() is { } statistics)
+            {
+                CountThrottled(client, statistics.Throttled);
+            }
+        }
+        lock (ThrottledBefore)
+        {
+            return Measurements(ThrottledBefore);
+        }
+    }
+
+    private static List<Measurement<long>> ByServer(Func<ClientHandle, long?> count)
+    {
+        Dictionary<ServerName, long> counts = [];
+        foreach (ClientHandle client in Clients.Alive())
+        {
+            if (count(client) is { } value)
+            {
+                counts.TryGetValue(client.Server, out long others);
+                counts[client.Server] = others + value;
+            }
+        }
+        return Measurements(counts);
+    }
+
+    private static List<Measurement<long>> Measurements(Dictionary<ServerName, long> counts)
+    {
+        List<Measurement<long>> measurements = [];
+        foreach ((ServerName server, long count) in counts)
+        {
+            measurements.Add(new(count, new("server.address", server.Address), new("server.port", server.Port)));
+        }
+        return measurements;
+    }
+}
+
+/// <summary>The host and port of a base URL.</summary>
+internal readonly record struct ServerName(string Address, int Port)
+{
+    /// <summary>Where the library sends what no base URL says.</summary>
+    private const string Default = "https://api.commbox.io";
+
+    internal static ServerName Of(string? baseUrl) =>
+        Uri.TryCreate(baseUrl ?? Default, UriKind.Absolute, out Uri? url) ? new(url.Host, url.Port) : default;
+}
+
+/// <summary>Refers to what others own.</summary>
+internal sealed class WeakList<T> where T : class
+{
+    private readonly List<WeakReference<T>> _items = [];
+
+    internal void Add(T item)
+    {
+        lock (_items)
+        {
+            _items.RemoveAll(gone => !gone.TryGetTarget(out _));
+            _items.Add(new(item));
+        }
+    }
+
+    /// <summary>Those that are still there.</summary>
+    internal List<T> Alive()
+    {
+        List<T> alive = [];
+        lock (_items)
+        {
+            foreach (WeakReference<T> item in _items)
+            {
+                if (item.TryGetTarget(out T? target))
+                {
+                    alive.Add(target);
+                }
+            }
+        }
+        return alive;
+    }
+}
