@@ -45,10 +45,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         try
         {
             Check(Native.ClientSetInterrupt(handle, Callback, context: null));
-            if (log is not null)
-            {
-                Check(Native.ClientSetLog(handle, (int)level, LogSink.Callback, log.Context));
-            }
+            SetLogLevel(level);
         }
         catch
         {
@@ -71,7 +68,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         {
             problems.Add($"{nameof(options.LogLevel)} must be from Off to Trace");
         }
-        else if (options.Log is not null && options.LogLevel != CommBoxLogLevel.Off)
+        else if (options.Log is not null)
         {
             log = new LogSink(options.Log);
         }
@@ -141,6 +138,15 @@ internal sealed unsafe class ClientHandle : LibraryHandle
             CommBoxException error = CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
             throw new CommBoxValidationException(
                 error.Code, error.Message.Replace("max_requests_per_second", nameof(rate)));
+        }
+    }
+
+    internal void SetLogLevel(CommBoxLogLevel level)
+    {
+        using Lease lease = Hold();
+        if (_log is not null)
+        {
+            Check(Native.ClientSetLog(handle, (int)level, LogSink.Callback, _log.Context));
         }
     }
 

@@ -484,6 +484,26 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         }
     }
 
+    /// <summary>
+    /// Sets <see cref="CommBoxClientOptions.LogLevel"/> of the running client. Without a
+    /// <see cref="CommBoxClientOptions.Log"/> it has no effect.
+    /// </summary>
+    /// <param name="level">The least important events that the log receives from now on.</param>
+    /// <exception cref="CommBoxValidationException">There is no such level.</exception>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual void SetLogLevel(CommBoxLogLevel level)
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        if (!Enum.IsDefined(level))
+        {
+            throw new CommBoxValidationException($"{nameof(level)} must be from Off to Trace");
+        }
+        if (!_handle.IsInvalid)
+        {
+            _handle.SetLogLevel(level);
+        }
+    }
+
     private static UpdateQueue NewQueue(ClientHandle handle, CommBoxClientOptions client)
     {
         CommBoxBatchOptions options = client.OfAsynchronousCalls();

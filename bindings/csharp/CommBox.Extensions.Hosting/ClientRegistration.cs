@@ -1,0 +1,62 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.Options;
+
+namespace CommBox.Extensions.Hosting;
+
+/// <summary>A client that was registered, and where its settings are.</summary>
+/// <param name="Name">The name of its options and its service key; "" for the one without.</param>
+/// <param name="Section">The section; null if code sets the options.</param>
+internal sealed record ClientRegistration(string Name, IConfigurationSection? Section)
+{
+    /// <summary>What messages call a client.</summary>
+    internal static string Title(string name) => name.Length == 0 ? "the CommBox client" : $"the CommBox client \"{name}\"";
+}
+
+/// <summary>Sets the options of a client from its section.</summary>
+internal sealed class ConfigureFromSection(string name, IConfigurationSection section)
+    : IConfigureNamedOptions<CommBoxClientOptions>
+{
+    public void Configure(CommBoxClientOptions options) => Configure(Options.DefaultName, options);
+
+    public void Configure(string? called, CommBoxClientOptions options)
+    {
+        if (called == name)
+        {
+            // What is wrong is told by the validator, which comes next.
+            Settings.Bind(section, options);
+        }
+    }
+}
+
+/// <summary>
+/// Checks the options of the clients that were registered: the settings as they are written, then all
+/// of them as the library does when a client is made. Nothing is sent.
+/// </summary>
+internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrations)
+    : IValidateOptions<CommBoxClientOptions>
+{
+    public ValidateOptionsResult Validate(string? name, CommBoxClientOptions options)
+    {
+        ClientRegistration[] own = [.. registrations.Where(registration => registration.Name == name)];
+        if (own.Length == 0)
+        {
+            return ValidateOptionsResult.Skip;
+        }
+        List<string> problems = [];
+        foreach (IConfigurationSection section in own.Select(registration => registration.Section).OfType<IConfigurationSection>())
+        {
+            problems.AddRange(Settings.Bind(section, new CommBoxClientOptions()));
+        }
+        try
+        {
+            new CommBoxClient(options: options).Dispose();
+        }
+        catch (CommBoxValidationException error)
+        {
+            problems.Add(error.Message);
+        }
+        return problems.Count == 0
+            ? ValidateOptionsResult.Success
+            : ValidateOptionsResult.Fail($"{ClientRegistration.Title(name!)} has wrong settings: {string.Join("; ", problems)}");
+    }
+}

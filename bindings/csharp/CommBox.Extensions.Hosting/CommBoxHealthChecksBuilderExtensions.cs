@@ -1,0 +1,51 @@
+using CommBox.Extensions.Hosting;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Adds health checks of CommBox clients.</summary>
+public static class CommBoxHealthChecksBuilderExtensions
+{
+    /// <summary>
+    /// Adds a check of the client that was registered without a name. It sends nothing: it reports
+    /// what the calls have shown.
+    /// </summary>
+    /// <remarks>
+    /// Unhealthy: the server does not answer, or it rejected the API key (401) and no call has
+    /// succeeded since. Degraded: the server throttles, or all calls failed that ended since the
+    /// check before; those that are refused for what is in an update, or cancelled, do not count.
+    /// </remarks>
+    /// <param name="builder">The health checks.</param>
+    /// <returns>The same health checks.</returns>
+    public static IHealthChecksBuilder AddCommBox(this IHealthChecksBuilder builder) =>
+        builder.AddCommBox(Options.Options.DefaultName);
+
+    /// <summary>Adds a check of a client that was registered by a name.</summary>
+    /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
+    /// <param name="builder">The health checks.</param>
+    /// <param name="clientName">The client's name.</param>
+    /// <returns>The same health checks.</returns>
+    public static IHealthChecksBuilder AddCommBox(this IHealthChecksBuilder builder, string clientName) =>
+        builder.AddCommBox(clientName, failureStatus: null, tags: null);
+
+    /// <summary>Adds a check of a client.</summary>
+    /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
+    /// <param name="builder">The health checks.</param>
+    /// <param name="clientName">The client's name; "" for the one without.</param>
+    /// <param name="failureStatus">
+    /// What is reported in the place of <see cref="HealthStatus.Unhealthy"/>; null for that.
+    /// </param>
+    /// <param name="tags">The tags of the check; null for none.</param>
+    /// <returns>The same health checks.</returns>
+    public static IHealthChecksBuilder AddCommBox(
+        this IHealthChecksBuilder builder, string clientName, HealthStatus? failureStatus, IEnumerable<string>? tags)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(clientName);
+        return builder.Add(new HealthCheckRegistration(
+            clientName.Length == 0 ? "CommBox" : $"CommBox:{clientName}",
+            provider => new HealthCheck(provider.GetRequiredService<ClientRegistry>(), clientName),
+            failureStatus,
+            tags));
+    }
+}

@@ -1,0 +1,88 @@
+using System.Collections;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+
+namespace CommBox.Extensions.Hosting;
+
+/// <summary>Passes what a client does to the host's log.</summary>
+internal sealed class LogForwarder(ILogger logger, string client)
+{
+    internal const string Category = "CommBox";
+
+    /// <summary>
+    /// The level that the library has to tell: errors always, since the health check learns of a
+    /// rejected key from them.
+    /// </summary>
+    internal CommBoxLogLevel Level =>
+        logger.IsEnabled(LogLevel.Trace) ? CommBoxLogLevel.Trace
+        : logger.IsEnabled(LogLevel.Debug) ? CommBoxLogLevel.Debug
+        : logger.IsEnabled(LogLevel.Information) ? CommBoxLogLevel.Information
+        : logger.IsEnabled(LogLevel.Warning) ? CommBoxLogLevel.Warning
+        : CommBoxLogLevel.Error;
+
+    internal void Pass(CommBoxLogEvent told)
+    {
+        LogLevel level = told.Level switch
+        {
+            CommBoxLogLevel.Error => LogLevel.Error,
+            CommBoxLogLevel.Warning => LogLevel.Warning,
+            CommBoxLogLevel.Information => LogLevel.Information,
+            CommBoxLogLevel.Debug => LogLevel.Debug,
+            _ => LogLevel.Trace,
+        };
+        if (logger.IsEnabled(level))
+        {
+            logger.Log(level, new EventId(0, told.Name), new Entry(told, client), exception: null, static (entry, _) => $"{entry}");
+        }
+    }
+
+    /// <summary>
+    /// An event with its members as fields, such as <c>WaitMs</c> for <c>wait_ms</c>. It has no
+    /// template: its sentence is written by the library.
+    /// </summary>
+    private sealed class Entry : IReadOnlyList<KeyValuePair<string, object?>>
+    {
+        private readonly List<KeyValuePair<string, object?>> _fields = [];
+        private readonly string _message;
+
+        internal Entry(CommBoxLogEvent told, string client)
+        {
+            _message = told.Message;
+            if (client.Length > 0)
+            {
+                _fields.Add(new("Client", client));
+            }
+            using JsonDocument json = JsonDocument.Parse(told.Json);
+            foreach (JsonProperty member in json.RootElement.EnumerateObject())
+            {
+                if (member.Name != "level")
+                {
+                    _fields.Add(new(Pascal(member.Name), Value(member.Value)));
+                }
+            }
+        }
+
+        public int Count => _fields.Count;
+
+        public KeyValuePair<string, object?> this[int index] => _fields[index];
+
+        public IEnumerator<KeyValuePair<string, object?>> GetEnumerator() => _fields.GetEnumerator();
+
+        IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+        public override string ToString() => _message;
+
+        private static string Pascal(string name) =>
+            string.Concat(name.Split('_').Select(part => part.Length == 0 ? "" : char.ToUpperInvariant(part[0]) + part[1..]));
+
+        private static object? Value(JsonElement value) => value.ValueKind switch
+        {
+            JsonValueKind.Null => null,
+            JsonValueKind.True => true,
+            JsonValueKind.False => false,
+            JsonValueKind.String => value.GetString(),
+            JsonValueKind.Number => value.TryGetInt64(out long whole) ? whole : (object)value.GetDouble(),
+            _ => value.GetRawText(),
+        };
+    }
+}

@@ -1,0 +1,134 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace CommBox.Extensions.Hosting;
+
+/// <summary>A client, with what the host does for it. The container disposes the client.</summary>
+internal sealed class ManagedClient
+{
+    private readonly object _lock = new();
+    private readonly string _title;
+    private readonly ILogger _logger;
+    private readonly LogForwarder _forwarder;
+    private readonly CommBoxLogLevel _handlerLevel = CommBoxLogLevel.Off;
+    private CommBoxClientOptions _options;
+
+    /// <summary>Makes the client.</summary>
+    /// <param name="name">The name of its options.</param>
+    /// <param name="options">They belong to the client from now on.</param>
+    /// <param name="logger">The log of all clients.</param>
+    internal ManagedClient(string name, CommBoxClientOptions options, ILogger logger)
+    {
+        (_title, _options, _logger) = (ClientRegistration.Title(name), options, logger);
+        _forwarder = new LogForwarder(logger, name);
+        if (options.Log is { } handler)
+        {
+            _handlerLevel = options.LogLevel;
+            options.Log = told =>
+            {
+                See(told);
+                if (told.Level <= _handlerLevel)
+                {
+                    handler(told);
+                }
+            };
+        }
+        else
+        {
+            options.Log = See;
+        }
+        options.LogLevel = LogLevel;
+        Client = new CommBoxClient(options: options);
+        Outcomes = new Outcomes(Client);
+    }
+
+    /// <summary>What the library has to tell of: for the host's log, or for a handler of the options.</summary>
+    private CommBoxLogLevel LogLevel => (CommBoxLogLevel)Math.Max((int)_forwarder.Level, (int)_handlerLevel);
+
+    internal CommBoxClient Client { get; }
+
+    /// <summary>What the health check knows.</summary>
+    internal Outcomes Outcomes { get; }
+
+    /// <summary>The filters of the host's log have changed.</summary>
+    internal void ApplyLogFilters()
+    {
+        try
+        {
+            Client.SetLogLevel(LogLevel);
+        }
+        catch (ObjectDisposedException)
+        {
+            // The host has stopped.
+        }
+    }
+
+    private void See(CommBoxLogEvent told)
+    {
+        Outcomes?.See(told);
+        _forwarder.Pass(told);
+    }
+
+    /// <summary>Takes over of changed options what a running client can.</summary>
+    internal void Apply(CommBoxClientOptions options)
+    {
+        lock (_lock)
+        {
+            string[] changed = [.. Settings.Changed(_options, options)];
+            _options = options;
+            try
+            {
+                Apply(options, changed);
+            }
+            catch (ObjectDisposedException)
+            {
+                // The host has stopped.
+            }
+        }
+    }
+
+    private void Apply(CommBoxClientOptions options, string[] changed)
+    {
+        if (changed.Contains(nameof(options.ApiKey)) && options.ApiKey is { } key)
+        {
+            Client.SetApiKey(key);
+            Outcomes.ForgetKey();
+            _logger.KeyReplaced(_title);
+        }
+        if (changed.Contains(nameof(options.MaxRequestsPerSecond)))
+        {
+            double rate = options.MaxRequestsPerSecond ?? 0;
+            Client.SetMaxRequestsPerSecond(rate);
+            _logger.RateChanged(_title, rate);
+        }
+        string[] others =
+            [.. changed.Except([nameof(options.ApiKey), nameof(options.MaxRequestsPerSecond)])];
+        if (others.Length > 0)
+        {
+            _logger.NeedsRestart(_title, string.Join(", ", others));
+        }
+    }
+
+    /// <summary>
+    /// Closes the client, and waits for its asynchronous calls until the token is cancelled, which
+    /// cancels those that are left.
+    /// </summary>
+    internal async Task DrainAsync(CancellationToken cancellationToken)
+    {
+        if (Client.PendingCount is > 0 and var pending)
+        {
+            _logger.Draining(_title, pending);
+        }
+        int left = 0;
+        // What is registered last is called first: here, before the calls are cancelled.
+        Task closed = Client.CloseAsync(cancellationToken);
+        using (cancellationToken.Register(() => left = Client.PendingCount))
+        {
+            await closed.ConfigureAwait(false);
+        }
+        if (left > 0)
+        {
+            _logger.Cancelled(_title, left);
+        }
+    }
+}
