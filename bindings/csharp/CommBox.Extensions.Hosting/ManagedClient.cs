@@ -74,7 +74,7 @@ internal sealed class ManagedClient
     {
         lock (_lock)
         {
-            string[] changed = [.. Settings.Changed(_options, options)];
+            List<string> changed = [.. Settings.Changed(_options, options)];
             _options = options;
             try
             {
@@ -87,25 +87,24 @@ internal sealed class ManagedClient
         }
     }
 
-    private void Apply(CommBoxClientOptions options, string[] changed)
+    private void Apply(CommBoxClientOptions options, List<string> changed)
     {
         if (changed.Contains(nameof(options.ApiKey)) && options.ApiKey is { } key)
         {
             Client.SetApiKey(key);
             Outcomes.ForgetKey();
             _logger.KeyReplaced(_title);
+            changed.Remove(nameof(options.ApiKey));
         }
-        if (changed.Contains(nameof(options.MaxRequestsPerSecond)))
+        if (changed.Remove(nameof(options.MaxRequestsPerSecond)))
         {
             double rate = options.MaxRequestsPerSecond ?? 0;
             Client.SetMaxRequestsPerSecond(rate);
             _logger.RateChanged(_title, rate);
         }
-        string[] others =
-            [.. changed.Except([nameof(options.ApiKey), nameof(options.MaxRequestsPerSecond)])];
-        if (others.Length > 0)
+        if (changed.Count > 0)
         {
-            _logger.NeedsRestart(_title, string.Join(", ", others));
+            _logger.NeedsRestart(_title, string.Join(", ", changed));
         }
     }
 
@@ -119,7 +118,7 @@ internal sealed class ManagedClient
         {
             _logger.Draining(_title, pending);
         }
-        int left = 0;
+        int left = cancellationToken.IsCancellationRequested ? Client.PendingCount : 0;
         // What is registered last is called first: here, before the calls are cancelled.
         Task closed = Client.CloseAsync(cancellationToken);
         using (cancellationToken.Register(() => left = Client.PendingCount))
