@@ -95,8 +95,10 @@ public sealed class ExampleTests : SandboxFixture
         // Its input does not end, as that of a queue.
         await Terminate(process);
         (int code, string tally, string log) = await End(process);
-        Assert.That((code, tally), Is.EqualTo((0, "200 updated, 0 failed\n")), log);
-        Assert.That(Sandbox.Requests(), Has.Length.EqualTo(200));
+        int sent = Sandbox.Requests().Length;
+        Assert.That((code, tally), Is.EqualTo((0, $"{sent} updated, 0 failed\n")), log);
+        // Those under way, and what had been read meanwhile.
+        Assert.That(sent, Is.InRange(16, 200));
     }
 
     [Test]
@@ -109,7 +111,7 @@ public sealed class ExampleTests : SandboxFixture
         Assert.That(() => Sandbox.Requests().Length, Is.GreaterThanOrEqualTo(16).After(60_000, 20));
         await Terminate(process);
         (int code, string tally, string log) = await End(process);
-        Assert.That(tally, Is.EqualTo("0 updated, 60 failed\n"), log);
+        Assert.That(tally, Does.Match("^0 updated, (1[6-9]|[2-6][0-9]) failed\n$"), log);
         Assert.That(code, Is.Not.Zero);
         Assert.That(log, Does.Contain("were cancelled"));
     }
