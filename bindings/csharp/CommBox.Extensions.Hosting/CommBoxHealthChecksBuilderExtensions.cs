@@ -40,8 +40,8 @@ public static class CommBoxHealthChecksBuilderExtensions
     public static IHealthChecksBuilder AddCommBox(
         this IHealthChecksBuilder builder, string clientName, HealthStatus? failureStatus, IEnumerable<string>? tags)
     {
-        ArgumentNullException.ThrowIfNull(builder);
-        ArgumentNullException.ThrowIfNull(clientName);
+        _ = builder ?? throw new ArgumentNullException(nameof(builder));
+        _ = clientName ?? throw new ArgumentNullException(nameof(clientName));
         return builder.Add(new HealthCheckRegistration(
             clientName.Length == 0 ? "CommBox" : $"CommBox:{clientName}",
             provider => new HealthCheck(provider.GetRequiredService<ClientRegistry>(), clientName),

@@ -55,7 +55,7 @@ public static class CommBoxServiceCollectionExtensions
     public static IServiceCollection AddCommBox(
         this IServiceCollection services, string name, IConfigurationSection section)
     {
-        ArgumentNullException.ThrowIfNull(section);
+        _ = section ?? throw new ArgumentNullException(nameof(section));
         AddClient(services, name, section);
         services.AddSingleton<IConfigureOptions<CommBoxClientOptions>>(new ConfigureFromSection(name, section));
         services.AddSingleton<IOptionsChangeTokenSource<CommBoxClientOptions>>(provider => new SettingsChanges(
@@ -78,15 +78,15 @@ public static class CommBoxServiceCollectionExtensions
     public static IServiceCollection AddCommBox(
         this IServiceCollection services, string name, Action<CommBoxClientOptions> configure)
     {
-        ArgumentNullException.ThrowIfNull(configure);
+        _ = configure ?? throw new ArgumentNullException(nameof(configure));
         AddClient(services, name, section: null);
         return services.Configure(name, configure);
     }
 
     private static void AddClient(IServiceCollection services, string name, IConfigurationSection? section)
     {
-        ArgumentNullException.ThrowIfNull(services);
-        ArgumentNullException.ThrowIfNull(name);
+        _ = services ?? throw new ArgumentNullException(nameof(services));
+        _ = name ?? throw new ArgumentNullException(nameof(name));
         services.AddLogging();
         services.AddOptions<CommBoxClientOptions>(name).ValidateOnStart();
         services.AddSingleton(new ClientRegistration(name, section));

@@ -79,7 +79,7 @@ internal sealed class Outcomes(CommBoxClient client)
         KeyValuePair<int, long>[] failures =
         [
             .. now.FailedByCode
-                .Select(code => KeyValuePair.Create(code.Key, code.Value - _before.FailedByCode.GetValueOrDefault(code.Key)))
+                .Select(code => new KeyValuePair<int, long>(code.Key, code.Value - Before(code.Key)))
                 .Where(code => code.Value > 0 && IsTrouble(code.Key)),
         ];
         if (now.Succeeded > _before.Succeeded)
@@ -94,6 +94,8 @@ internal sealed class Outcomes(CommBoxClient client)
         _before = now;
         return _trouble;
     }
+
+    private long Before(int code) => _before.FailedByCode.TryGetValue(code, out long count) ? count : 0;
 
     private static bool IsTrouble(int code) => code switch
     {

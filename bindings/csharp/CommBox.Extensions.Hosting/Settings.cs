@@ -17,6 +17,9 @@ internal static class Settings
             is not (nameof(CommBoxClientOptions.Log) or nameof(CommBoxClientOptions.LogLevel))),
     ];
 
+    private static readonly string[] UnknownFields =
+        [nameof(CommBoxUnknownFields.Refuse), nameof(CommBoxUnknownFields.Allow)];
+
     /// <summary>Their names.</summary>
     internal static IReadOnlyCollection<string> Names { get; } = [.. Properties.Select(property => property.Name)];
 
@@ -104,13 +107,13 @@ internal static class Settings
         if (type == typeof(TimeSpan))
         {
             // Without a colon it would be a number of days.
-            return text.Contains(':', StringComparison.Ordinal) && TimeSpan.TryParse(text, culture, out TimeSpan value)
+            return text.IndexOf(':') >= 0 && TimeSpan.TryParse(text, culture, out TimeSpan value)
                 ? value
                 : null;
         }
         // A number would be taken for whatever member it stands for.
-        return Enum.GetNames<CommBoxUnknownFields>().Contains(text, StringComparer.OrdinalIgnoreCase)
-            ? Enum.Parse<CommBoxUnknownFields>(text, ignoreCase: true)
+        return UnknownFields.Contains(text, StringComparer.OrdinalIgnoreCase)
+            ? Enum.Parse(typeof(CommBoxUnknownFields), text, ignoreCase: true)
             : null;
     }
 
@@ -120,7 +123,7 @@ internal static class Settings
         : type == typeof(int) ? "a whole number"
         : type == typeof(double) ? "a number"
         : type == typeof(TimeSpan) ? "hours, minutes and seconds, such as \"00:00:30\""
-        : string.Join(" or ", Enum.GetNames<CommBoxUnknownFields>());
+        : string.Join(" or ", UnknownFields);
 
     private static string Unknown(string key)
     {

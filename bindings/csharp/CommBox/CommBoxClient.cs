@@ -494,7 +494,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     public virtual void SetLogLevel(CommBoxLogLevel level)
     {
         ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
-        if (!Enum.IsDefined(level))
+        if (level is < CommBoxLogLevel.Off or > CommBoxLogLevel.Trace)
         {
             throw new CommBoxValidationException($"{nameof(level)} must be from Off to Trace");
         }
