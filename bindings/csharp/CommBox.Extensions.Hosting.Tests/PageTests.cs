@@ -1,0 +1,156 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+
+namespace CommBox.Extensions.Hosting.Tests;
+
+/// <summary>The examples of docs/services.md, compiled and run as they stand.</summary>
+public sealed class PageTests : SandboxFixture
+{
+    private static readonly string Page = File.ReadAllText(Repository.PathOf("docs", "services.md"));
+
+    private static readonly string Readme =
+        File.ReadAllText(Repository.PathOf("bindings", "csharp", "CommBox.Extensions.Hosting", "README.md"));
+
+    /// <summary>Collects with OpenTelemetry what the program of the page has, and prints it at its end.</summary>
+    private const string Collector = """
+        using System.Diagnostics;
+        using System.Runtime.CompilerServices;
+        using OpenTelemetry;
+        using OpenTelemetry.Metrics;
+        using OpenTelemetry.Trace;
+
+        internal static class Collector
+        {
+            [ModuleInitializer]
+            internal static void Begin()
+            {
+                List<Activity> activities = [];
+                List<Metric> metrics = [];
+                TracerProvider tracer = Sdk.CreateTracerProviderBuilder().AddSource("CommBox").AddInMemoryExporter(activities).Build();
+                MeterProvider meter = Sdk.CreateMeterProviderBuilder().AddMeter("CommBox").AddInMemoryExporter(metrics).Build();
+                AppDomain.CurrentDomain.ProcessExit += (_, _) =>
+                {
+                    tracer.ForceFlush();
+                    meter.ForceFlush();
+                    activities.ForEach(activity => Console.WriteLine($"activity {activity.DisplayName} {activity.Id}"));
+                    metrics.ForEach(metric => Console.WriteLine($"meter {metric.Name}"));
+                };
+            }
+        }
+        """;
+
+    private static string[] Blocks(string page, string language) =>
+        [.. Regex.Matches(page, $"(?s)```{language}\n(.*?)```").Select(block => block.Groups[1].Value)];
+
+    /// <summary>
+    /// The program of the page; statements of other blocks are a method of their own, and types stand
+    /// for themselves.
+    /// </summary>
+    private static string Program()
+    {
+        const string Using = @"(?m)^using [\w.]+;\n";
+        string[] blocks = Blocks(Page, "csharp");
+        IEnumerable<string> usings = blocks.SelectMany(block => Regex.Matches(block, Using).Select(line => line.Value)).Distinct();
+        IEnumerable<string> rest = blocks.Select(block => Regex.Replace(block, Using, "")).Select((block, number) =>
+            number == 0 || block.StartsWith("internal ", StringComparison.Ordinal)
+                ? block
+                : $"internal static class Block{number} {{ internal static void Run(HostApplicationBuilder builder) {{ {block} }} }}\n");
+        return string.Concat(usings) + string.Concat(rest);
+    }
+
+    [Test]
+    public async Task ExamplesWork()
+    {
+        string folder = Directory.CreateTempSubdirectory("commbox-page-").FullName;
+        try
+        {
+            string library = Repository.PathOf("bindings", "csharp", "CommBox.Extensions.Hosting", "CommBox.Extensions.Hosting.csproj");
+            File.WriteAllText(Path.Combine(folder, "Page.csproj"), $"""
+                <Project Sdk="Microsoft.NET.Sdk">
+                  <PropertyGroup>
+                    <OutputType>Exe</OutputType>
+                    <TargetFramework>net8.0</TargetFramework>
+                    <RollForward>Major</RollForward>
+                    <Nullable>enable</Nullable>
+                    <ImplicitUsings>enable</ImplicitUsings>
+                    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
+                  </PropertyGroup>
+                  <ItemGroup>
+                    <PackageReference Include="Microsoft.Extensions.Hosting" Version="8.0.1" />
+                    <PackageReference Include="OpenTelemetry" Version="1.19.0" />
+                    <PackageReference Include="OpenTelemetry.Exporter.InMemory" Version="1.19.0" />
+                    <ProjectReference Include="{library}" />
+                  </ItemGroup>
+                </Project>
+                """);
+            File.WriteAllText(Path.Combine(folder, "Program.cs"), Program());
+            File.WriteAllText(Path.Combine(folder, "Collector.cs"), Collector);
+            File.WriteAllText(Path.Combine(folder, "appsettings.json"), Blocks(Page, "json").Single());
+            (int code, string printed) = await Run(folder);
+            Assert.That(code, Is.Zero, printed);
+            JsonElement request = Sandbox.Requests().Single();
+            string traceparent = request.GetProperty("headers").GetProperty("traceparent").GetString()!;
+            Assert.That(printed, Does.Contain($"activity POST /users/{{id}} {traceparent}"));
+            Assert.That(printed, Does.Contain("meter commbox.client.update.duration"));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Test]
+    public void MetersOfThePageAreThoseThatThereAre()
+    {
+        List<string> published = [];
+        using var listener = new MeterListener
+        {
+            InstrumentPublished = (instrument, _) =>
+            {
+                if (instrument.Meter.Name == "CommBox")
+                {
+                    published.Add(instrument.Name);
+                }
+            },
+        };
+        listener.Start();
+        using CommBoxClient client = Sandbox.Client();
+        string[] named = [.. Regex.Matches(Page, @"(?m)^\| `(commbox\.client\.[\w.]+)`").Select(name => name.Groups[1].Value)];
+        Assert.That(published, Is.EquivalentTo(named));
+    }
+
+    [Test]
+    public void ReadmeHasTheProgramOfThePage()
+    {
+        Assert.That(Blocks(Readme, "csharp"), Is.EqualTo(new[] { Blocks(Page, "csharp")[0] }));
+        // What a service needs before its first update, OpenTelemetry included; its own code is the rest.
+        string telemetry = Blocks(Page, "csharp").Single(block => block.Contains("AddSource", StringComparison.Ordinal));
+        string[] lines = [.. Lines(Blocks(Page, "csharp")[0]), .. Lines(telemetry)];
+        Assert.That(lines, Has.Length.InRange(5, 15));
+
+        static IEnumerable<string> Lines(string block) => block.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+            .TakeWhile(line => !line.StartsWith("internal", StringComparison.Ordinal));
+    }
+
+    private async Task<(int Code, string Printed)> Run(string folder)
+    {
+        string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
+        var start = new ProcessStartInfo(dotnet, ["run"])
+        {
+            WorkingDirectory = folder,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["CommBox__ApiKey"] = Sandbox.ApiKey;
+        start.Environment["COMMBOX_BASE_URL"] = Sandbox.Url;
+        start.Environment["no_proxy"] = "*";
+        start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
+        using Process process = Process.Start(start)!;
+        Task<string> output = process.StandardOutput.ReadToEndAsync();
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        return (process.ExitCode, await output + await error);
+    }
+}
