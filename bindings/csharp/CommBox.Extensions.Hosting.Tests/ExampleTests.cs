@@ -10,9 +10,9 @@ public sealed class ExampleTests : SandboxFixture
 
     private Process Start(string key, params (string Name, string Value)[] settings)
     {
-        // bin/CONFIGURATION/net8.0, as these tests.
-        string[] built = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar).Split(Path.DirectorySeparatorChar)[^3..];
-        string output = Path.Combine([Folder, .. built]);
+        // It was built as these tests are: their folder is bin/CONFIGURATION/FRAMEWORK.
+        string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
+        string output = Path.Combine(Folder, "bin", configuration, "net8.0");
         string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
         var start = new ProcessStartInfo(dotnet, [Path.Combine(output, "Service.dll")])
         {
