@@ -13,8 +13,7 @@ public sealed class ExampleTests : SandboxFixture
         // It was built as these tests are: their folder is bin/CONFIGURATION/FRAMEWORK.
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string output = Path.Combine(Folder, "bin", configuration, "net8.0");
-        string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
-        var start = new ProcessStartInfo(dotnet, [Path.Combine(output, "Service.dll")])
+        var start = new ProcessStartInfo(DotNetProgram.DotNet, [Path.Combine(output, "Service.dll")])
         {
             WorkingDirectory = output,
             RedirectStandardInput = true,

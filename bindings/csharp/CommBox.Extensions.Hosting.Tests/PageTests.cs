@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
@@ -60,45 +59,28 @@ public sealed class PageTests : SandboxFixture
         return string.Concat(usings) + string.Concat(rest);
     }
 
+    /// <summary>The program that the page begins with.</summary>
+    internal static string FirstProgram => Blocks(Page, "csharp")[0];
+
     [Test]
     public async Task ExamplesWork()
     {
-        string folder = Directory.CreateTempSubdirectory("commbox-page-").FullName;
-        try
-        {
-            string library = Repository.PathOf("bindings", "csharp", "CommBox.Extensions.Hosting", "CommBox.Extensions.Hosting.csproj");
-            File.WriteAllText(Path.Combine(folder, "Page.csproj"), $"""
-                <Project Sdk="Microsoft.NET.Sdk">
-                  <PropertyGroup>
-                    <OutputType>Exe</OutputType>
-                    <TargetFramework>net8.0</TargetFramework>
-                    <RollForward>Major</RollForward>
-                    <Nullable>enable</Nullable>
-                    <ImplicitUsings>enable</ImplicitUsings>
-                    <TreatWarningsAsErrors>true</TreatWarningsAsErrors>
-                  </PropertyGroup>
-                  <ItemGroup>
-                    <PackageReference Include="Microsoft.Extensions.Hosting" Version="8.0.1" />
-                    <PackageReference Include="OpenTelemetry" Version="1.19.0" />
-                    <PackageReference Include="OpenTelemetry.Exporter.InMemory" Version="1.19.0" />
-                    <ProjectReference Include="{library}" />
-                  </ItemGroup>
-                </Project>
-                """);
-            File.WriteAllText(Path.Combine(folder, "Program.cs"), Program());
-            File.WriteAllText(Path.Combine(folder, "Collector.cs"), Collector);
-            File.WriteAllText(Path.Combine(folder, "appsettings.json"), Blocks(Page, "json").Single());
-            (int code, string printed) = await Run(folder);
-            Assert.That(code, Is.Zero, printed);
-            JsonElement request = Sandbox.Requests().Single();
-            string traceparent = request.GetProperty("headers").GetProperty("traceparent").GetString()!;
-            Assert.That(printed, Does.Contain($"activity POST /users/{{id}} {traceparent}"));
-            Assert.That(printed, Does.Contain("meter commbox.client.update.duration"));
-        }
-        finally
-        {
-            Directory.Delete(folder, recursive: true);
-        }
+        string library = Repository.PathOf(
+            "bindings", "csharp", "CommBox.Extensions.Hosting", "CommBox.Extensions.Hosting.csproj");
+        using var program = new DotNetProgram(
+            Program(),
+            $"""
+            <PackageReference Include="OpenTelemetry" Version="1.19.0" />
+            <PackageReference Include="OpenTelemetry.Exporter.InMemory" Version="1.19.0" />
+            <ProjectReference Include="{library}" />
+            """,
+            ("Collector.cs", Collector),
+            ("appsettings.json", Blocks(Page, "json").Single()));
+        string printed = await program.Run(("CommBox__ApiKey", Sandbox.ApiKey), ("COMMBOX_BASE_URL", Sandbox.Url));
+        JsonElement request = Sandbox.Requests().Single();
+        string traceparent = request.GetProperty("headers").GetProperty("traceparent").GetString()!;
+        Assert.That(printed, Does.Contain($"activity POST /users/{{id}} {traceparent}"));
+        Assert.That(printed, Does.Contain("meter commbox.client.update.duration"));
     }
 
     [Test]
@@ -124,33 +106,13 @@ public sealed class PageTests : SandboxFixture
     [Test]
     public void ReadmeHasTheProgramOfThePage()
     {
-        Assert.That(Blocks(Readme, "csharp"), Is.EqualTo(new[] { Blocks(Page, "csharp")[0] }));
+        Assert.That(Blocks(Readme, "csharp"), Is.EqualTo(new[] { FirstProgram }));
         // What a service needs before its first update, OpenTelemetry included; its own code is the rest.
         string telemetry = Blocks(Page, "csharp").Single(block => block.Contains("AddSource", StringComparison.Ordinal));
-        string[] lines = [.. Lines(Blocks(Page, "csharp")[0]), .. Lines(telemetry)];
+        string[] lines = [.. Lines(FirstProgram), .. Lines(telemetry)];
         Assert.That(lines, Has.Length.InRange(5, 15));
 
         static IEnumerable<string> Lines(string block) => block.Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .TakeWhile(line => !line.StartsWith("internal", StringComparison.Ordinal));
-    }
-
-    private async Task<(int Code, string Printed)> Run(string folder)
-    {
-        string dotnet = Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
-        var start = new ProcessStartInfo(dotnet, ["run"])
-        {
-            WorkingDirectory = folder,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment["CommBox__ApiKey"] = Sandbox.ApiKey;
-        start.Environment["COMMBOX_BASE_URL"] = Sandbox.Url;
-        start.Environment["no_proxy"] = "*";
-        start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
-        using Process process = Process.Start(start)!;
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        Task<string> error = process.StandardError.ReadToEndAsync();
-        await process.WaitForExitAsync();
-        return (process.ExitCode, await output + await error);
     }
 }
