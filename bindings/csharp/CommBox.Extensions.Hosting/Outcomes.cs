@@ -21,7 +21,14 @@ internal sealed class Outcomes(CommBoxClient client)
     {
         if (told.Level == CommBoxLogLevel.Error && told.Name == "key_rejected")
         {
-            Volatile.Write(ref _succeededBeforeRejection, client.GetStatistics().Succeeded);
+            try
+            {
+                Volatile.Write(ref _succeededBeforeRejection, client.GetStatistics().Succeeded);
+            }
+            catch (ObjectDisposedException)
+            {
+                // A call that ends after its client was closed: the host stops.
+            }
         }
     }
 
