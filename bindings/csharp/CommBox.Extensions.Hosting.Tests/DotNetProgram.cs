@@ -7,7 +7,8 @@ internal sealed class DotNetProgram : IDisposable
 {
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("commbox-");
 
-    internal DotNetProgram(string program, string references, params (string Name, string Text)[] files)
+    internal DotNetProgram(
+        string program, string references, params (string Name, string Text)[] files)
     {
         Write("Program.cs", program);
         Write("Program.csproj", $"""
@@ -33,7 +34,9 @@ internal sealed class DotNetProgram : IDisposable
     }
 
     internal static string DotNet =>
-        Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host ? host : "dotnet";
+        Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") is { Length: > 0 } host
+            ? host
+            : "dotnet";
 
     /// <summary>Runs it with variables; null removes one. Returns what it prints.</summary>
     internal Task<string> Run(params (string Name, string? Value)[] variables) =>
@@ -49,7 +52,9 @@ internal sealed class DotNetProgram : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach ((string name, string? value) in variables.Append(("no_proxy", "*")).Append(("DOTNET_CLI_UI_LANGUAGE", "en")))
+        start.Environment["no_proxy"] = "*";
+        start.Environment["DOTNET_CLI_UI_LANGUAGE"] = "en";
+        foreach ((string name, string? value) in variables)
         {
             start.Environment[name] = value;
         }
@@ -64,5 +69,6 @@ internal sealed class DotNetProgram : IDisposable
 
     public void Dispose() => _folder.Delete(recursive: true);
 
-    private void Write(string name, string text) => File.WriteAllText(Path.Combine(_folder.FullName, name), text);
+    private void Write(string name, string text) =>
+        File.WriteAllText(Path.Combine(_folder.FullName, name), text);
 }

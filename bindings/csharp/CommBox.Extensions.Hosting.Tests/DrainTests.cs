@@ -7,15 +7,17 @@ namespace CommBox.Extensions.Hosting.Tests;
 /// <summary>Nothing is lost where the host stops.</summary>
 public sealed class DrainTests : SandboxFixture
 {
-    private static string Slow(int count, int milliseconds) =>
-        $"[{string.Join(',', Enumerable.Repeat($$"""{"own": true, "delay_ms": {{milliseconds}}}""", count))}]";
-
     [Test]
     public async Task CallsThatWereMadeFinish()
     {
-        Sandbox.Script(Slow(8, 300));
-        await using Service service = await new Service(Sandbox, ("CommBox:MaxConcurrency", "4")).Start();
-        Task<UpdateResult>[] calls = [.. Enumerable.Range(1, 200).Select(id => service.Client.UpdateUserJsonAsync(id, "{}"))];
+        Sandbox.Script(8, """{"own": true, "delay_ms": 300}""");
+        await using Service service = await new Service(Sandbox, ("CommBox:MaxConcurrency", "4"))
+            .Start();
+        Task<UpdateResult>[] calls =
+        [
+            .. Enumerable.Range(1, 200).Select(
+                id => service.Client.UpdateUserJsonAsync(id, "{}")),
+        ];
         await service.Running.StopAsync();
         Assert.That(calls.Count(call => call.IsCompletedSuccessfully), Is.EqualTo(200));
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(200));
@@ -26,11 +28,13 @@ public sealed class DrainTests : SandboxFixture
     [Test]
     public async Task TimeOfTheHostIsKeptAndEveryCallIsTold()
     {
-        Sandbox.Script(Slow(8, 30_000));
+        Sandbox.Script(8, """{"own": true, "delay_ms": 30000}""");
         await using var service = new Service(Sandbox, ("CommBox:MaxConcurrency", "4"));
-        service.Builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(1));
+        service.Builder.Services.Configure<HostOptions>(
+            options => options.ShutdownTimeout = TimeSpan.FromSeconds(1));
         await service.Start();
-        Task<UpdateResult>[] calls = [.. Enumerable.Range(1, 50).Select(id => service.Client.UpdateUserJsonAsync(id, "{}"))];
+        Task<UpdateResult>[] calls =
+            [.. Enumerable.Range(1, 50).Select(id => service.Client.UpdateUserJsonAsync(id, "{}"))];
         AwaitRequests(4);
         var watch = Stopwatch.StartNew();
         await service.Running.StopAsync().ContinueWith(_ => { }, TaskScheduler.Default);
@@ -49,7 +53,8 @@ public sealed class DrainTests : SandboxFixture
         {
             service.Builder.Services.AddHostedService<Worker>();
         }
-        service.Builder.Services.AddCommBox(options => (options.ApiKey, options.BaseUrl) = (Sandbox.ApiKey, Sandbox.Url));
+        service.Builder.Services.AddCommBox(
+            options => (options.ApiKey, options.BaseUrl) = (Sandbox.ApiKey, Sandbox.Url));
         if (!registeredFirst)
         {
             service.Builder.Services.AddHostedService<Worker>();

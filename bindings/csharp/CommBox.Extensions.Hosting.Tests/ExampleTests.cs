@@ -13,7 +13,8 @@ public sealed class ExampleTests : SandboxFixture
         // It was built as these tests are: their folder is bin/CONFIGURATION/FRAMEWORK.
         string configuration = new DirectoryInfo(AppContext.BaseDirectory).Parent!.Name;
         string output = Path.Combine(Folder, "bin", configuration, "net8.0");
-        var start = new ProcessStartInfo(DotNetProgram.DotNet, [Path.Combine(output, "Service.dll")])
+        var start = new ProcessStartInfo(
+            DotNetProgram.DotNet, [Path.Combine(output, "Service.dll")])
         {
             WorkingDirectory = output,
             RedirectStandardInput = true,
@@ -31,7 +32,8 @@ public sealed class ExampleTests : SandboxFixture
     }
 
     private static string Rows(int count) =>
-        string.Concat(Enumerable.Range(1, count).Select(user => $"{user}\t{{\"FirstName\": \"Canary\"}}\n"));
+        string.Concat(
+            Enumerable.Range(1, count).Select(user => $"{user}\t{{\"FirstName\": \"Canary\"}}\n"));
 
     /// <summary>Waits for its end, and returns its exit code, its last line and its log.</summary>
     private static async Task<(int Code, string Tally, string Log)> End(Process process)
@@ -61,14 +63,18 @@ public sealed class ExampleTests : SandboxFixture
     [Test]
     public async Task OutageAndThrottlingCostNoUpdate()
     {
-        Sandbox.Script("""[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]""");
+        Sandbox.Script("""
+            [{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]
+            """);
         using Process process = Start(Sandbox.ApiKey);
-        await process.StandardInput.WriteAsync(Rows(50) + "51\t{\"first_name\": \"Canary\"}\nx\t{}\n" + Rows(3));
+        await process.StandardInput.WriteAsync(
+            Rows(50) + "51\t{\"first_name\": \"Canary\"}\nx\t{}\n" + Rows(3));
         process.StandardInput.Close();
         (int code, string tally, string log) = await End(process);
         Assert.That((code, tally), Is.EqualTo((1, "53 updated, 2 failed\n")), log);
         Assert.That(log, Does.Contain("row 51: first_name must be written \"FirstName\""));
-        Assert.That(log, Does.Contain("row 52: user_id must be 1 or more").And.Contain("requests resume"));
+        Assert.That(
+            log, Does.Contain("row 52: user_id must be 1 or more").And.Contain("requests resume"));
     }
 
     [Test]
@@ -79,14 +85,18 @@ public sealed class ExampleTests : SandboxFixture
         process.StandardInput.Close();
         (int code, string tally, string log) = await End(process);
         Assert.That((code, tally), Is.EqualTo((1, "0 updated, 20 failed\n")), log);
-        Assert.That(log, Does.Contain("the server rejected the API key (401)").And.Not.Contain("wrong-key"));
-        Assert.That(log.Split('\n').Count(line => line.Contains(": the server answered HTTP 401")), Is.GreaterThanOrEqualTo(20));
+        Assert.That(
+            log,
+            Does.Contain("the server rejected the API key (401)").And.Not.Contain("wrong-key"));
+        Assert.That(
+            log.Split('\n').Count(line => line.Contains(": the server answered HTTP 401")),
+            Is.GreaterThanOrEqualTo(20));
     }
 
     [Test]
     public async Task SignalEndsItWhenWhatWasAcceptedIsSent()
     {
-        Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 1000}""", 16))}]");
+        Sandbox.Script(16, """{"own": true, "delay_ms": 1000}""");
         using Process process = Start(Sandbox.ApiKey);
         await process.StandardInput.WriteAsync(Rows(200));
         await process.StandardInput.FlushAsync();
@@ -103,7 +113,7 @@ public sealed class ExampleTests : SandboxFixture
     [Test]
     public async Task WhatTheTimeOfTheHostDoesNotSufficeForIsReported()
     {
-        Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 20000}""", 32))}]");
+        Sandbox.Script(32, """{"own": true, "delay_ms": 20000}""");
         using Process process = Start(Sandbox.ApiKey, ("DOTNET_shutdownTimeoutSeconds", "1"));
         await process.StandardInput.WriteAsync(Rows(60));
         await process.StandardInput.FlushAsync();

@@ -19,7 +19,8 @@ public sealed class HealthTests : SandboxFixture
         return (await checks.CheckHealthAsync()).Entries[name];
     }
 
-    private static Task<UpdateResult> Call(Service service) => service.Client.UpdateUserJsonAsync(1, "{}");
+    private static Task<UpdateResult> Call(Service service) =>
+        service.Client.UpdateUserJsonAsync(1, "{}");
 
     [Test]
     public async Task NothingIsSentAndNothingIsWrongBeforeTheFirstCall()
@@ -62,7 +63,7 @@ public sealed class HealthTests : SandboxFixture
     [Test]
     public async Task OutageIsUnhealthyAndEnds()
     {
-        Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"status": 503}""", 20))}]");
+        Sandbox.Script(20, """{"status": 503}""");
         await using Service service = await Start(("CommBox:MaxRetries", "0"));
         while (service.Client.GetStatistics().State == "open")
         {
@@ -83,7 +84,8 @@ public sealed class HealthTests : SandboxFixture
         Sandbox.Script("""[{"status": 429, "headers": {"Retry-After": "30"}}]""");
         await using Service service = await Start();
         Assert.Throws<CommBoxRateLimitException>(
-            () => service.Client.UpdateUserJson(1, "{}", new CommBoxCallOptions { Timeout = TimeSpan.FromSeconds(2) }));
+            () => service.Client.UpdateUserJson(
+                1, "{}", new CommBoxCallOptions { Timeout = TimeSpan.FromSeconds(2) }));
         HealthReportEntry health = await Health(service);
         Assert.That(health.Status, Is.EqualTo(HealthStatus.Degraded));
         Assert.That(health.Description, Does.Contain("throttles"));
@@ -106,7 +108,8 @@ public sealed class HealthTests : SandboxFixture
         Assert.That((await Health(service)).Status, Is.EqualTo(HealthStatus.Healthy));
         Sandbox.Script("""[{"status": 404}]""");
         Assert.ThrowsAsync<CommBoxApiException>(() => Call(service));
-        Assert.ThrowsAsync<CommBoxValidationException>(() => service.Client.UpdateUserJsonAsync(0, "{}"));
+        Assert.ThrowsAsync<CommBoxValidationException>(
+            () => service.Client.UpdateUserJsonAsync(0, "{}"));
         Assert.That((await Health(service)).Status, Is.EqualTo(HealthStatus.Healthy));
     }
 
@@ -114,7 +117,8 @@ public sealed class HealthTests : SandboxFixture
     public async Task EachNamedClientHasItsOwn()
     {
         await using var service = new Service(Sandbox);
-        service.Builder.Services.AddCommBox("other", options => (options.ApiKey, options.BaseUrl) = ("wrong", Sandbox.Url));
+        service.Builder.Services.AddCommBox(
+            "other", options => (options.ApiKey, options.BaseUrl) = ("wrong", Sandbox.Url));
         service.Builder.Services.AddHealthChecks()
             .AddCommBox()
             .AddCommBox("other", HealthStatus.Degraded, ["ready"]);
@@ -135,6 +139,7 @@ public sealed class HealthTests : SandboxFixture
         await service.Start();
         HealthReportEntry health = await Health(service, "CommBox:billing");
         Assert.That(health.Status, Is.EqualTo(HealthStatus.Unhealthy));
-        Assert.That(health.Exception!.Message, Does.Contain("services.AddCommBox(\"billing\", section)"));
+        Assert.That(
+            health.Exception!.Message, Does.Contain("services.AddCommBox(\"billing\", section)"));
     }
 }

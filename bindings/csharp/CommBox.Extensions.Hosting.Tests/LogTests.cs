@@ -15,7 +15,9 @@ public sealed class LogTests : SandboxFixture
         Assert.Throws<CommBoxApiException>(() => service.Client.UpdateUserJson(1, "{}"));
         Assert.That(service.Log.Events, Is.EqualTo(new[] { "retry", "call_failed" }));
         Log.Entry[] entries = [.. service.Log.Entries.Where(entry => entry.Category == "CommBox")];
-        Assert.That(entries.Select(entry => entry.Level), Is.EqualTo(new[] { LogLevel.Information, LogLevel.Warning }));
+        Assert.That(
+            entries.Select(entry => entry.Level),
+            Is.EqualTo(new[] { LogLevel.Information, LogLevel.Warning }));
         Assert.That(entries[0].Message, Does.StartWith("call 1: retries in "));
         Assert.That(entries[0].Fields["Event"], Is.EqualTo("retry"));
         Assert.That(entries[0].Fields["Call"], Is.EqualTo(1L));
@@ -28,14 +30,17 @@ public sealed class LogTests : SandboxFixture
     [Test]
     public async Task NoKeyAndNoValueOfAUserIsLogged()
     {
-        await using var service = new Service(Sandbox, ("CommBox:ApiKey", "canary-key"), ("CommBox:Headers:X-Key", "canary-header"));
+        await using var service = new Service(
+            Sandbox, ("CommBox:ApiKey", "canary-key"), ("CommBox:Headers:X-Key", "canary-header"));
         service.Builder.Logging.AddFilter("CommBox", LogLevel.Trace);
         await service.Start();
-        var user = new UserInfo { FirstName = "canary-name", Content = { ["Field"] = "canary-field" } };
+        var user =
+            new UserInfo { FirstName = "canary-name", Content = { ["Field"] = "canary-field" } };
         Assert.Throws<CommBoxApiException>(() => service.Client.UpdateUser(94382332, user));
         Assert.That(service.Log.Events, Does.Contain("key_rejected").And.Contain("attempt"));
         IEnumerable<string> told = service.Log.Entries.Select(
-            entry => entry.Message + string.Join(",", entry.Fields.Select(field => $"{field.Key}={field.Value}")));
+            entry => entry.Message + string.Join(
+                ",", entry.Fields.Select(field => $"{field.Key}={field.Value}")));
         Assert.That(told, Has.None.Contain("canary").And.None.Contain("94382332"));
     }
 
@@ -43,9 +48,11 @@ public sealed class LogTests : SandboxFixture
     public async Task FiltersMayChangeWhileTheProgramRuns()
     {
         await using var service = new Service(Sandbox, ("Logging:LogLevel:CommBox", "Warning"));
-        service.Builder.Logging.ClearProviders().AddConfiguration(service.Builder.Configuration.GetSection("Logging"));
+        service.Builder.Logging.ClearProviders().AddConfiguration(
+            service.Builder.Configuration.GetSection("Logging"));
         service.Builder.Logging.AddProvider(service.Log);
-        service.Builder.Services.Configure<LoggerFilterOptions>(options => options.Rules.RemoveAt(0));
+        service.Builder.Services.Configure<LoggerFilterOptions>(
+            options => options.Rules.RemoveAt(0));
         await service.Start();
         service.Client.UpdateUserJson(1, "{}");
         Assert.That(service.Log.Events, Is.Empty);
@@ -68,6 +75,8 @@ public sealed class LogTests : SandboxFixture
         await service.Start();
         var other = service.Running.Services.GetRequiredKeyedService<ICommBoxClient>("other");
         Assert.Throws<CommBoxApiException>(() => other.UpdateUserJson(1, "{}"));
-        Assert.That(service.Log.Entries.Single(entry => entry.Category == "CommBox").Fields["Client"], Is.EqualTo("other"));
+        Assert.That(
+            service.Log.Entries.Single(entry => entry.Category == "CommBox").Fields["Client"],
+            Is.EqualTo("other"));
     }
 }

@@ -21,11 +21,13 @@ public sealed class PackageTests : SandboxFixture
             foreach (string package in new[] { "CommBox", "CommBox.Extensions.Hosting" })
             {
                 string project = Repository.PathOf("bindings", "csharp", package);
+                string[] properties = [$"-p:Version={Version}", $"-p:CommBoxRuntimes={runtimes}"];
                 await DotNetProgram.Start(
-                    project, ["pack", "-c", "Release", $"-p:Version={Version}", $"-p:CommBoxRuntimes={runtimes}", "-o", feed]);
+                    project, ["pack", "-c", "Release", .. properties, "-o", feed]);
             }
-            using var program = new DotNetProgram(
-                PageTests.FirstProgram, $"""<PackageReference Include="CommBox.Extensions.Hosting" Version="{Version}" />""");
+            using var program = new DotNetProgram(PageTests.FirstProgram, $"""
+                <PackageReference Include="CommBox.Extensions.Hosting" Version="{Version}" />
+                """);
             await program.Run(
                 ("CommBox__ApiKey", Sandbox.ApiKey),
                 ("COMMBOX_BASE_URL", Sandbox.Url),
@@ -34,7 +36,8 @@ public sealed class PackageTests : SandboxFixture
                 ("NUGET_PACKAGES", packages),
                 ("NUGET_FALLBACK_PACKAGES", string.Join(';', Restored())),
                 ("RestoreAdditionalProjectSources", string.Join(';', Sources(feed))));
-            Assert.That(Sandbox.User(94382332).GetProperty("FirstName").GetString(), Is.EqualTo("John"));
+            Assert.That(
+                Sandbox.User(94382332).GetProperty("FirstName").GetString(), Is.EqualTo("John"));
         }
         finally
         {
@@ -48,7 +51,8 @@ public sealed class PackageTests : SandboxFixture
         string[] versions =
         [
             .. new[] { "CommBox", "CommBox.Extensions.Hosting" }.Select(package => Regex.Match(
-                File.ReadAllText(Repository.PathOf("bindings", "csharp", package, $"{package}.csproj")),
+                File.ReadAllText(
+                    Repository.PathOf("bindings", "csharp", package, $"{package}.csproj")),
                 "<Version>(.+)</Version>").Groups[1].Value),
         ];
         Assert.That(versions[0], Is.Not.Empty);
@@ -57,26 +61,34 @@ public sealed class PackageTests : SandboxFixture
 
     private static void CopyLibrary(string runtimes)
     {
-        string library = Environment.GetEnvironmentVariable("COMMBOX_LIBRARY") is { Length: > 0 } named
+        string library =
+            Environment.GetEnvironmentVariable("COMMBOX_LIBRARY") is { Length: > 0 } named
             ? named
             : Repository.PathOf("target", "release", "libcommbox.so");
         string identifier = System.Runtime.InteropServices.RuntimeInformation.RuntimeIdentifier;
-        string folder = Directory.CreateDirectory(Path.Combine(runtimes, identifier, "native")).FullName;
+        string folder =
+            Directory.CreateDirectory(Path.Combine(runtimes, identifier, "native")).FullName;
         File.Copy(library, Path.Combine(folder, Path.GetFileName(library)));
     }
 
-    /// <summary>Where packages of others are that were restored before: they are not fetched again.</summary>
+    /// <summary>
+    /// Where packages of others are that were restored before: they are not fetched again.
+    /// </summary>
     private static IEnumerable<string> Restored()
     {
         string home = Environment.GetFolderPath(Environment.SpecialFolder.UserProfile);
         string[] folders =
         [
-            .. (Environment.GetEnvironmentVariable("NUGET_FALLBACK_PACKAGES") ?? "").Split(';'),
-            Environment.GetEnvironmentVariable("NUGET_PACKAGES") ?? Path.Combine(home, ".nuget", "packages"),
+            .. Listed("NUGET_FALLBACK_PACKAGES"),
+            Environment.GetEnvironmentVariable("NUGET_PACKAGES")
+                ?? Path.Combine(home, ".nuget", "packages"),
         ];
         return folders.Where(Directory.Exists);
     }
 
     private static IEnumerable<string> Sources(string feed) =>
-        [feed, .. (Environment.GetEnvironmentVariable("RestoreAdditionalProjectSources") ?? "").Split(';').Where(Directory.Exists)];
+        [feed, .. Listed("RestoreAdditionalProjectSources").Where(Directory.Exists)];
+
+    private static string[] Listed(string variable) =>
+        (Environment.GetEnvironmentVariable(variable) ?? "").Split(';');
 }

@@ -7,12 +7,16 @@ namespace CommBox.Extensions.Hosting.Tests;
 /// <summary>The examples of docs/services.md, compiled and run as they stand.</summary>
 public sealed class PageTests : SandboxFixture
 {
-    private static readonly string Page = File.ReadAllText(Repository.PathOf("docs", "services.md"));
+    private static readonly string Page = File.ReadAllText(
+        Repository.PathOf("docs", "services.md"));
 
     private static readonly string Readme =
-        File.ReadAllText(Repository.PathOf("bindings", "csharp", "CommBox.Extensions.Hosting", "README.md"));
+        File.ReadAllText(
+            Repository.PathOf("bindings", "csharp", "CommBox.Extensions.Hosting", "README.md"));
 
-    /// <summary>Collects with OpenTelemetry what the program of the page has, and prints it at its end.</summary>
+    /// <summary>
+    /// Collects with OpenTelemetry what the program of the page has, and prints it at its end.
+    /// </summary>
     private const string Collector = """
         using System.Diagnostics;
         using System.Runtime.CompilerServices;
@@ -41,21 +45,34 @@ public sealed class PageTests : SandboxFixture
         """;
 
     private static string[] Blocks(string page, string language) =>
-        [.. Regex.Matches(page, $"(?s)```{language}\n(.*?)```").Select(block => block.Groups[1].Value)];
+        Groups(page, $"(?s)```{language}\n(.*?)```");
+
+    private static string[] Groups(string text, string pattern) =>
+        [.. Regex.Matches(text, pattern).Select(match => match.Groups[1].Value)];
 
     /// <summary>
-    /// The program of the page; statements of other blocks are a method of their own, and types stand
-    /// for themselves.
+    /// The program of the page; statements of other blocks are a method of their own, and types
+    /// stand for themselves.
     /// </summary>
     private static string Program()
     {
-        const string Using = @"(?m)^using [\w.]+;\n";
+        const string Using = @"(?m)^(using [\w.]+;\n)";
         string[] blocks = Blocks(Page, "csharp");
-        IEnumerable<string> usings = blocks.SelectMany(block => Regex.Matches(block, Using).Select(line => line.Value)).Distinct();
-        IEnumerable<string> rest = blocks.Select(block => Regex.Replace(block, Using, "")).Select((block, number) =>
+        IEnumerable<string> usings = blocks.SelectMany(block => Groups(block, Using)).Distinct();
+        IEnumerable<string> rest = blocks.Select(block => Regex.Replace(block, Using, ""))
+            .Select((block, number) =>
             number == 0 || block.StartsWith("internal ", StringComparison.Ordinal)
                 ? block
-                : $"internal static class Block{number} {{ internal static void Run(HostApplicationBuilder builder) {{ {block} }} }}\n");
+                : $$"""
+                    internal static class Block{{number}}
+                    {
+                        internal static void Run(HostApplicationBuilder builder)
+                        {
+                    {{block}}
+                        }
+                    }
+
+                    """);
         return string.Concat(usings) + string.Concat(rest);
     }
 
@@ -65,8 +82,8 @@ public sealed class PageTests : SandboxFixture
     [Test]
     public async Task ExamplesWork()
     {
-        string library = Repository.PathOf(
-            "bindings", "csharp", "CommBox.Extensions.Hosting", "CommBox.Extensions.Hosting.csproj");
+        const string Name = "CommBox.Extensions.Hosting";
+        string library = Repository.PathOf("bindings", "csharp", Name, $"{Name}.csproj");
         using var program = new DotNetProgram(
             Program(),
             $"""
@@ -76,7 +93,8 @@ public sealed class PageTests : SandboxFixture
             """,
             ("Collector.cs", Collector),
             ("appsettings.json", Blocks(Page, "json").Single()));
-        string printed = await program.Run(("CommBox__ApiKey", Sandbox.ApiKey), ("COMMBOX_BASE_URL", Sandbox.Url));
+        string printed = await program.Run(
+            ("CommBox__ApiKey", Sandbox.ApiKey), ("COMMBOX_BASE_URL", Sandbox.Url));
         JsonElement request = Sandbox.Requests().Single();
         string traceparent = request.GetProperty("headers").GetProperty("traceparent").GetString()!;
         Assert.That(printed, Does.Contain($"activity POST /users/{{id}} {traceparent}"));
@@ -99,7 +117,7 @@ public sealed class PageTests : SandboxFixture
         };
         listener.Start();
         using CommBoxClient client = Sandbox.Client();
-        string[] named = [.. Regex.Matches(Page, @"(?m)^\| `(commbox\.client\.[\w.]+)`").Select(name => name.Groups[1].Value)];
+        string[] named = Groups(Page, @"(?m)^\| `(commbox\.client\.[\w.]+)`");
         Assert.That(published, Is.EquivalentTo(named));
     }
 
@@ -107,12 +125,15 @@ public sealed class PageTests : SandboxFixture
     public void ReadmeHasTheProgramOfThePage()
     {
         Assert.That(Blocks(Readme, "csharp"), Is.EqualTo(new[] { FirstProgram }));
-        // What a service needs before its first update, OpenTelemetry included; its own code is the rest.
-        string telemetry = Blocks(Page, "csharp").Single(block => block.Contains("AddSource", StringComparison.Ordinal));
+        // What a service needs before its first update, OpenTelemetry included; its own code is the
+        // rest.
+        string telemetry = Blocks(Page, "csharp").Single(
+            block => block.Contains("AddSource", StringComparison.Ordinal));
         string[] lines = [.. Lines(FirstProgram), .. Lines(telemetry)];
         Assert.That(lines, Has.Length.InRange(5, 15));
 
-        static IEnumerable<string> Lines(string block) => block.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+        static IEnumerable<string> Lines(string block) => block
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries)
             .TakeWhile(line => !line.StartsWith("internal", StringComparison.Ordinal));
     }
 }

@@ -13,7 +13,8 @@ public sealed class RegistrationTests : SandboxFixture
     public void OneClientServesAll()
     {
         // Without a host, and without a log.
-        using ServiceProvider provider = new ServiceCollection().AddCommBox(Configured).BuildServiceProvider();
+        using ServiceProvider provider = new ServiceCollection().AddCommBox(Configured)
+            .BuildServiceProvider();
         var client = provider.GetRequiredService<ICommBoxClient>();
         Assert.That(provider.GetRequiredService<CommBoxClient>(), Is.SameAs(client));
         using IServiceScope scope = provider.CreateScope();
@@ -36,19 +37,30 @@ public sealed class RegistrationTests : SandboxFixture
         Assert.That(provider.GetRequiredKeyedService<CommBoxClient>("other"), Is.SameAs(other));
         Assert.That(provider.GetRequiredService<ICommBoxClient>(), Is.Not.SameAs(other));
         Assert.Throws<CommBoxApiException>(() => other.UpdateUserJson(1, "{}"));
-        Assert.That(provider.GetRequiredService<ICommBoxClient>().UpdateUserJson(1, "{}").Id, Is.EqualTo(1));
+        Assert.That(
+            provider.GetRequiredService<ICommBoxClient>().UpdateUserJson(1, "{}").Id,
+            Is.EqualTo(1));
         // Those who read the collection and know no keys are not disturbed by a client without one.
-        Assert.That(new ServiceCollection().AddCommBox(Configured).Any(service => service.IsKeyedService), Is.False);
+        Assert.That(
+            new ServiceCollection().AddCommBox(Configured).Any(service => service.IsKeyedService),
+            Is.False);
     }
 
     [Test]
     public void CodeMayAddToASection()
     {
         IConfigurationSection section = new ConfigurationBuilder()
-            .AddInMemoryCollection([new("CommBox:ApiKey", Sandbox.ApiKey), new("CommBox:BaseUrl", "https://example.com")])
+            .AddInMemoryCollection(
+            [
+                new("CommBox:ApiKey", Sandbox.ApiKey),
+                new("CommBox:BaseUrl", "https://example.com"),
+            ])
             .Build().GetSection("CommBox");
-        IServiceCollection services = new ServiceCollection().AddSingleton(Sandbox).AddCommBox(section);
-        services.AddOptions<CommBoxClientOptions>().Configure<Sandbox>((options, sandbox) => options.BaseUrl = sandbox.Url);
+        IServiceCollection services = new ServiceCollection()
+            .AddSingleton(Sandbox)
+            .AddCommBox(section);
+        services.AddOptions<CommBoxClientOptions>().Configure<Sandbox>(
+            (options, sandbox) => options.BaseUrl = sandbox.Url);
         using ServiceProvider provider = services.BuildServiceProvider();
         provider.GetRequiredService<ICommBoxClient>().UpdateUserJson(1, "{}");
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(1));
@@ -57,7 +69,8 @@ public sealed class RegistrationTests : SandboxFixture
     [Test]
     public async Task ClientIsClosedWithTheContainer()
     {
-        ServiceProvider provider = new ServiceCollection().AddCommBox(Configured).BuildServiceProvider();
+        ServiceProvider provider = new ServiceCollection().AddCommBox(Configured)
+            .BuildServiceProvider();
         var client = provider.GetRequiredService<CommBoxClient>();
         await provider.DisposeAsync();
         Assert.Throws<ObjectDisposedException>(() => client.UpdateUserJson(1, "{}"));

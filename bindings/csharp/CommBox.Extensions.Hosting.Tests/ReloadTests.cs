@@ -7,12 +7,14 @@ namespace CommBox.Extensions.Hosting.Tests;
 public sealed class ReloadTests : SandboxFixture
 {
     private string LastKey() =>
-        Sandbox.Requests()[^1].GetProperty("headers").GetProperty("authorization").GetString() ?? "";
+        Sandbox.Requests()[^1].GetProperty("headers").GetProperty("authorization")
+            .GetString() ?? "";
 
     [Test]
     public async Task AnotherKeyIsTakenOver()
     {
-        await using Service service = await new Service(Sandbox, ("CommBox:ApiKey", "canary-old")).Start();
+        await using Service service = await new Service(Sandbox, ("CommBox:ApiKey", "canary-old"))
+            .Start();
         Assert.Throws<CommBoxApiException>(() => service.Client.UpdateUserJson(1, "{}"));
         service.Change(("CommBox:ApiKey", Sandbox.ApiKey));
         Assert.That(service.Client.UpdateUserJson(1, "{}").Id, Is.EqualTo(1));
@@ -28,7 +30,8 @@ public sealed class ReloadTests : SandboxFixture
     [Test]
     public async Task AnotherRateIsTakenOver()
     {
-        await using Service service = await new Service(Sandbox, ("CommBox:MaxRequestsPerSecond", "100")).Start();
+        await using Service service =
+            await new Service(Sandbox, ("CommBox:MaxRequestsPerSecond", "100")).Start();
         Assert.That(service.Client.GetStatistics().RequestsPerSecond, Is.EqualTo(100));
         service.Change(("CommBox:MaxRequestsPerSecond", "50"));
         Assert.That(service.Client.GetStatistics().RequestsPerSecond, Is.EqualTo(50));
@@ -42,9 +45,12 @@ public sealed class ReloadTests : SandboxFixture
     {
         await using Service service = await new Service(Sandbox).Start();
         service.Change(("CommBox:ApiKey", "canary\nkey"), ("CommBox:MaxRetrys", "canary"));
-        Log.Entry refused = service.Log.Entries.Single(entry => entry.Event.Name == "SettingsRefused");
+        Log.Entry refused = service.Log.Entries.Single(
+            entry => entry.Event.Name == "SettingsRefused");
         Assert.That(refused.Level, Is.EqualTo(LogLevel.Error));
-        Assert.That(refused.Message, Does.Contain("did you mean \"MaxRetries\"?").And.Not.Contain("canary"));
+        Assert.That(
+            refused.Message,
+            Does.Contain("did you mean \"MaxRetries\"?").And.Not.Contain("canary"));
         Assert.That(service.Client.UpdateUserJson(1, "{}").Id, Is.EqualTo(1));
 
         service.Change(("CommBox:ApiKey", "next-key"), ("CommBox:MaxRetrys", null));
@@ -66,8 +72,10 @@ public sealed class ReloadTests : SandboxFixture
     [Test]
     public async Task EachNamedClientHasItsOwn()
     {
-        await using var service = new Service(Sandbox, ("Other:BaseUrl", Sandbox.Url), ("Other:ApiKey", "other-key"));
-        service.Builder.Services.AddCommBox("other", service.Builder.Configuration.GetSection("Other"));
+        await using var service = new Service(
+            Sandbox, ("Other:BaseUrl", Sandbox.Url), ("Other:ApiKey", "other-key"));
+        service.Builder.Services.AddCommBox(
+            "other", service.Builder.Configuration.GetSection("Other"));
         await service.Start();
         service.Change(("Other:ApiKey", "rotated-key"));
         Assert.That(service.Client.UpdateUserJson(1, "{}").Id, Is.EqualTo(1));

@@ -20,7 +20,8 @@ internal sealed class Service : IAsyncDisposable
             _settings.Data[key] = value;
         }
         Builder.Configuration.Sources.Add(_settings);
-        Builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = TimeSpan.FromSeconds(20));
+        Builder.Services.Configure<HostOptions>(
+            options => options.ShutdownTimeout = TimeSpan.FromSeconds(20));
         Builder.Logging.AddProvider(Log).AddFilter("CommBox", LogLevel.Information);
     }
 
@@ -81,7 +82,8 @@ internal sealed class Service : IAsyncDisposable
 
         private sealed class Provider(Dictionary<string, string?> data) : ConfigurationProvider
         {
-            public override void Load() => Data = new Dictionary<string, string?>(data, StringComparer.OrdinalIgnoreCase);
+            public override void Load() =>
+                Data = new Dictionary<string, string?>(data, StringComparer.OrdinalIgnoreCase);
         }
     }
 }
@@ -92,11 +94,20 @@ internal sealed class Log : ILoggerProvider
     private readonly ConcurrentQueue<Entry> _entries = new();
 
     internal sealed record Entry(
-        string Category, LogLevel Level, EventId Event, string Message, Dictionary<string, object?> Fields);
+        string Category,
+        LogLevel Level,
+        EventId Event,
+        string Message,
+        Dictionary<string, object?> Fields);
 
     internal Entry[] Entries => [.. _entries];
 
-    internal string[] Events => [.. _entries.Where(entry => entry.Category == "CommBox").Select(entry => entry.Event.Name ?? "")];
+    internal string[] Events =>
+    [
+        .. _entries
+            .Where(entry => entry.Category == "CommBox")
+            .Select(entry => entry.Event.Name ?? ""),
+    ];
 
     internal void Clear() => _entries.Clear();
 
@@ -113,7 +124,11 @@ internal sealed class Log : ILoggerProvider
         public bool IsEnabled(LogLevel logLevel) => true;
 
         public void Log<TState>(
-            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+            LogLevel logLevel,
+            EventId eventId,
+            TState state,
+            Exception? exception,
+            Func<TState, Exception?, string> formatter)
         {
             var fields = new Dictionary<string, object?>(
                 state as IEnumerable<KeyValuePair<string, object?>> ?? []);

@@ -8,18 +8,25 @@ namespace CommBox.Extensions.Hosting.Tests;
 /// <summary>Settings are bound, and wrong ones stop the host before it starts.</summary>
 public sealed class SettingsTests
 {
+    private const string TimeExpected =
+        "CommBox:Timeout must be hours, minutes and seconds, such as \"00:00:30\"";
+
     private static IConfigurationSection Section(params (string Key, string? Value)[] settings) =>
         new ConfigurationBuilder()
-            .AddInMemoryCollection(settings.Select(setting => KeyValuePair.Create($"CommBox:{setting.Key}", setting.Value)))
+            .AddInMemoryCollection(
+                settings.Select(
+                    setting => KeyValuePair.Create($"CommBox:{setting.Key}", setting.Value)))
             .Build()
             .GetSection("CommBox");
 
     /// <summary>What the start of a host says of settings.</summary>
     private static async Task<string> Refusal(params (string Key, string? Value)[] settings)
     {
-        await using var service = new Service([.. settings.Select(setting => ($"CommBox:{setting.Key}", setting.Value))]);
+        await using var service = new Service(
+            [.. settings.Select(setting => ($"CommBox:{setting.Key}", setting.Value))]);
         service.Builder.Services.AddCommBox(service.Builder.Configuration.GetSection("CommBox"));
-        return Assert.ThrowsAsync<OptionsValidationException>(() => service.Running.StartAsync())!.Message;
+        return Assert
+            .ThrowsAsync<OptionsValidationException>(() => service.Running.StartAsync())!.Message;
     }
 
     [Test]
@@ -44,7 +51,8 @@ public sealed class SettingsTests
             }
             var options = new CommBoxClientOptions();
             // Names are those of configuration: without regard to case.
-            List<string> problems = Settings.Bind(Section((property.Name.ToLowerInvariant(), sample[type].Text)), options);
+            List<string> problems = Settings.Bind(
+                Section((property.Name.ToLowerInvariant(), sample[type].Text)), options);
             Assert.That(problems, Is.Empty);
             Assert.That(property.GetValue(options), Is.EqualTo(sample[type].Value), property.Name);
             count++;
@@ -57,23 +65,30 @@ public sealed class SettingsTests
     {
         var options = new CommBoxClientOptions();
         IConfigurationSection section = Section(
-            ("Headers:X-Gateway", "key"), ("CustomFields:0", "VIP_Status"), ("CustomFields:1", "Birth_Date"));
+            ("Headers:X-Gateway", "key"),
+            ("CustomFields:0", "VIP_Status"),
+            ("CustomFields:1", "Birth_Date"));
         Assert.That(Settings.Bind(section, options), Is.Empty);
-        Assert.That(options.Headers, Is.EqualTo(new Dictionary<string, string> { ["X-Gateway"] = "key" }));
+        Assert.That(
+            options.Headers, Is.EqualTo(new Dictionary<string, string> { ["X-Gateway"] = "key" }));
         Assert.That(options.CustomFields, Is.EqualTo(new[] { "VIP_Status", "Birth_Date" }));
     }
 
     [TestCase("MaxRetrys", "CommBox:MaxRetrys is no setting; did you mean \"MaxRetries\"?")]
     [TestCase("max_retries", "CommBox:max_retries is no setting; did you mean \"MaxRetries\"?")]
     [TestCase("BaseUri", "CommBox:BaseUri is no setting; did you mean \"BaseUrl\"?")]
-    [TestCase("LogLevel", "CommBox:LogLevel is no setting; the level of the log is Logging:LogLevel:CommBox")]
+    [TestCase(
+        "LogLevel",
+        "CommBox:LogLevel is no setting; the level of the log is Logging:LogLevel:CommBox")]
     [TestCase("Retention", "CommBox:Retention is no setting; the settings are ApiKey, BaseUrl, ")]
     public async Task UnknownSettingIsRefusedWithTheNearestName(string key, string expected) =>
-        Assert.That(await Refusal(("ApiKey", "key"), (key, "canary")), Does.Contain(expected).And.Not.Contain("canary"));
+        Assert.That(
+            await Refusal(("ApiKey", "key"), (key, "canary")),
+            Does.Contain(expected).And.Not.Contain("canary"));
 
-    [TestCase("Timeout", "canary", "CommBox:Timeout must be hours, minutes and seconds, such as \"00:00:30\"")]
-    [TestCase("Timeout", "10", "CommBox:Timeout must be hours, minutes and seconds, such as \"00:00:30\"")]
-    [TestCase("Timeout:Seconds", "canary", "CommBox:Timeout must be hours, minutes and seconds, such as \"00:00:30\", not an object")]
+    [TestCase("Timeout", "canary", TimeExpected)]
+    [TestCase("Timeout", "10", TimeExpected)]
+    [TestCase("Timeout:Seconds", "canary", TimeExpected + ", not an object")]
     [TestCase("MaxRetries", "canary", "CommBox:MaxRetries must be a whole number")]
     [TestCase("MaxRequestsPerSecond", "canary", "CommBox:MaxRequestsPerSecond must be a number")]
     [TestCase("AllowHttp", "canary", "CommBox:AllowHttp must be true or false")]
@@ -81,22 +96,30 @@ public sealed class SettingsTests
     [TestCase("Headers", "canary", "CommBox:Headers must be an object of strings")]
     [TestCase("CustomFields", "canary", "CommBox:CustomFields must be an array of strings")]
     public async Task ValueOfTheWrongKindIsRefused(string key, string value, string expected) =>
-        Assert.That(await Refusal(("ApiKey", "key"), (key, value)), Does.EndWith(expected).And.Not.Contain("canary"));
+        Assert.That(
+            await Refusal(("ApiKey", "key"), (key, value)),
+            Does.EndWith(expected).And.Not.Contain("canary"));
 
     [Test]
     public async Task AllProblemsAreToldAtOnce()
     {
         string refusal = await Refusal(
-            ("ApiKey", "canary-key"), ("MaxRetrys", "1"), ("Timeout", "00:00:00"), ("MaxConcurrency", "1000"));
+            ("ApiKey", "canary-key"),
+            ("MaxRetrys", "1"),
+            ("Timeout", "00:00:00"),
+            ("MaxConcurrency", "1000"));
         Assert.That(refusal, Does.StartWith("the CommBox client has wrong settings: "));
-        Assert.That(refusal, Does.Contain("did you mean \"MaxRetries\"?").And.Contain("Timeout must be from 1 ms"));
+        Assert.That(
+            refusal,
+            Does.Contain("did you mean \"MaxRetries\"?").And.Contain("Timeout must be from 1 ms"));
         Assert.That(refusal, Does.Contain("MaxConcurrency must be").And.Not.Contain("canary"));
     }
 
     [Test]
     public async Task MissingKeyIsTold()
     {
-        Assert.That(await Refusal(), Does.Contain("there is no API key").And.Contain("COMMBOX_API_KEY"));
+        Assert.That(
+            await Refusal(), Does.Contain("there is no API key").And.Contain("COMMBOX_API_KEY"));
         using var variable = new EnvironmentVariable("COMMBOX_API_KEY", "key");
         await using var service = new Service();
         service.Builder.Services.AddCommBox(service.Builder.Configuration.GetSection("CommBox"));
@@ -106,9 +129,14 @@ public sealed class SettingsTests
     [Test]
     public async Task NamedClientIsNamedByTheRefusal()
     {
-        await using var service = new Service(("Billing:ApiKey", "key"), ("Billing:MaxRetries", "-1"));
-        service.Builder.Services.AddCommBox("billing", service.Builder.Configuration.GetSection("Billing"));
-        var error = Assert.ThrowsAsync<OptionsValidationException>(() => service.Running.StartAsync())!;
-        Assert.That(error.Message, Does.StartWith("the CommBox client \"billing\" has wrong settings: MaxRetries "));
+        await using var service = new Service(
+            ("Billing:ApiKey", "key"), ("Billing:MaxRetries", "-1"));
+        service.Builder.Services.AddCommBox(
+            "billing", service.Builder.Configuration.GetSection("Billing"));
+        var error = Assert.ThrowsAsync<OptionsValidationException>(
+            () => service.Running.StartAsync())!;
+        Assert.That(
+            error.Message,
+            Does.StartWith("the CommBox client \"billing\" has wrong settings: MaxRetries "));
     }
 }

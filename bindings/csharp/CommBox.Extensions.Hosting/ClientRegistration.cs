@@ -9,7 +9,8 @@ namespace CommBox.Extensions.Hosting;
 internal sealed record ClientRegistration(string Name, IConfigurationSection? Section)
 {
     /// <summary>What messages call a client.</summary>
-    internal static string Title(string name) => name.Length == 0 ? "the CommBox client" : $"the CommBox client \"{name}\"";
+    internal static string Title(string name) =>
+        name.Length == 0 ? "the CommBox client" : $"the CommBox client \"{name}\"";
 }
 
 /// <summary>Sets the options of a client from its section.</summary>
@@ -29,23 +30,27 @@ internal sealed class ConfigureFromSection(string name, IConfigurationSection se
 }
 
 /// <summary>
-/// Checks the options of the clients that were registered: the settings as they are written, then all
-/// of them as the library does when a client is made. Nothing is sent.
+/// Checks the options of the clients that were registered: the settings as they are written, then
+/// all of them as the library does when a client is made. Nothing is sent.
 /// </summary>
 internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrations)
     : IValidateOptions<CommBoxClientOptions>
 {
     public ValidateOptionsResult Validate(string? name, CommBoxClientOptions options)
     {
-        ClientRegistration[] own = [.. registrations.Where(registration => registration.Name == name)];
+        ClientRegistration[] own =
+            [.. registrations.Where(registration => registration.Name == name)];
         if (own.Length == 0)
         {
             return ValidateOptionsResult.Skip;
         }
         List<string> problems = [];
-        foreach (IConfigurationSection section in own.Select(registration => registration.Section).OfType<IConfigurationSection>())
+        foreach (ClientRegistration registration in own)
         {
-            problems.AddRange(Settings.Bind(section, new CommBoxClientOptions()));
+            if (registration.Section is not null)
+            {
+                problems.AddRange(Settings.Bind(registration.Section, new CommBoxClientOptions()));
+            }
         }
         try
         {
@@ -55,8 +60,9 @@ internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrat
         {
             problems.Add(error.Message);
         }
+        string all = string.Join("; ", problems);
         return problems.Count == 0
             ? ValidateOptionsResult.Success
-            : ValidateOptionsResult.Fail($"{ClientRegistration.Title(name!)} has wrong settings: {string.Join("; ", problems)}");
+            : ValidateOptionsResult.Fail($"{ClientRegistration.Title(name!)} has wrong settings: {all}");
     }
 }

@@ -29,7 +29,8 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
         foreach (ClientRegistration registration in registrations)
         {
             string name = registration.Name;
-            _clients.TryAdd(name, new(() => new ManagedClient(name, _options.Create(name), _logger)));
+            _clients.TryAdd(
+                name, new(() => new ManagedClient(name, _options.Create(name), _logger)));
         }
         _changes = monitor.OnChange(Apply);
         // The factory of the log was there first, and has the new filters when this is called.
@@ -43,8 +44,8 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
         _clients.TryGetValue(name, out Lazy<ManagedClient>? client)
             ? client.Value
             : throw new InvalidOperationException(
-                $"{ClientRegistration.Title(name)} is not registered: call "
-                    + (name.Length == 0 ? "services.AddCommBox(section)" : $"services.AddCommBox(\"{name}\", section)"));
+                $"{ClientRegistration.Title(name)} is not registered: call services.AddCommBox("
+                    + (name.Length == 0 ? "section)" : $"\"{name}\", section)"));
 
     public void Dispose()
     {
@@ -78,7 +79,8 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    private IEnumerable<Lazy<ManagedClient>> Made() => _clients.Values.Where(client => client.IsValueCreated);
+    private IEnumerable<Lazy<ManagedClient>> Made() =>
+        _clients.Values.Where(client => client.IsValueCreated);
 
     private void ApplyLogFilters()
     {
@@ -90,7 +92,8 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
 
     private void Apply(CommBoxClientOptions options, string? name)
     {
-        if (_clients.TryGetValue(name ?? Options.DefaultName, out Lazy<ManagedClient>? client) && client.IsValueCreated)
+        name ??= Options.DefaultName;
+        if (_clients.TryGetValue(name, out Lazy<ManagedClient>? client) && client.IsValueCreated)
         {
             client.Value.Apply(options);
         }

@@ -25,7 +25,8 @@ public static class CommBoxHealthChecksBuilderExtensions
     /// <param name="builder">The health checks.</param>
     /// <param name="clientName">The client's name.</param>
     /// <returns>The same health checks.</returns>
-    public static IHealthChecksBuilder AddCommBox(this IHealthChecksBuilder builder, string clientName) =>
+    public static IHealthChecksBuilder AddCommBox(
+        this IHealthChecksBuilder builder, string clientName) =>
         builder.AddCommBox(clientName, failureStatus: null, tags: null);
 
     /// <summary>Adds a check of a client.</summary>
@@ -38,7 +39,10 @@ public static class CommBoxHealthChecksBuilderExtensions
     /// <param name="tags">The tags of the check; null for none.</param>
     /// <returns>The same health checks.</returns>
     public static IHealthChecksBuilder AddCommBox(
-        this IHealthChecksBuilder builder, string clientName, HealthStatus? failureStatus, IEnumerable<string>? tags)
+        this IHealthChecksBuilder builder,
+        string clientName,
+        HealthStatus? failureStatus,
+        IEnumerable<string>? tags)
     {
         _ = builder ?? throw new ArgumentNullException(nameof(builder));
         _ = clientName ?? throw new ArgumentNullException(nameof(clientName));

@@ -13,22 +13,25 @@ public static class CommBoxServiceCollectionExtensions
 {
     /// <summary>
     /// Registers one client for the whole program as <see cref="ICommBoxClient"/> and
-    /// <see cref="CommBoxClient"/>. Its settings are a section of the configuration, by the names of
-    /// <see cref="CommBoxClientOptions"/>.
+    /// <see cref="CommBoxClient"/>. Its settings are a section of the configuration, by the names
+    /// of <see cref="CommBoxClientOptions"/>.
     /// </summary>
     /// <remarks>
     /// <para>The settings are checked when the host starts, and an unknown one is refused. Another
     /// <see cref="CommBoxClientOptions.ApiKey"/> or
-    /// <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> is taken over while the program runs;
-    /// changed settings that are wrong are logged, and those before stay.</para>
+    /// <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> is taken over while the program
+    /// runs; changed settings that are wrong are logged, and those before stay.</para>
     /// <para>What the client does goes to the log "CommBox". When the host stops, the asynchronous
     /// calls that were made finish within its shutdown timeout; those that do not are
     /// cancelled.</para>
     /// </remarks>
     /// <param name="services">The services.</param>
-    /// <param name="section">The section, such as <c>Configuration.GetSection("CommBox")</c>.</param>
+    /// <param name="section">
+    /// The section, such as <c>Configuration.GetSection("CommBox")</c>.
+    /// </param>
     /// <returns>The same services.</returns>
-    public static IServiceCollection AddCommBox(this IServiceCollection services, IConfigurationSection section) =>
+    public static IServiceCollection AddCommBox(
+        this IServiceCollection services, IConfigurationSection section) =>
         services.AddCommBox(Options.Options.DefaultName, section);
 
     /// <summary>
@@ -57,13 +60,14 @@ public static class CommBoxServiceCollectionExtensions
     {
         _ = section ?? throw new ArgumentNullException(nameof(section));
         AddClient(services, name, section);
-        services.AddSingleton<IConfigureOptions<CommBoxClientOptions>>(new ConfigureFromSection(name, section));
-        services.AddSingleton<IOptionsChangeTokenSource<CommBoxClientOptions>>(provider => new SettingsChanges(
-            name,
-            section,
-            provider.GetRequiredService<IOptionsFactory<CommBoxClientOptions>>(),
-            provider.GetRequiredService<ILoggerFactory>()));
-        return services;
+        services.AddSingleton<IConfigureOptions<CommBoxClientOptions>>(
+            new ConfigureFromSection(name, section));
+        return services.AddSingleton<IOptionsChangeTokenSource<CommBoxClientOptions>>(
+            provider => new SettingsChanges(
+                name,
+                section,
+                provider.GetRequiredService<IOptionsFactory<CommBoxClientOptions>>(),
+                provider.GetRequiredService<ILoggerFactory>()));
     }
 
     /// <summary>
@@ -83,28 +87,34 @@ public static class CommBoxServiceCollectionExtensions
         return services.Configure(name, configure);
     }
 
-    private static void AddClient(IServiceCollection services, string name, IConfigurationSection? section)
+    private static void AddClient(
+        IServiceCollection services, string name, IConfigurationSection? section)
     {
         _ = services ?? throw new ArgumentNullException(nameof(services));
         _ = name ?? throw new ArgumentNullException(nameof(name));
         services.AddLogging();
         services.AddOptions<CommBoxClientOptions>(name).ValidateOnStart();
         services.AddSingleton(new ClientRegistration(name, section));
-        services.TryAddEnumerable(
-            ServiceDescriptor.Singleton<IValidateOptions<CommBoxClientOptions>, OptionsValidator>());
         services.TryAddSingleton<ClientRegistry>();
-        services.TryAddEnumerable(ServiceDescriptor.Singleton<IHostedService, ClientRegistry>(
-            provider => provider.GetRequiredService<ClientRegistry>()));
+        services.TryAddEnumerable(
+        [
+            ServiceDescriptor.Singleton<IValidateOptions<CommBoxClientOptions>, OptionsValidator>(),
+            ServiceDescriptor.Singleton<IHostedService, ClientRegistry>(
+                provider => provider.GetRequiredService<ClientRegistry>()),
+        ]);
         if (name.Length == 0)
         {
             // Not by a key: readers of the collection that know no keys go on working.
-            services.TryAddSingleton(provider => provider.GetRequiredService<ClientRegistry>().Get(name).Client);
-            services.TryAddSingleton<ICommBoxClient>(provider => provider.GetRequiredService<CommBoxClient>());
+            services.TryAddSingleton(
+                provider => provider.GetRequiredService<ClientRegistry>().Get(name).Client);
+            services.TryAddSingleton<ICommBoxClient>(
+                provider => provider.GetRequiredService<CommBoxClient>());
         }
         else
         {
             services.TryAddKeyedSingleton(
-                name, (provider, _) => provider.GetRequiredService<ClientRegistry>().Get(name).Client);
+                name,
+                (provider, _) => provider.GetRequiredService<ClientRegistry>().Get(name).Client);
             services.TryAddKeyedSingleton<ICommBoxClient>(
                 name, (provider, _) => provider.GetRequiredKeyedService<CommBoxClient>(name));
         }

@@ -10,12 +10,14 @@ internal sealed class HealthCheck(ClientRegistry clients, string name) : IHealth
     {
         try
         {
-            return Task.FromResult(clients.Get(name).Outcomes.Health(context.Registration.FailureStatus));
+            return Task.FromResult(
+                clients.Get(name).Outcomes.Health(context.Registration.FailureStatus));
         }
         catch (ObjectDisposedException)
         {
             return Task.FromResult(new HealthCheckResult(
-                context.Registration.FailureStatus, $"{ClientRegistration.Title(name)} is closed: the host stops"));
+                context.Registration.FailureStatus,
+                $"{ClientRegistration.Title(name)} is closed: the host stops"));
         }
     }
 }

@@ -32,7 +32,12 @@ internal sealed class LogForwarder(ILogger logger, string client)
         };
         if (logger.IsEnabled(level))
         {
-            logger.Log(level, new EventId(0, told.Name), new Entry(told, client), exception: null, static (entry, _) => $"{entry}");
+            logger.Log(
+                level,
+                new EventId(0, told.Name),
+                new Entry(told, client),
+                exception: null,
+                static (entry, _) => $"{entry}");
         }
     }
 
@@ -66,14 +71,17 @@ internal sealed class LogForwarder(ILogger logger, string client)
 
         public KeyValuePair<string, object?> this[int index] => _fields[index];
 
-        public IEnumerator<KeyValuePair<string, object?>> GetEnumerator() => _fields.GetEnumerator();
+        public IEnumerator<KeyValuePair<string, object?>> GetEnumerator() =>
+            _fields.GetEnumerator();
 
         IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 
         public override string ToString() => _message;
 
         private static string Pascal(string name) =>
-            string.Concat(name.Split('_').Select(part => part.Length == 0 ? "" : char.ToUpperInvariant(part[0]) + part[1..]));
+            string.Concat(
+                name.Split('_').Select(
+                    part => part.Length == 0 ? "" : char.ToUpperInvariant(part[0]) + part[1..]));
 
         private static object? Value(JsonElement value) => value.ValueKind switch
         {
@@ -81,7 +89,8 @@ internal sealed class LogForwarder(ILogger logger, string client)
             JsonValueKind.True => true,
             JsonValueKind.False => false,
             JsonValueKind.String => value.GetString(),
-            JsonValueKind.Number => value.TryGetInt64(out long whole) ? whole : (object)value.GetDouble(),
+            JsonValueKind.Number when value.TryGetInt64(out long whole) => whole,
+            JsonValueKind.Number => value.GetDouble(),
             _ => value.GetRawText(),
         };
     }

@@ -42,8 +42,11 @@ internal sealed class ManagedClient
         Outcomes = new Outcomes(Client);
     }
 
-    /// <summary>What the library has to tell of: for the host's log, or for a handler of the options.</summary>
-    private CommBoxLogLevel LogLevel => (CommBoxLogLevel)Math.Max((int)_forwarder.Level, (int)_handlerLevel);
+    /// <summary>
+    /// What the library has to tell of: for the host's log, or for a handler of the options.
+    /// </summary>
+    private CommBoxLogLevel LogLevel =>
+        (CommBoxLogLevel)Math.Max((int)_forwarder.Level, (int)_handlerLevel);
 
     internal CommBoxClient Client { get; }
 

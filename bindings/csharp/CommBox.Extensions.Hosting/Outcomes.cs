@@ -3,8 +3,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// What is known of a client's latest calls: its statistics since the last look, and whether its API
-/// key was rejected. Nothing is sent to learn it.
+/// What is known of a client's latest calls: its statistics since the last look, and whether its
+/// API key was rejected. Nothing is sent to learn it.
 /// </summary>
 internal sealed class Outcomes(CommBoxClient client)
 {
@@ -43,7 +43,9 @@ internal sealed class Outcomes(CommBoxClient client)
         }
     }
 
-    /// <summary>The health of the client; <paramref name="failure"/> stands for a bad one.</summary>
+    /// <summary>
+    /// The health of the client; <paramref name="failure"/> stands for a bad one.
+    /// </summary>
     internal HealthCheckResult Health(HealthStatus failure)
     {
         CommBoxStatistics now;
@@ -66,16 +68,22 @@ internal sealed class Outcomes(CommBoxClient client)
         {
             "outage" => new(failure, "the server does not answer: requests are paused", data: data),
             _ when IsKeyRejected(now) => new(
-                failure, "the server rejected the API key (401); calls fail until it is replaced", data: data),
-            "throttled" => HealthCheckResult.Degraded("the server throttles: requests are paused", data: data),
+                failure,
+                "the server rejected the API key (401); calls fail until it is replaced",
+                data: data),
+            "throttled" => HealthCheckResult.Degraded(
+                "the server throttles: requests are paused", data: data),
             _ when trouble is not null => HealthCheckResult.Degraded(trouble, data: data),
             _ => HealthCheckResult.Healthy(
                 now.Calls == 0 ? "no call was made yet" : "the server answers", data: data),
         };
     }
 
-    private bool IsKeyRejected(CommBoxStatistics now) =>
-        Volatile.Read(ref _succeededBeforeRejection) is >= 0 and var succeeded && now.Succeeded <= succeeded;
+    private bool IsKeyRejected(CommBoxStatistics now)
+    {
+        long succeeded = Volatile.Read(ref _succeededBeforeRejection);
+        return succeeded >= 0 && now.Succeeded <= succeeded;
+    }
 
     /// <summary>
     /// What is wrong if all calls failed that ended since the last look, or at that look if none
@@ -86,7 +94,8 @@ internal sealed class Outcomes(CommBoxClient client)
         KeyValuePair<int, long>[] failures =
         [
             .. now.FailedByCode
-                .Select(code => new KeyValuePair<int, long>(code.Key, code.Value - Before(code.Key)))
+                .Select(
+                    code => new KeyValuePair<int, long>(code.Key, code.Value - Before(code.Key)))
                 .Where(code => code.Value > 0 && IsTrouble(code.Key)),
         ];
         if (now.Succeeded > _before.Succeeded)
@@ -102,13 +111,15 @@ internal sealed class Outcomes(CommBoxClient client)
         return _trouble;
     }
 
-    private long Before(int code) => _before.FailedByCode.TryGetValue(code, out long count) ? count : 0;
+    private long Before(int code) =>
+        _before.FailedByCode.TryGetValue(code, out long count) ? count : 0;
 
     private static bool IsTrouble(int code) => code switch
     {
         CommBoxErrorCode.Unauthorized or 403 or CommBoxErrorCode.RateLimited or >= 500 => true,
         CommBoxErrorCode.Connection or CommBoxErrorCode.Tls or CommBoxErrorCode.Timeout => true,
-        CommBoxErrorCode.BadResponse or CommBoxErrorCode.Internal or CommBoxErrorCode.Throttled => true,
+        CommBoxErrorCode.BadResponse or CommBoxErrorCode.Internal => true,
+        CommBoxErrorCode.Throttled => true,
         _ => false,
     };
 }

@@ -21,7 +21,8 @@ internal static class Settings
         [nameof(CommBoxUnknownFields.Refuse), nameof(CommBoxUnknownFields.Allow)];
 
     /// <summary>Their names.</summary>
-    internal static IReadOnlyCollection<string> Names { get; } = [.. Properties.Select(property => property.Name)];
+    internal static IReadOnlyCollection<string> Names { get; } =
+        [.. Properties.Select(property => property.Name)];
 
     /// <summary>Sets the options that a section has.</summary>
     /// <returns>What is wrong with it, each with its path; no value is quoted.</returns>
@@ -32,7 +33,9 @@ internal static class Settings
         {
             PropertyInfo? property = Properties.FirstOrDefault(
                 property => property.Name.Equals(setting.Key, StringComparison.OrdinalIgnoreCase));
-            string? problem = property is null ? Unknown(setting.Key) : Bind(property, setting, options);
+            string? problem = property is null
+                ? Unknown(setting.Key)
+                : Bind(property, setting, options);
             if (problem is not null)
             {
                 problems.Add($"{setting.Path} {problem}");
@@ -42,19 +45,23 @@ internal static class Settings
     }
 
     /// <summary>The names of the settings in which two options differ.</summary>
-    internal static IEnumerable<string> Changed(CommBoxClientOptions before, CommBoxClientOptions after) =>
-        Properties.Where(property => !Equals(Comparable(property, before), Comparable(property, after)))
+    internal static IEnumerable<string> Changed(
+        CommBoxClientOptions before, CommBoxClientOptions after) =>
+        Properties.Where(
+            property => !Equals(Comparable(property, before), Comparable(property, after)))
             .Select(property => property.Name);
 
     private static object? Comparable(PropertyInfo property, CommBoxClientOptions options) =>
         property.GetValue(options) switch
         {
-            IDictionary<string, string> texts => string.Join("\n", texts.OrderBy(text => text.Key, StringComparer.Ordinal)),
+            IDictionary<string, string> texts => string.Join(
+                "\n", texts.OrderBy(text => text.Key, StringComparer.Ordinal)),
             IReadOnlyCollection<string> texts => string.Join("\n", texts),
             var value => value,
         };
 
-    private static string? Bind(PropertyInfo property, IConfigurationSection setting, CommBoxClientOptions options)
+    private static string? Bind(
+        PropertyInfo property, IConfigurationSection setting, CommBoxClientOptions options)
     {
         if (property.GetValue(options) is IDictionary<string, string> headers)
         {
@@ -88,6 +95,7 @@ internal static class Settings
     private static object? Read(Type type, string text)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
+        const NumberStyles Number = NumberStyles.Float;
         if (type == typeof(string))
         {
             return text;
@@ -102,7 +110,7 @@ internal static class Settings
         }
         if (type == typeof(double))
         {
-            return double.TryParse(text, NumberStyles.Float, culture, out double value) ? value : null;
+            return double.TryParse(text, Number, culture, out double value) ? value : null;
         }
         if (type == typeof(TimeSpan))
         {
@@ -129,7 +137,8 @@ internal static class Settings
     {
         if (key.Equals(nameof(CommBoxClientOptions.LogLevel), StringComparison.OrdinalIgnoreCase))
         {
-            return $"is no setting; the level of the log is Logging:LogLevel:{LogForwarder.Category}";
+            return "is no setting; the level of the log is Logging:LogLevel:"
+                + LogForwarder.Category;
         }
         return Nearest(key) is { } nearest
             ? $"is no setting; did you mean \"{nearest}\"?"
@@ -142,7 +151,8 @@ internal static class Settings
     /// </summary>
     private static string? Nearest(string key)
     {
-        using var client = new CommBoxClient("none", new CommBoxClientOptions { CustomFields = Names });
+        using var client = new CommBoxClient(
+            "none", new CommBoxClientOptions { CustomFields = Names });
         try
         {
             client.ValidateUser(1, new UserInfo { Content = { [key] = "" } });
@@ -150,7 +160,8 @@ internal static class Settings
         }
         catch (CommBoxValidationException error)
         {
-            Match name = Regex.Match(error.Message, """(did you mean|must be written) "(\w+)"(?!.*")""");
+            Match name = Regex.Match(
+                error.Message, """(did you mean|must be written) "(\w+)"(?!.*")""");
             return name.Success ? name.Groups[2].Value : null;
         }
     }

@@ -29,7 +29,8 @@ internal sealed class SettingsChanges : IOptionsChangeTokenSource<CommBoxClientO
 
     public string Name { get; }
 
-    public IChangeToken GetChangeToken() => new CancellationChangeToken(Volatile.Read(ref _changed).Token);
+    public IChangeToken GetChangeToken() =>
+        new CancellationChangeToken(Volatile.Read(ref _changed).Token);
 
     public void Dispose() => _subscription.Dispose();
 

@@ -6,15 +6,18 @@ namespace CommBox.Tests;
 /// <summary>What meters see of the calls.</summary>
 public sealed class MeterTests : SandboxFixture
 {
-    private readonly ConcurrentQueue<(string Name, double Value, Dictionary<string, object?> Tags)> _measured = new();
+    private readonly ConcurrentQueue<Measured> _measured = new();
 
     private MeterListener? _listener;
+
+    private sealed record Measured(string Name, double Value, Dictionary<string, object?> Tags);
 
     [SetUp]
     public void Begin()
     {
         _measured.Clear();
-        // Without a handler of their end, .NET 8 leaves the instruments enabled when the listener is disposed.
+        // Without a handler of their end, .NET 8 leaves the instruments enabled when the listener
+        // is disposed.
         _listener = new MeterListener
         {
             MeasurementsCompleted = (_, _) => { },
@@ -26,8 +29,10 @@ public sealed class MeterTests : SandboxFixture
                 }
             },
         };
-        _listener.SetMeasurementEventCallback<long>((instrument, value, tags, _) => Add(instrument, value, tags));
-        _listener.SetMeasurementEventCallback<double>((instrument, value, tags, _) => Add(instrument, value, tags));
+        _listener.SetMeasurementEventCallback<long>(
+            (instrument, value, tags, _) => Add(instrument, value, tags));
+        _listener.SetMeasurementEventCallback<double>(
+            (instrument, value, tags, _) => Add(instrument, value, tags));
         _listener.Start();
     }
 
@@ -38,8 +43,9 @@ public sealed class MeterTests : SandboxFixture
         Assert.That(Telemetry.IsWanted, Is.False);
     }
 
-    private void Add(Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
-        _measured.Enqueue((instrument.Name, value, new(tags.ToArray())));
+    private void Add(
+        Instrument instrument, double value, ReadOnlySpan<KeyValuePair<string, object?>> tags) =>
+        _measured.Enqueue(new(instrument.Name, value, new(tags.ToArray())));
 
     /// <summary>The sum of what a counter of this sandbox shows.</summary>
     private double Observed(string name)
@@ -47,7 +53,8 @@ public sealed class MeterTests : SandboxFixture
         _measured.Clear();
         _listener!.RecordObservableInstruments();
         int port = new Uri(Sandbox.Url).Port;
-        return _measured.Where(each => each.Name == name && Equals(each.Tags["server.port"], port)).Sum(each => each.Value);
+        return _measured.Where(each => each.Name == name && Equals(each.Tags["server.port"], port))
+            .Sum(each => each.Value);
     }
 
     [Test]
@@ -55,30 +62,42 @@ public sealed class MeterTests : SandboxFixture
     {
         const string Answers = """{"status": 503}, {"own": true}, {"status": 404}""";
         Sandbox.Script($"[{Answers}, {Answers}, {Answers}]");
-        using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { RetryBase = TimeSpan.FromMilliseconds(1) });
+        using CommBoxClient client = Sandbox.Client(
+            new CommBoxClientOptions { RetryBase = TimeSpan.FromMilliseconds(1) });
         client.UpdateUserJson(1, "{}");
         Assert.Throws<CommBoxApiException>(() => client.UpdateUserJson(1, "{}"));
         await client.UpdateUserJsonAsync(1, "{}");
         Assert.ThrowsAsync<CommBoxApiException>(() => client.UpdateUserJsonAsync(1, "{}"));
-        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync([new UserUpdate(1, "{}"), new UserUpdate(1, "{}")]))
+        UserUpdate[] updates = [new(1, "{}"), new(1, "{}")];
+        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(updates))
         {
         }
-        var durations = _measured.Where(each => each.Name == "commbox.client.update.duration").ToArray();
-        Assert.That(durations.Select(each => each.Tags["http.response.status_code"]), Is.EqualTo(new[] { 200, 404, 200, 404, 200, 404 }));
+        var durations = _measured.Where(each => each.Name == "commbox.client.update.duration")
+            .ToArray();
+        Assert.That(
+            durations.Select(each => each.Tags["http.response.status_code"]),
+            Is.EqualTo(new[] { 200, 404, 200, 404, 200, 404 }));
         Assert.That(durations.Select(each => each.Value), Is.All.InRange(0.0001, 60));
-        Assert.That(durations.Select(each => each.Tags["commbox.delivery"]), Is.All.EqualTo("answered"));
-        Assert.That(durations.Select(each => each.Tags["server.address"]), Is.All.EqualTo(new Uri(Sandbox.Url).Host));
+        Assert.That(
+            durations.Select(each => each.Tags["commbox.delivery"]), Is.All.EqualTo("answered"));
+        Assert.That(
+            durations.Select(each => each.Tags["server.address"]),
+            Is.All.EqualTo(new Uri(Sandbox.Url).Host));
         Assert.That(durations[0].Tags.ContainsKey("error.type"), Is.False);
         Assert.That(durations[1].Tags["error.type"], Is.EqualTo("404"));
-        Assert.That(_measured.Where(each => each.Name == "commbox.client.retries").Sum(each => each.Value), Is.EqualTo(3));
+        Assert.That(
+            _measured.Where(each => each.Name == "commbox.client.retries").Sum(each => each.Value),
+            Is.EqualTo(3));
     }
 
     [Test]
     public async Task WhatIsNowIsCounted()
     {
-        Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 60000}""", 4))}]");
-        using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 2 });
-        Task[] calls = [.. Enumerable.Range(1, 1200).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
+        Sandbox.Script(4, """{"own": true, "delay_ms": 60000}""");
+        using CommBoxClient client = Sandbox.Client(
+            new CommBoxClientOptions { MaxConcurrency = 2 });
+        Task[] calls =
+            [.. Enumerable.Range(1, 1200).Select(id => client.UpdateUserJsonAsync(id, "{}"))];
         AwaitRequests(2);
         Assert.That(Observed("commbox.client.in_flight"), Is.EqualTo(2));
         Assert.That(Observed("commbox.client.queued"), Is.EqualTo(1198));

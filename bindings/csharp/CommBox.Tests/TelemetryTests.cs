@@ -53,7 +53,10 @@ public sealed class TelemetryTests : SandboxFixture
 
     /// <summary>Makes a call in one of its forms, and throws what it throws.</summary>
     private async Task Call(
-        string form, CommBoxClient client, CommBoxCallOptions? options = null, CancellationToken cancellationToken = default)
+        string form,
+        CommBoxClient client,
+        CommBoxCallOptions? options = null,
+        CancellationToken cancellationToken = default)
     {
         var user = new UserInfo { FirstName = "canary" };
         Activity? before = Activity.Current;
@@ -67,8 +70,9 @@ public sealed class TelemetryTests : SandboxFixture
                 break;
             default:
                 UserUpdate[] updates = [new(Id, user) { Options = options }];
+                var batch = new CommBoxBatchOptions { StopOnUnauthorized = false };
                 await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
-                    updates, new CommBoxBatchOptions { StopOnUnauthorized = false }, cancellationToken))
+                    updates, batch, cancellationToken))
                 {
                     Assert.That(Activity.Current, Is.SameAs(before));
                     if (result.Error is not null)
@@ -81,12 +85,14 @@ public sealed class TelemetryTests : SandboxFixture
         Assert.That(Activity.Current, Is.SameAs(before));
     }
 
-    private static CommBoxClientOptions Brisk => new() { RetryBase = TimeSpan.FromMilliseconds(1), MaxRetries = 1 };
+    private static CommBoxClientOptions Brisk =>
+        new() { RetryBase = TimeSpan.FromMilliseconds(1), MaxRetries = 1 };
 
     private static Dictionary<string, object?> Tags(Activity activity) => new(activity.TagObjects);
 
     private string? Header(string name, int request = 0) =>
-        Sandbox.Requests()[request].GetProperty("headers").TryGetProperty(name, out JsonElement value)
+        Sandbox.Requests()[request].GetProperty("headers").TryGetProperty(
+            name, out JsonElement value)
             ? value.GetString()
             : null;
 
@@ -116,7 +122,8 @@ public sealed class TelemetryTests : SandboxFixture
         Assert.That(Header("traceparent"), Is.EqualTo(activity.Id));
         Assert.That(Header("traceparent", request: 1), Is.EqualTo(activity.Id));
         Assert.That(Header("tracestate"), Is.EqualTo("vendor=1, other=2"));
-        Assert.That(Sandbox.Requests().Select(request => $"{request}"), Has.None.Contain("baggage"));
+        Assert.That(
+            Sandbox.Requests().Select(request => $"{request}"), Has.None.Contain("baggage"));
         Assert.That(_threads, Has.None.EqualTo("CommBox"), "the library's thread ran a listener");
     }
 
@@ -148,7 +155,8 @@ public sealed class TelemetryTests : SandboxFixture
         Assert.That(tags["error.type"], Is.EqualTo("timeout"));
         Assert.That(tags["commbox.delivery"], Is.EqualTo("unknown"));
         Assert.That(tags.Keys, Has.None.EqualTo("http.response.status_code"));
-        Assert.ThrowsAsync<CommBoxValidationException>(() => Call(form, client, new() { MaxRetries = -1 }));
+        Assert.ThrowsAsync<CommBoxValidationException>(
+            () => Call(form, client, new() { MaxRetries = -1 }));
         tags = Tags(_ended.Last());
         Assert.That(_ended, Has.Count.EqualTo(2));
         Assert.That(tags["error.type"], Is.EqualTo("invalid_options"));
@@ -162,7 +170,8 @@ public sealed class TelemetryTests : SandboxFixture
         Listen();
         using CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource(500);
-        Assert.CatchAsync<OperationCanceledException>(() => Call(form, client, cancellationToken: source.Token));
+        Assert.CatchAsync<OperationCanceledException>(
+            () => Call(form, client, cancellationToken: source.Token));
         Dictionary<string, object?> tags = Tags(_ended.Single());
         Assert.That(tags["error.type"], Is.EqualTo("cancelled"));
         Assert.That(tags["commbox.delivery"], Is.EqualTo("unknown"));
@@ -178,7 +187,8 @@ public sealed class TelemetryTests : SandboxFixture
 
         Sandbox.Reset();
         Listen(ActivitySamplingResult.None);
-        await Call(form, client, new() { Headers = { ["TraceParent"] = "own", ["X-Other"] = "1" } });
+        await Call(
+            form, client, new() { Headers = { ["TraceParent"] = "own", ["X-Other"] = "1" } });
         Assert.That(Header("traceparent"), Is.EqualTo("own"));
         Assert.That(Header("x-other"), Is.EqualTo("1"));
 
@@ -202,7 +212,8 @@ public sealed class TelemetryTests : SandboxFixture
         using CommBoxClient client = Sandbox.Client();
         try
         {
-            DistributedContextPropagator.Current = DistributedContextPropagator.CreateNoOutputPropagator();
+            DistributedContextPropagator.Current =
+                DistributedContextPropagator.CreateNoOutputPropagator();
             await Call(form, client);
         }
         finally
@@ -224,7 +235,8 @@ public sealed class TelemetryTests : SandboxFixture
     {
         Listen();
         using CommBoxClient client = Sandbox.Client();
-        IEnumerable<UserUpdate> updates = Enumerable.Range(1, 50).Select(id => new UserUpdate(id, "{}"));
+        IEnumerable<UserUpdate> updates = Enumerable.Range(1, 50).Select(
+            id => new UserUpdate(id, "{}"));
         int seen = 0;
         await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(updates))
         {
@@ -233,7 +245,9 @@ public sealed class TelemetryTests : SandboxFixture
         }
         Assert.That(_ended.Select(activity => activity.Id).Distinct().Count(), Is.EqualTo(50));
         Assert.That(_ended.Select(activity => activity.ParentId), Is.All.EqualTo(_program!.Id));
-        Assert.That(_ended.Select(activity => Tags(activity)["commbox.delivery"]), Is.All.EqualTo("answered"));
+        Assert.That(
+            _ended.Select(activity => Tags(activity)["commbox.delivery"]),
+            Is.All.EqualTo("answered"));
     }
 
     [Test]
@@ -243,7 +257,8 @@ public sealed class TelemetryTests : SandboxFixture
         Listen();
         _listener!.ActivityStarted = _ => Interlocked.Increment(ref begun);
         using CommBoxClient client = Sandbox.Client();
-        IEnumerable<UserUpdate> updates = Enumerable.Range(1, 200).Select(id => new UserUpdate(id, "{}"));
+        IEnumerable<UserUpdate> updates = Enumerable.Range(1, 200).Select(
+            id => new UserUpdate(id, "{}"));
         await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(updates))
         {
             break;

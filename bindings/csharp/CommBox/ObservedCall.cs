@@ -40,8 +40,8 @@ internal sealed class ObservedCall : IDisposable
     }
 
     /// <summary>
-    /// The options of the call with the headers that the program's propagator writes. Those that the
-    /// caller has set stay, and no header of a trace may make a call fail.
+    /// The options of the call with the headers that the program's propagator writes. Those that
+    /// the caller has set stay, and no header of a trace may make a call fail.
     /// </summary>
     internal CommBoxCallOptions? WithTrace(CommBoxCallOptions? options)
     {
@@ -52,29 +52,37 @@ internal sealed class ObservedCall : IDisposable
         }
         var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         // Baggage is the program's own, and goes to nobody else.
-        DistributedContextPropagator.Current.Inject(activity, headers, static (carrier, name, value) =>
-        {
-            if (name is "traceparent" or "tracestate" && IsSendable(value))
-            {
-                ((Dictionary<string, string>)carrier!)[name] = value;
-            }
-        });
+        DistributedContextPropagator.Current.Inject(activity, headers, Add);
         if (headers.Count == 0)
         {
             return options;
         }
-        foreach ((string name, string value) in options?.Headers ?? new Dictionary<string, string>())
+        options ??= new();
+        foreach ((string name, string value) in options.Headers)
         {
             headers[name] = value;
         }
-        return headers.Count > MostHeaders ? options : (options ?? new()).WithHeaders(headers);
+        return headers.Count > MostHeaders ? options : options.WithHeaders(headers);
+
+        static void Add(object? carrier, string name, string value)
+        {
+            if (name is "traceparent" || (name is "tracestate" && IsSendable(value)))
+            {
+                ((Dictionary<string, string>)carrier!)[name] = value;
+            }
+        }
     }
 
     /// <summary>The call has ended, and what came of it is told later.</summary>
     internal void EndsNow() => _ended = Stopwatch.GetTimestamp();
 
     internal void Succeeded(UpdateResult result) =>
-        End(result.Attempts, result.Status ?? 200, error: null, message: null, CommBoxDelivery.Answered);
+        End(
+            result.Attempts,
+            result.Status ?? 200,
+            error: null,
+            message: null,
+            CommBoxDelivery.Answered);
 
     internal void Failed(Exception error)
     {
@@ -84,7 +92,9 @@ internal sealed class ObservedCall : IDisposable
                 End(
                     known.Attempts,
                     known.HttpStatus,
-                    known.HttpStatus is >= 400 and var status ? status.ToString(CultureInfo.InvariantCulture) : known.Name,
+                    known.HttpStatus is >= 400
+                        ? known.HttpStatus.Value.ToString(CultureInfo.InvariantCulture)
+                        : known.Name,
                     known.Message,
                     known.Delivery);
                 break;
@@ -92,13 +102,19 @@ internal sealed class ObservedCall : IDisposable
                 End(attempts: 0, status: null, "cancelled", error.Message, CommBoxDelivery.NotSent);
                 break;
             default:
-                End(attempts: 0, status: null, error.GetType().FullName!, message: null, CommBoxDelivery.NotSent);
+                End(
+                    attempts: 0,
+                    status: null,
+                    error.GetType().FullName!,
+                    message: null,
+                    CommBoxDelivery.NotSent);
                 break;
         }
     }
 
     /// <summary>Ends a call of which nobody will learn what came of it.</summary>
-    internal void Left() => End(attempts: 0, status: null, "cancelled", message: null, CommBoxDelivery.Unknown);
+    internal void Left() =>
+        End(attempts: 0, status: null, "cancelled", message: null, CommBoxDelivery.Unknown);
 
     /// <summary>Stops the activity, whatever happened.</summary>
     public void Dispose()
@@ -109,7 +125,8 @@ internal sealed class ObservedCall : IDisposable
         }
     }
 
-    private void End(int attempts, int? status, string? error, string? message, CommBoxDelivery delivery)
+    private void End(
+        int attempts, int? status, string? error, string? message, CommBoxDelivery delivery)
     {
         if (_isDone)
         {

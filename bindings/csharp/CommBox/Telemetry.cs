@@ -19,21 +19,28 @@ internal static class Telemetry
     private static readonly Meter Meter = new(Name, Version);
 
     private static readonly Histogram<double> Duration = Meter.CreateHistogram<double>(
-        "commbox.client.update.duration", "s", "How long an update took, from the call to its outcome.");
+        "commbox.client.update.duration",
+        "s",
+        "How long an update took, from the call to its outcome.");
 
     private static readonly Counter<long> Retries = Meter.CreateCounter<long>(
         "commbox.client.retries", "{request}", "Requests beyond the first of an update.");
 
     private static readonly ObservableCounter<long> Throttled = Meter.CreateObservableCounter(
-        "commbox.client.throttled", ThrottledByServer, "{request}", "Requests that the server answered with 429.");
+        "commbox.client.throttled",
+        ThrottledByServer,
+        "{request}",
+        "Requests that the server answered with 429.");
 
-    private static readonly ObservableUpDownCounter<long> InFlight = Meter.CreateObservableUpDownCounter(
+    private static readonly ObservableUpDownCounter<long> InFlight =
+        Meter.CreateObservableUpDownCounter(
         "commbox.client.in_flight",
         () => ByServer(client => client.ReadStatistics()?.InFlight),
         "{request}",
         "Requests that are being sent or answered.");
 
-    private static readonly ObservableUpDownCounter<long> Queued = Meter.CreateObservableUpDownCounter(
+    private static readonly ObservableUpDownCounter<long> Queued =
+        Meter.CreateObservableUpDownCounter(
         "commbox.client.queued",
         () => ByServer(client => client.CountQueued()),
         "{update}",
@@ -42,12 +49,19 @@ internal static class Telemetry
     /// <summary>The clients that are asked by the meters that count what is now.</summary>
     private static readonly WeakList<ClientHandle> Clients = new();
 
-    /// <summary>How many 429s were counted for each server, also of clients that are gone.</summary>
+    /// <summary>
+    /// How many 429s were counted for each server, also of clients that are gone.
+    /// </summary>
     private static readonly Dictionary<ServerName, long> ThrottledBefore = [];
 
-    /// <summary>Whether calls are to be observed, or are part of an activity of the program.</summary>
+    /// <summary>
+    /// Whether calls are to be observed, or are part of an activity of the program.
+    /// </summary>
     internal static bool IsWanted =>
-        Source.HasListeners() || Duration.Enabled || Retries.Enabled || Activity.Current is not null;
+        Source.HasListeners()
+        || Duration.Enabled
+        || Retries.Enabled
+        || Activity.Current is not null;
 
     internal static void Add(ClientHandle client) => Clients.Add(client);
 
@@ -60,8 +74,9 @@ internal static class Telemetry
         lock (ThrottledBefore)
         {
             ThrottledBefore.TryGetValue(client.Server, out long before);
-            ThrottledBefore[client.Server] = before + Math.Max(0, throttled - client.ThrottledBefore);
-            client.ThrottledBefore = Math.Max(client.ThrottledBefore, throttled);
+            long more = Math.Max(0, throttled - client.ThrottledBefore);
+            ThrottledBefore[client.Server] = before + more;
+            client.ThrottledBefore += more;
         }
     }
 
@@ -126,7 +141,8 @@ internal static class Telemetry
         List<Measurement<long>> measurements = [];
         foreach ((ServerName server, long count) in counts)
         {
-            measurements.Add(new(count, new("server.address", server.Address), new("server.port", server.Port)));
+            measurements.Add(
+                new(count, new("server.address", server.Address), new("server.port", server.Port)));
         }
         return measurements;
     }
@@ -139,7 +155,9 @@ internal readonly record struct ServerName(string Address, int Port)
     private const string Default = "https://api.commbox.io";
 
     internal static ServerName Of(string? baseUrl) =>
-        Uri.TryCreate(baseUrl ?? Default, UriKind.Absolute, out Uri? url) ? new(url.Host, url.Port) : default;
+        Uri.TryCreate(baseUrl ?? Default, UriKind.Absolute, out Uri? url)
+            ? new(url.Host, url.Port)
+            : default;
 }
 
 /// <summary>Refers to what others own.</summary>

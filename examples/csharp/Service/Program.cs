@@ -1,8 +1,6 @@
-// A service: updates come into a channel, and are sent in their order until the host is stopped. Those
-// that it has by then are finished within the host's shutdown timeout, and every one is reported.
-// Lines of the standard input, USER_ID<TAB>JSON, stand for a queue. The key is CommBox:ApiKey, such
-// as in CommBox__ApiKey, or COMMBOX_API_KEY.
-using System.Globalization;
+// A service: updates come into a channel, and are sent until the host is stopped. Those that it has
+// by then are finished within the host's shutdown timeout, and each that fails is reported. Lines
+// of the standard input, USER_ID<TAB>JSON, stand for a queue. The key is in CommBox__ApiKey.
 using System.Threading.Channels;
 using CommBox;
 using Microsoft.Extensions.DependencyInjection;
@@ -26,15 +24,15 @@ Console.WriteLine($"{updater.Updated} updated, {updater.Failed} failed");
 return updater.Failed == 0 ? 0 : 1;
 
 internal sealed class Updater(
-    ICommBoxClient commbox, Channel<UserUpdate> channel, IHostApplicationLifetime host, ILogger<Updater> logger)
-    : BackgroundService
+    ICommBoxClient commbox, Channel<UserUpdate> channel,
+    IHostApplicationLifetime host, ILogger<Updater> logger) : BackgroundService
 {
     private const int MostPending = 500;
     private readonly SemaphoreSlim _room = new(MostPending);
     internal int Updated, Failed;
 
-    // The channel ends it, not the token: what is in there is sent. When the host's time is over, the
-    // client is closed, and each update that is left fails.
+    // The channel ends it, not the token: what is in there is sent. When the host's time is over,
+    // the client is closed, and each update that is left fails.
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await foreach (UserUpdate update in channel.Reader.ReadAllAsync(CancellationToken.None))
@@ -72,11 +70,13 @@ internal sealed class Intake(Channel<UserUpdate> channel) : BackgroundService
         var input = new StreamReader(Console.OpenStandardInput());
         try
         {
-            for (int row = 1; await input.ReadLineAsync().WaitAsync(stoppingToken) is { } line; row++)
+            int row = 0;
+            while (await input.ReadLineAsync().WaitAsync(stoppingToken) is { } line)
             {
                 string[] parts = line.Split('\t', 2);
-                _ = long.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out long userId);
-                await channel.Writer.WriteAsync(new UserUpdate(userId, parts[^1]) { Tag = row }, stoppingToken);
+                _ = long.TryParse(parts[0], out long userId);
+                await channel.Writer.WriteAsync(
+                    new UserUpdate(userId, parts[^1]) { Tag = ++row }, stoppingToken);
             }
         }
         finally
