@@ -166,21 +166,23 @@ def wheel(target: Target, library: Path, folder: Path) -> None:
 
 
 def nuget(runtimes: Path, folder: Path) -> None:
-    """The package for .NET with the libraries of all targets, and its symbols."""
+    """The package for .NET with the libraries of all targets, the one for services, and their symbols."""
     dotnet = os.environ.get("DOTNET", "dotnet")
     if shutil.which(dotnet) is None:
         print(f"The NuGet package is left out: no {dotnet} is found.", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as made:
-        command = [dotnet, "pack", CSHARP, "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", made]
-        # No path of this machine is in the assembly then.
+        # No path of this machine is in the assemblies then.
         environment = {**os.environ, "CI": "true", "DOTNET_CLI_UI_LANGUAGE": "en"}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
-        if done.returncode != 0:
-            raise SystemExit(done.stdout)
-        for ending in ("nupkg", "snupkg"):
-            name = f"CommBox.{VERSION}.{ending}"
-            repack(Path(made) / name, folder / name)
+        for package in ("CommBox", "CommBox.Extensions.Hosting"):
+            project = CSHARP.with_name(package)
+            command = [dotnet, "pack", project, "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", made]
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+            if done.returncode != 0:
+                raise SystemExit(done.stdout)
+            for ending in ("nupkg", "snupkg"):
+                name = f"{package}.{VERSION}.{ending}"
+                repack(Path(made) / name, folder / name)
 
 
 def repack(package: Path, into: Path) -> None:

@@ -81,7 +81,9 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     ]
     .into();
     if has("dotnet", "the .NET SDK") {
-        expected.extend(["nupkg", "snupkg"].map(|ending| format!("CommBox.{VERSION}.{ending}")));
+        for package in ["CommBox", "CommBox.Extensions.Hosting"] {
+            expected.extend(["nupkg", "snupkg"].map(|ending| format!("{package}.{VERSION}.{ending}")));
+        }
     }
     assert_eq!(named, expected);
     the_archive_works(&first, &format!("{platform}.tar.gz"));

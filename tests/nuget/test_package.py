@@ -1,4 +1,4 @@
-"""The NuGet package, used from a feed by programs in empty folders, as they are built and published.
+"""The NuGet packages, used from a feed by programs in empty folders, as they are built and published.
 
 It holds the library of this machine, which COMMBOX_LIBRARY names. What is published for Windows is not run here.
 """
@@ -90,10 +90,12 @@ def run(*command: str | Path, folder: Path, **variables: str) -> str:
 
 @pytest.fixture(scope="session")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package, built from a copy: what another build is doing with the usual folders is its own."""
+    """A folder with both packages, built from a copy: what another build is doing with the usual folders is its own."""
     folder = tmp_path_factory.mktemp("package")
     sources = folder / "bindings/csharp"
-    shutil.copytree(CSHARP / "CommBox", sources / "CommBox", ignore=shutil.ignore_patterns("bin", "obj", "runtimes"))
+    projects = ("CommBox", "CommBox.Extensions.Hosting")
+    for project in projects:
+        shutil.copytree(CSHARP / project, sources / project, ignore=shutil.ignore_patterns("bin", "obj", "runtimes"))
     for name in ("Directory.Build.props", "Directory.Build.targets", "icon.png"):
         shutil.copy(CSHARP / name, sources)
     (folder / "packaging").mkdir()
@@ -105,8 +107,9 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (runtimes / rid / "native" / name).write_bytes(b"for another machine")
     library = os.environ.get("COMMBOX_LIBRARY") or TARGET / "release/libcommbox.so"
     shutil.copy(library, runtimes / RID / "native/libcommbox.so")
-    pack = [DOTNET, "pack", "CommBox", "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", folder / "feed"]
-    run(*pack, folder=sources)
+    for project in projects:
+        pack = [DOTNET, "pack", project, "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", folder / "feed"]
+        run(*pack, folder=sources)
     return folder / "feed"
 
 
@@ -130,7 +133,7 @@ class Program:
 
     def __init__(self, folder: Path, framework: str, feed: Path, packages: str, server: str) -> None:
         self.folder, self.packages, self.server = folder, packages, server
-        (package,) = feed.glob("CommBox.*.nupkg")
+        (package,) = feed.glob("CommBox.[0-9]*.nupkg")
         version = package.name.removeprefix("CommBox.").removesuffix(".nupkg")
         (folder / "Program.csproj").write_text(PROJECT.format(framework=framework, feed=feed, version=version))
         (folder / "Program.cs").write_text(PROGRAM)
@@ -157,8 +160,8 @@ def make(tmp_path: Path, feed: Path, packages: str, server: str) -> Make:
 
 
 def test_package_has_what_it_names(feed: Path) -> None:
-    (package,) = feed.glob("CommBox.*.nupkg")
-    (symbols,) = feed.glob("CommBox.*.snupkg")
+    (package,) = feed.glob("CommBox.[0-9]*.nupkg")
+    (symbols,) = feed.glob("CommBox.[0-9]*.snupkg")
     with zipfile.ZipFile(package) as packed:
         names = packed.namelist()
         readme = packed.read("README.md").decode()
@@ -248,3 +251,33 @@ def test_single_file_with_the_library_inside(make: Make, tmp_path: Path) -> None
 def test_for_windows(make: Make) -> None:
     out = make("net10.0").dotnet("publish", "-r", "win-x64", "--self-contained", "false")
     assert {"Program.exe", "CommBox.dll", "commbox_native.dll"} <= {path.name for path in out.iterdir()}
+
+
+def test_services_package_has_what_it_names(feed: Path) -> None:
+    name = "CommBox.Extensions.Hosting"
+    (package,) = feed.glob(f"{name}.*.nupkg")
+    (base,) = feed.glob("CommBox.[0-9]*.nupkg")
+    assert package.name.removeprefix(name) == base.name.removeprefix("CommBox"), "both have one version"
+    with zipfile.ZipFile(package) as packed:
+        names = packed.namelist()
+        readme = packed.read("README.md").decode()
+        nuspec = packed.read(f"{name}.nuspec").decode()
+    assert {f"lib/{target}/{name}.dll" for target in ("net8.0", "netstandard2.0")} <= set(names)
+    assert "](" not in readme and '<dependency id="CommBox"' in nuspec and "<icon>icon.png</icon>" in nuspec
+
+
+def test_service_compiled_ahead_of_time(make: Make) -> None:
+    """The first program of the page for services; its settings are bound and checked there, too."""
+    program = make("net10.0")
+    _, _, rest = (ROOT / "docs/services.md").read_text().partition("```csharp\n")
+    (program.folder / "Program.cs").write_text(rest.partition("```")[0])
+    project = program.folder / "Program.csproj"
+    hosting = '<PackageReference Include="Microsoft.Extensions.Hosting" Version="8.0.1" />'
+    text = project.read_text().replace('"CommBox"', '"CommBox.Extensions.Hosting"')
+    text = text.replace("<ItemGroup>", f"<ItemGroup>{hosting}")
+    project.write_text(text.replace("<Nullable>", "<ImplicitUsings>enable</ImplicitUsings><Nullable>"))
+    out = program.dotnet("publish", "-r", RID, "-p:PublishAot=true")
+    settings = {"COMMBOX_BASE_URL": program.server, "CommBox__ApiKey": "sandbox-key", "CommBox__Timeout": "00:01:00"}
+    assert "Application is shutting down" in run(out / "Program", folder=Path("/"), **settings)
+    with pytest.raises(AssertionError, match='CommBox:MaxRetrys is no setting; did you mean "MaxRetries"'):
+        run(out / "Program", folder=Path("/"), CommBox__MaxRetrys="1", **settings)
