@@ -26,7 +26,7 @@ public sealed class DrainTests : SandboxFixture
     }
 
     [Test]
-    public async Task TimeOfTheHostIsKeptAndEveryCallIsTold()
+    public async Task ShutdownTimeoutIsKeptAndEveryCallEnds()
     {
         Sandbox.Script(8, """{"own": true, "delay_ms": 30000}""");
         await using var service = new Service(Sandbox, ("CommBox:MaxConcurrency", "4"));
@@ -64,7 +64,7 @@ public sealed class DrainTests : SandboxFixture
         Assert.That(Sandbox.Requests(), Has.Length.EqualTo(3));
     }
 
-    /// <summary>It sends what it has when it is told to stop, and does not wait for it.</summary>
+    /// <summary>Makes calls when it is stopped, and does not wait for them.</summary>
     private sealed class Worker(ICommBoxClient client) : IHostedService
     {
         public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -78,7 +78,7 @@ public sealed class ExampleTests : SandboxFixture
     }
 
     [Test]
-    public async Task RejectedKeyIsToldForEveryRow()
+    public async Task RejectedKeyIsReportedForEveryRow()
     {
         using Process process = Start("wrong-key");
         await process.StandardInput.WriteAsync(Rows(20));
@@ -106,12 +106,12 @@ public sealed class ExampleTests : SandboxFixture
         (int code, string tally, string log) = await End(process);
         int sent = Sandbox.Requests().Length;
         Assert.That((code, tally), Is.EqualTo((0, $"{sent} updated, 0 failed\n")), log);
-        // Those under way, and what had been read meanwhile.
+        // Those in flight, and the rows that had been read meanwhile.
         Assert.That(sent, Is.InRange(16, 200));
     }
 
     [Test]
-    public async Task WhatTheTimeOfTheHostDoesNotSufficeForIsReported()
+    public async Task WhatExceedsTheShutdownTimeoutIsReported()
     {
         Sandbox.Script(32, """{"own": true, "delay_ms": 20000}""");
         using Process process = Start(Sandbox.ApiKey, ("DOTNET_shutdownTimeoutSeconds", "1"));

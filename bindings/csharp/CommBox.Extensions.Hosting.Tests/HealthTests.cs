@@ -3,7 +3,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace CommBox.Extensions.Hosting.Tests;
 
-/// <summary>The health check tells what calls have shown, and sends nothing.</summary>
+/// <summary>The health check reports what calls have shown, and sends nothing.</summary>
 public sealed class HealthTests : SandboxFixture
 {
     private async Task<Service> Start(params (string Key, string? Value)[] settings)
@@ -101,7 +101,9 @@ public sealed class HealthTests : SandboxFixture
         {
             HealthReportEntry health = await Health(service);
             Assert.That(health.Status, Is.EqualTo(HealthStatus.Degraded));
-            Assert.That(health.Description, Is.EqualTo("the last 1 calls failed: code 500 (1)"));
+            Assert.That(
+                health.Description,
+                Is.EqualTo("all calls since the previous check failed: 1 with code 500"));
         }
         await Call(service).ContinueWith(_ => { }, TaskScheduler.Default);
         await Call(service);
@@ -132,7 +134,7 @@ public sealed class HealthTests : SandboxFixture
     }
 
     [Test]
-    public async Task ClientThatIsNotRegisteredIsTold()
+    public async Task ClientThatIsNotRegisteredIsReported()
     {
         await using var service = new Service(Sandbox);
         service.Builder.Services.AddHealthChecks().AddCommBox("billing");

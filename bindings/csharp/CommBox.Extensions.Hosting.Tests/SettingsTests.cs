@@ -19,7 +19,7 @@ public sealed class SettingsTests
             .Build()
             .GetSection("CommBox");
 
-    /// <summary>What the start of a host says of settings.</summary>
+    /// <summary>Returns the message with which a host refuses to start.</summary>
     private static async Task<string> Refusal(params (string Key, string? Value)[] settings)
     {
         await using var service = new Service(
@@ -101,7 +101,7 @@ public sealed class SettingsTests
             Does.EndWith(expected).And.Not.Contain("canary"));
 
     [Test]
-    public async Task AllProblemsAreToldAtOnce()
+    public async Task AllProblemsAreReportedTogether()
     {
         string refusal = await Refusal(
             ("ApiKey", "canary-key"),
@@ -116,7 +116,7 @@ public sealed class SettingsTests
     }
 
     [Test]
-    public async Task MissingKeyIsTold()
+    public async Task MissingKeyIsReported()
     {
         Assert.That(
             await Refusal(), Does.Contain("there is no API key").And.Contain("COMMBOX_API_KEY"));

@@ -23,15 +23,15 @@ internal sealed class ConfigureFromSection(string name, IConfigurationSection se
     {
         if (called == name)
         {
-            // What is wrong is told by the validator, which comes next.
+            // The validator, which runs next, reports what is wrong.
             Settings.Bind(section, options);
         }
     }
 }
 
 /// <summary>
-/// Checks the options of the clients that were registered: the settings as they are written, then
-/// all of them as the library does when a client is made. Nothing is sent.
+/// Checks the options of registered clients: the settings as they are written, then all options by
+/// creating a client, since the library checks them. Nothing is sent.
 /// </summary>
 internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrations)
     : IValidateOptions<CommBoxClientOptions>
@@ -63,6 +63,7 @@ internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrat
         string all = string.Join("; ", problems);
         return problems.Count == 0
             ? ValidateOptionsResult.Success
-            : ValidateOptionsResult.Fail($"{ClientRegistration.Title(name!)} has wrong settings: {all}");
+            : ValidateOptionsResult.Fail(
+                $"{ClientRegistration.Title(name!)} has wrong settings: {all}");
     }
 }

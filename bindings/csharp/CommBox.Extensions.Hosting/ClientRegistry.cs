@@ -6,8 +6,8 @@ using Microsoft.Extensions.Options;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// The clients of a host: makes each when it is first asked for, or when the host starts, hands
-/// changed options to them, and drains them when the host has stopped all that uses them.
+/// The clients of a host. Creates each when it is first requested or when the host starts, applies
+/// changed options to it, and drains it after all services have stopped.
 /// </summary>
 internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
 {
@@ -33,12 +33,12 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
                 name, new(() => new ManagedClient(name, _options.Create(name), _logger)));
         }
         _changes = monitor.OnChange(Apply);
-        // The factory of the log was there first, and has the new filters when this is called.
+        // The logger factory subscribed first, so it has the new filters when this runs.
         _filterChanges = filters.OnChange(_ => ApplyLogFilters());
     }
 
-    /// <summary>The client of a name.</summary>
-    /// <exception cref="InvalidOperationException">None was registered with it.</exception>
+    /// <summary>Returns the client of a name.</summary>
+    /// <exception cref="InvalidOperationException">No client was registered with it.</exception>
     /// <exception cref="OptionsValidationException">Its settings are wrong.</exception>
     internal ManagedClient Get(string name) =>
         _clients.TryGetValue(name, out Lazy<ManagedClient>? client)
@@ -51,7 +51,7 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
     {
         _changes?.Dispose();
         _filterChanges?.Dispose();
-        // One that only the health check has asked for is nobody else's to dispose.
+        // The container disposes only those that it has handed out.
         foreach (Lazy<ManagedClient> client in Made())
         {
             client.Value.Client.Dispose();
@@ -67,7 +67,9 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
         return Task.CompletedTask;
     }
 
-    /// <summary>Comes after every service has stopped: none makes a call any more.</summary>
+    /// <summary>
+    /// Runs after every service has stopped, so no service makes a call any more.
+    /// </summary>
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.WhenAll(
         Made().Select(client => client.Value.DrainAsync(cancellationToken)));
 

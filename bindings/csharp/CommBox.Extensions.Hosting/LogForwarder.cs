@@ -4,14 +4,14 @@ using Microsoft.Extensions.Logging;
 
 namespace CommBox.Extensions.Hosting;
 
-/// <summary>Passes what a client does to the host's log.</summary>
+/// <summary>Forwards the events of a client to the host's log.</summary>
 internal sealed class LogForwarder(ILogger logger, string client)
 {
     internal const string Category = "CommBox";
 
     /// <summary>
-    /// The level that the library has to tell: errors always, since the health check learns of a
-    /// rejected key from them.
+    /// The level of events that the library reports. Errors are always included: the health check
+    /// learns of a rejected key from them.
     /// </summary>
     internal CommBoxLogLevel Level =>
         logger.IsEnabled(LogLevel.Trace) ? CommBoxLogLevel.Trace
@@ -20,9 +20,9 @@ internal sealed class LogForwarder(ILogger logger, string client)
         : logger.IsEnabled(LogLevel.Warning) ? CommBoxLogLevel.Warning
         : CommBoxLogLevel.Error;
 
-    internal void Pass(CommBoxLogEvent told)
+    internal void Forward(CommBoxLogEvent logEvent)
     {
-        LogLevel level = told.Level switch
+        LogLevel level = logEvent.Level switch
         {
             CommBoxLogLevel.Error => LogLevel.Error,
             CommBoxLogLevel.Warning => LogLevel.Warning,
@@ -34,8 +34,8 @@ internal sealed class LogForwarder(ILogger logger, string client)
         {
             logger.Log(
                 level,
-                new EventId(0, told.Name),
-                new Entry(told, client),
+                new EventId(0, logEvent.Name),
+                new Entry(logEvent, client),
                 exception: null,
                 static (entry, _) => $"{entry}");
         }
@@ -50,14 +50,14 @@ internal sealed class LogForwarder(ILogger logger, string client)
         private readonly List<KeyValuePair<string, object?>> _fields = [];
         private readonly string _message;
 
-        internal Entry(CommBoxLogEvent told, string client)
+        internal Entry(CommBoxLogEvent logEvent, string client)
         {
-            _message = told.Message;
+            _message = logEvent.Message;
             if (client.Length > 0)
             {
                 _fields.Add(new("Client", client));
             }
-            using JsonDocument json = JsonDocument.Parse(told.Json);
+            using JsonDocument json = JsonDocument.Parse(logEvent.Json);
             foreach (JsonProperty member in json.RootElement.EnumerateObject())
             {
                 if (member.Name != "level")

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Logging;
 
 namespace CommBox.Extensions.Hosting;
 
-/// <summary>What this package itself has to say.</summary>
+/// <summary>The messages of this package itself.</summary>
 internal static partial class LogMessages
 {
     [LoggerMessage(

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Options;
 
 namespace CommBox.Extensions.Hosting;
 
-/// <summary>A client, with what the host does for it. The container disposes the client.</summary>
+/// <summary>A client and what the host does for it. The container disposes the client.</summary>
 internal sealed class ManagedClient
 {
     private readonly object _lock = new();
@@ -13,9 +13,9 @@ internal sealed class ManagedClient
     private readonly CommBoxLogLevel _handlerLevel = CommBoxLogLevel.Off;
     private CommBoxClientOptions _options;
 
-    /// <summary>Makes the client.</summary>
+    /// <summary>Creates the client.</summary>
     /// <param name="name">The name of its options.</param>
-    /// <param name="options">They belong to the client from now on.</param>
+    /// <param name="options">The client owns them from now on.</param>
     /// <param name="logger">The log of all clients.</param>
     internal ManagedClient(string name, CommBoxClientOptions options, ILogger logger)
     {
@@ -24,18 +24,18 @@ internal sealed class ManagedClient
         if (options.Log is { } handler)
         {
             _handlerLevel = options.LogLevel;
-            options.Log = told =>
+            options.Log = logEvent =>
             {
-                See(told);
-                if (told.Level <= _handlerLevel)
+                Observe(logEvent);
+                if (logEvent.Level <= _handlerLevel)
                 {
-                    handler(told);
+                    handler(logEvent);
                 }
             };
         }
         else
         {
-            options.Log = See;
+            options.Log = Observe;
         }
         options.LogLevel = LogLevel;
         Client = new CommBoxClient(options: options);
@@ -43,7 +43,7 @@ internal sealed class ManagedClient
     }
 
     /// <summary>
-    /// What the library has to tell of: for the host's log, or for a handler of the options.
+    /// The level of events that the host's log or a handler of the options receives.
     /// </summary>
     private CommBoxLogLevel LogLevel =>
         (CommBoxLogLevel)Math.Max((int)_forwarder.Level, (int)_handlerLevel);
@@ -53,7 +53,7 @@ internal sealed class ManagedClient
     /// <summary>What the health check knows.</summary>
     internal Outcomes Outcomes { get; }
 
-    /// <summary>The filters of the host's log have changed.</summary>
+    /// <summary>Applies changed filters of the host's log.</summary>
     internal void ApplyLogFilters()
     {
         try
@@ -66,13 +66,13 @@ internal sealed class ManagedClient
         }
     }
 
-    private void See(CommBoxLogEvent told)
+    private void Observe(CommBoxLogEvent logEvent)
     {
-        Outcomes?.See(told);
-        _forwarder.Pass(told);
+        Outcomes?.Observe(logEvent);
+        _forwarder.Forward(logEvent);
     }
 
-    /// <summary>Takes over of changed options what a running client can.</summary>
+    /// <summary>Applies those changed options that a running client can take over.</summary>
     internal void Apply(CommBoxClientOptions options)
     {
         lock (_lock)
@@ -122,7 +122,7 @@ internal sealed class ManagedClient
             _logger.Draining(_title, pending);
         }
         int left = cancellationToken.IsCancellationRequested ? Client.PendingCount : 0;
-        // What is registered last is called first: here, before the calls are cancelled.
+        // Callbacks run in reverse order: this one counts before CloseAsync() cancels the calls.
         Task closed = Client.CloseAsync(cancellationToken);
         using (cancellationToken.Register(() => left = Client.PendingCount))
         {

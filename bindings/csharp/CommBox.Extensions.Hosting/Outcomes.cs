@@ -3,8 +3,8 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// What is known of a client's latest calls: its statistics since the last look, and whether its
-/// API key was rejected. Nothing is sent to learn it.
+/// What is known of a client's latest calls: its statistics since the previous check, and whether
+/// its API key was rejected. Nothing is sent.
 /// </summary>
 internal sealed class Outcomes(CommBoxClient client)
 {
@@ -14,12 +14,12 @@ internal sealed class Outcomes(CommBoxClient client)
     private long _succeededBeforeRejection = -1;
 
     private CommBoxStatistics _before = new();
-    private string? _trouble;
+    private string? _failures;
 
-    /// <summary>Learns from the log that the key is rejected, which is told once.</summary>
-    internal void See(CommBoxLogEvent told)
+    /// <summary>Notes the log event of a rejected key, which comes once.</summary>
+    internal void Observe(CommBoxLogEvent logEvent)
     {
-        if (told.Level == CommBoxLogLevel.Error && told.Name == "key_rejected")
+        if (logEvent.Level == CommBoxLogLevel.Error && logEvent.Name == "key_rejected")
         {
             try
             {
@@ -32,28 +32,29 @@ internal sealed class Outcomes(CommBoxClient client)
         }
     }
 
-    /// <summary>Another key was set, of which nothing is known yet.</summary>
+    /// <summary>Forgets what is known of the former key.</summary>
     internal void ForgetKey()
     {
         Volatile.Write(ref _succeededBeforeRejection, -1);
         lock (_lock)
         {
-            _trouble = null;
+            _failures = null;
             _before = client.GetStatistics();
         }
     }
 
     /// <summary>
-    /// The health of the client; <paramref name="failure"/> stands for a bad one.
+    /// Returns the health of the client; <paramref name="failure"/> is the status of an unhealthy
+    /// one.
     /// </summary>
     internal HealthCheckResult Health(HealthStatus failure)
     {
         CommBoxStatistics now;
-        string? trouble;
+        string? failures;
         lock (_lock)
         {
             now = client.GetStatistics();
-            trouble = Trouble(now);
+            failures = Failures(now);
         }
         var data = new Dictionary<string, object>
         {
@@ -73,9 +74,10 @@ internal sealed class Outcomes(CommBoxClient client)
                 data: data),
             "throttled" => HealthCheckResult.Degraded(
                 "the server throttles: requests are paused", data: data),
-            _ when trouble is not null => HealthCheckResult.Degraded(trouble, data: data),
+            _ when failures is not null => HealthCheckResult.Degraded(failures, data: data),
             _ => HealthCheckResult.Healthy(
-                now.Calls == 0 ? "no call was made yet" : "the server answers", data: data),
+                now.Calls == 0 ? "no call was made yet" : "no failure of the server is known",
+                data: data),
         };
     }
 
@@ -86,35 +88,36 @@ internal sealed class Outcomes(CommBoxClient client)
     }
 
     /// <summary>
-    /// What is wrong if all calls failed that ended since the last look, or at that look if none
-    /// has. Failures that are about one update, or that the program wanted, are no trouble.
+    /// Describes the failures if all calls failed that ended since the previous check; if none has
+    /// ended, returns the previous result. Failures that concern one update, and cancelled calls,
+    /// do not count.
     /// </summary>
-    private string? Trouble(CommBoxStatistics now)
+    private string? Failures(CommBoxStatistics now)
     {
         KeyValuePair<int, long>[] failures =
         [
             .. now.FailedByCode
                 .Select(
                     code => new KeyValuePair<int, long>(code.Key, code.Value - Before(code.Key)))
-                .Where(code => code.Value > 0 && IsTrouble(code.Key)),
+                .Where(code => code.Value > 0 && Counts(code.Key)),
         ];
         if (now.Succeeded > _before.Succeeded)
         {
-            _trouble = null;
+            _failures = null;
         }
         else if (failures.Length > 0)
         {
-            _trouble = $"the last {failures.Sum(code => code.Value)} calls failed: "
-                + string.Join(", ", failures.Select(code => $"code {code.Key} ({code.Value})"));
+            _failures = "all calls since the previous check failed: "
+                + string.Join(", ", failures.Select(code => $"{code.Value} with code {code.Key}"));
         }
         _before = now;
-        return _trouble;
+        return _failures;
     }
 
     private long Before(int code) =>
         _before.FailedByCode.TryGetValue(code, out long count) ? count : 0;
 
-    private static bool IsTrouble(int code) => code switch
+    private static bool Counts(int code) => code switch
     {
         CommBoxErrorCode.Unauthorized or 403 or CommBoxErrorCode.RateLimited or >= 500 => true,
         CommBoxErrorCode.Connection or CommBoxErrorCode.Tls or CommBoxErrorCode.Timeout => true,

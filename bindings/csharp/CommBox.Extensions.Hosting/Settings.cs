@@ -7,7 +7,7 @@ namespace CommBox.Extensions.Hosting;
 
 /// <summary>
 /// The settings of a client in a section of a configuration: the properties of
-/// <see cref="CommBoxClientOptions"/>, but for those of the log, which the host's has.
+/// <see cref="CommBoxClientOptions"/>, except those of the log: the host configures its own.
 /// </summary>
 internal static class Settings
 {
@@ -20,12 +20,12 @@ internal static class Settings
     private static readonly string[] UnknownFields =
         [nameof(CommBoxUnknownFields.Refuse), nameof(CommBoxUnknownFields.Allow)];
 
-    /// <summary>Their names.</summary>
+    /// <summary>The names of all settings.</summary>
     internal static IReadOnlyCollection<string> Names { get; } =
         [.. Properties.Select(property => property.Name)];
 
-    /// <summary>Sets the options that a section has.</summary>
-    /// <returns>What is wrong with it, each with its path; no value is quoted.</returns>
+    /// <summary>Sets the options that a section contains.</summary>
+    /// <returns>The problems, each with its path; no value is quoted.</returns>
     internal static List<string> Bind(IConfiguration section, CommBoxClientOptions options)
     {
         List<string> problems = [];
@@ -44,7 +44,7 @@ internal static class Settings
         return problems;
     }
 
-    /// <summary>The names of the settings in which two options differ.</summary>
+    /// <summary>Returns the names of the settings that differ.</summary>
     internal static IEnumerable<string> Changed(
         CommBoxClientOptions before, CommBoxClientOptions after) =>
         Properties.Where(
@@ -80,7 +80,7 @@ internal static class Settings
         Type type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
         if (setting.Value is not { } text)
         {
-            // A null, which sets nothing, or an object.
+            // Either null, which sets nothing, or an object.
             return setting.GetChildren().Any() ? $"must be {Expected(type)}, not an object" : null;
         }
         if (Read(type, text) is not { } value)
@@ -91,7 +91,7 @@ internal static class Settings
         return null;
     }
 
-    /// <summary>The value of a text; null if it has none.</summary>
+    /// <summary>Parses a value; returns null if the text is not one of the type.</summary>
     private static object? Read(Type type, string text)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
@@ -114,12 +114,12 @@ internal static class Settings
         }
         if (type == typeof(TimeSpan))
         {
-            // Without a colon it would be a number of days.
+            // Without a colon, TimeSpan would parse a number of days.
             return text.IndexOf(':') >= 0 && TimeSpan.TryParse(text, culture, out TimeSpan value)
                 ? value
                 : null;
         }
-        // A number would be taken for whatever member it stands for.
+        // Enum.Parse() also accepts numbers.
         return UnknownFields.Contains(text, StringComparer.OrdinalIgnoreCase)
             ? Enum.Parse(typeof(CommBoxUnknownFields), text, ignoreCase: true)
             : null;
@@ -146,8 +146,8 @@ internal static class Settings
     }
 
     /// <summary>
-    /// The name that was meant. The library finds it: it knows the nearest of the custom fields of
-    /// an account, which here are the settings.
+    /// Returns the setting with the nearest name, or null. The library finds it: it compares a
+    /// custom field with those of the account, and here the settings are the fields.
     /// </summary>
     private static string? Nearest(string key)
     {

@@ -6,8 +6,8 @@ using Microsoft.Extensions.Primitives;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// Tells of settings that have changed once they are found right. Wrong ones are logged, and those
-/// before stay: a file that is being written, or has a slip, stops no service.
+/// Reports changed settings after checking them. Wrong settings are logged, and the previous ones
+/// stay in force: a file that is being written, or has a mistake, stops no service.
 /// </summary>
 internal sealed class SettingsChanges : IOptionsChangeTokenSource<CommBoxClientOptions>, IDisposable
 {

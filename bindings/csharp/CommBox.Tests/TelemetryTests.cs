@@ -128,7 +128,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [TestCaseSource(nameof(Forms))]
-    public void FailureIsToldByItsStatus(string form)
+    public void FailureIsReportedByItsStatus(string form)
     {
         Listen();
         using CommBoxClient client = Sandbox.Client("canary-key");
@@ -145,7 +145,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [TestCaseSource(nameof(Forms))]
-    public void FailureWithoutAnswerIsToldByItsName(string form)
+    public void FailureWithoutAnswerIsReportedByItsName(string form)
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 5000}]""");
         Listen();

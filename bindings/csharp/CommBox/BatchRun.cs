@@ -32,7 +32,7 @@ internal sealed class BatchRun
     /// </summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
-    /// <summary>Calls whose end activities and meters have not seen.</summary>
+    /// <summary>Calls that activities and meters observe, and that have not ended.</summary>
     private readonly ConcurrentDictionary<ObservedCall, byte> _observed = new();
 
     /// <summary>
@@ -190,13 +190,13 @@ internal sealed class BatchRun
         _results.Writer.TryWrite(() =>
         {
             CommBoxBatchResult result = CommBoxBatchResult.From(update, outcome) with { Index = index };
-            // Listeners run where the result is taken, never on the library's thread.
+            // Listeners run where the result is collected, never on the library's thread.
             End(call, result);
             return result;
         });
     }
 
-    /// <summary>Begins an activity of each update, in the one that the program has at present.</summary>
+    /// <summary>Starts the activity of an update, as a child of the program's current one.</summary>
     private ObservedCall? Observe()
     {
         if (!Telemetry.IsWanted)
@@ -233,7 +233,7 @@ internal sealed class BatchRun
     }
 
     /// <summary>
-    /// Ends the activities of the updates whose results nobody takes, when the enumeration has been
+    /// Ends the activities of updates whose results nobody collects, after the enumeration has been
     /// left.
     /// </summary>
     private void LeaveObserved()
@@ -246,7 +246,7 @@ internal sealed class BatchRun
         {
             if (_observed.TryRemove(call, out _))
             {
-                call.Left();
+                call.Abandon();
             }
         }
     }

@@ -4,8 +4,8 @@ using System.Globalization;
 namespace CommBox;
 
 /// <summary>
-/// A call that activities and meters see, from its beginning to its end. It also carries the
-/// present activity's <c>traceparent</c> to the server.
+/// A call as activities and meters record it, from start to end. It also passes the current
+/// activity's <c>traceparent</c> to the server.
 /// </summary>
 internal sealed class ObservedCall : IDisposable
 {
@@ -15,7 +15,7 @@ internal sealed class ObservedCall : IDisposable
     private const string Path = "/users/{id}";
 
     /// <summary>
-    /// The most headers that the library takes with a call, and the longest that W3C asks to carry.
+    /// The maximum number of headers of a call, and the length that W3C requires to propagate.
     /// </summary>
     private const int MostHeaders = 32;
     private const int LongestHeader = 512;
@@ -40,8 +40,8 @@ internal sealed class ObservedCall : IDisposable
     }
 
     /// <summary>
-    /// The options of the call with the headers that the program's propagator writes. Those that
-    /// the caller has set stay, and no header of a trace may make a call fail.
+    /// Returns the options of the call with the headers of the program's propagator added. Headers
+    /// that the caller has set take precedence. A trace header never makes a call fail.
     /// </summary>
     internal CommBoxCallOptions? WithTrace(CommBoxCallOptions? options)
     {
@@ -51,7 +51,7 @@ internal sealed class ObservedCall : IDisposable
             return options;
         }
         var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
-        // Baggage is the program's own, and goes to nobody else.
+        // Baggage is internal to the program and is not sent.
         DistributedContextPropagator.Current.Inject(activity, headers, Add);
         if (headers.Count == 0)
         {
@@ -73,7 +73,7 @@ internal sealed class ObservedCall : IDisposable
         }
     }
 
-    /// <summary>The call has ended, and what came of it is told later.</summary>
+    /// <summary>Sets the end of the call; its outcome is recorded later.</summary>
     internal void EndsNow() => _ended = Stopwatch.GetTimestamp();
 
     internal void Succeeded(UpdateResult result) =>
@@ -112,8 +112,8 @@ internal sealed class ObservedCall : IDisposable
         }
     }
 
-    /// <summary>Ends a call of which nobody will learn what came of it.</summary>
-    internal void Left() =>
+    /// <summary>Ends a call whose outcome nobody receives.</summary>
+    internal void Abandon() =>
         End(attempts: 0, status: null, "cancelled", message: null, CommBoxDelivery.Unknown);
 
     /// <summary>Stops the activity, whatever happened.</summary>
@@ -121,7 +121,7 @@ internal sealed class ObservedCall : IDisposable
     {
         if (!_isDone)
         {
-            Left();
+            Abandon();
         }
     }
 
@@ -168,12 +168,12 @@ internal sealed class ObservedCall : IDisposable
             _activity.SetStatus(ActivityStatusCode.Error, message);
         }
         _activity.SetEndTime(_activity.StartTimeUtc + duration);
-        // To stop one that was begun elsewhere makes its parent this thread's present one.
-        Activity? present = Activity.Current;
+        // Stop() makes the parent current, also where the activity was started elsewhere.
+        Activity? current = Activity.Current;
         _activity.Stop();
-        if (present != _activity)
+        if (current != _activity)
         {
-            Activity.Current = present;
+            Activity.Current = current;
         }
     }
 

@@ -5,8 +5,8 @@ namespace CommBox;
 
 /// <summary>
 /// The <see cref="ActivitySource"/> and the <see cref="Meter"/> named "CommBox". Without a listener
-/// they cost a call a few comparisons, and no memory. Names are OpenTelemetry's for HTTP clients;
-/// no value contains the API key, a user's number or a value of a user.
+/// they cost a call a few comparisons and no memory. The names of tags are OpenTelemetry's for HTTP
+/// clients. No tag contains the API key, a user's number or a value of a user.
 /// </summary>
 internal static class Telemetry
 {
@@ -46,16 +46,16 @@ internal static class Telemetry
         "{update}",
         "Updates that wait for their turn or for the next attempt.");
 
-    /// <summary>The clients that are asked by the meters that count what is now.</summary>
+    /// <summary>The clients that the observable meters read.</summary>
     private static readonly WeakList<ClientHandle> Clients = new();
 
     /// <summary>
-    /// How many 429s were counted for each server, also of clients that are gone.
+    /// The number of 429s of each server, including those of collected clients.
     /// </summary>
     private static readonly Dictionary<ServerName, long> ThrottledBefore = [];
 
     /// <summary>
-    /// Whether calls are to be observed, or are part of an activity of the program.
+    /// Whether a listener observes calls, or the program has a current activity to propagate.
     /// </summary>
     internal static bool IsWanted =>
         Source.HasListeners()
@@ -66,8 +66,8 @@ internal static class Telemetry
     internal static void Add(ClientHandle client) => Clients.Add(client);
 
     /// <summary>
-    /// Counts what a client was throttled since it was last counted. A client that is gone is
-    /// counted once more, so that no total ever falls.
+    /// Adds the 429s that a client got since it was last counted. It is counted once more when it
+    /// is released, so that the total never falls.
     /// </summary>
     internal static void CountThrottled(ClientHandle client, long throttled)
     {
@@ -82,19 +82,19 @@ internal static class Telemetry
 
     internal static bool CountsThrottled => Throttled.Enabled;
 
-    /// <summary>Begins an activity, which is the present one until it ends.</summary>
+    /// <summary>Starts an activity, which is current until it ends.</summary>
     internal static ObservedCall Begin(ClientHandle client) =>
         new(client.Server, Source.StartActivity(ObservedCall.OperationName, ActivityKind.Client));
 
     /// <summary>
-    /// Begins an activity that is nobody's present one: it ends in another place, on another
+    /// Starts an activity without making it current, since it ends in another place, on another
     /// thread.
     /// </summary>
     internal static ObservedCall BeginDetached(ClientHandle client)
     {
-        Activity? present = Activity.Current;
+        Activity? current = Activity.Current;
         ObservedCall call = Begin(client);
-        Activity.Current = present;
+        Activity.Current = current;
         return call;
     }
 
@@ -148,10 +148,10 @@ internal static class Telemetry
     }
 }
 
-/// <summary>The host and port of a base URL.</summary>
+/// <summary>The host and the port of a base URL.</summary>
 internal readonly record struct ServerName(string Address, int Port)
 {
-    /// <summary>Where the library sends what no base URL says.</summary>
+    /// <summary>The library's own default.</summary>
     private const string Default = "https://api.commbox.io";
 
     internal static ServerName Of(string? baseUrl) =>
@@ -160,7 +160,7 @@ internal readonly record struct ServerName(string Address, int Port)
             : default;
 }
 
-/// <summary>Refers to what others own.</summary>
+/// <summary>A list that keeps nothing alive.</summary>
 internal sealed class WeakList<T> where T : class
 {
     private readonly List<WeakReference<T>> _items = [];
@@ -174,7 +174,7 @@ internal sealed class WeakList<T> where T : class
         }
     }
 
-    /// <summary>Those that are still there.</summary>
+    /// <summary>Returns the items that have not been collected.</summary>
     internal List<T> Alive()
     {
         List<T> alive = [];
