@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -25,6 +26,30 @@ public sealed class ReloadTests : SandboxFixture
         service.Log.Clear();
         service.Change();
         Assert.That(service.Log.Entries, Is.Empty);
+    }
+
+    [Test]
+    public async Task EditedFileIsTakenOver()
+    {
+        string file = Path.Combine(Path.GetTempPath(), $"commbox-{Guid.NewGuid()}.json");
+        try
+        {
+            Write("first-key");
+            await using var service = new Service(Sandbox);
+            service.Builder.Configuration.AddJsonFile(file, optional: false, reloadOnChange: true);
+            await service.Start();
+            Assert.Throws<CommBoxApiException>(() => service.Client.UpdateUserJson(1, "{}"));
+            Write(Sandbox.ApiKey);
+            Assert.That(() => service.Log.Events, Does.Contain("KeyReplaced").After(60_000, 50));
+            Assert.That(service.Client.UpdateUserJson(1, "{}").Id, Is.EqualTo(1));
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+
+        void Write(string key) =>
+            File.WriteAllText(file, $$$"""{"CommBox": {"ApiKey": "{{{key}}}"}}""");
     }
 
     [Test]

@@ -44,7 +44,7 @@ internal static class Telemetry
         "commbox.client.queued",
         () => ByServer(client => client.CountQueued()),
         "{update}",
-        "Updates that wait for their turn or for the next attempt.");
+        "Updates that are queued or wait for a retry.");
 
     /// <summary>The clients that the observable meters read.</summary>
     private static readonly WeakList<ClientHandle> Clients = new();
