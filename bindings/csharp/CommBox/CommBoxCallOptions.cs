@@ -25,9 +25,18 @@ public sealed class CommBoxCallOptions
     /// <see cref="CommBoxClientOptions.Headers"/> that has the same name. The same names are
     /// refused as there. Values are secrets: no message contains one.
     /// </summary>
-    public IDictionary<string, string> Headers { get => _headers; init => _headers = value; }
+    public IDictionary<string, string> Headers
+    {
+        get => _headers ??= new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+        init => _headers = value;
+    }
 
-    private IDictionary<string, string> _headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
+    private IDictionary<string, string>? _headers;
+
+    /// <summary>
+    /// The text of options that are made of it; null for those that are to be written.
+    /// </summary>
+    private string? _json;
 
     private static readonly OptionTable<CommBoxCallOptions> Table = new(
         ("total_timeout_ms", nameof(Timeout), options => options.Timeout),
@@ -46,6 +55,12 @@ public sealed class CommBoxCallOptions
         return options;
     }
 
+    /// <summary>
+    /// Options with this header alone, whose name and value need no escapes in JSON.
+    /// </summary>
+    internal static CommBoxCallOptions OfHeader(string name, string value) =>
+        new() { _json = $"{{\"headers\":{{\"{name}\":\"{value}\"}}}}" };
+
     /// <summary>The options as the library reads them.</summary>
-    internal string ToJson() => Table.ToJson(this);
+    internal string ToJson() => _json ?? Table.ToJson(this);
 }

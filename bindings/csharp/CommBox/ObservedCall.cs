@@ -20,11 +20,16 @@ internal sealed class ObservedCall : IDisposable
     private const int MostHeaders = 32;
     private const int LongestHeader = 512;
 
+    private const string TraceParent = "traceparent";
+    private const string TraceState = "tracestate";
+
     private readonly ServerName _server;
     private readonly Activity? _activity;
     private readonly long _began = Stopwatch.GetTimestamp();
     private long _ended;
     private bool _isDone;
+    private string? _traceParent;
+    private string? _traceState;
 
     internal ObservedCall(ServerName server, Activity? activity)
     {
@@ -50,12 +55,23 @@ internal sealed class ObservedCall : IDisposable
         {
             return options;
         }
-        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
         // Baggage is internal to the program and is not sent.
-        DistributedContextPropagator.Current.Inject(activity, headers, Add);
-        if (headers.Count == 0)
+        DistributedContextPropagator.Current.Inject(activity, this, Carry);
+        if (_traceParent is null)
         {
             return options;
+        }
+        if (options is null && _traceState is null && _traceParent.All(IsPlain))
+        {
+            return CommBoxCallOptions.OfHeader(TraceParent, _traceParent);
+        }
+        var headers = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase)
+        {
+            [TraceParent] = _traceParent,
+        };
+        if (_traceState is not null)
+        {
+            headers[TraceState] = _traceState;
         }
         options ??= new();
         foreach ((string name, string value) in options.Headers)
@@ -63,15 +79,22 @@ internal sealed class ObservedCall : IDisposable
             headers[name] = value;
         }
         return headers.Count > MostHeaders ? options : options.WithHeaders(headers);
+    }
 
-        static void Add(object? carrier, string name, string value)
+    private static void Carry(object? call, string name, string value)
+    {
+        if (name == TraceParent && IsSendable(value))
         {
-            if (name is "traceparent" || (name is "tracestate" && IsSendable(value)))
-            {
-                ((Dictionary<string, string>)carrier!)[name] = value;
-            }
+            ((ObservedCall)call!)._traceParent = value;
+        }
+        else if (name == TraceState && IsSendable(value))
+        {
+            ((ObservedCall)call!)._traceState = value;
         }
     }
+
+    private static bool IsPlain(char character) =>
+        character is (>= '0' and <= '9') or (>= 'a' and <= 'z') or '-';
 
     /// <summary>Sets the end of the call; its outcome is recorded later.</summary>
     internal void EndsNow() => _ended = Stopwatch.GetTimestamp();
