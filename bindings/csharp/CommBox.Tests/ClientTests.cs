@@ -143,6 +143,32 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
+    public void KeyOfTheOptionsServesWhereNoneIsPassed()
+    {
+        using var variable = new EnvironmentVariable("COMMBOX_API_KEY", "key-of-the-environment");
+        var options = new CommBoxClientOptions { BaseUrl = Sandbox.Url, ApiKey = Sandbox.ApiKey };
+        using var client = new CommBoxClient(options: options);
+        Assert.That(client.UpdateUserJson(Id, "{}").Id, Is.EqualTo(Id));
+        using var other = new CommBoxClient("another-key", options);
+        Assert.Throws<CommBoxApiException>(() => other.UpdateUserJson(Id, "{}"));
+    }
+
+    [TestCase("")]
+    [TestCase("canary\nkey")]
+    public void WrongKeyIsNamedAsItIsSetHere(string key)
+    {
+        var options = new CommBoxClientOptions { ApiKey = key };
+        Exception error = Assert.Throws<CommBoxValidationException>(
+            () => new CommBoxClient(options: options))!;
+        Assert.That(error.Message, Does.StartWith("ApiKey ").And.Not.Contain("canary"));
+        error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient(key))!;
+        Assert.That(error.Message, Does.StartWith("apiKey ").And.Not.Contain("canary"));
+        using CommBoxClient client = Sandbox.Client();
+        error = Assert.Throws<CommBoxValidationException>(() => client.SetApiKey(key))!;
+        Assert.That(error.Message, Does.StartWith("apiKey ").And.Not.Contain("canary"));
+    }
+
+    [Test]
     public void TextThatCWouldCutOrChangeIsRefused()
     {
         using CommBoxClient client = Sandbox.Client();

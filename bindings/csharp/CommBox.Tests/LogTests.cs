@@ -67,6 +67,28 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
+    public void LevelMayChangeWhileTheClientIsUsed()
+    {
+        using CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Off));
+        client.UpdateUserJson(Id, "{}");
+        Assert.That(_events, Is.Empty);
+        client.SetLogLevel(CommBoxLogLevel.Debug);
+        client.UpdateUserJson(Id, "{}");
+        Assert.That(_events.Select(each => each.Name), Does.Contain("call_succeeded"));
+        _events.Clear();
+        client.SetLogLevel(CommBoxLogLevel.Off);
+        client.UpdateUserJson(Id, "{}");
+        Assert.That(_events, Is.Empty);
+        var error = Assert.Throws<CommBoxValidationException>(
+            () => client.SetLogLevel((CommBoxLogLevel)6))!;
+        Assert.That(error.Message, Is.EqualTo("level must be from Off to Trace"));
+        // Without a log there is nothing to set.
+        using CommBoxClient silent = Sandbox.Client();
+        silent.SetLogLevel(CommBoxLogLevel.Trace);
+        silent.UpdateUserJson(Id, "{}");
+    }
+
+    [Test]
     public void NoSecretAndNoValueIsTold()
     {
         CommBoxClientOptions options = Options(CommBoxLogLevel.Trace);

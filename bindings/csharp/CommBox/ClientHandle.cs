@@ -30,17 +30,23 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     {
     }
 
-    internal ClientHandle(string apiKey, string? optionsJson, LogSink? log = null, CommBoxLogLevel level = default)
+    /// <summary>Makes a client; <paramref name="keyName"/> is what messages call the key.</summary>
+    internal ClientHandle(
+        string apiKey,
+        string? optionsJson,
+        LogSink? log = null,
+        CommBoxLogLevel level = default,
+        string keyName = "api_key")
     {
         _log = log;
-        fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
+        fixed (byte* key = Utf8.Terminate(apiKey, keyName))
         fixed (byte* options = Utf8.TerminateOrNull(optionsJson, "options"))
         {
             SetHandle(Native.ClientNew(key, options));
         }
         if (IsInvalid)
         {
-            throw CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
+            throw LastOfKey(keyName);
         }
         try
         {
@@ -60,7 +66,8 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     /// <exception cref="CommBoxValidationException">
     /// The key or an option is wrong; all options are named.
     /// </exception>
-    internal static ClientHandle Make(string apiKey, CommBoxClientOptions options, string? baseUrl)
+    internal static ClientHandle Make(
+        string apiKey, string keyName, CommBoxClientOptions options, string? baseUrl)
     {
         List<string> problems = [];
         LogSink? log = null;
@@ -78,7 +85,8 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         ClientHandle? client = null;
         try
         {
-            client = new ClientHandle(apiKey, options.ToJson(baseUrl), log, options.LogLevel)
+            client = new ClientHandle(
+                apiKey, options.ToJson(baseUrl), log, options.LogLevel, keyName)
             {
                 Server = ServerName.Of(options.BaseUrl ?? baseUrl),
             };
@@ -125,8 +133,24 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         using Lease lease = Hold();
         fixed (byte* key = Utf8.Terminate(apiKey, nameof(apiKey)))
         {
-            Check(Native.ClientSetApiKey(handle, key));
+            if (Native.ClientSetApiKey(handle, key) != Native.Ok)
+            {
+                throw LastOfKey(nameof(apiKey));
+            }
         }
+    }
+
+    /// <summary>
+    /// This thread's last error, from a call that takes options and a key, which has another name
+    /// here.
+    /// </summary>
+    private static CommBoxException LastOfKey(string keyName)
+    {
+        CommBoxException error = CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
+        return error.Code != Native.InvalidArgument
+            ? error
+            : new CommBoxValidationException(
+                error.Code, error.Message.Replace("api_key", keyName));
     }
 
     internal void SetMaxRequestsPerSecond(double rate)

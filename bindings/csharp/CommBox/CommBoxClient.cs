@@ -37,9 +37,11 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         // Not left to the library: on Unix it does not see what
         // Environment.SetEnvironmentVariable() has set.
         options ??= new CommBoxClientOptions();
+        string keyName =
+            apiKey is null && options.ApiKey is not null ? nameof(options.ApiKey) : nameof(apiKey);
         apiKey ??= options.ApiKey ?? Default("COMMBOX_API_KEY") ?? throw new CommBoxValidationException(
             "there is no API key: pass apiKey, or set ApiKey in the options, or COMMBOX_API_KEY");
-        _handle = ClientHandle.Make(apiKey, options, Default("COMMBOX_BASE_URL"));
+        _handle = ClientHandle.Make(apiKey, keyName, options, Default("COMMBOX_BASE_URL"));
         _queue = NewQueue(_handle, options);
     }
 
