@@ -251,6 +251,23 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [Test]
+    public async Task ActivityThatHasEndedIsTheParentStill()
+    {
+        Listen();
+        using CommBoxClient client = Sandbox.Client();
+        var options = new CommBoxBatchOptions { QueueLimit = 1 };
+        IEnumerable<UserUpdate> updates = Enumerable.Range(1, 5).Select(
+            id => new UserUpdate(id, "{}"));
+        using Activity parent = new Activity("ends early").Start();
+        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(updates, options))
+        {
+            parent.Stop();
+        }
+        Assert.That(_ended, Has.Count.EqualTo(5));
+        Assert.That(_ended.Select(activity => activity.ParentId), Is.All.EqualTo(parent.Id));
+    }
+
+    [Test]
     public async Task NoActivityStaysOpenWhereTheResultsAreLeft()
     {
         int begun = 0;

@@ -192,11 +192,13 @@ internal sealed class ObservedCall : IDisposable
         }
         _activity.SetEndTime(_activity.StartTimeUtc + duration);
         // Stop() makes the parent current, also where the activity was started elsewhere.
-        Activity? current = Activity.Current;
-        _activity.Stop();
-        if (current != _activity)
+        if (Activity.Current == _activity)
         {
-            Activity.Current = current;
+            _activity.Stop();
+        }
+        else
+        {
+            Telemetry.Isolate(_activity.Stop);
         }
     }
 

@@ -92,10 +92,25 @@ internal static class Telemetry
     /// </summary>
     internal static ObservedCall BeginDetached(ClientHandle client)
     {
-        Activity? current = Activity.Current;
-        ObservedCall call = Begin(client);
-        Activity.Current = current;
-        return call;
+        ObservedCall? call = null;
+        Isolate(() => call = Begin(client));
+        return call!;
+    }
+
+    /// <summary>
+    /// Runs an action so that the current activity of the caller stays. It cannot be set back
+    /// afterwards: <see cref="Activity.Current"/> refuses an activity that has been stopped.
+    /// </summary>
+    internal static void Isolate(Action action)
+    {
+        if (ExecutionContext.Capture() is { } context)
+        {
+            ExecutionContext.Run(context, static action => ((Action)action!)(), action);
+        }
+        else
+        {
+            action();
+        }
     }
 
     internal static void Record(TimeSpan duration, in TagList tags, int retries, in TagList server)
