@@ -16,7 +16,7 @@ internal static class Telemetry
         typeof(Telemetry).Assembly.GetName().Version?.ToString(fieldCount: 3);
 
     private static readonly ActivitySource Source = new(Name, Version);
-    private static readonly Meter Meter = new(Name, Version);
+    private static readonly Meter Meter = NewMeter();
 
     private static readonly Histogram<double> Duration = Meter.CreateHistogram<double>(
         "commbox.client.update.duration",
@@ -120,6 +120,21 @@ internal static class Telemetry
         {
             Retries.Add(retries, server);
         }
+    }
+
+    /// <summary>
+    /// Makes the meter. .NET keeps its callbacks, and with them the context of a plugin, until the
+    /// meter is disposed.
+    /// </summary>
+    private static Meter NewMeter()
+    {
+        var meter = new Meter(Name, Version);
+        LoadContext.WhenUnloaded(() =>
+        {
+            meter.Dispose();
+            Source.Dispose();
+        });
+        return meter;
     }
 
     private static IEnumerable<Measurement<long>> ThrottledByServer()
