@@ -42,7 +42,7 @@ internal sealed class Sandbox : IDisposable
 
     /// <summary>Scripts the next answers: so many of one.</summary>
     internal void Script(int count, string answer) =>
-        Script($"[{string.Join(',', Enumerable.Repeat(answer, count))}]");
+        Script($"[{string.Join(",", Enumerable.Repeat(answer, count))}]");
 
     /// <summary>Scripts the next answers: a JSON array.</summary>
     internal void Script(string answers) => Post("/sandbox/script", answers);
