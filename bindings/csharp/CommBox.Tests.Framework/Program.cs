@@ -40,7 +40,7 @@ internal sealed class Checks : IDisposable
         Func<Task>[] all =
         [
             Updates, Forms, Numbers, Json, Errors, MessagesNameOptions, ManyAsynchronousCalls, Batch, FailingSource,
-            CancelledCalls, CancelledBatch, Ends, Log, Finalizers, MissingLibrary,
+            CancelledCalls, CancelledBatch, Ends, Log, Activities, Finalizers, MissingLibrary,
         ];
         int failed = 0;
         foreach (Func<Task> check in all)
@@ -261,6 +261,29 @@ internal sealed class Checks : IDisposable
         _sandbox.Script("""[{"status": 503}]""");
         await client.UpdateUserAsync(1, new UserInfo { LastName = "X" });
         Same(true, events.Contains("retry"));
+    }
+
+    private async Task Activities()
+    {
+        // As OpenTelemetry sets it; the default of .NET Framework has no traceparent.
+        Activity.DefaultIdFormat = ActivityIdFormat.W3C;
+        var ended = new List<Activity>();
+        using var listener = new ActivityListener
+        {
+            ShouldListenTo = source => source.Name == "CommBox",
+            Sample = (ref ActivityCreationOptions<ActivityContext> _) =>
+                ActivitySamplingResult.AllDataAndRecorded,
+            ActivityStopped = ended.Add,
+        };
+        ActivitySource.AddActivityListener(listener);
+        using CommBoxClient client = _sandbox.Client();
+        client.UpdateUser(1, new UserInfo { LastName = "X" });
+        await client.UpdateUserAsync(2, new UserInfo { LastName = "X" });
+        Same("POST /users/{id} POST /users/{id}", string.Join(" ", ended.Select(each => each.DisplayName)));
+        Same(
+            string.Join(" ", ended.Select(each => each.Id)),
+            string.Join(" ", _sandbox.Requests().Select(
+                request => request.GetProperty("headers").GetProperty("traceparent").GetString())));
     }
 
     private Task Finalizers()
