@@ -39,21 +39,6 @@ STEERING = {
     "COMMBOX_BASE_URL",
 }
 
-# Builds a solution, and tests each of its projects on each framework that it has been built for.
-ALL_AT_ONCE = """
-"$0" build --no-restore "$1" || exit 1
-tests=
-for project in $(sed -n 's/.*Path="\\([^"]*\\)".*/\\1/p' "$1"); do
-    folder=$(dirname "$1")/$(dirname "$project")
-    for built in "$folder"/bin/Debug/*/"$(basename "$project" .csproj).dll"; do
-        "$0" test --no-build --framework "$(basename "$(dirname "$built")")" "$folder" & tests="$tests $!"
-    done
-done
-status=0
-for test in $tests; do wait $test || status=1; done
-exit $status
-"""
-
 # What a suite's own closing line counts: cargo test, pytest, and dotnet test in English.
 COUNTS = [
     re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed", re.M),
@@ -212,9 +197,20 @@ def run_other_pythons(report: Report) -> None:
 
 def run_csharp(report: Report) -> None:
     """The C# tests of both targets, each on .NET 8 and 10, and a program of .NET Framework."""
-    fetch(DOTNET, "restore", "bindings/csharp/Tests.slnx")
-    # All at once: they wait more than they compute.
-    report.suite("C#", ["sh", "-c", ALL_AT_ONCE, DOTNET, "bindings/csharp/Tests.slnx"], DOTNET_CLI_UI_LANGUAGE="en")
+    solution = ROOT / "bindings/csharp/Tests.slnx"
+    fetch(DOTNET, "restore", str(solution))
+    build = start([DOTNET, "build", "--no-restore", "--verbosity", "quiet", str(solution)], {})
+    if build.wait() != 0:
+        report.failed += 1
+        return
+    suites = []
+    for project in re.findall('Path="([^"]*)"', solution.read_text()):
+        folder = (solution.parent / project).parent
+        for built in sorted(folder.glob(f"bin/Debug/*/{Path(project).stem}.dll")):
+            framework = built.parent.name
+            command = [DOTNET, "test", "--no-build", "--framework", framework, str(folder)]
+            suites.append((f"C#, {folder.name} on {framework}", command, {"DOTNET_CLI_UI_LANGUAGE": "en"}))
+    report.suites(suites)
     report.suite(
         "The NuGet package",
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/nuget"],

@@ -42,7 +42,8 @@ public sealed class BatchTests : SandboxFixture
     {
         using CommBoxClient client = Sandbox.Client();
         (int read, int taken) = (0, 0);
-        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(Source(), new CommBoxBatchOptions { QueueLimit = 10 }))
+        var options = new CommBoxBatchOptions { Concurrency = 3, QueueLimit = 7 };
+        await foreach (CommBoxBatchResult _ in client.UpdateUsersAsync(Source(), options))
         {
             if (taken % 50 == 0)
             {

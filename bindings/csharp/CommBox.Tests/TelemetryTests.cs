@@ -255,7 +255,7 @@ public sealed class TelemetryTests : SandboxFixture
     {
         Listen();
         using CommBoxClient client = Sandbox.Client();
-        var options = new CommBoxBatchOptions { QueueLimit = 1 };
+        var options = new CommBoxBatchOptions { Concurrency = 1, QueueLimit = 1 };
         IEnumerable<UserUpdate> updates = Enumerable.Range(1, 5).Select(
             id => new UserUpdate(id, "{}"));
         using Activity parent = new Activity("ends early").Start();

@@ -48,11 +48,11 @@ internal sealed class BatchRun
         _client = client;
         string optionsJson = options.ToJson();
         _queue = new UpdateQueue(
-            () => new BatchHandle(client, optionsJson, CommBoxBatchOptions.PropertyFor), options.Limit);
+            () => new BatchHandle(client, optionsJson, CommBoxBatchOptions.PropertyFor), options.Room);
         _queue.Open();
         client.Queues.Add(_queue);
         _progress = options.Progress;
-        _room = new SemaphoreSlim(options.Limit - 1);
+        _room = new SemaphoreSlim(options.Room - 1);
     }
 
     internal static async IAsyncEnumerable<CommBoxBatchResult> Results(

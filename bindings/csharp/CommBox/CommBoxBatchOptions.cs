@@ -7,6 +7,7 @@ namespace CommBox;
 /// </summary>
 public sealed class CommBoxBatchOptions
 {
+    private const int DefaultConcurrency = 8;
     private const int DefaultQueueLimit = 1024;
 
     /// <summary>
@@ -16,8 +17,8 @@ public sealed class CommBoxBatchOptions
     public int? Concurrency { get; set; }
 
     /// <summary>
-    /// How many updates are read ahead of the results that were taken, those in flight among them,
-    /// and so how many are in memory; 1 to 1,000,000. Default: 1024.
+    /// How many updates are read ahead of the results that were taken, besides those in flight;
+    /// from 1, and with <see cref="Concurrency"/> to 1,000,000. Default: 1024.
     /// </summary>
     public int? QueueLimit { get; set; }
 
@@ -45,11 +46,23 @@ public sealed class CommBoxBatchOptions
     /// <summary>Told where the batch stands, about once a second and at the end.</summary>
     public IProgress<CommBoxBatchStatistics>? Progress { get; set; }
 
-    internal int Limit => QueueLimit ?? DefaultQueueLimit;
+    /// <summary>
+    /// How many updates are in memory at most. A limit that is none is left for the library to
+    /// name.
+    /// </summary>
+    internal int Room
+    {
+        get
+        {
+            long limit = QueueLimit ?? DefaultQueueLimit;
+            long inFlight = limit > 0 ? Concurrency ?? DefaultConcurrency : 0;
+            return (int)Math.Min(limit + inFlight, int.MaxValue);
+        }
+    }
 
     private static readonly OptionTable<CommBoxBatchOptions> Table = new(
         ("concurrency", nameof(Concurrency), options => options.Concurrency),
-        ("queue_limit", nameof(QueueLimit), options => options.Limit),
+        ("queue_limit", nameof(QueueLimit), options => options.Room),
         ("stop_on_unauthorized", nameof(StopOnUnauthorized), options => options.StopOnUnauthorized),
         ("throttle_timeout_ms", nameof(ThrottleTimeout), options => options.ThrottleTimeout),
         ("outage_timeout_ms", nameof(OutageTimeout), options => options.OutageTimeout),

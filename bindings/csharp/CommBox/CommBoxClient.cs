@@ -512,7 +512,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         string optionsJson = options.ToJson();
         var queue = new UpdateQueue(
             () => new BatchHandle(handle, optionsJson, CommBoxBatchOptions.PropertyFor),
-            options.Limit,
+            options.Room,
             limitPerUser: 16)
         {
             EndsBatchWhenIdle = true,
