@@ -268,6 +268,12 @@ fn project(name: &str, program: &str) -> PathBuf {
 /// A C# program of its own, with these files.
 fn project_of(name: &str, properties: &str, files: &[String]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // What an older version of this test left would be compiled too.
+    if let Ok(files) = fs::read_dir(&folder) {
+        for file in files.flatten().filter(|file| file.path().extension().is_some_and(|name| name == "cs")) {
+            fs::remove_file(file.path()).expect("it can be removed");
+        }
+    }
     fs::create_dir_all(&folder).expect("the folder can be made");
     let file = format!(
         r#"<Project Sdk="Microsoft.NET.Sdk">
