@@ -217,6 +217,17 @@ pub struct User {
 }
 
 impl User {
+    /// The names of the fields that the API documents; `Content` comes last.
+    pub fn field_names() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|(name, _)| *name).chain([CONTENT])
+    }
+
+    /// The documented field that a name nearly is: written differently, or at most two changes away.
+    #[must_use]
+    pub fn nearest_field(name: &str) -> Option<&'static str> {
+        nearest(name, FIELDS.iter().map(|(name, _)| *name).chain([CONTENT]))
+    }
+
     /// A user without fields.
     #[must_use]
     pub fn new() -> Self {

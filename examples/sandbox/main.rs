@@ -1,59 +1,15 @@
-//! An offline CommBox: the documented "Update User" call on a loopback port, for demos and tests.
-//!
-//! ```sh
-//! cargo run --example sandbox -- --port 8080
-//! ```
-//!
-//! Its address is the first and only line on standard output; SIGTERM or Ctrl-C ends it. A user with any id exists,
-//! with an empty record, and lives in memory:
-//!
-//! ```sh
-//! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' -d '{"data":{"FirstName":"John"}}'
-//! curl http://127.0.0.1:8080/users/94382332        # shows the user; needs no key
-//! ```
-//!
-//! A path may have a prefix: every path that ends in `/users/{id}` is the call.
-//!
-//! Answers can be scripted. They are used up in order by the next calls, and change no user; afterwards the sandbox
-//! answers by its own rules again:
-//!
-//! ```sh
-//! curl http://127.0.0.1:8080/sandbox/script -d '[{"status":429,"headers":{"Retry-After":"1"}},{"reset":true},{}]'
-//! curl http://127.0.0.1:8080/sandbox/requests      # every call so far, with its headers and exact body
-//! curl -X POST http://127.0.0.1:8080/sandbox/reset # forgets users, script and requests
-//! ```
-//!
-//! | key of a scripted answer | meaning |
-//! | --- | --- |
-//! | `status` | HTTP status, 200 to 599; absent: 200 |
-//! | `body` | exact text; absent: the documented reply for the status, empty where none is documented |
-//! | `body_repeat` | how often `body` is repeated; for large replies |
-//! | `headers` | an object of headers; `Content-Type` is `application/json` unless it is given here |
-//! | `delay_ms` | wait this long before answering |
-//! | `chunked` | true: send no `Content-Length` |
-//! | `cut` | close the connection after this many bytes of the body |
-//! | `close` | true: say `Connection: close`, and do so |
-//! | `reset` | true: reset the connection instead of answering |
-//! | `own` | true: the sandbox's own rules make the status and body; so does leaving out `status` and `body` |
+//! The offline CommBox of the command (`commbox sandbox`, in `cli/src/sandbox`), without the rest of the command: the
+//! tests of the library start it, and build it in seconds.
 
-mod api;
-mod payload;
-mod rules;
-mod script;
-mod server;
+#[path = "../../cli/src/sandbox/mod.rs"]
+#[rustfmt::skip] // It has the command's own width of lines.
+mod sandbox;
 
 use std::error::Error;
-use std::future::Future;
-use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
-use std::rc::Rc;
 
-use tokio::net::TcpListener;
-use tokio::task::LocalSet;
-
-use api::Sandbox;
+use sandbox::Settings;
 
 const HELP: &str = "\
 An offline CommBox.
@@ -67,24 +23,19 @@ Usage: sandbox [--port N] [--host ADDRESS] [--api-key KEY] [--tls CERTIFICATE_PA
   --help                   show this
 ";
 
-struct Args {
-    port: u16,
-    host: IpAddr,
-    api_key: String,
-    tls: Option<PathBuf>,
-}
-
 /// The command line; `None` where it asks for help.
-fn args() -> Result<Option<Args>, Box<dyn Error>> {
+fn args() -> Result<Option<Settings>, Box<dyn Error>> {
     let mut args = pico_args::Arguments::from_env();
     if args.contains(["-h", "--help"]) {
         return Ok(None);
     }
-    let parsed = Args {
+    let parsed = Settings {
         port: args.opt_value_from_str("--port")?.unwrap_or(0),
         host: args.opt_value_from_str("--host")?.unwrap_or(Ipv4Addr::LOCALHOST.into()),
         api_key: args.opt_value_from_str("--api-key")?.unwrap_or_else(|| "sandbox-key".into()),
         tls: args.opt_value_from_str("--tls")?,
+        limit: None,
+        record: true,
     };
     match args.finish().first() {
         None => Ok(Some(parsed)),
@@ -104,59 +55,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(args) {
+    match sandbox::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sandbox: {error}");
             ExitCode::FAILURE
         }
     }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let address = SocketAddr::new(args.host, args.port);
-    let listener = TcpListener::bind(address).await.map_err(|error| format!("cannot listen on {address}: {error}"))?;
-    let address = listener.local_addr()?;
-    let tls = args.tls.as_deref().map(server::tls_acceptor).transpose()?;
-    let url = match tls {
-        None => format!("http://{address}"),
-        Some(_) => format!("https://localhost:{}", address.port()),
-    };
-    // Before the address is known, so that whoever reads it may end the sandbox at once.
-    let stop = stop()?;
-    println!("{url}");
-    io::stdout().flush()?;
-
-    let sandbox = Rc::new(Sandbox::new(args.api_key));
-    LocalSet::new()
-        .run_until(async {
-            tokio::select! {
-                error = server::accept(listener, tls, sandbox) => Err(error.into()),
-                () = stop => Ok(()),
-            }
-        })
-        .await
-}
-
-/// Listens for the signals to end; the future is done when one comes.
-#[cfg(unix)]
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{signal, SignalKind};
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Listens for Ctrl-C; the future is done when it comes.
-#[cfg(not(unix))]
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        // Without a handler, Ctrl-C ends the process anyway.
-        let _ = tokio::signal::ctrl_c().await;
-    })
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::{HeaderValue, CONNECTION, CONTENT_TYPE};
+use hyper::header::{HeaderValue, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Deserialize;
 
-use crate::payload::Payload;
-use crate::rules;
+use super::payload::Payload;
+use super::rules;
 
 /// One scripted answer, as it is written.
 #[derive(Deserialize, Default)]
@@ -46,7 +46,8 @@ pub fn read(text: &[u8]) -> Result<Vec<Answer>, String> {
         serde_json::from_slice(text).map_err(|error| format!("the script is refused: {error}"))?;
     let numbered = entries.into_iter().enumerate();
     let answers = numbered.map(|(index, entry)| {
-        Answer::try_from(entry).map_err(|why| format!("the script is refused: answer {} {why}", index + 1))
+        Answer::try_from(entry)
+            .map_err(|why| format!("the script is refused: answer {} {why}", index + 1))
     });
     answers.collect()
 }
@@ -70,7 +71,8 @@ impl TryFrom<Entry> for Answer {
         let body = entry.body.map(|body| body.repeat(entry.body_repeat.unwrap_or(1)));
         Ok(Self {
             canned: canned.then_some((status, body)),
-            headers: HeaderMap::try_from(&entry.headers).map_err(|error| format!("has bad \"headers\": {error}"))?,
+            headers: HeaderMap::try_from(&entry.headers)
+                .map_err(|error| format!("has bad \"headers\": {error}"))?,
             delay: Duration::from_millis(entry.delay_ms),
             chunked: entry.chunked,
             cut: entry.cut,
@@ -81,6 +83,12 @@ impl TryFrom<Entry> for Answer {
 }
 
 impl Answer {
+    /// A 429 that asks to wait for so many seconds.
+    pub fn throttled(seconds: u64) -> Self {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds))]);
+        Self { canned: Some((StatusCode::TOO_MANY_REQUESTS, None)), headers, ..Self::default() }
+    }
+
     /// How long to wait before answering.
     pub fn delay(&self) -> Duration {
         self.delay
@@ -92,7 +100,11 @@ impl Answer {
     }
 
     /// The answer to a call for `user_id`; `own` applies the sandbox's own rules.
-    pub fn respond(self, user_id: Option<i64>, own: impl FnOnce() -> (StatusCode, String)) -> Response<Payload> {
+    pub fn respond(
+        self,
+        user_id: Option<i64>,
+        own: impl FnOnce() -> (StatusCode, String),
+    ) -> Response<Payload> {
         let (status, body) = match self.canned {
             None => own(),
             Some((status, Some(body))) => (status, body),
@@ -102,7 +114,9 @@ impl Answer {
         let mut response = Response::new(Payload::new(Bytes::from(body), self.chunked, self.cut));
         *response.status_mut() = status;
         if has_body {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if self.close {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

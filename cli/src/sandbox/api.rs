@@ -11,13 +11,16 @@ use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Serialize;
 
-use crate::payload::{Fault, Payload};
-use crate::rules::{self, User};
-use crate::script::{self, Answer};
+use super::limit::Limit;
+use super::payload::{Fault, Payload};
+use super::rules::{self, User};
+use super::script::{self, Answer};
 
 /// An offline CommBox.
 pub struct Sandbox {
     authorization: String,
+    limit: Option<RefCell<Limit>>,
+    record: bool,
     state: RefCell<State>,
 }
 
@@ -31,7 +34,12 @@ struct State {
 
 impl State {
     fn new() -> Self {
-        Self { users: HashMap::new(), script: VecDeque::new(), requests: Vec::new(), since: Instant::now() }
+        Self {
+            users: HashMap::new(),
+            script: VecDeque::new(),
+            requests: Vec::new(),
+            since: Instant::now(),
+        }
     }
 }
 
@@ -73,8 +81,10 @@ impl Route {
 }
 
 impl Sandbox {
-    pub fn new(api_key: String) -> Self {
-        Self { authorization: format!("Bearer {api_key}"), state: RefCell::new(State::new()) }
+    pub fn new(api_key: String, limit: Option<(f64, u32)>, record: bool) -> Self {
+        let limit = limit.map(|(rate, burst)| RefCell::new(Limit::new(rate, burst)));
+        let authorization = format!("Bearer {api_key}");
+        Self { authorization, limit, record, state: RefCell::new(State::new()) }
     }
 
     /// Answers one request, or tells how the connection ends instead.
@@ -95,18 +105,33 @@ impl Sandbox {
     }
 
     /// The documented call.
-    async fn update(&self, id: Option<i64>, head: &Parts, body: &Bytes) -> Result<Response<Payload>, Fault> {
+    async fn update(
+        &self,
+        id: Option<i64>,
+        head: &Parts,
+        body: &Bytes,
+    ) -> Result<Response<Payload>, Fault> {
         let answer = {
             let mut state = self.state.borrow_mut();
-            let at_ms = state.since.elapsed().as_millis();
-            state.requests.push(Recorded {
-                method: head.method.to_string(),
-                path: head.uri.path().to_owned(),
-                headers: headers(&head.headers),
-                body: String::from_utf8_lossy(body).into_owned(),
-                at_ms,
-            });
-            state.script.pop_front().unwrap_or_default()
+            if self.record {
+                let at_ms = state.since.elapsed().as_millis();
+                state.requests.push(Recorded {
+                    method: head.method.to_string(),
+                    path: head.uri.path().to_owned(),
+                    headers: headers(&head.headers),
+                    body: String::from_utf8_lossy(body).into_owned(),
+                    at_ms,
+                });
+            }
+            state.script.pop_front()
+        };
+        let answer = match (answer, &self.limit) {
+            (Some(answer), _) => answer,
+            (None, Some(limit)) => match limit.borrow_mut().take(Instant::now()) {
+                Ok(()) => Answer::default(),
+                Err(seconds) => Answer::throttled(seconds),
+            },
+            (None, None) => Answer::default(),
         };
         tokio::time::sleep(answer.delay()).await;
         if answer.is_reset() {
@@ -120,7 +145,10 @@ impl Sandbox {
 
     /// Updates a user by the documented rules.
     fn apply(&self, id: Option<i64>, headers: &HeaderMap, body: &Bytes) -> StatusCode {
-        if headers.get(AUTHORIZATION).is_none_or(|value| value.as_bytes() != self.authorization.as_bytes()) {
+        if headers
+            .get(AUTHORIZATION)
+            .is_none_or(|value| value.as_bytes() != self.authorization.as_bytes())
+        {
             return StatusCode::UNAUTHORIZED;
         }
         let Some(id) = id else {
@@ -135,8 +163,10 @@ impl Sandbox {
 
     fn show(&self, id: i64) -> Response<Payload> {
         let state = self.state.borrow();
-        let shown =
-            state.users.get(&id).map_or_else(|| rules::show(id, &User::default()), |user| rules::show(id, user));
+        let shown = state
+            .users
+            .get(&id)
+            .map_or_else(|| rules::show(id, &User::default()), |user| rules::show(id, user));
         respond(StatusCode::OK, shown)
     }
 
@@ -148,14 +178,17 @@ impl Sandbox {
             }
             Err(why) => {
                 let mut response = respond(StatusCode::BAD_REQUEST, why + "\n");
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
                 response
             }
         }
     }
 
     fn list_requests(&self) -> Response<Payload> {
-        let requests = serde_json::to_string(&self.state.borrow().requests).expect("text and numbers serialise");
+        let requests = serde_json::to_string(&self.state.borrow().requests)
+            .expect("text and numbers serialise");
         respond(StatusCode::OK, requests)
     }
 }

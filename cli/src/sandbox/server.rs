@@ -17,11 +17,15 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::Sandbox;
-use crate::payload::Fault;
+use super::api::Sandbox;
+use super::payload::Fault;
 
 /// Serves every connection until the listener fails.
-pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, sandbox: Rc<Sandbox>) -> io::Error {
+pub async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    sandbox: Rc<Sandbox>,
+) -> io::Error {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -86,8 +90,11 @@ impl Stream for TlsStream<TcpStream> {
 pub fn tls_acceptor(path: &Path) -> Result<TlsAcceptor, Box<dyn Error>> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let made = rcgen::generate_simple_self_signed(names)?;
-    std::fs::write(path, made.cert.pem()).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    std::fs::write(path, made.cert.pem())
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key)?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -1,0 +1,96 @@
+//! Why the command ends without having done all, and the exit code that says so.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use commbox::{Error, ErrorKind};
+
+/// The exit codes, which docs/command.md documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was confirmed.
+    Done = 0,
+    /// Some rows, or the one update, failed.
+    Failed = 1,
+    /// The command line, an option or a file is not as it must be. Nothing was sent because of it.
+    Usage = 2,
+    /// The server rejects the API key.
+    KeyRejected = 3,
+    /// The server could not be reached.
+    Unreachable = 4,
+    /// Ended in good order after Ctrl-C.
+    Interrupted = 130,
+    /// Ended in good order after SIGTERM.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// What the error of one update means for the command.
+    pub fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::InvalidArgument | ErrorKind::InvalidOptions | ErrorKind::InvalidUser => {
+                Self::Usage
+            }
+            ErrorKind::Http(401) => Self::KeyRejected,
+            ErrorKind::Cancelled => Self::Interrupted,
+            kind if is_unreachable(kind) => Self::Unreachable,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Whether no answer of the server is behind this kind of error.
+pub fn is_unreachable(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Connection | ErrorKind::Tls | ErrorKind::Timeout)
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// A reason to end, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    /// Of the command line, an option or a file.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::new(Exit::of(error.kind()), error.to_string())
+    }
+}
+
+/// What is done, or why not.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Adds what was being done to an error of the system.
+pub trait Doing<T> {
+    /// `doing` completes "cannot …".
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> Doing<T> for Result<T, E> {
+    fn doing(self, doing: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| Failure::usage(format!("cannot {}: {error}", doing())))
+    }
+}

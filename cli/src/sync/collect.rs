@@ -1,0 +1,331 @@
+//! The other side of a run: collects what became of rows, and writes it down.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use commbox::{Batch, Client, Delivery, Error, ErrorKind, Finished};
+use serde_json::json;
+
+use super::feed::{lock, LeftOut, Pending, Place, Wrong};
+use super::progress::{self, Progress};
+use super::stop::Signals;
+use crate::failure::{is_unreachable, Exit, Failure, Result};
+use crate::input::Original;
+use crate::journal::{Failed, Journal, Outcome, Run};
+use crate::rejects::{Front, Rejects};
+use crate::ui::Ui;
+use crate::units::{counted, MaxErrors};
+
+/// What is finished is written after so many rows, or so long.
+const ROWS: usize = 256;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// So many rows in a row that fail for one reason end a run.
+const SAME: u64 = 100;
+
+/// What the collecting side is given.
+pub struct Given<'a> {
+    pub client: &'a Client,
+    pub batch: &'a Batch,
+    pub run: &'a Run,
+    pub journal: &'a Mutex<&'a mut Journal>,
+    pub pending: &'a Mutex<HashMap<u64, Pending>>,
+    pub wrong: Receiver<Wrong>,
+    pub left_out: &'a LeftOut,
+    pub stop: &'a AtomicBool,
+    pub signals: &'a Signals,
+    pub max_errors: Option<MaxErrors>,
+    pub ui: Ui,
+}
+
+/// How many rows came to what.
+#[derive(Default)]
+pub struct Counts {
+    pub confirmed: u64,
+    /// In this session, rows that were confirmed later included.
+    pub failed: u64,
+    /// Of those, without an answer of the server.
+    pub unreachable: u64,
+    /// Handed over, and not sent.
+    pub unsent: u64,
+    pub earlier: u64,
+    pub unchanged: u64,
+    pub outdated: u64,
+    pub superseded: u64,
+    pub empty: u64,
+}
+
+/// Why a run ends before its end.
+pub enum Stop {
+    Signal(Exit),
+    KeyRejected,
+    Unreachable(String),
+    Errors(String),
+}
+
+/// How a run ended.
+pub struct Ended {
+    pub stop: Option<Stop>,
+    /// What could not be read or written.
+    pub failure: Option<Failure>,
+    pub elapsed: Duration,
+}
+
+/// A failed row that is not written yet.
+struct Reject {
+    file: usize,
+    original: Original,
+    description: Option<String>,
+}
+
+pub struct Collect<'a> {
+    given: Given<'a>,
+    rejects: &'a mut [Rejects],
+    progress: Progress,
+    counts: Counts,
+    outcomes: Vec<Outcome>,
+    rejected: Vec<Option<Reject>>,
+    /// When the oldest of the outcomes came.
+    since: Option<Instant>,
+    /// The code of the last failures, and how many there were without another outcome.
+    same: (i32, u64),
+    stamp: u64,
+    stop: Option<Stop>,
+    failure: Option<Failure>,
+}
+
+impl<'a> Collect<'a> {
+    pub fn new(given: Given<'a>, rejects: &'a mut [Rejects], progress: Progress) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            given,
+            rejects,
+            progress,
+            counts: Counts::default(),
+            outcomes: Vec::new(),
+            rejected: Vec::new(),
+            since: None,
+            same: (0, 0),
+            stamp: u64::try_from(now.as_micros()).unwrap_or_default(),
+            stop: None,
+            failure: None,
+        }
+    }
+
+    /// Collects until everything has come back.
+    pub fn run(mut self) -> (Counts, Ended) {
+        loop {
+            self.take_wrong();
+            match self.given.batch.next(Some(PAUSE)) {
+                Ok(Some(finished)) => self.finished(finished),
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Timeout => {}
+                Err(error) => {
+                    self.failure.get_or_insert(error.into());
+                    break;
+                }
+            }
+            if self.outcomes.len() >= ROWS
+                || self.since.is_some_and(|since| since.elapsed() >= PAUSE)
+            {
+                self.write();
+            }
+            if let (Some(exit), None) = (self.given.signals.came(), &self.stop) {
+                let what = "Stopping: what is in flight is finished. Once more ends at once.";
+                self.progress.line(what);
+                self.end_for(Stop::Signal(exit));
+            }
+            let counts = self.progress_counts();
+            self.progress.show(self.given.client, counts);
+        }
+        // The reading side has ended: it closes the batch last.
+        while let Ok(wrong) = self.given.wrong.recv() {
+            self.wrong(wrong);
+            if self.outcomes.len() >= ROWS {
+                self.write();
+            }
+        }
+        self.write();
+        self.progress.end();
+        let left = self.given.left_out;
+        self.counts.earlier = left.confirmed.load(Relaxed);
+        self.counts.unchanged = left.unchanged.load(Relaxed);
+        self.counts.outdated = left.outdated.load(Relaxed);
+        self.counts.superseded = left.superseded.load(Relaxed);
+        self.counts.empty = left.empty.load(Relaxed);
+        let elapsed = self.progress.elapsed();
+        (self.counts, Ended { stop: self.stop, failure: self.failure, elapsed })
+    }
+
+    fn progress_counts(&self) -> progress::Counts {
+        let left = self.given.left_out;
+        let left_out = [&left.confirmed, &left.unchanged, &left.outdated];
+        progress::Counts {
+            confirmed: self.counts.confirmed,
+            failed: self.counts.failed,
+            left_out: left_out.iter().map(|count| count.load(Relaxed)).sum(),
+        }
+    }
+
+    /// Ends the run in good order.
+    fn end_for(&mut self, stop: Stop) {
+        self.stop.get_or_insert(stop);
+        self.given.stop.store(true, Relaxed);
+        // Only a forked child could not cancel it.
+        let _ = self.given.batch.cancel();
+    }
+
+    fn finished(&mut self, finished: Finished) {
+        let Some(pending) = lock(self.given.pending).remove(&finished.tag) else { return };
+        match finished.outcome {
+            Ok(_) => {
+                self.counts.confirmed += 1;
+                self.same = (0, 0);
+                self.add(pending.place, pending.id, pending.hash, None, None);
+            }
+            // Nothing became of it.
+            Err(error) if is_cancelled(&error) => self.counts.unsent += 1,
+            Err(error) => self.failed(pending, &error),
+        }
+    }
+
+    fn failed(&mut self, pending: Pending, error: &Error) {
+        let kind = error.kind();
+        let failed = Failed {
+            code: kind.code(),
+            message: error.to_string(),
+            delivery: match error.delivery() {
+                Delivery::NotSent => "not_sent",
+                Delivery::Unknown => "unknown",
+                Delivery::Answered => "answered",
+            },
+            attempts: error.attempts(),
+            stamp: self.next_stamp(),
+        };
+        self.counts.failed += 1;
+        self.counts.unreachable += u64::from(is_unreachable(kind));
+        self.tell(pending.place, pending.id, &failed);
+        self.same = (kind.code(), if self.same.0 == kind.code() { self.same.1 + 1 } else { 1 });
+        let reject = Reject {
+            file: pending.place.file,
+            original: pending.original,
+            description: error.description().map(str::to_owned),
+        };
+        let message = failed.message.clone();
+        self.add(pending.place, pending.id, pending.hash, Some(failed), Some(reject));
+        self.judge(kind, &message);
+    }
+
+    /// Ends the run if failures say that going on is of no use.
+    fn judge(&mut self, kind: ErrorKind, message: &str) {
+        if self.stop.is_some() {
+            return;
+        }
+        let (failed, same) = (self.counts.failed, self.same.1);
+        let finished = failed + self.counts.confirmed;
+        let all_same = same >= SAME && (same == finished || is_unreachable(kind));
+        let many = match self.given.max_errors {
+            Some(MaxErrors::Count(most)) => failed >= most.max(1),
+            Some(MaxErrors::Percent(most)) => {
+                finished >= SAME && failed as f64 * 100.0 > most * finished as f64
+            }
+            None => false,
+        };
+        if kind == ErrorKind::Http(401) {
+            self.end_for(Stop::KeyRejected);
+        } else if is_unreachable(kind) && same >= SAME {
+            self.end_for(Stop::Unreachable(message.to_owned()));
+        } else if many {
+            let rows = counted(failed, "row");
+            self.end_for(Stop::Errors(format!("{rows} failed, which is what --max-errors allows")));
+        } else if all_same && self.given.max_errors.is_none() {
+            self.end_for(Stop::Errors(format!("all of the first {same} rows failed: {message}")));
+        }
+    }
+
+    fn take_wrong(&mut self) {
+        while let Ok(wrong) = self.given.wrong.try_recv() {
+            self.wrong(wrong);
+        }
+    }
+
+    fn wrong(&mut self, wrong: Wrong) {
+        let Wrong { place, id, original, problem } = wrong;
+        let failed = Failed {
+            code: ErrorKind::InvalidUser.code(),
+            message: problem.to_string(),
+            delivery: "not_sent",
+            attempts: 0,
+            stamp: self.next_stamp(),
+        };
+        self.counts.failed += 1;
+        self.tell(place, id, &failed);
+        let reject = Reject { file: place.file, original, description: None };
+        self.add(place, id, Default::default(), Some(failed), Some(reject));
+    }
+
+    fn next_stamp(&mut self) -> u64 {
+        self.stamp += 1;
+        self.stamp
+    }
+
+    fn tell(&self, place: Place, id: i64, failed: &Failed) {
+        self.given.ui.event(&json!({
+            "event": "failed", "line": place.line, "user_id": id, "code": failed.code,
+            "message": failed.message, "delivery": failed.delivery, "attempts": failed.attempts,
+        }));
+    }
+
+    fn add(
+        &mut self,
+        place: Place,
+        id: i64,
+        hash: crate::journal::Hash,
+        failure: Option<Failed>,
+        reject: Option<Reject>,
+    ) {
+        let sequence = self.given.run.sequence(place.row);
+        self.outcomes.push(Outcome { sequence, id, hash, failure });
+        self.rejected.push(reject);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// Writes what has come: rejects first, so that the journal knows of none that is not there.
+    fn write(&mut self) {
+        self.since = None;
+        if self.outcomes.is_empty() {
+            return;
+        }
+        let written = self.write_rejects().and_then(|()| {
+            let mut journal = lock(self.given.journal);
+            journal.record(&self.outcomes)
+        });
+        self.outcomes.clear();
+        self.rejected.clear();
+        if let Err(failure) = written {
+            self.failure.get_or_insert(failure);
+            self.given.stop.store(true, Relaxed);
+            let _ = self.given.batch.cancel();
+        }
+    }
+
+    fn write_rejects(&mut self) -> Result<()> {
+        let name = lock(self.given.journal).name().to_owned();
+        for (outcome, reject) in self.outcomes.iter().zip(&self.rejected) {
+            let (Some(failed), Some(reject)) = (&outcome.failure, reject) else { continue };
+            let Some(rejects) = self.rejects.get_mut(reject.file) else { continue };
+            let description = reject.description.as_deref();
+            let front = Front { failed, description, sequence: outcome.sequence };
+            rejects.add(&reject.original, &front, &name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether an update came back as it was.
+fn is_cancelled(error: &Error) -> bool {
+    error.kind() == ErrorKind::Cancelled && error.delivery() == Delivery::NotSent
+}

@@ -1,0 +1,117 @@
+//! `commbox update`: one user.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use commbox::{Delivery, User};
+use serde_json::json;
+use serde_json::value::RawValue;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::args::UpdateArgs;
+use crate::failure::{Doing, Exit, Failure, Result};
+use crate::settings;
+use crate::ui::Ui;
+
+/// The command `update`.
+pub fn run(args: &UpdateArgs) -> Result<Exit> {
+    let ui = Ui::new(args.output, false);
+    let file = settings::read_file(args.client.config.as_deref())?;
+    let options = settings::options(&args.client, &file)?;
+    let user = match &args.json {
+        Some(path) => read(path)?,
+        None => user(&args.fields, &args.null)?.to_json(),
+    };
+    let client = settings::client(&args.client, &file, &options)?;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let terminated = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let listen = || -> io::Result<()> {
+        flag::register(SIGTERM, terminated.clone())?;
+        flag::register(SIGTERM, stop.clone())?;
+        flag::register(SIGINT, stop.clone()).map(drop)
+    };
+    listen().doing(|| "listen for signals".into())?;
+    let asked = stop.clone();
+    client.set_interrupt(Some(Arc::new(move || asked.load(std::sync::atomic::Ordering::Relaxed))));
+    match client.update_user_json(args.user_id, &user) {
+        Ok(reply) => {
+            let raw: Option<&RawValue> = serde_json::from_str(reply.as_json()).ok();
+            ui.event(&json!({
+                "event": "updated", "user_id": args.user_id, "attempts": reply.attempts(),
+                "elapsed_ms": u64::try_from(reply.elapsed().as_millis()).unwrap_or(u64::MAX),
+                "request_id": reply.request_id(), "reply": raw,
+            }));
+            if !ui.is_json() {
+                ui.print(reply.as_json().trim());
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => {
+            if ui.is_json() {
+                let mut told: serde_json::Value =
+                    serde_json::from_str(&error.to_json()).unwrap_or_default();
+                if let Some(members) = told.as_object_mut() {
+                    members.insert("event".into(), "failed".into());
+                    members.insert("user_id".into(), args.user_id.into());
+                }
+                ui.event(&told);
+            }
+            let exit = match Exit::of(error.kind()) {
+                Exit::Interrupted if terminated.load(std::sync::atomic::Ordering::Relaxed) => {
+                    Exit::Terminated
+                }
+                exit => exit,
+            };
+            let mut message = error.to_string();
+            if let Some(words) = error.description() {
+                message.push_str(&format!("\nThe server: {words}"));
+            }
+            message.push_str(match error.delivery() {
+                Delivery::NotSent => "\nNothing was sent.",
+                Delivery::Unknown => "\nThe server may have processed the update.",
+                Delivery::Answered => "",
+            });
+            Err(Failure::new(exit, message))
+        }
+    }
+}
+
+/// A user whose fields the command line names.
+fn user(fields: &[String], null: &[String]) -> Result<User> {
+    let mut user = User::new();
+    let mut set = |name: &str, value: Option<&str>| {
+        let done = match name.strip_prefix("Content.") {
+            Some(custom) => user.set_custom(custom, value),
+            None => user.set(name, value),
+        };
+        done.map_err(|error| Failure::usage(format!("\"{name}\": {error}")))
+    };
+    for field in fields {
+        let (name, value) = field
+            .split_once('=')
+            // It may be a value, so it is not shown.
+            .ok_or_else(|| Failure::usage("a field must be NAME=VALUE, such as FirstName=John"))?;
+        set(name, Some(value))?;
+    }
+    for name in null {
+        set(name, None)?;
+    }
+    if fields.is_empty() && null.is_empty() {
+        return Err(Failure::usage(
+            "there is no field: name one, such as FirstName=John, or --json FILE",
+        ));
+    }
+    Ok(user)
+}
+
+fn read(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().lock().read_to_string(&mut text).doing(|| "read standard input".into())?;
+        return Ok(text);
+    }
+    fs::read_to_string(path).doing(|| format!("read {}", path.display()))
+}
