@@ -118,7 +118,7 @@ fn read(report: &Value) -> (Vec<String>, Option<String>) {
         return (lines, Some("something answers that is no web server: check --base-url".into()));
     }
     lines.push(format!("HTTP         status {} in {}", http["status"], millis(http)));
-    let ahead = report["clock"]["ahead_s"].as_f64();
+    let ahead = report.pointer("/clock/ahead_s").and_then(Value::as_f64);
     if let Some(ahead) = ahead {
         lines.push(format!("clock        {ahead:+.1} s to the server's"));
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use serde_json::json;
+use serde_json::{json, Value};
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
 
@@ -34,9 +34,7 @@ pub fn run(args: &JournalArgs) -> Result<Exit> {
     ui.event(&json!({"event": "journal", "confirmed_users": users}));
     ui.print(&format!("{} confirmed", counted(users, "user")));
     for run in journal.runs()? {
-        let mut event = json!(run);
-        event["event"] = "run".into();
-        ui.event(&event);
+        ui.event(&labelled("run", json!(run)));
         let state = if run.state == "running" { "interrupted" } else { &run.state };
         ui.print(&format!(
             "run {}  {}  {state}: {} confirmed, {} failed",
@@ -47,9 +45,7 @@ pub fn run(args: &JournalArgs) -> Result<Exit> {
         ));
     }
     journal.failed_rows(|row| {
-        let mut event = json!(row);
-        event["event"] = "failed".into();
-        ui.event(&event);
+        ui.event(&labelled("failed", json!(row)));
         if !ui.is_json() {
             ui.print(&format!(
                 "  row {}  user {}  {}  {}  {}",
@@ -59,6 +55,13 @@ pub fn run(args: &JournalArgs) -> Result<Exit> {
         Ok(())
     })?;
     Ok(Exit::Done)
+}
+
+fn labelled(name: &str, mut event: Value) -> Value {
+    if let Some(members) = event.as_object_mut() {
+        members.insert("event".into(), name.into());
+    }
+    event
 }
 
 fn moment(seconds: i64) -> String {
