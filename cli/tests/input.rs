@@ -56,8 +56,18 @@ fn files_are_read_as_programs_write_them() {
     ];
     let json_lines = format!("{}\n\n{}\n", rows[0], rows[1]);
     let salesforce = [
-        "--id", "COMMBOX_ID__C", "--skip", "ID", "--map", "FIRSTNAME=FirstName", "--map", "PHONE=Phone1",
-        "--map", "REMARKS=Remarks", "--map", "CITY=Content.City",
+        "--id",
+        "COMMBOX_ID__C",
+        "--skip",
+        "ID",
+        "--map",
+        "FIRSTNAME=FirstName",
+        "--map",
+        "PHONE=Phone1",
+        "--map",
+        "REMARKS=Remarks",
+        "--map",
+        "CITY=Content.City",
     ];
     let none: &[&str] = &[];
     let files: &[(&str, Vec<u8>, &[&str])] = &[
@@ -129,11 +139,14 @@ fn refused(folder: &Folder, bytes: impl AsRef<[u8]>, options: &[&str]) -> String
     end(&mut check).ends(2)
 }
 
+/// What is wrong, the file, options, and parts of what is printed.
+type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], &'a [&'a str]);
+
 #[test]
 fn what_is_wrong_is_named_with_line_and_column_and_without_a_value() {
     let folder = Folder::new();
     let long = "canary".repeat(20);
-    let cases: &[(&str, Vec<u8>, &[&str], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             "another encoding",
             [b"UserId,FirstName\n7,ok\n8,Jos\xe9\n".as_slice()].concat(),
@@ -290,7 +303,10 @@ fn rules_may_be_in_the_options_file_and_flags_go_before() {
 
     for (text, why) in [
         ("[client]\nmax_retrys = 1\n", "max_retrys"),
-        ("[client]\ntotal_timeout_ms = 0\n", "total_timeout_ms in commbox.toml (--total-timeout) must be"),
+        (
+            "[client]\ntotal_timeout_ms = 0\n",
+            "total_timeout_ms in commbox.toml (--total-timeout) must be",
+        ),
         ("[sync]\nempty = \"canary\"\n", "commbox.toml line 2"),
         ("api_key = \"canary\"\n", "commbox.toml line 1"),
         ("[client\nproxy = \"canary\"\n", "commbox.toml line 1"),

@@ -28,7 +28,8 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
     }
 }
@@ -141,7 +142,9 @@ fn storm(duplicates: &str, retries: &str, seed: u64) {
 
 fn is_begun(path: &Path) -> bool {
     let journal = Connection::open(path).expect("the journal opens");
-    journal.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0)).is_ok_and(|runs| runs > 0)
+    journal
+        .query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0))
+        .is_ok_and(|runs| runs > 0)
 }
 
 #[test]

@@ -69,7 +69,8 @@ pub fn end(command: &mut Command) -> Ended {
 /// Runs the command with these bytes on its standard input.
 pub fn end_with_input(command: &mut Command, input: &[u8]) -> Ended {
     let piped = || Stdio::piped();
-    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().expect("it starts");
+    let mut child =
+        command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("standard input is piped");
     stdin.write_all(input).expect("it reads");
     drop(stdin);
