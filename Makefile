@@ -7,7 +7,9 @@
 # make try-wheel  installs this machine's wheel of it in an empty environment, and uses it
 # make release-notes  prints what CHANGELOG.md says of this version
 # make sizes    writes the size of each platform's library, as make dist has built it, into BENCHMARKS.md
-# make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#
+# make command  builds the command `commbox`, target/command/commbox
+# make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all that a file holds by
+#               the command
 # make test     runs every test of every language
 # make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
 #               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
@@ -17,6 +19,7 @@
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
 # make bench    measures the library beside what programs would use instead, and writes BENCHMARKS.md; then the batch at
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
+# make bench-sync  measures `commbox sync` with 100,000 rows, beside a program in Python
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
 # make lint-platforms  the same for what is compiled for Windows and macOS alone
@@ -36,6 +39,7 @@ TARGET  := target
 LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a
 SANDBOX := $(TARGET)/debug/examples/sandbox
+COMMAND := $(TARGET)/command/commbox
 VENV    := $(TARGET)/venv
 PYTEST  := $(TARGET)/pytest
 DEMO    := $(TARGET)/demo
@@ -80,8 +84,8 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch profile lint lint-platforms advisories msrv \
-    clean sandbox
+.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile lint lint-platforms advisories msrv \
+    clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
 build:
@@ -129,6 +133,10 @@ uninstall:
 
 sandbox:
 	$(CARGO) build --locked --example sandbox
+
+# In a profile of its own: the library's files in target/release are those of `make build`.
+command:
+	$(CARGO) build --locked --profile command -p commbox-cli
 
 $(VENV)/ready: bindings/python/requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
@@ -193,6 +201,8 @@ demo: build sandbox
 	PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo.py $(SANDBOX) \
 	    "C=$(DEMO)/update_user_c" "C++=$(DEMO)/update_user_cpp" "Rust=$(TARGET)/debug/examples/update_user" \
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
+	$(CARGO) build --locked -p commbox-cli
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo_sync.py $(TARGET)/debug/commbox
 
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
 PLATFORMS :=
@@ -230,15 +240,19 @@ bench: build
 bench-batch:
 	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --test batch_load -- --nocapture --test-threads 1
 
+bench-sync: build command
+	PYTHONPATH=bindings/python/src PYTHONDONTWRITEBYTECODE=1 $(PYTHON) benches/sync.py $(COMMAND)
+
 profile:
 	CARGO="$(CARGO)" CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(PYTHON) benches/profile.py
 
 lint: build $(VENV)/ready
-	$(CARGO) fmt --check
+	$(CARGO) fmt --check -p commbox -p commbox-cli
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) fmt --check --manifest-path tests/loom/Cargo.toml
 	$(CARGO) fmt --check --manifest-path benches/rust/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p commbox-cli --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
 	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"

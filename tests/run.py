@@ -244,6 +244,7 @@ def run_all(platforms: list[str]) -> int:
     for manifest in ("Cargo.toml", "tests/loom/Cargo.toml"):
         fetch(cargo, "fetch", "--quiet", "--locked", "--manifest-path", manifest)
     report.suite("Rust, C and C++", [cargo, "test", "--locked", "--no-fail-fast"])
+    report.suite("The command", [cargo, "test", "--locked", "--no-fail-fast", "-p", "commbox-cli"])
     report.suite(
         "Python",
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"],

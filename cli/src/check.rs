@@ -163,7 +163,8 @@ pub fn report(checked: &Checked, inputs: &Inputs, ui: &Ui) -> Result<()> {
             examples.map(|(row, later)| format!("rows {} and {}", row + 1, later + 1)).collect();
         let rows = counted(checked.superseded.rows, "row");
         return Err(Failure::usage(format!(
-            "{rows} with an id that a later row has, too: {}; --duplicates last sends the last row of each",
+            "{rows} with an id that a later row has, too: {}; --duplicates last sends the last of \
+             them",
             examples.join(", ")
         )));
     }

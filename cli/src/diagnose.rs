@@ -77,8 +77,8 @@ fn read(report: &Value) -> (Vec<String>, Option<String>) {
     }
     if connections.iter().all(|connection| connection["error"].is_string()) {
         let advice = match proxy.is_object() {
-            true => "the proxy cannot be reached: check --proxy, and the variables HTTPS_PROXY and NO_PROXY",
-            false => "the server cannot be reached: check --base-url, the firewall, and whether a proxy is needed",
+            true => "the proxy cannot be reached: check --proxy, HTTPS_PROXY and NO_PROXY",
+            false => "the server cannot be reached: check --base-url, the firewall, and the proxy",
         };
         return (lines, Some(advice.into()));
     }

@@ -204,8 +204,9 @@ impl Journal {
             };
             if known != fingerprint {
                 return Err(Failure::usage(format!(
-                    "cannot resume run {id}: the file, or what its columns become, has changed since. Run \
-                     without --resume; --changed-only leaves out the rows that were confirmed as they are"
+                    "cannot resume run {id}: the file, or what its columns become, has changed \
+                     since. Run without --resume; --changed-only leaves out the rows that were \
+                     confirmed as they are"
                 )));
             }
             let update = "UPDATE runs SET state = 'running', ended = NULL WHERE id = ?1";
@@ -308,14 +309,16 @@ impl Journal {
         let at = now();
         self.write(|transaction| {
             let mut confirm = transaction.prepare_cached(
-                "INSERT INTO users (id, sequence, hash, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO \
-                 UPDATE SET sequence = ?2, hash = ?3, at = ?4 WHERE sequence < ?2",
+                "INSERT INTO users (id, sequence, hash, at) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (id) DO UPDATE SET sequence = ?2, hash = ?3, at = ?4 \
+                 WHERE sequence < ?2",
             )?;
-            let mut settle =
-                transaction.prepare_cached("DELETE FROM failed WHERE id = ?1 AND sequence <= ?2")?;
+            let mut settle = transaction
+                .prepare_cached("DELETE FROM failed WHERE id = ?1 AND sequence <= ?2")?;
             let mut fail = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO failed (sequence, id, hash, code, message, delivery, attempts, \
-                 at, stamp) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT OR REPLACE INTO failed \
+                 (sequence, id, hash, code, message, delivery, attempts, at, stamp) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
             for outcome in outcomes {
                 let (sequence, id) = (outcome.sequence, outcome.id);
@@ -329,11 +332,11 @@ impl Journal {
                     Some(why) => {
                         let stamp = why.stamp.cast_signed();
                         let (code, attempts) = (why.code, why.attempts);
-                        let values = (
-                            sequence, id, outcome.hash, code, &why.message, why.delivery, attempts, at,
-                            stamp,
-                        );
-                        fail.execute(values)?;
+                        let Outcome { hash, .. } = outcome;
+                        let Failed { message, delivery, .. } = why;
+                        fail.execute((
+                            sequence, id, hash, code, message, delivery, attempts, at, stamp,
+                        ))?;
                     }
                 }
             }
@@ -500,7 +503,10 @@ fn explain(error: &rusqlite::Error, path: &Path) -> Failure {
     let path = path.display();
     Failure::usage(match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!("the journal {path} is in use by another run; wait for its end, or name another one by --journal")
+            format!(
+                "the journal {path} is in use by another run; wait for its end, or name another \
+                 one by --journal"
+            )
         }
         Some(ErrorCode::DiskFull) => format!("the disk with the journal {path} is full"),
         Some(ErrorCode::NotADatabase) => {

@@ -1,8 +1,8 @@
 //! The file of rejects: rows that failed, as they were, with what happened in front.
 //!
-//! Rows are appended while a run goes on, each with a stamp that the journal holds too, once the row
-//! is written. When a run begins or ends, the file is written anew with the rows that are failed
-//! still, each once.
+//! Rows are appended while a run goes on, each with a stamp that the journal holds too, once the
+//! row is written. When a run begins or ends, the file is written anew with the rows that are
+//! failed still, each once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -167,8 +167,9 @@ impl Style {
             }
             Original::Json(text) => {
                 let fronts = serde_json::json!({
-                    REJECT_COLUMNS[0]: code, REJECT_COLUMNS[1]: message, REJECT_COLUMNS[2]: delivery,
-                    REJECT_COLUMNS[3]: attempts, REJECT_COLUMNS[4]: tag,
+                    REJECT_COLUMNS[0]: code, REJECT_COLUMNS[1]: message,
+                    REJECT_COLUMNS[2]: delivery, REJECT_COLUMNS[3]: attempts,
+                    REJECT_COLUMNS[4]: tag,
                 })
                 .to_string();
                 let fronts = fronts.trim_end_matches('}');

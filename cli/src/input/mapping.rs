@@ -352,8 +352,8 @@ pub fn explain_unmapped(file: &str, unmapped: &[(&String, Option<String>)]) -> S
         text.push_str("\n--accept-suggestions takes the fields that are suggested.");
     }
     text.push_str(
-        "\n--map \"COLUMN=FIELD\" names the field, --map \"COLUMN=Content.NAME\" a custom field, and \
-         --skip COLUMN leaves the column out.",
+        "\n--map \"COLUMN=FIELD\" names the field, --map \"COLUMN=Content.NAME\" a custom field, \
+         and --skip COLUMN leaves the column out.",
     );
     text
 }

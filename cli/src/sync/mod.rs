@@ -55,7 +55,8 @@ pub fn run(args: &SyncArgs) -> Result<Exit> {
     };
     if changed_only && (args.no_check || mapping.duplicates == Duplicates::All) {
         return Err(Failure::usage(
-            "--changed-only needs the last row of each user: leave out --no-check and --duplicates all",
+            "--changed-only needs the last row of each user: leave out --no-check and \
+             --duplicates all",
         ));
     }
     let client = Arc::new(settings::client(&args.client, &file, &options)?);
@@ -141,7 +142,7 @@ fn check_rows(
     } else {
         check::report(&checked, inputs, &ui).map_err(|failure| {
             let hint = if wrong > 0 {
-                "; nothing was sent. Mend them, or reject them and send the others by --reject-invalid"
+                "; nothing was sent. Mend them, or send the others by --reject-invalid"
             } else {
                 "; nothing was sent"
             };
