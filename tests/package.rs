@@ -11,7 +11,12 @@ use common::install::{elsewhere, run, updates, Folder, ROOT, VERSION};
 use common::{build, page};
 
 /// What may be warned of: tests are not packed, and there is no address to give.
-const KNOWN: [&str; 2] = ["warning: ignoring test `", "warning: manifest has no documentation, homepage or repository"];
+const KNOWN: [&str; 3] = [
+    "warning: ignoring test `",
+    // Its sources are the command's.
+    "warning: ignoring example `sandbox`",
+    "warning: manifest has no documentation, homepage or repository",
+];
 
 /// Packs the crate and builds what was packed; returns where cargo has unpacked it.
 fn package() -> &'static Path {
