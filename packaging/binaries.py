@@ -26,6 +26,13 @@ SYSTEM = {
             "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"},
 }  # fmt: skip
 
+# What only the command needs: it asks for a terminal's width, and Windows for its folders.
+PROGRAMS = {
+    "linux": set(),
+    "win": {"shell32.dll", "user32.dll", "ole32.dll"},
+    "osx": set(),
+}
+
 MACHINES = {
     "x64": {"elf": 62, "pe": 0x8664, "mach": 0x01000007},
     "arm64": {"elf": 183, "pe": 0xAA64, "mach": 0x0100000C},
@@ -126,16 +133,17 @@ def declared() -> set[str]:
     return set(re.findall(r"\b(commbox_\w+)(?=\()", code))
 
 
-def problems(target: Target, binary: Binary) -> list[str]:
+def problems(target: Target, binary: Binary, program: bool = False) -> list[str]:
+    """What is wrong with a library, or with a program, which exports what it likes."""
     found = []
     processor = target.rid.rsplit("-", 1)[1]
     if binary.machine != MACHINES[processor].get(binary.kind):
         found.append(f"it is for machine {binary.machine:#x}")
     # zig's linker for macOS cannot leave names out.
     foreign = set() if target.is_mac else binary.exports - declared()
-    for name in sorted(declared() - binary.exports | foreign):
+    for name in [] if program else sorted(declared() - binary.exports | foreign):
         found.append(f"{name} is {'exported, and not in' if name in binary.exports else 'in'} the header")
-    system = SYSTEM["musl" if target.is_musl else target.system]
+    system = SYSTEM["musl" if target.is_musl else target.system] | (PROGRAMS[target.system] if program else set())
     # Windows' C runtime of newer compilers is one of its API sets.
     libraries = {name for name in binary.libraries - system if not name.startswith("api-ms-win-crt-")}
     if libraries:
@@ -146,8 +154,8 @@ def problems(target: Target, binary: Binary) -> list[str]:
     return found
 
 
-def check(target: Target, path: Path) -> None:
-    found = problems(target, Binary(path))
+def check(target: Target, path: Path, program: bool = False) -> None:
+    found = problems(target, Binary(path), program)
     if found:
         raise SystemExit("\n".join(f"{path}: {problem}" for problem in found))
 

@@ -1,10 +1,10 @@
 """What this library is made of, by `cargo metadata`: notices, a bill of materials, and whether the policy is kept.
 
-components.py notices   writes THIRD-PARTY.txt: the licence texts that must go with the binary
-components.py sbom TRIPLE UNWINDER
-                        prints a CycloneDX bill of materials of the library for a target; UNWINDER is the library
-                        that the linker brings for it: llvm-libunwind or libgcc
-components.py check     holds THIRD-PARTY.txt to the dependencies, and the Rust that they need to ours
+components.py notices   writes THIRD-PARTY.txt, the licence texts that must go with the library, and the command's
+components.py sbom TRIPLE UNWINDER [PACKAGE]
+                        prints a CycloneDX bill of materials of the library, or of another package, for a target;
+                        UNWINDER is the library that the linker brings for it: llvm-libunwind or libgcc
+components.py check     holds both to the dependencies, and the Rust that the library's need to ours
 """
 
 from __future__ import annotations
@@ -19,8 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from targets import TARGETS
+
 ROOT = Path(__file__).resolve().parent.parent
-NOTICES = ROOT / "packaging/THIRD-PARTY.txt"
+LIBRARY, COMMAND = "commbox", "commbox-cli"
+NOTICES = {
+    LIBRARY: ROOT / "packaging/THIRD-PARTY.txt",
+    COMMAND: ROOT / "packaging/THIRD-PARTY-command.txt",
+}
 UNWINDERS = {
     "llvm-libunwind": "Apache-2.0 WITH LLVM-exception",
     "libgcc": "GPL-3.0-or-later WITH GCC-exception-3.1",
@@ -43,10 +49,26 @@ def metadata() -> dict[str, Any]:
     return json.loads(cargo("metadata", "--format-version=1"))
 
 
-def linked(packages: list[Package], target: str) -> list[Package]:
-    """What becomes part of the library; metadata would count in what only tests and build scripts use."""
-    tree = cargo("tree", "--edges=normal,no-proc-macro", f"--target={target}", "--prefix=none", "--format={p}")
-    names = {tuple(line.split(" ")[:2]) for line in tree.splitlines()}
+def shipped(packages: list[Package], what: str) -> list[Package]:
+    """What becomes part of a package on any platform; of the command, on those that it is shipped for."""
+    if what == LIBRARY:
+        return linked(packages, "all", what)
+    of_each = (linked(packages, target.triple, what) for target in TARGETS)
+    found = {package["id"]: package for those in of_each for package in those}
+    return sorted(found.values(), key=lambda package: (package["name"], package["version"]))
+
+
+def linked(packages: list[Package], target: str, what: str) -> list[Package]:
+    """What becomes part of a package; metadata would count in what only tests and build scripts use."""
+    tree = cargo(
+        "tree",
+        f"--package={what}",
+        "--edges=normal,no-proc-macro",
+        f"--target={target}",
+        "--prefix=none",
+        "--format={p}",
+    )
+    names = {tuple(line.split(" ")[:2]) for line in tree.splitlines() if line}
     found = [package for package in packages if (package["name"], f"v{package['version']}") in names]
     assert len(found) == len(names), "cargo tree and cargo metadata name the same packages"
     return sorted(found, key=lambda package: (package["name"], package["version"]))
@@ -62,22 +84,23 @@ def licence_texts(package: Package) -> list[str]:
     return ["\n".join(line.rstrip() for line in text.strip("\n").splitlines()) for text in texts]
 
 
-def notices(packages: list[Package]) -> str:
+def notices(packages: list[Package], what: str) -> str:
     """Each text once, with all that it is for; for every platform, since it goes with each of them."""
     crates: dict[str, list[str]] = {}
-    for package in linked(packages, "all"):
+    for package in shipped(packages, what):
         if package["source"]:
             for text in dict.fromkeys(licence_texts(package)):
                 crates.setdefault(text, []).append(f"{package['name']} {package['version']}")
     parts = [f"{', '.join(names)}\n\n{text}\n" for text, names in crates.items()]
     parts.append((ROOT / "packaging/rust-std.txt").read_text())
-    head = "The commbox library contains the following software of others, under the licences given.\n"
+    name = "library" if what == LIBRARY else "command"
+    head = f"The commbox {name} contains the following software of others, under the licences given.\n"
     return "".join(f"{part}\n{RULE}\n" for part in [head, *parts])
 
 
-def sbom(data: dict[str, Any], target: str, unwinder_name: str) -> str:
+def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBRARY) -> str:
     """CycloneDX 1.5. The same sources give the same text: no serial number, and the time of SOURCE_DATE_EPOCH."""
-    packages = linked(data["packages"], target)
+    packages = linked(data["packages"], target, what)
     references = {package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages}
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in lock}
@@ -122,7 +145,7 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str) -> str:
         "name": unwinder_name,
         "licenses": [{"expression": UNWINDERS[unwinder_name]}],
     }
-    (root,) = (package for package in packages if not package["source"])
+    (root,) = (package for package in packages if package["name"] == what)
     nodes = sorted((node for node in data["resolve"]["nodes"] if node["id"] in references), key=lambda node: node["id"])
     graph = [dependencies(node) for node in nodes]
     for node in graph:
@@ -159,8 +182,10 @@ def built_from(data: dict[str, Any]) -> list[Package]:
 def check(data: dict[str, Any]) -> list[str]:
     """What is stale, and what asks for a newer Rust than this crate says that it does."""
     found = []
-    if not NOTICES.is_file() or NOTICES.read_text() != notices(data["packages"]):
-        found.append(f"{NOTICES.relative_to(ROOT)}: the dependencies have changed; run packaging/components.py notices")
+    for what, file in NOTICES.items():
+        if not file.is_file() or file.read_text() != notices(data["packages"], what):
+            name = file.relative_to(ROOT)
+            found.append(f"{name}: the dependencies have changed; run packaging/components.py notices")
 
     def version(package: Package) -> list[int]:
         parts = [int(part) for part in (package["rust_version"] or "0").split(".")]
@@ -177,13 +202,15 @@ def check(data: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     command, *rest = sys.argv[1:] or [None]
-    if command == "sbom" and len(rest) == 2 and rest[1] in UNWINDERS:
+    if command == "sbom" and len(rest) in (2, 3) and rest[1] in UNWINDERS:
         print(sbom(metadata(), *rest), end="")
     elif rest:
         print(__doc__, file=sys.stderr)
         return 2
     elif command == "notices":
-        NOTICES.write_text(notices(metadata()["packages"]))
+        packages = metadata()["packages"]
+        for what, file in NOTICES.items():
+            file.write_text(notices(packages, what))
     elif command == "check":
         found = check(metadata())
         print("".join(f"{line}\n" for line in found), end="", file=sys.stderr)

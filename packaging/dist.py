@@ -54,6 +54,13 @@ def build(target: Target, profile: str) -> Path:
     return folder
 
 
+def build_command(target: Target, profile: str) -> Path:
+    """The target's command, which has been held to what it may need."""
+    command = toolchain.build_command(target, profile)
+    binaries.check(target, command, program=True)
+    return command
+
+
 def pack(folder: Path, archive: Path) -> None:
     """A tar archive of a folder; order, owners, times and modes are fixed, and gzip keeps no name."""
     plain = io.BytesIO()
@@ -107,11 +114,13 @@ def import_library(target: Target, into: Path) -> None:
     names.unlink()
 
 
-def development(target: Target, built: Path, stage: Path) -> None:
-    """Lays out what programs in C and C++ are made with; it works wherever it is unpacked."""
+def development(target: Target, built: Path, command: Path, stage: Path) -> None:
+    """Lays out what programs in C and C++ are made with, and the command; it works wherever it is unpacked."""
+    put(command, stage / "bin" / target.command)
+    (stage / "bin" / target.command).chmod(0o755)
     for name in ("commbox.h", "commbox.hpp"):
         put(ROOT / "include" / name, stage / "include" / name)
-    for name in ("LICENSE", "packaging/THIRD-PARTY.txt"):
+    for name in ("LICENSE", "packaging/THIRD-PARTY.txt", "packaging/THIRD-PARTY-command.txt"):
         put(ROOT / name, stage / "share/doc/commbox" / Path(name).name)
     library = stage / "lib"
     put(built / target.static, library / "libcommbox.a")
@@ -160,8 +169,9 @@ def python(*arguments: str | Path, **variables: str) -> bytes:
     return subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE).stdout
 
 
-def wheel(target: Target, library: Path, folder: Path) -> None:
+def wheel(target: Target, library: Path, command: Path, folder: Path) -> None:
     ready = {"COMMBOX_READY_LIBRARY": str(library), "COMMBOX_READY_PLATFORM": target.wheel}
+    ready["COMMBOX_READY_COMMAND"] = str(command)
     python("-m", "hatchling", "build", "-t", "wheel", "-d", folder, **ready)
 
 
@@ -210,8 +220,9 @@ def repack(package: Path, into: Path) -> None:
 def bill(target: Target, folder: Path) -> None:
     rustc = toolchain.environment(target).get("RUSTC", "rustc")
     unwinder = "llvm-libunwind" if target.linker == ZIG else "libgcc"
-    text = python(PACKAGING / "components.py", "sbom", target.triple, unwinder, RUSTC=rustc)
-    (folder / f"{PACKED}-{target.rid}.cdx.json").write_bytes(text)
+    for package in ("commbox", "commbox-cli"):
+        text = python(PACKAGING / "components.py", "sbom", target.triple, unwinder, package, RUSTC=rustc)
+        (folder / f"{package}-{VERSION}-{target.rid}.cdx.json").write_bytes(text)
 
 
 def main() -> int:
@@ -231,16 +242,18 @@ def main() -> int:
         stage = Path(made)
         for target in targets:
             built = build(target, chosen.profile)
-            development(target, built, stage / target.rid)
+            command = build_command(target, chosen.profile)
+            development(target, built, command, stage / target.rid)
             ending = "zip" if target.is_windows else "tar.gz"
             (pack_zip if target.is_windows else pack)(stage / target.rid, folder / f"{PACKED}-{target.rid}.{ending}")
             put(built / target.shared, stage / "runtimes" / target.rid / "native" / target.packaged)
             (stage / "runtimes" / target.rid / "native" / target.packaged).chmod(0o644)
-            wheel(target, built / target.shared, folder)
+            wheel(target, built / target.shared, command, folder)
             bill(target, folder)
         nuget(stage / "runtimes", folder)
     python("-m", "hatchling", "build", "-t", "sdist", "-d", folder)
-    shutil.copy(PACKAGING / "THIRD-PARTY.txt", folder)
+    for name in ("THIRD-PARTY.txt", "THIRD-PARTY-command.txt"):
+        shutil.copy(PACKAGING / name, folder)
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir())]
     (folder / "SHA256SUMS").write_text("".join(sums))
     for file in sorted(folder.iterdir()):

@@ -44,6 +44,11 @@ class Target:
         return {"win": "commbox.dll", "osx": "libcommbox.dylib"}.get(self.system, "libcommbox.so")
 
     @property
+    def command(self) -> str:
+        """The command's file."""
+        return "commbox.exe" if self.is_windows else "commbox"
+
+    @property
     def packaged(self) -> str:
         """The same in the NuGet package: on Windows CommBox.dll is the assembly, and names differ in case alone."""
         return "commbox_native.dll" if self.is_windows else self.shared

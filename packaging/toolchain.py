@@ -87,8 +87,8 @@ def exports() -> str:
     return "EXPORTS\n" + "".join(f"    {name}\n" for name in sorted(declared()))
 
 
-def environment(target: Target) -> dict[str, str]:
-    """What cargo, its build scripts and the linker are told."""
+def environment(target: Target, program: bool = False) -> dict[str, str]:
+    """What cargo, its build scripts and the linker are told, for the library or a program."""
     home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     # No path of this machine is in what is built.
     flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/commbox"]
@@ -101,7 +101,7 @@ def environment(target: Target) -> dict[str, str]:
     if not has_std(target):
         changes |= DEBIAN
         flags.append(f"--remap-path-prefix={DEBIAN_SOURCE}=/rust")
-    if target.is_musl:
+    if target.is_musl and not program:
         # Of Rust's own accord nothing shared could be linked.
         flags.append("-Ctarget-feature=-crt-static")
     if target.linker == MINGW:
@@ -109,7 +109,7 @@ def environment(target: Target) -> dict[str, str]:
         changes[f"CC_{name}"] = c_compiler(target)
         changes[f"CARGO_TARGET_{name.upper()}_LINKER"] = c_compiler(target)
         flags.append("-Clink-arg=-Wl,--no-insert-timestamp")
-    if target.is_windows and target.linker == ZIG:
+    if target.is_windows and target.linker == ZIG and not program:
         # zig passes over the list that rustc makes, and would export every name that there is.
         names = BUILT / "cross/commbox.def"
         names.parent.mkdir(parents=True, exist_ok=True)
@@ -140,10 +140,18 @@ def folder(target: Target, profile: str) -> Path:
     return BUILT / "cross" / target.triple / profile
 
 
-def run(target: Target, profile: str, subcommand: str, *arguments: str, **more: str) -> int:
+def run(target: Target, profile: str, subcommand: str, *arguments: str, program: bool = False) -> int:
     command = cargo(target, profile, subcommand, *arguments)
     variables = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    return subprocess.run(command, cwd=ROOT, env={**variables, **environment(target), **more}).returncode
+    return subprocess.run(command, cwd=ROOT, env={**variables, **environment(target, program)}).returncode
+
+
+def build_command(target: Target, profile: str) -> Path:
+    """Builds the command; it is one file, on musl without a C library beside it."""
+    profile = "command" if profile == "release" else profile
+    if run(target, profile, "build", "-p", "commbox-cli", program=True) != 0:
+        raise SystemExit(f"the command cannot be built for {target.rid}")
+    return folder(target, profile) / target.command
 
 
 def main() -> int:

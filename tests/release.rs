@@ -72,9 +72,11 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     let machine = env::consts::ARCH;
     let mut expected: BTreeSet<_> = [
         "THIRD-PARTY.txt".into(),
+        "THIRD-PARTY-command.txt".into(),
         // How old a Linux may be stands in the wheel's name.
         format!("commbox-{VERSION}-py3-none-manylinux_2_17_{machine}.whl"),
         format!("commbox-{VERSION}-{platform}.cdx.json"),
+        format!("commbox-cli-{VERSION}-{platform}.cdx.json"),
         format!("commbox-{VERSION}-{platform}.tar.gz"),
         format!("commbox-{VERSION}-source.tar.gz"),
         format!("commbox-{VERSION}.tar.gz"),
@@ -101,6 +103,7 @@ fn unpack(release: &Folder, ending: &str, into: &Folder) -> PathBuf {
 fn the_archive_works(release: &Folder, ending: &str) {
     let folder = Folder::new("archive");
     let prefix = unpack(release, ending, &folder);
+    let command = prefix.join("bin/commbox");
     let installed = Installed::of(folder, prefix);
     let [shared, fixed] = [REAL_NAME, "libcommbox.a"].map(|name| installed.lib().join(name));
     let text =
@@ -112,6 +115,11 @@ fn the_archive_works(release: &Folder, ending: &str) {
     // ... and the home of its cargo.
     let home = env::var("CARGO_HOME").unwrap_or(env::var("HOME").expect("somebody runs this") + "/.cargo");
     assert!(!text.iter().any(|text| text.contains(&home) || text.contains(ROOT)));
+
+    updates(elsewhere(&command).args(["update", "94382332", "FirstName=John"]));
+    let command = fs::read(&command).expect("it is there");
+    let command = String::from_utf8_lossy(&command);
+    assert!(!command.contains(&home) && !command.contains(ROOT), "the command knows this machine");
 
     if has("pkg-config", "pkg-config") {
         let program = installed.compile();
@@ -142,4 +150,6 @@ fn the_wheel_works(release: &Folder) {
     let install = format!("python3 -m venv venv && venv/bin/pip install --no-index ./{wheel}");
     run(elsewhere("sh").args(["-c", &install]).current_dir(folder.path()));
     updates(elsewhere("venv/bin/python").arg("it.py").current_dir(folder.path()));
+    let update = ["update", "94382332", "FirstName=John"];
+    updates(elsewhere("venv/bin/commbox").args(update).current_dir(folder.path()));
 }

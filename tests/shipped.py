@@ -115,6 +115,15 @@ class Trial:
         program = self.compile(plain, toolchain.c_compiler(self.target), "update_user.c", words, "shared")
         self.with_library(plain, program)
 
+    def command(self) -> None:
+        """The command of the archive, and the same in the wheel."""
+        prefix = self.folder / "archive"
+        program = prefix / "bin" / self.target.command
+        self.updates([program, "update", "94382332", "FirstName=John"], program.parent)
+        with zipfile.ZipFile(self.wheel) as wheel:
+            (script,) = (name for name in wheel.namelist() if name.endswith(f".data/scripts/{self.target.command}"))
+            assert wheel.read(script) == program.read_bytes(), "the wheel has another command"
+
     def shared_library_from_cpp(self) -> None:
         prefix = self.folder / "archive"
         libraries = [prefix / "lib/libcommbox.dll.a"] if self.target.is_windows else [f"-L{prefix}/lib", "-lcommbox"]
@@ -242,7 +251,7 @@ def tunnel() -> Iterator[tuple[int, list[str]]]:
 
 
 def trials(target: Target) -> list[str]:
-    names = ["shared_library_from_c", "shared_library_from_cpp"]
+    names = ["shared_library_from_c", "command", "shared_library_from_cpp"]
     if target.is_windows:
         names += ["import_library_of_msvc", "internet_settings", "package_for_dotnet"]
     # The last for the archive: it takes the shared library away.

@@ -1,7 +1,9 @@
 """Puts the shared library into the wheel, and the crate that it is built from into the source distribution.
 
 COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does for each platform, and
-COMMBOX_READY_PLATFORM the platform that the wheel is for then; without them cargo builds one for this platform.
+COMMBOX_READY_PLATFORM the platform that the wheel is for then; without them cargo builds one for this platform. The
+command `commbox` becomes a script of the wheel where COMMBOX_READY_COMMAND names it, or COMMBOX_BUILD_COMMAND=1 asks to
+build it, which takes minutes.
 """
 
 from __future__ import annotations
@@ -31,7 +33,11 @@ class BuildHook(BuildHookInterface[Any]):
         ready = os.environ.get("COMMBOX_READY_LIBRARY")
         library = Path(ready) if ready else build_library(crate)
         files[str(library)] = f"commbox/{library.name}"
-        for name in ("LICENSE", "packaging/THIRD-PARTY.txt"):
+        notices = ["LICENSE", "packaging/THIRD-PARTY.txt"]
+        if command := find_command(crate):
+            build_data["shared_scripts"][str(command)] = command.name
+            notices.append("packaging/THIRD-PARTY-command.txt")
+        for name in notices:
             files[str(crate / name)] = f"commbox/{Path(name).name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{os.environ.get('COMMBOX_READY_PLATFORM') or platform(library)}"
@@ -61,8 +67,13 @@ def cargo(crate: Path, *arguments: str) -> str:
 
 def crate_files(crate: Path) -> list[str]:
     """What the crate itself says that it is made of; cargo names two files more that it would make."""
-    listed = cargo(crate, "package", "--list", "--locked", "--allow-dirty").splitlines()
-    return [name for name in listed if name not in ("Cargo.toml.orig", ".cargo_vcs_info.json")]
+    names = []
+    # The command is a member of the crate's workspace: without it cargo would not go on.
+    for package, folder in (("commbox", ""), ("commbox-cli", "cli/")):
+        listed = cargo(crate, "package", "--list", "--locked", "--allow-dirty", "-p", package).splitlines()
+        made = ("Cargo.toml.orig", ".cargo_vcs_info.json", *(["Cargo.lock"] if folder else []))
+        names += [folder + name for name in listed if name not in made]
+    return [name for name in names if (crate / name).is_file()]
 
 
 def build_library(crate: Path) -> Path:
@@ -73,6 +84,17 @@ def build_library(crate: Path) -> Path:
     artifacts = [json.loads(line) for line in output.splitlines()]
     files = [Path(file) for artifact in artifacts for file in artifact.get("filenames", ())]
     return next(file for file in files if file.suffix == SUFFIX and file.stem.endswith("commbox"))
+
+
+def find_command(crate: Path) -> Path | None:
+    """The command, if it is built already or is to be."""
+    if ready := os.environ.get("COMMBOX_READY_COMMAND"):
+        return Path(ready)
+    if os.environ.get("COMMBOX_BUILD_COMMAND") != "1":
+        return None
+    what = ("--profile", "command", "--locked", "-p", "commbox-cli", "--message-format=json-render-diagnostics")
+    artifacts = [json.loads(line) for line in cargo(crate, "build", *what).splitlines()]
+    return Path(next(artifact["executable"] for artifact in artifacts if artifact.get("executable")))
 
 
 def platform(library: Path) -> str:
