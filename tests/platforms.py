@@ -45,6 +45,9 @@ RUST = [
 # What else asks no more, and is left to this platform: what they hold to a time is no other platform's.
 ELSEWHERE = "batch_load and storm: they hold rates and throughput to the machine's own time"
 
+# Those of the command, but for storm and terminal: they are held to this machine's time and signals.
+COMMAND = ["command", "docs", "input", "sync", "windows"]
+
 # Tests of programs in C and C++.
 PROGRAMS = ["batch_cpp", "boundary", "cases", "concurrency", "matrix", "panics", "text_cpp"]
 LINUX_PROGRAMS = [*PROGRAMS, "exit", "fork", "lookups", "stacks", "trust_store", "unload"]
@@ -180,6 +183,7 @@ def runner(platform: Platform) -> Path:
 def prefix_of_wine(platform: Platform) -> None:
     """Makes a Windows for the tests alone, with what Wine lacks."""
     prefix = platform.folder / "prefix"
+    prefix.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
         "WINEPREFIX": str(prefix),
@@ -227,6 +231,20 @@ def rust(platform: Platform, report: suites.Report) -> None:
         "COMMBOX_SANDBOX": sandbox(platform),
     }
     report.suite(f"Rust on {platform.name}", [*LIMITED, *command], **environment)
+
+
+def command(platform: Platform, report: suites.Report) -> None:
+    """The command's tests, which it passes as a program of the platform."""
+    target = platform.target
+    if not target.is_windows:
+        return
+    tests = [word for name in COMMAND for word in ("--test", name)]
+    words = ["test", "--no-fail-fast", "-p", "commbox-cli", "--bins", *tests]
+    variable = f"CARGO_TARGET_{target.triple.replace('-', '_').upper()}_RUNNER"
+    environment = {**toolchain.environment(target, program=True), variable: str(runner(platform))}
+    report.suite(
+        f"The command on {platform.name}", [*LIMITED, *toolchain.cargo(target, PROFILE, *words)], **environment
+    )
 
 
 def programs(platform: Platform, report: suites.Report) -> None:
@@ -333,6 +351,7 @@ def shipped(platform: Platform, report: suites.Report) -> None:
 
 PARTS: dict[str, Callable[[Platform, suites.Report], None]] = {
     "rust": rust,
+    "command": command,
     "programs": programs,
     "csharp": csharp,
     "python": python,

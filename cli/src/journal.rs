@@ -222,13 +222,11 @@ impl Journal {
     }
 
     /// Ends a run.
-    pub fn end(&mut self, run: &Run, state: &str, confirmed: u64) -> Result<()> {
+    pub fn end(&mut self, run: &Run, state: &str) -> Result<()> {
         let failed = self.failed(run)?.cast_signed();
-        let update =
-            "UPDATE runs SET state = ?2, ended = ?3, confirmed = confirmed + ?4, failed = ?5 \
-                      WHERE id = ?1";
-        let values = (run.id, state, now(), confirmed.cast_signed(), failed);
-        self.connection.execute(update, values).map(drop).map_err(|error| self.explain(&error))
+        let update = "UPDATE runs SET state = ?2, ended = ?3, failed = ?4 WHERE id = ?1";
+        let updated = self.connection.execute(update, (run.id, state, now(), failed));
+        updated.map(drop).map_err(|error| self.explain(&error))
     }
 
     /// What was confirmed last for a user.
@@ -303,11 +301,15 @@ impl Journal {
     }
 
     /// Writes what became of rows.
-    pub fn record(&mut self, outcomes: &[Outcome]) -> Result<()> {
+    pub fn record(&mut self, run: &Run, outcomes: &[Outcome]) -> Result<()> {
+        let confirmed = outcomes.iter().filter(|outcome| outcome.failure.is_none()).count();
         let had_failed = self.has_failed;
         let fails = outcomes.iter().any(|outcome| outcome.failure.is_some());
         let at = now();
         self.write(|transaction| {
+            let mut count = transaction
+                .prepare_cached("UPDATE runs SET confirmed = confirmed + ?2 WHERE id = ?1")?;
+            count.execute((run.id, confirmed as i64))?;
             let mut confirm = transaction.prepare_cached(
                 "INSERT INTO users (id, sequence, hash, at) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (id) DO UPDATE SET sequence = ?2, hash = ?3, at = ?4 \

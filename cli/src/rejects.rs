@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use crate::failure::{Doing, Result};
 use crate::input::source::Kind;
 use crate::input::{Original, REJECT_COLUMNS};
-use crate::journal::{Failed, Journal, Run};
+use crate::journal::{appended, Failed, Journal, Run};
 
 /// How rejects are written: as the rows were.
 #[derive(Clone)]
@@ -42,10 +42,12 @@ pub struct Front<'a> {
 }
 
 impl Rejects {
-    /// The rejects of `source`, which a resumed run appends to.
+    /// The rejects of a file. A resumed run appends to what is there; another one puts it aside, for
+    /// somebody may have mended it.
     pub fn new(path: PathBuf, style: Style, keep: bool) -> Result<Self> {
         if !keep && path.exists() {
-            fs::remove_file(&path).doing(|| format!("replace {}", path.display()))?;
+            let aside = appended(&path, ".old");
+            fs::rename(&path, aside).doing(|| format!("rename {}", path.display()))?;
         }
         Ok(Self { path, style, file: None })
     }

@@ -144,6 +144,21 @@ fn resuming_sends_the_rest_with_what_is_unknown_first() {
 }
 
 #[test]
+fn rejects_of_a_former_run_are_put_aside() {
+    let all = Setting::new();
+    all.folder.write("a.csv", table(2));
+    all.sandbox.script(&json!([failure(400, "")]));
+    let told = end(&mut all.sync(&["a.csv", "--quiet"]));
+    told.ends(1);
+    assert!(told.stdout.is_empty() && told.stderr.contains("1 failed:"), "{}", told.stderr);
+    let rejects = all.folder.read("a.csv.rejects.csv");
+    let told = end(&mut all.sync(&["a.csv", "--quiet"]));
+    assert_eq!(told.ends(0), "");
+    assert_eq!(all.folder.read("a.csv.rejects.csv.old"), rejects);
+    assert!(!all.folder.has("a.csv.rejects.csv"));
+}
+
+#[test]
 fn a_changed_file_is_not_resumed() {
     let all = Setting::new();
     all.folder.write("a.csv", table(2));

@@ -301,7 +301,7 @@ impl<'a> Collect<'a> {
         }
         let written = self.write_rejects().and_then(|()| {
             let mut journal = lock(self.given.journal);
-            journal.record(&self.outcomes)
+            journal.record(self.given.run, &self.outcomes)
         });
         self.outcomes.clear();
         self.rejected.clear();

@@ -105,7 +105,7 @@ pub fn run(args: &SyncArgs) -> Result<Exit> {
         own.settle(&journal, &run)?;
     }
     let finished = stop.is_none() && failure.is_none();
-    journal.end(&run, if finished { "finished" } else { "stopped" }, counts.confirmed)?;
+    journal.end(&run, if finished { "finished" } else { "stopped" })?;
     let told = summary::Told {
         run: &run,
         journal: &journal,

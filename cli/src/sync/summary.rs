@@ -97,6 +97,9 @@ impl Told<'_> {
         if let Some(next) = next {
             text.push_str(&format!("\nNext, with the same options: {next}"));
         }
+        if ui.is_quiet() && self.exit()? != Exit::Done {
+            ui.words(&text);
+        }
         ui.print(&text);
         Ok(())
     }

@@ -90,12 +90,12 @@ impl Sandbox {
     }
 
     pub fn start_with(args: &[&str]) -> Self {
-        let mut child = bare()
-            .arg("sandbox")
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the sandbox starts");
+        let mut command = bare();
+        // In a group of its own, Ctrl-C is not for it.
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, 0x200);
+        command.arg("sandbox").args(args).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the sandbox starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the sandbox tells its address");
