@@ -124,7 +124,7 @@ impl<'a> Collect<'a> {
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Timeout => {}
                 Err(error) => {
-                    self.failure.get_or_insert(error.into());
+                    self.fail(error.into());
                     break;
                 }
             }
@@ -306,10 +306,16 @@ impl<'a> Collect<'a> {
         self.outcomes.clear();
         self.rejected.clear();
         if let Err(failure) = written {
-            self.failure.get_or_insert(failure);
-            self.given.stop.store(true, Relaxed);
-            let _ = self.given.batch.cancel();
+            self.fail(failure);
         }
+    }
+
+    /// Ends the run because something cannot be read or written.
+    fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+        self.given.stop.store(true, Relaxed);
+        // Only a forked child could not cancel it.
+        let _ = self.given.batch.cancel();
     }
 
     fn write_rejects(&mut self) -> Result<()> {
