@@ -48,6 +48,19 @@ fn the_file_of_the_readme_is_sent_as_it_stands() {
 }
 
 #[test]
+fn the_options_file_is_taken_as_it_stands() {
+    let folder = Folder::new();
+    folder.write("commbox.toml", block(&page("docs/command.md"), "toml"));
+    let mut table = b"Customer number;E-mail;Town;Notes\r\n7;d@example.com;".to_vec();
+    table.extend([0xe7, 0xe9, 0xf4, 0xe4]);
+    folder.write("a.csv", [table.as_slice(), b";x\r\n"].concat());
+    let printed = end(bare().args(["check", "a.csv"]).current_dir(folder.path())).ends(0);
+    for part in ["windows-1255", "Content.City", "Content.Source, the same for all", "left out"] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+}
+
+#[test]
 fn every_flag_is_documented() {
     let manual = page("docs/command.md");
     for command in ["update", "sync", "check", "diagnose", "sandbox", "journal"] {
