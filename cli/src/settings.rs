@@ -161,9 +161,11 @@ fn explain(error: &commbox::Error, file: &File, table: &str) -> Failure {
     let keys = if table == "client" { &file.client } else { &file.batch };
     let texts = error.problems().iter().map(|problem| {
         let key = problem.path();
-        let name = match keys.contains_key(key) {
-            true => format!("{key} in {} ({})", file.path.display(), flag(key)),
-            false => flag(key),
+        // Of a header, the path has the name too.
+        let whole = key.split('.').next().unwrap_or(key);
+        let name = match keys.contains_key(whole) {
+            true => format!("{key} in {} ({})", file.path.display(), flag(whole)),
+            false => flag(whole),
         };
         format!("{name} {}", problem.message().replace(['{', '}'], ""))
     });
