@@ -46,7 +46,14 @@ RUST = [
 ELSEWHERE = "batch_load and storm: they hold rates and throughput to the machine's own time"
 
 # Those of the command, but for storm and terminal: they are held to this machine's time and signals.
-COMMAND = ["command", "docs", "input", "sync", "windows"]
+COMMAND = ["command", "docs", "input", "sync"]
+
+# Runs a program on a terminal of its own, and shows what it prints without the terminal's codes.
+IN_CONSOLE = r"""#!/bin/bash
+set -o pipefail
+script --quiet --return --command "'{runner}' '$1'" /dev/null </dev/null |
+    sed -u -e 's/\r//g' -e 's/\x1b\[1C/ /g' -e 's/\x1b\[[0-9;?]*[A-Za-z]//g'
+"""
 
 # Tests of programs in C and C++.
 PROGRAMS = ["batch_cpp", "boundary", "cases", "concurrency", "matrix", "panics", "text_cpp"]
@@ -238,13 +245,16 @@ def command(platform: Platform, report: suites.Report) -> None:
     target = platform.target
     if not target.is_windows:
         return
-    tests = [word for name in COMMAND for word in ("--test", name)]
-    words = ["test", "--no-fail-fast", "-p", "commbox-cli", "--bins", *tests]
+    # Ctrl-C is pressed in a console, which Wine has where there is a terminal.
+    console = platform.folder / "run-in-console"
+    console.write_text(IN_CONSOLE.format(runner=runner(platform)))
+    console.chmod(0o755)
     variable = f"CARGO_TARGET_{target.triple.replace('-', '_').upper()}_RUNNER"
-    environment = {**toolchain.environment(target, program=True), variable: str(runner(platform))}
-    report.suite(
-        f"The command on {platform.name}", [*LIMITED, *toolchain.cargo(target, PROFILE, *words)], **environment
-    )
+    for runs, tests in ((runner(platform), COMMAND), (console, ["windows"])):
+        named = [word for name in tests for word in ("--test", name)]
+        words = toolchain.cargo(target, PROFILE, "test", "--no-fail-fast", "-p", "commbox-cli", *named)
+        environment = {**toolchain.environment(target, program=True), variable: str(runs)}
+        report.suite(f"The command on {platform.name}", [*LIMITED, *words], **environment)
 
 
 def programs(platform: Platform, report: suites.Report) -> None:

@@ -28,6 +28,7 @@ mod rejects;
 mod sandbox;
 mod settings;
 mod show;
+mod stop;
 mod sync;
 mod ui;
 mod units;

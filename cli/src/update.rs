@@ -5,15 +5,14 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use commbox::{Delivery, User};
+use commbox::{Delivery, ErrorKind, User};
 use serde_json::json;
 use serde_json::value::RawValue;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use crate::args::UpdateArgs;
 use crate::failure::{Doing, Exit, Failure, Result};
 use crate::settings;
+use crate::stop::Signals;
 use crate::ui::Ui;
 
 /// The command `update`.
@@ -26,16 +25,9 @@ pub fn run(args: &UpdateArgs) -> Result<Exit> {
         None => user(&args.fields, &args.null)?.to_json(),
     };
     let client = settings::client(&args.client, &file, &options)?;
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let terminated = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let listen = || -> io::Result<()> {
-        flag::register(SIGTERM, terminated.clone())?;
-        flag::register(SIGTERM, stop.clone())?;
-        flag::register(SIGINT, stop.clone()).map(drop)
-    };
-    listen().doing(|| "listen for signals".into())?;
-    let asked = stop.clone();
-    client.set_interrupt(Some(Arc::new(move || asked.load(std::sync::atomic::Ordering::Relaxed))));
+    let signals = Signals::listen().doing(|| "listen for signals".into())?;
+    let asked = signals.clone();
+    client.set_interrupt(Some(Arc::new(move || asked.came().is_some())));
     match client.update_user_json(args.user_id, &user) {
         Ok(reply) => {
             let raw: Option<&RawValue> = serde_json::from_str(reply.as_json()).ok();
@@ -59,11 +51,9 @@ pub fn run(args: &UpdateArgs) -> Result<Exit> {
                 }
                 ui.event(&told);
             }
-            let exit = match Exit::of(error.kind()) {
-                Exit::Interrupted if terminated.load(std::sync::atomic::Ordering::Relaxed) => {
-                    Exit::Terminated
-                }
-                exit => exit,
+            let exit = match (error.kind(), signals.came()) {
+                (ErrorKind::Cancelled, Some(exit)) => exit,
+                (kind, _) => Exit::of(kind),
             };
             let mut message = error.to_string();
             if let Some(words) = error.description() {

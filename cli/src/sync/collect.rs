@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::feed::{lock, LeftOut, Pending, Place, Wrong};
 use super::progress::{self, Progress};
-use super::stop::Signals;
 use crate::failure::{is_unreachable, Exit, Failure, Result};
 use crate::input::Original;
 use crate::journal::{Failed, Journal, Outcome, Run};
 use crate::rejects::{Front, Rejects};
+use crate::stop::Signals;
 use crate::ui::Ui;
 use crate::units::{counted, MaxErrors};
 

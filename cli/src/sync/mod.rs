@@ -7,7 +7,6 @@
 mod collect;
 mod feed;
 mod progress;
-mod stop;
 mod summary;
 
 use std::collections::HashMap;
@@ -27,13 +26,13 @@ use crate::input::mapping::Mapping;
 use crate::journal::{appended, Journal, Run};
 use crate::rejects::Rejects;
 use crate::settings;
+use crate::stop::Signals;
 use crate::ui::Ui;
 use crate::units::MaxErrors;
 
 use collect::{Collect, Ended};
 use feed::{Feed, LeftOut};
 use progress::Progress;
-use stop::Signals;
 
 /// The command `sync`.
 pub fn run(args: &SyncArgs) -> Result<Exit> {
