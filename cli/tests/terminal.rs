@@ -132,8 +132,9 @@ fn a_terminal_shows_a_bar_and_other_places_do_not() {
     assert!(shown.contains("/2000 rows, ") && shown.contains(" failed, at most 1000/s"), "{shown}");
     assert!(shown.contains("ETA ") && shown.contains('\u{1b}'), "{shown}");
     assert!(shown.contains("2,000 rows confirmed in"), "{shown}");
-    setting.sandbox.script(&json!(vec![json!({"status": 503}); 18]));
-    let shown = on_terminal(&setting, "sync a.csv --retry-base 1ms");
+    setting.sandbox.script(&json!(vec![json!({"status": 503}); 10]));
+    let shown =
+        on_terminal(&setting, "sync a.csv --retry-base 1ms --retry-cap 1ms --concurrency 1");
     assert!(
         shown.contains("server down since ") && shown.contains(" s, next probe in "),
         "{shown}"
