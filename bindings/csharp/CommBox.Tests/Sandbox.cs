@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace CommBox.Tests;
 
-/// <summary>A running sandbox: the offline CommBox of <c>examples/sandbox</c>.</summary>
+/// <summary>A running sandbox: the offline CommBox of <c>commbox sandbox</c>.</summary>
 internal sealed class Sandbox : IDisposable
 {
     internal const string ApiKey = "sandbox-key";
