@@ -5,8 +5,9 @@
 //!
 //! - `users`: of each user the sequence, the hash and the time of the last row that was confirmed;
 //! - `failed`: the rows that failed since then;
-//! - `runs`: of each run how far rows were handed over to be sent. This is written before they are,
-//!   so a row up to there without an outcome may have been sent.
+//! - `handed`: the rows that were handed over to be sent and have no outcome. This is written
+//!   before they are, so what is there after a kill may have been sent;
+//! - `runs`: of each run how far it came.
 //!
 //! It holds no field of a user, but for the id. Hashes are keyed with a secret of the journal.
 
@@ -92,8 +93,14 @@ pub struct Outcome {
     pub sequence: Sequence,
     pub id: i64,
     pub hash: Hash,
-    /// None if it was confirmed.
-    pub failure: Option<Failed>,
+    pub became: Became,
+}
+
+pub enum Became {
+    Confirmed,
+    Failed(Failed),
+    /// It came back as it was.
+    Unsent,
 }
 
 /// Why a row failed.
@@ -291,20 +298,51 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// Writes that the first `rows` rows are handed over to be sent.
-    pub fn submit(&mut self, run: &Run, rows: u64) -> Result<()> {
+    /// Whether a row was handed over, and has no outcome.
+    pub fn is_handed(&self, id: i64, sequence: Sequence) -> Result<bool> {
+        let look = || {
+            let query = "SELECT EXISTS (SELECT 1 FROM handed WHERE id = ?1 AND sequence = ?2)";
+            self.connection.prepare_cached(query)?.query_row((id, sequence), |row| row.get(0))
+        };
+        look().map_err(|error| self.explain(&error))
+    }
+
+    /// Whether a row of this user may have been delivered since `confirmed`, without an answer.
+    pub fn is_uncertain(&self, id: i64, confirmed: Sequence) -> Result<bool> {
+        let look = || {
+            let query = "SELECT EXISTS (SELECT 1 FROM handed WHERE id = ?1 AND sequence > ?2) OR \
+                         EXISTS (SELECT 1 FROM failed WHERE id = ?1 AND sequence > ?2 \
+                                 AND delivery = 'unknown')";
+            self.connection.prepare_cached(query)?.query_row((id, confirmed), |row| row.get(0))
+        };
+        look().map_err(|error| self.explain(&error))
+    }
+
+    /// Writes that these rows, of the first `rows` ones, are handed over to be sent.
+    pub fn submit(
+        &mut self,
+        run: &Run,
+        rows: u64,
+        handed: impl Iterator<Item = (i64, Sequence)> + Clone,
+    ) -> Result<()> {
         let query = "UPDATE runs SET submitted = max(submitted, ?2) WHERE id = ?1";
         let rows = rows.cast_signed();
         self.write(|transaction| {
+            let mut hand =
+                transaction.prepare_cached("INSERT OR IGNORE INTO handed VALUES (?1, ?2)")?;
+            for row in handed.clone() {
+                hand.execute(row)?;
+            }
             transaction.prepare_cached(query)?.execute((run.id, rows)).map(drop)
         })
     }
 
     /// Writes what became of rows.
     pub fn record(&mut self, run: &Run, outcomes: &[Outcome]) -> Result<()> {
-        let confirmed = outcomes.iter().filter(|outcome| outcome.failure.is_none()).count();
+        let is_confirmed = |outcome: &&Outcome| matches!(outcome.became, Became::Confirmed);
+        let confirmed = outcomes.iter().filter(is_confirmed).count();
         let had_failed = self.has_failed;
-        let fails = outcomes.iter().any(|outcome| outcome.failure.is_some());
+        let fails = outcomes.iter().any(|outcome| matches!(outcome.became, Became::Failed(_)));
         let at = now();
         self.write(|transaction| {
             let mut count = transaction
@@ -322,16 +360,23 @@ impl Journal {
                  (sequence, id, hash, code, message, delivery, attempts, at, stamp) \
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?;
+            let mut unhand =
+                transaction.prepare_cached("DELETE FROM handed WHERE id = ?1 AND sequence = ?2")?;
+            let mut unhand_all = transaction
+                .prepare_cached("DELETE FROM handed WHERE id = ?1 AND sequence <= ?2")?;
             for outcome in outcomes {
                 let (sequence, id) = (outcome.sequence, outcome.id);
-                match &outcome.failure {
-                    None => {
+                match &outcome.became {
+                    Became::Unsent => drop(unhand.execute((id, sequence))?),
+                    Became::Confirmed => {
+                        unhand_all.execute((id, sequence))?;
                         confirm.execute((id, sequence, outcome.hash, at))?;
                         if had_failed || fails {
                             settle.execute((id, sequence))?;
                         }
                     }
-                    Some(why) => {
+                    Became::Failed(why) => {
+                        unhand.execute((id, sequence))?;
                         let stamp = why.stamp.cast_signed();
                         let (code, attempts) = (why.code, why.attempts);
                         let Outcome { hash, .. } = outcome;
@@ -485,6 +530,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<(Vec<u8>, String)> {
              hash BLOB NOT NULL, code INTEGER NOT NULL, message TEXT NOT NULL,
              delivery TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
              stamp INTEGER NOT NULL);
+         CREATE TABLE IF NOT EXISTS handed (id INTEGER NOT NULL, sequence INTEGER NOT NULL,
+             PRIMARY KEY (id, sequence)) WITHOUT ROWID;
          CREATE INDEX IF NOT EXISTS failed_of_user ON failed (id, sequence);",
     )?;
     connection.execute(

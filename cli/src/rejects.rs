@@ -42,8 +42,8 @@ pub struct Front<'a> {
 }
 
 impl Rejects {
-    /// The rejects of a file. A resumed run appends to what is there; another one puts it aside, for
-    /// somebody may have mended it.
+    /// The rejects of a file. A resumed run appends to what is there; another one puts it aside,
+    /// for somebody may have mended it.
     pub fn new(path: PathBuf, style: Style, keep: bool) -> Result<Self> {
         if !keep && path.exists() {
             let aside = appended(&path, ".old");

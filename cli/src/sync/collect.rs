@@ -13,7 +13,7 @@ use super::feed::{lock, LeftOut, Pending, Place, Wrong};
 use super::progress::{self, Progress};
 use crate::failure::{is_unreachable, Exit, Failure, Result};
 use crate::input::Original;
-use crate::journal::{Failed, Journal, Outcome, Run};
+use crate::journal::{Became, Failed, Journal, Outcome, Run};
 use crate::rejects::{Front, Rejects};
 use crate::stop::Signals;
 use crate::ui::Ui;
@@ -184,10 +184,13 @@ impl<'a> Collect<'a> {
             Ok(_) => {
                 self.counts.confirmed += 1;
                 self.same = (0, 0);
-                self.add(pending.place, pending.id, pending.hash, None, None);
+                self.add(pending.place, pending.id, pending.hash, Became::Confirmed, None);
             }
             // Nothing became of it.
-            Err(error) if is_cancelled(&error) => self.counts.unsent += 1,
+            Err(error) if is_cancelled(&error) => {
+                self.counts.unsent += 1;
+                self.add(pending.place, pending.id, pending.hash, Became::Unsent, None);
+            }
             Err(error) => self.failed(pending, &error),
         }
     }
@@ -215,7 +218,7 @@ impl<'a> Collect<'a> {
             description: error.description().map(str::to_owned),
         };
         let message = failed.message.clone();
-        self.add(pending.place, pending.id, pending.hash, Some(failed), Some(reject));
+        self.add(pending.place, pending.id, pending.hash, Became::Failed(failed), Some(reject));
         self.judge(kind, &message);
     }
 
@@ -264,7 +267,7 @@ impl<'a> Collect<'a> {
         self.counts.failed += 1;
         self.tell(place, id, &failed);
         let reject = Reject { file: place.file, original, description: None };
-        self.add(place, id, Default::default(), Some(failed), Some(reject));
+        self.add(place, id, Default::default(), Became::Failed(failed), Some(reject));
     }
 
     fn next_stamp(&mut self) -> u64 {
@@ -284,11 +287,11 @@ impl<'a> Collect<'a> {
         place: Place,
         id: i64,
         hash: crate::journal::Hash,
-        failure: Option<Failed>,
+        became: Became,
         reject: Option<Reject>,
     ) {
         let sequence = self.given.run.sequence(place.row);
-        self.outcomes.push(Outcome { sequence, id, hash, failure });
+        self.outcomes.push(Outcome { sequence, id, hash, became });
         self.rejected.push(reject);
         self.since.get_or_insert_with(Instant::now);
     }
@@ -321,7 +324,9 @@ impl<'a> Collect<'a> {
     fn write_rejects(&mut self) -> Result<()> {
         let name = lock(self.given.journal).name().to_owned();
         for (outcome, reject) in self.outcomes.iter().zip(&self.rejected) {
-            let (Some(failed), Some(reject)) = (&outcome.failure, reject) else { continue };
+            let (Became::Failed(failed), Some(reject)) = (&outcome.became, reject) else {
+                continue;
+            };
             let Some(rejects) = self.rejects.get_mut(reject.file) else { continue };
             let description = reject.description.as_deref();
             let front = Front { failed, description, sequence: outcome.sequence };

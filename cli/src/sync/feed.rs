@@ -200,8 +200,12 @@ impl Feed<'_> {
                 }
             }
             *chunk = kept;
-            if !chunk.is_empty() && pass == Pass::All {
-                journal.submit(self.run, last + 1)?;
+            if !chunk.is_empty() {
+                let handed = chunk.iter().map(|candidate| {
+                    let Pending { id, place, .. } = &candidate.pending;
+                    (*id, self.run.sequence(place.row))
+                });
+                journal.submit(self.run, last + 1, handed)?;
             }
         }
         for Candidate { pending, json, .. } in chunk.drain(..) {
@@ -264,7 +268,10 @@ impl Feed<'_> {
         }
         if pass == Pass::Unknown {
             let delivery = journal.failed_delivery(sequence)?;
-            let unknown = delivery.is_none_or(|delivery| delivery == "unknown");
+            let unknown = match delivery.as_deref() {
+                Some(delivery) => delivery == "unknown",
+                None => journal.is_handed(*id, sequence)?,
+            };
             if unknown {
                 seen.add(place.row);
                 seen.users.insert(*id, place.row);
@@ -274,10 +281,13 @@ impl Feed<'_> {
         if seen.users.get(id).is_some_and(|row| *row > place.row) {
             return left_out(&self.left_out.outdated);
         }
-        if self.changed_only && confirmed.is_some_and(|confirmed| confirmed.hash == *hash) {
-            return left_out(&self.left_out.unchanged);
+        match confirmed.filter(|confirmed| self.changed_only && confirmed.hash == *hash) {
+            // What may have been delivered since may have changed it.
+            Some(confirmed) if !journal.is_uncertain(*id, confirmed.sequence)? => {
+                left_out(&self.left_out.unchanged)
+            }
+            _ => Ok(true),
         }
-        Ok(true)
     }
 }
 
