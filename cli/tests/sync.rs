@@ -3,7 +3,6 @@
 mod common;
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -395,7 +394,7 @@ fn a_full_disk_is_told_and_nothing_that_is_journalled_is_lost() {
     let room = all.folder.path().join("room");
     fs::create_dir(&room).expect("it can be made");
     let file = all.folder.write("a.csv", table(20_000));
-    let commbox = PathBuf::from(env!("CARGO_BIN_EXE_commbox"));
+    let commbox = std::path::PathBuf::from(env!("CARGO_BIN_EXE_commbox"));
     // What is journalled is copied out, for the room goes with the namespace.
     let script = "mount -t tmpfs -o size=1600k none room && cd room && \
                   \"$1\" sync \"$2\" --journal j --quiet --concurrency 32; code=$?; \
