@@ -51,8 +51,8 @@ COMMAND = ["command", "docs", "input", "sync"]
 # Runs a program on a terminal of its own, and shows what it prints without the terminal's codes.
 IN_CONSOLE = r"""#!/bin/bash
 set -o pipefail
-script --quiet --return --command "'{runner}' '$1'" /dev/null </dev/null |
-    sed -u -e 's/\r//g' -e 's/\x1b\[1C/ /g' -e 's/\x1b\[[0-9;?]*[A-Za-z]//g'
+script --quiet --return --command "$(printf '%q ' '{runner}' "$@")" /dev/null </dev/null |
+    sed -u -e 's/\r//g' -e 's/\x1b\[1C/ /g' -e 's/\x1b\[[0-9;?]*[A-Za-z]//g' -e 's/\x1b[()]B//g'
 """
 
 # Tests of programs in C and C++.
@@ -252,7 +252,9 @@ def command(platform: Platform, report: suites.Report) -> None:
     variable = f"CARGO_TARGET_{target.triple.replace('-', '_').upper()}_RUNNER"
     for runs, tests in ((runner(platform), COMMAND), (console, ["windows"])):
         named = [word for name in tests for word in ("--test", name)]
-        words = toolchain.cargo(target, PROFILE, "test", "--no-fail-fast", "-p", "commbox-cli", *named)
+        words = toolchain.cargo(
+            target, PROFILE, "test", "--no-fail-fast", "-p", "commbox-cli", *named, "--", "--color=never"
+        )
         environment = {**toolchain.environment(target, program=True), variable: str(runs)}
         report.suite(f"The command on {platform.name}", [*LIMITED, *words], **environment)
 
