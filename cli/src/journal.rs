@@ -510,6 +510,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<(Vec<u8>, String)> {
     // Committed pages are in the system's hands: they outlive this process, however it ends.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // The log is written into the database, and waited for, every 16 MiB.
+    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.set_prepared_statement_cache_capacity(16);
     let (mut secret, mut name) = ([0; 32], [0; 4]);
