@@ -304,3 +304,37 @@ fn the_benchmarks_are_those_of_the_report() {
     assert_eq!(table.lines().filter(|line| line.contains('×')).count(), 5, "{table}");
     assert!(page::read("BENCHMARKS.md").contains(table), "README.md has other figures than BENCHMARKS.md:\n{table}");
 }
+
+/// Pages for those who change the project, or install it.
+#[test]
+fn links_lead_to_files() {
+    let root = Path::new(ROOT);
+    let mut pages: Vec<_> = ["", "docs", "bindings/csharp", "bindings/python"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(root.join(folder)).expect("it is a folder"))
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    pages.sort();
+    assert!(pages.len() >= 10, "{pages:?}");
+    let mut broken = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("it is text");
+        let mut is_code = false;
+        let prose: String = text
+            .lines()
+            .filter(|line| {
+                is_code ^= line.starts_with("```");
+                !is_code
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        for link in prose.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next()) {
+            let is_file = !link.is_empty() && !link.contains("://");
+            if is_file && !page.parent().expect("it is in a folder").join(link).exists() {
+                broken.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
