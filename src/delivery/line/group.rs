@@ -228,7 +228,7 @@ mod elsewhere {
 
     impl Group {
         pub(in super::super) fn join(_: &str) -> Result<Self> {
-            Err(refused("is not supported on this system; set max_requests_per_second for each process"))
+            Err(refused("is not supported on this system; set {max_requests_per_second} for each process"))
         }
 
         pub(in super::super) fn lock(&mut self, _: &mut Flow, _: Moment) -> bool {
