@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::build::{compile, library, sandbox, Language};
+use common::build::{command, compile, library, sandbox, Language};
 use common::install::{bare, run, Folder, ROOT};
 use common::sandbox::Sandbox;
 use common::tools::has;
@@ -122,6 +122,7 @@ fn a_path_with_blanks_and_hebrew_letters() {
         fs::copy(file, release.join(file.file_name().expect("it is a file"))).expect("it can be copied");
     }
     fs::copy(sandbox(), debug.join("sandbox")).expect("it can be copied");
+    fs::copy(command(), checkout.join("target/debug/commbox")).expect("it can be copied");
     // What cargo would build here for Rust stands for its example: any program that updates the user.
     let stand_in = "#!/bin/sh\nexec target/demo/update_user_c\n";
     fs::write(debug.join("update_user"), stand_in).expect("it can be written");

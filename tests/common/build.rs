@@ -62,6 +62,12 @@ pub fn sandbox() -> &'static Path {
     })
 }
 
+/// The executable of the command `commbox`, as `make demo` uses it.
+pub fn command() -> PathBuf {
+    cargo_build(target_dir(), &["-p", "commbox-cli"]);
+    target_dir().join("debug/commbox").with_extension(env::consts::EXE_EXTENSION)
+}
+
 /// The platform that programs in C and C++ are made for, where it is not this one.
 pub struct Platform {
     /// Its shared library, as users get it.
