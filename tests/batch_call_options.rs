@@ -8,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use common::build::{compile, Language};
+use common::valgrind::Valgrind;
 use loopback::{listen, Http, Record};
 
-#[test]
-fn each_update_has_its_own_options() {
+/// The address of a server that refuses two users and has a third one wait, and what it notes of each request.
+fn server() -> (String, Record<String>) {
     let requests = Record::new();
     let seen = requests.clone();
     let port = listen(move |stream, _| {
@@ -21,13 +22,18 @@ fn each_update_has_its_own_options() {
             seen.add(format!("{} {} {}", request.path(), header("x-tenant"), header("x-row")));
             match request.path() {
                 "/users/2" | "/users/3" => http.answer_with("500 Internal Server Error", "", "").unwrap(),
-                "/users/5" => thread::sleep(Duration::from_secs(20)),
+                "/users/5" => thread::sleep(Duration::from_secs(60)),
                 _ => http.confirm("").unwrap(),
             }
         }
     });
+    (format!("http://127.0.0.1:{port}"), requests)
+}
+
+#[test]
+fn each_update_has_its_own_options() {
+    let (url, requests) = server();
     let program = compile(Language::C, "c/batch_call_options.c", "batch-call-options");
-    let url = format!("http://127.0.0.1:{port}");
     let output = Command::new(program.get_program()).arg(url).output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed");
@@ -35,4 +41,13 @@ fn each_update_has_its_own_options() {
         requests.all(),
         ["/users/1 all first", "/users/2 all ", "/users/3 all ", "/users/3 all ", "/users/4 own ", "/users/5 all ",]
     );
+}
+
+#[test]
+fn they_leak_nothing() {
+    let program = compile(Language::C, "c/batch_call_options.c", "batch-call-options-valgrind");
+    let Some(checked) = Valgrind::around(&program) else { return };
+    let output = checked.command().arg(server().0).output().expect("valgrind starts");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    checked.assert_clean(output.status);
 }

@@ -52,6 +52,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
     let here = options(&url);
     let runs = match program {
         "c/batch_end.c" => return Some(Plan::By("batch_end.rs")),
+        "c/batch_call_options.c" => return Some(Plan::By("batch_call_options.rs")),
         "c/call.c" => return Some(Plan::By("cases.rs")),
         "c/last.c" => return Some(Plan::By("last.rs")),
         "c/event_loop.c" => return Some(Plan::By("batch_notify.rs")),
