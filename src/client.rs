@@ -191,7 +191,7 @@ impl Client {
 
     fn update(&self, user_id: i64, user_json: &str, options: &CallOptions) -> Result<UpdateReply> {
         let watch = self.watch(options.total_timeout.unwrap_or(self.total_timeout));
-        let mut call = Call::new(self, watch, options, None);
+        let mut call = Call::new(self, watch, options, None, SoFar::default());
         self.explained(&mut call, |client, call| {
             let body = client.body(user_id, user_json)?;
             let mut place = client.line.enter(user_id, &call.watch);
@@ -223,7 +223,7 @@ impl Client {
             .with_cancellers(update.canceller, gentle)
             .with_overall(update.overall);
         let batch = InBatch { patience: update.patience, others: update.others };
-        let mut call = Call { so_far: mem::take(update.so_far), ..Call::new(self, watch, update.options, Some(batch)) };
+        let mut call = Call::new(self, watch, update.options, Some(batch), mem::take(update.so_far));
         let outcome = self.explained(&mut call, |client, call| {
             let body = client.body(update.user_id, update.user_json)?;
             client.deliver(update.user_id, &body, update.place, call)
@@ -466,6 +466,8 @@ pub(crate) struct Effort {
 #[derive(Default)]
 pub(crate) struct SoFar {
     pub(crate) effort: Effort,
+    /// Its number in the log.
+    number: Option<u64>,
     retries: u32,
     /// Whether it was sent again with another key.
     rekeyed: bool,
@@ -529,16 +531,23 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(client: &'a Client, watch: Watch, options: &'a CallOptions, batch: Option<InBatch<'a>>) -> Self {
+    fn new(
+        client: &'a Client,
+        watch: Watch,
+        options: &'a CallOptions,
+        batch: Option<InBatch<'a>>,
+        so_far: SoFar,
+    ) -> Self {
+        let trace = client.log.call(so_far.number);
         Self {
             batch,
             options,
             headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
             ended: watch.began(),
             watch,
-            trace: client.log.call(),
+            trace,
             fresh: false,
-            so_far: SoFar::default(),
+            so_far: SoFar { number: trace.map(Trace::number), ..so_far },
         }
     }
 

@@ -86,9 +86,10 @@ impl Log {
         self.level.load(Relaxed) > 0
     }
 
-    /// A call begins. `None` while the log is off.
-    pub(crate) fn call(&self) -> Option<Trace<'_>> {
-        self.is_on().then(|| Trace { log: self, call: self.calls.fetch_add(1, Relaxed) + 1 })
+    /// A call begins, or the one with this number goes on. `None` while the log is off.
+    pub(crate) fn call(&self, number: Option<u64>) -> Option<Trace<'_>> {
+        let call = || number.unwrap_or_else(|| self.calls.fetch_add(1, Relaxed) + 1);
+        self.is_on().then(|| Trace { log: self, call: call() })
     }
 
     /// What concerns the client and not one call.
@@ -137,6 +138,10 @@ pub(crate) struct Trace<'a> {
 }
 
 impl Trace<'_> {
+    pub(crate) fn number(self) -> u64 {
+        self.call
+    }
+
     pub(crate) fn tell(self, level: LogLevel, event: impl FnOnce() -> Event) {
         if level as u8 <= self.log.level.load(Relaxed) {
             self.log.pass_on(level, Some(self.call), event());
@@ -220,9 +225,9 @@ mod tests {
     #[test]
     fn events_come_up_to_the_level_that_is_asked_for() {
         let log = Log::default();
-        assert!(log.call().is_none());
+        assert!(log.call(None).is_none());
         let lines = kept(&log, LogLevel::Info);
-        let trace = log.call().unwrap();
+        let trace = log.call(None).unwrap();
         trace.tell(LogLevel::Info, || Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>));
         trace.tell(LogLevel::Debug, || unreachable!());
         log.tell(LogLevel::Warning, || Event::new("throttled", "it throttles"));

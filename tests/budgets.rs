@@ -199,7 +199,7 @@ fn threads_that_share_a_client_do_not_wait_for_each_other() {
 /// System calls, for the time that eight threads take differs more from run to run.
 #[test]
 fn threads_that_share_a_client_do_not_pay_for_idle_connections() {
-    hold(&STRACE, 2.5, SHARED_SYSTEM_CALLS, |strace| call_with_idle(strace, &["idle", "100", "8"], 100));
+    hold(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| call_with_idle(strace, &["idle", "100", "8"], 100));
 }
 
 #[test]

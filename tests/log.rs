@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use commbox::{Client, ErrorKind, LogLevel, Options};
+use commbox::{Batch, BatchOptions, Client, ErrorKind, LogLevel, Options};
 use loopback::{listen, Http, Record, CONFIRMED};
 use serde_json::{json, Value};
 
@@ -177,4 +177,44 @@ fn the_log_may_call_the_client_and_holds_no_lock() {
     std::thread::sleep(Duration::from_millis(10));
     client.update_user_json(1, "{}").unwrap();
     assert_eq!(inner.load(Ordering::SeqCst), 1);
+}
+
+/// One that is put back, since others may tell whether the server is there, keeps its number.
+#[test]
+fn an_update_of_a_batch_is_one_call() {
+    let port = listen(move |stream, _| {
+        let mut http = Http::new(stream);
+        while let Some(request) = http.request() {
+            let fails = request.path() == "/users/1";
+            let status = if fails { "503 Service Unavailable" } else { "200 OK" };
+            http.answer_with(status, "", if fails { "" } else { CONFIRMED }).unwrap();
+        }
+    });
+    let options = json!({
+        "base_url": format!("http://127.0.0.1:{port}"), "proxy": "", "retry_base_ms": 1, "retry_cap_ms": 2,
+    });
+    let client = Arc::new(Client::new("key", &Options::from_json(&options.to_string()).unwrap()).unwrap());
+    let events = events(&client, LogLevel::Debug);
+    let mut options = BatchOptions::default();
+    options.concurrency = 1;
+    let batch = Batch::new(client, &options).unwrap();
+    for user_id in 1..=3_i64 {
+        batch.submit(user_id.unsigned_abs(), user_id, "{}".into(), None).unwrap();
+    }
+    batch.close().unwrap();
+    let mut failed = Vec::new();
+    while let Some(finished) = batch.next(Some(Duration::from_secs(60))).unwrap() {
+        failed.extend(finished.outcome.is_err().then_some(finished.tag));
+    }
+    assert_eq!(failed, [1]);
+    let numbers = |name: &str| {
+        let mut numbers: Vec<_> =
+            events.all().iter().filter(|event| event["event"] == name).map(|event| event["call"].clone()).collect();
+        numbers.sort_by_key(Value::as_u64);
+        numbers
+    };
+    assert_eq!(numbers("call_began"), [1, 2, 3]);
+    assert_eq!(numbers("call_failed"), [1]);
+    assert_eq!(numbers("call_succeeded"), [2, 3]);
+    assert!(numbers("attempt").iter().filter(|number| **number == 1).count() >= 4);
 }
