@@ -193,7 +193,7 @@ fn a_warm_call_makes_three_system_calls() {
 
 #[test]
 fn threads_that_share_a_client_do_not_wait_for_each_other() {
-    hold(&STRACE, 2.9, SHARED_SYSTEM_CALLS, |strace| call(strace, &["share"]));
+    hold(&STRACE, 2.0, SHARED_SYSTEM_CALLS, |strace| call(strace, &["share"]));
 }
 
 /// System calls, for the time that eight threads take differs more from run to run.
