@@ -315,7 +315,7 @@ impl Client {
                 // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
                 place.move_to_end();
                 if self.puts_back(call) {
-                    call.so_far.last = Some(error);
+                    call.so_far.last = Some(Box::new(error));
                     return Err(Ended::PutBack);
                 }
             } else {
@@ -324,7 +324,7 @@ impl Client {
                     None if !self.may_be_outage(&error, call) => return Err(error.into()),
                     None if error.retry_after().is_none() && self.puts_back(call) => {
                         place.move_to_end();
-                        call.so_far.last = Some(error);
+                        call.so_far.last = Some(Box::new(error));
                         return Err(Ended::PutBack);
                     }
                     None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
@@ -335,7 +335,7 @@ impl Client {
                     return Err(error.into());
                 }
             }
-            call.so_far.last = Some(error);
+            call.so_far.last = Some(Box::new(error));
         }
     }
 
@@ -475,7 +475,7 @@ pub(crate) struct SoFar {
     /// What became of the last attempt that sent anything.
     delivery: Delivery,
     /// Why the last attempt failed.
-    last: Option<Error>,
+    last: Option<Box<Error>>,
     /// How many requests of the client were accepted before an outage was found to be the reason.
     accepted: Option<u64>,
 }
