@@ -177,9 +177,12 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
         return platform.link(compiler, library, name);
     }
     let library_dir = library.parent().expect("a library lies in a directory").display().to_string();
+    // Another process of the same tests may make or run it at this moment.
+    let made = program.with_file_name(format!("{name}.{}", std::process::id()));
     run(compiler
         .args([format!("-L{library_dir}"), "-lcommbox".into(), format!("-Wl,-rpath,{library_dir}"), "-o".into()])
-        .arg(&program));
+        .arg(&made));
+    fs::rename(made, &program).expect("it can be renamed");
     Command::new(program)
 }
 
