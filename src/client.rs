@@ -198,11 +198,7 @@ impl Client {
             client.line.wait_for_turn(&place, &call.watch).map_err(|stop| call.stopped_behind_user(stop))?;
             client.deliver(user_id, &body, &mut place, call)
         })
-        .map_err(|ended| match ended {
-            Ended::Failed(error) => error,
-            // Only an update of a batch is.
-            Ended::PutBack => Error::bug(),
-        })
+        .map_err(|(Ended::Failed(error) | Ended::PutBack(error))| error)
     }
 
     /// Checks what [`update_user_json`](Self::update_user_json) checks before it sends anything, and sends nothing. With
@@ -232,7 +228,10 @@ impl Client {
         match outcome {
             Ok(reply) => Some(Ok(reply)),
             Err(Ended::Failed(error)) => Some(Err(error)),
-            Err(Ended::PutBack) => None,
+            Err(Ended::PutBack(error)) => {
+                update.so_far.last = Some(Box::new(error));
+                None
+            }
         }
     }
 
@@ -266,14 +265,14 @@ impl Client {
                 call.tell(LogLevel::Debug, || self.success_event(&reply, call));
                 Ok(reply)
             }
-            Err(Ended::PutBack) => Err(Ended::PutBack),
             Err(Ended::Failed(error)) => {
-                let (attempts, elapsed) = (call.so_far.effort.attempts, began.elapsed());
-                self.stats.call_failed(error.kind(), attempts, began + elapsed, elapsed);
-                let error = error.with_effort(attempts, elapsed).with_delivery(call.so_far.delivery);
+                let error = call.so_far.explain(error);
+                let elapsed = error.elapsed();
+                self.stats.call_failed(error.kind(), error.attempts(), began + elapsed, elapsed);
                 call.tell(LogLevel::Warning, || self.failure_event(&error, call));
                 Err(error.into())
             }
+            put_back => put_back,
         }
     }
 
@@ -313,19 +312,16 @@ impl Client {
                 return Err(error.into());
             } else if call.batch.is_some() && self.line.is_outage() && !self.fails_alone(call) {
                 // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
-                place.move_to_end();
                 if self.puts_back(call) {
-                    call.so_far.last = Some(Box::new(error));
-                    return Err(Ended::PutBack);
+                    return Err(Ended::PutBack(error));
                 }
+                place.move_to_end();
             } else {
                 let wait = match self.backoff(&error, call) {
                     Some(wait) => wait,
                     None if !self.may_be_outage(&error, call) => return Err(error.into()),
                     None if error.retry_after().is_none() && self.puts_back(call) => {
-                        place.move_to_end();
-                        call.so_far.last = Some(Box::new(error));
-                        return Err(Ended::PutBack);
+                        return Err(Ended::PutBack(error));
                     }
                     None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
                 };
@@ -481,7 +477,7 @@ pub(crate) struct SoFar {
 }
 
 impl SoFar {
-    /// Completes the error of an update that ends while it is queued.
+    /// Completes an error with what is known of the call.
     pub(crate) fn explain(&self, error: Error) -> Error {
         let elapsed = self.began.map(|began| began.elapsed()).unwrap_or_default();
         error.with_effort(self.effort.attempts, elapsed).with_delivery(self.delivery)
@@ -496,8 +492,8 @@ impl SoFar {
 /// Why a call ended without a reply.
 enum Ended {
     Failed(Error),
-    /// Others of the batch are to be sent before.
-    PutBack,
+    /// Others of its batch are to be sent before, which one alone has none of.
+    PutBack(Error),
 }
 
 impl From<Error> for Ended {
@@ -572,7 +568,7 @@ impl<'a> Call<'a> {
 
     fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Cancelled => cancelled(self.so_far.delivery != Delivery::NotSent),
+            Stop::Cancelled => cancelled(self.so_far.is_sent()),
             Stop::Late => held_back(Held::Stopped(stop)),
         }
     }

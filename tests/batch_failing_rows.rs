@@ -1,6 +1,5 @@
 //! Rows that the server fails time after time while it takes all others: they hold up nobody.
 
-mod common;
 mod loopback;
 
 use std::sync::Arc;

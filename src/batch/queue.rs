@@ -199,27 +199,36 @@ impl Queue {
     /// Puts an update in, which may be sent now if it `is_ready`. Returns whether its deadline is the first one.
     pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) -> bool {
         self.counts.began.get_or_insert_with(Instant::now);
-        let is_first = self.deadlines.is_empty() && job.deadline.is_some();
-        if let Some(deadline) = job.deadline {
-            if is_first {
-                // Who waits for what finishes watches the deadlines.
-                self.for_finished.wake_all();
-            }
-            if self.deadlines.len() > 2 * self.queued() + 64 {
-                let (ready, behind) = (&self.ready, &self.behind);
-                self.deadlines.retain(|(_, number)| ready.has(*number) || behind.has(*number));
-            }
-            self.deadlines.push_back((deadline, job.number));
-        }
+        let is_first = self.add_deadline(&job);
         let queue = if is_ready { &mut self.ready } else { &mut self.behind };
         queue.add(job);
+        is_first
+    }
+
+    /// Notes the deadline of an update that is queued. Returns whether it is the first one.
+    fn add_deadline(&mut self, job: &Job) -> bool {
+        let Some(deadline) = job.deadline else {
+            return false;
+        };
+        if self.deadlines.len() > 2 * self.queued() + 64 {
+            let (ready, behind) = (&self.ready, &self.behind);
+            self.deadlines.retain(|(_, number)| ready.has(*number) || behind.has(*number));
+        }
+        // Behind all others, unless the update was put back.
+        let place = self.deadlines.partition_point(|(other, _)| *other <= deadline);
+        self.deadlines.insert(place, (deadline, job.number));
+        let is_first = place == 0;
+        if is_first {
+            // Who waits for what finishes watches the deadlines.
+            self.for_finished.wake_all();
+        }
         is_first
     }
 
     /// Finishes an update at once that cannot meet its deadline.
     pub(super) fn refuse(&mut self, job: Box<Job>, error: Error) -> Released {
         self.counts.began.get_or_insert_with(Instant::now);
-        self.put_finished(job.tag, Err(error));
+        self.put_finished(&job, Err(error), Instant::now());
         Released([job].into())
     }
 
@@ -286,28 +295,20 @@ impl Queue {
             return Err((job, error));
         }
         self.in_flight.retain(|(_, number, _)| *number != job.number);
+        job.place.move_to_end();
         job.number = job.place.number();
-        let mut is_first = false;
-        if let Some(deadline) = job.deadline {
-            let place = self.deadlines.partition_point(|(other, _)| *other <= deadline);
-            self.deadlines.insert(place, (deadline, job.number));
-            is_first = place == 0;
-        }
-        if is_first {
-            self.for_finished.wake_all();
-        }
+        let is_first = self.add_deadline(&job);
         self.ready.add(job);
         Ok(is_first)
     }
 
     pub(super) fn finish(&mut self, job: &Job, outcome: Result<UpdateReply>, now: Instant) {
         self.in_flight.retain(|(_, number, _)| *number != job.number);
-        self.count(job, now);
-        self.put_finished(job.tag, outcome);
+        self.put_finished(job, outcome, now);
     }
 
-    /// Counts the requests that were made for an update.
-    fn count(&mut self, job: &Job, now: Instant) {
+    /// Counts what came of an update and the requests that were made for it, and hands it to the collector.
+    fn put_finished(&mut self, job: &Job, outcome: Result<UpdateReply>, now: Instant) {
         let counts = &mut self.counts;
         let (effort, moment) = (job.so_far.effort, counts.moment(now));
         for _ in 0..effort.attempts {
@@ -316,24 +317,15 @@ impl Queue {
         counts.requests += u64::from(effort.attempts);
         counts.retried += u64::from(effort.attempts.saturating_sub(1));
         counts.throttled += u64::from(effort.throttled);
-    }
-
-    /// Finishes an update that was queued.
-    fn finish_queued(&mut self, job: &Job, error: Error) {
-        self.count(job, Instant::now());
-        self.put_finished(job.tag, Err(error));
-    }
-
-    fn put_finished(&mut self, tag: u64, outcome: Result<UpdateReply>) {
         match &outcome {
-            Ok(_) => self.counts.succeeded += 1,
+            Ok(_) => counts.succeeded += 1,
             Err(error) => {
-                self.counts.failed += 1;
-                *self.counts.failed_by_code.entry(error.kind().code()).or_default() += 1;
+                counts.failed += 1;
+                *counts.failed_by_code.entry(error.kind().code()).or_default() += 1;
             }
         }
         if !matches!(self.state, State::Ended) {
-            self.finished.push_back(Finished { tag, outcome });
+            self.finished.push_back(Finished { tag: job.tag, outcome });
             self.for_finished.wake_one();
         }
     }
@@ -395,7 +387,7 @@ impl Queue {
         while let Some((_, number)) = self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now) {
             self.deadlines.pop_front();
             if let Some(job) = self.take(number) {
-                self.finish_queued(&job, job.so_far.explain(why()));
+                self.put_finished(&job, Err(job.so_far.explain(why())), now);
                 released.0.push_back(job);
             }
         }
@@ -415,9 +407,9 @@ impl Queue {
         if matches!(self.state, State::Open | State::Closed) {
             self.state = State::Stopped(why);
         }
-        let released = self.take_queued();
+        let (released, now) = (self.take_queued(), Instant::now());
         for job in &released.0 {
-            self.finish_queued(job, job.cancelled(why));
+            self.put_finished(job, Err(job.cancelled(why)), now);
         }
         released
     }
@@ -426,11 +418,11 @@ impl Queue {
         for (_, _, canceller) in self.in_flight.iter().filter(|(its, ..)| *its == tag) {
             canceller.cancel();
         }
-        let mut released = Released::default();
+        let (mut released, now) = (Released::default(), Instant::now());
         self.ready.take_tag(tag, &mut released.0);
         self.behind.take_tag(tag, &mut released.0);
         for job in &released.0 {
-            self.finish_queued(job, job.cancelled("it was cancelled"));
+            self.put_finished(job, Err(job.cancelled("it was cancelled")), now);
         }
         released
     }
