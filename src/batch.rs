@@ -4,16 +4,16 @@ mod options;
 mod queue;
 mod signal;
 mod stats;
+mod worker;
 
 use std::ops::{Deref, DerefMut};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::client::{held_back, Client, Update};
-use crate::delivery::line::{Held, Patience, Ready, Successor};
-use crate::delivery::park::Canceller;
-use crate::delivery::watch::Wake;
+use crate::client::{held_back, Client};
+use crate::delivery::line::{Held, Ready};
+use crate::delivery::park::{Canceller, Parker};
+use crate::delivery::watch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
@@ -25,7 +25,7 @@ pub use options::BatchOptions;
 pub use stats::BatchStats;
 
 use queue::{Job, Queue, Waiters};
-use signal::{Raise, Signal};
+use signal::{Signal, Wake};
 
 /// The longest wait that is asked for: longer ones mean as long as it takes.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
@@ -54,14 +54,19 @@ struct Shared {
     client: Arc<Client>,
     options: BatchOptions,
     queue: Mutex<Queue>,
-    /// There is something to send, or nothing more will come.
-    work: Condvar,
     /// There is another first deadline to watch, or nothing more will come.
     deadlines: Condvar,
     /// Stops what waits for its turn, and lets finish what is under way.
     gentle: Canceller,
     /// What a worker does first, on its thread.
     on_start: fn(),
+}
+
+/// What is left to do without the lock after an update was put into the queue.
+struct Added {
+    released: queue::Released,
+    /// The worker to wake for it.
+    worker: Option<Arc<Parker>>,
 }
 
 /// Why a wait came to nothing.
@@ -88,7 +93,6 @@ impl Batch {
             client,
             options: options.clone(),
             queue: Mutex::new(Queue::new(options.queue_limit)),
-            work: Condvar::new(),
             deadlines: Condvar::new(),
             gentle: Canceller::default(),
             on_start,
@@ -133,15 +137,19 @@ impl Batch {
             self.start_worker(queue)?;
             Ok(update.take().map(|(text, options)| self.shared.add(queue, tag, user_id, text, options)))
         };
-        let _released = self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
-            Stopped::By(error) => error,
-            Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled"),
-            Stopped::Late(millis) => Error::new(
-                ErrorKind::Timeout,
-                format!("there was no room in the batch within {millis} ms; take back what has finished"),
-            ),
-        })?;
-        self.shared.work.notify_one();
+        let Added { released, worker } =
+            self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
+                Stopped::By(error) => error,
+                Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled"),
+                Stopped::Late(millis) => Error::new(
+                    ErrorKind::Timeout,
+                    format!("there was no room in the batch within {millis} ms; take back what has finished"),
+                ),
+            })?;
+        if let Some(worker) = worker {
+            worker.unpark();
+        }
+        drop(released);
         Ok(())
     }
 
@@ -157,15 +165,16 @@ impl Batch {
         let look = |queue: &mut Queue| {
             queue.check_not_ended()?;
             let finished = queue.take_finished();
+            if finished.is_some() {
+                queue.for_room.wake_one();
+            }
             Ok(if finished.is_some() || queue.is_done() { Some(finished) } else { None })
         };
-        let finished = self.wait(|queue| &mut queue.for_finished, timeout, look).map_err(|stop| match stop {
+        self.wait(|queue| &mut queue.for_finished, timeout, look).map_err(|stop| match stop {
             Stopped::By(error) => error,
             Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled"),
             Stopped::Late(millis) => Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms")),
-        })?;
-        self.shared.lock().for_room.wake_one();
-        Ok(finished)
+        })
     }
 
     /// The number of a file descriptor, on Windows of a socket, that is readable while [`next`](Self::next) would not
@@ -290,7 +299,8 @@ impl Batch {
                 waited = true;
             }
             drop(released);
-            let woken = watch.park(Some(until)).and_then(|wake| if wake == Wake::Ask { watch.ask() } else { Ok(()) });
+            let woken =
+                watch.park(Some(until)).and_then(|wake| if wake == watch::Wake::Ask { watch.ask() } else { Ok(()) });
             if woken.is_err() {
                 break Err(Stopped::Cancelled);
             }
@@ -327,7 +337,7 @@ impl Drop for Batch {
 
 impl Shared {
     fn lock(&self) -> Locked<'_> {
-        Locked { queue: self.raw_lock(), _raise: Raise::default() }
+        Locked { queue: self.raw_lock(), wake: Wake::default() }
     }
 
     fn raw_lock(&self) -> MutexGuard<'_, Queue> {
@@ -335,9 +345,9 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        self.work.notify_all();
         self.deadlines.notify_all();
         let mut queue = self.lock();
+        queue.wake_workers();
         queue.for_room.wake_all();
         queue.for_finished.wake_all();
     }
@@ -350,19 +360,20 @@ impl Shared {
         user_id: i64,
         user_json: String,
         options: CallOptions,
-    ) -> queue::Released {
+    ) -> Added {
         let line = self.client.line();
         let deadline = self.options.overall_timeout.map(|timeout| Instant::now() + timeout);
         let shared: Arc<dyn Ready> = self.clone();
         let (place, is_ready) = line.enter_update(user_id, &Arc::downgrade(&shared));
         let job = Job::new(tag, user_id, user_json, options, deadline, place);
         match deadline.and_then(|deadline| line.too_late(deadline, 0)) {
-            Some(held) => queue.refuse(job, held_back(held)),
+            Some(held) => Added { released: queue.refuse(job, held_back(held)), worker: None },
             None => {
                 if queue.add(job, is_ready) {
                     self.deadlines.notify_all();
                 }
-                queue::Released::default()
+                let worker = if is_ready { queue.call_worker() } else { None };
+                Added { released: queue::Released::default(), worker }
             }
         }
     }
@@ -402,104 +413,22 @@ impl Shared {
             };
         }
     }
-
-    fn patience(&self) -> Patience {
-        Patience { throttled: self.options.throttle_timeout, outage: self.options.outage_timeout }
-    }
-
-    /// The life of a worker.
-    fn work(self: &Arc<Self>) {
-        (self.on_start)();
-        while let Some(mut job) = self.next_job() {
-            let others = || self.raw_lock().has_ready();
-            let call = || {
-                let update = Update {
-                    user_id: job.user_id,
-                    user_json: &job.user_json,
-                    place: &mut job.place,
-                    canceller: &job.canceller,
-                    overall: job.deadline,
-                    patience: self.patience(),
-                    options: &job.options,
-                    others: &others,
-                    so_far: &mut job.so_far,
-                };
-                self.client.update_patiently(update, &self.gentle)
-            };
-            match panic::catch_unwind(AssertUnwindSafe(call)) {
-                Ok(Some(outcome)) => self.finish(job, outcome),
-                Ok(None) => self.put_back(job),
-                Err(_) => {
-                    job.so_far.effort.attempts = 1;
-                    self.finish(job, Err(Error::bug()));
-                }
-            }
-        }
-    }
-
-    /// Puts an update back into the queue, behind the others.
-    fn put_back(self: &Arc<Self>, job: Box<Job>) {
-        let mut queue = self.lock();
-        match queue.put_back(job) {
-            Ok(true) => self.deadlines.notify_all(),
-            Ok(false) => {}
-            Err((job, error)) => {
-                drop(queue);
-                self.finish(job, Err(error));
-            }
-        }
-    }
-
-    /// The next update to send; none if the worker is no longer needed.
-    fn next_job(&self) -> Option<Box<Job>> {
-        let mut queue = self.raw_lock();
-        queue.worker_idles(true);
-        let job = loop {
-            if let Some(job) = queue.take_ready() {
-                break Some(job);
-            }
-            if queue.needs_no_worker() {
-                break None;
-            }
-            queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
-        };
-        queue.worker_idles(false);
-        queue.for_room.wake_one();
-        job
-    }
-
-    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<UpdateReply>) {
-        let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
-        let mut queue = self.lock();
-        queue.finish(&job, outcome, Instant::now());
-        let mut released = queue::Released::default();
-        if rejected && self.options.stop_on_unauthorized {
-            released = queue.stop("the server refused the API key (401) for an earlier update of the batch");
-            self.gentle.cancel();
-        }
-        let is_open = queue.is_open();
-        drop(queue);
-        drop(released);
-        match job.place.release() {
-            // What this update let follow, this worker takes next.
-            Some(Successor::Update(ready, number)) if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) => {
-                self.lock().turn_comes(number);
-            }
-            Some(successor) => successor.begin(),
-            None => {}
-        }
-        if !is_open {
-            // The last one tells all that it is over.
-            self.wake_all();
-        }
-    }
 }
 
-/// The queues, and what an event loop is shown of them when they are let go.
+/// The queues. Those who collect are woken when the lock has been released.
 struct Locked<'a> {
     queue: MutexGuard<'a, Queue>,
-    /// Dropped after the queue was let go.
-    _raise: Raise,
+    /// Dropped after the queue.
+    wake: Wake,
+}
+
+impl Locked<'_> {
+    /// Releases the lock, and leaves it to the caller to wake those who collect.
+    fn release(mut self) -> Wake {
+        let wake = self.queue.notify();
+        drop(self);
+        wake
+    }
 }
 
 impl Deref for Locked<'_> {
@@ -518,13 +447,19 @@ impl DerefMut for Locked<'_> {
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self._raise = self.queue.notify();
+        self.wake = self.queue.notify();
     }
 }
 
 impl Ready for Shared {
     fn ready(&self, number: u64) {
-        self.lock().turn_comes(number);
-        self.work.notify_one();
+        let worker = {
+            let mut queue = self.lock();
+            queue.turn_comes(number);
+            queue.call_worker()
+        };
+        if let Some(worker) = worker {
+            worker.unpark();
+        }
     }
 }

@@ -240,6 +240,18 @@ impl Client {
         Watch::new(limit, self.canceller.clone(), self.read(|current| current.interrupt.clone()))
     }
 
+    /// How long a connection is kept that no call uses.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.transport.idle_timeout()
+    }
+
+    /// Closes the connections that no call used for that long.
+    pub(crate) fn close_aged_connections(&self) {
+        if let Some(event) = self.transport.close_aged() {
+            self.log.tell(LogLevel::Debug, || event);
+        }
+    }
+
     /// The line that all requests of this client leave by.
     pub(crate) fn line(&self) -> &Arc<Line> {
         &self.line

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::signal::{Raise, Signal};
+use crate::batch::signal::{Signal, Wake};
 use crate::batch::{BatchStats, Finished};
 use crate::client::SoFar;
 use crate::delivery::flow::{LastSecond, Moment};
@@ -110,12 +110,15 @@ pub(super) struct Queue {
     in_flight: Vec<(u64, u64, Canceller)>,
     finished: VecDeque<Finished>,
     workers: u32,
-    idle: u32,
+    /// The workers that have nothing to do, the one that is idle for the shortest time at the back.
+    idle: Vec<Arc<Parker>>,
     state: State,
     counts: Counts,
     /// Those who wait for room, and for what finishes.
     pub(super) for_room: Waiters,
     pub(super) for_finished: Waiters,
+    /// One of them, to be woken when the lock is released.
+    collector: Option<Arc<Parker>>,
     /// Shows an event loop that there is something to collect.
     signal: Option<Signal>,
 }
@@ -155,7 +158,7 @@ impl Queue {
             in_flight: Vec::new(),
             finished: VecDeque::new(),
             workers: 0,
-            idle: 0,
+            idle: Vec::new(),
             state: State::Open,
             counts: Counts {
                 origin: Instant::now(),
@@ -170,6 +173,7 @@ impl Queue {
             },
             for_room: Waiters::default(),
             for_finished: Waiters::default(),
+            collector: None,
             signal: None,
         }
     }
@@ -250,25 +254,40 @@ impl Queue {
         self.workers += 1;
     }
 
-    /// Whether a worker waits for more than what is ready.
-    pub(super) fn has_idle_worker(&self) -> bool {
-        usize::try_from(self.idle).unwrap_or(usize::MAX) > self.ready.len()
+    pub(super) fn worker_ended(&mut self) {
+        self.workers = self.workers.saturating_sub(1);
     }
 
-    pub(super) fn worker_idles(&mut self, idles: bool) {
-        if idles {
-            self.idle += 1;
-        } else {
-            self.idle = self.idle.saturating_sub(1);
+    pub(super) fn has_idle_worker(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// The worker becomes idle, until [`call_worker`](Self::call_worker) or
+    /// [`leave_idle`](Self::leave_idle) takes it out.
+    pub(super) fn become_idle(&mut self, worker: &Arc<Parker>) {
+        self.idle.push(worker.clone());
+    }
+
+    /// Takes an idle worker out, for what is ready now. It is to be woken without the lock. The others
+    /// stay idle, and end some time.
+    pub(super) fn call_worker(&mut self) -> Option<Arc<Parker>> {
+        self.idle.pop()
+    }
+
+    /// Takes this worker out; false if it was called.
+    pub(super) fn leave_idle(&mut self, worker: &Arc<Parker>) -> bool {
+        let place = self.idle.iter().rposition(|idle| Arc::ptr_eq(idle, worker));
+        place.map(|place| self.idle.remove(place)).is_some()
+    }
+
+    pub(super) fn wake_workers(&mut self) {
+        for worker in self.idle.drain(..) {
+            worker.unpark();
         }
     }
 
-    fn queued(&self) -> usize {
+    pub(super) fn queued(&self) -> usize {
         self.ready.len() + self.behind.len()
-    }
-
-    pub(super) fn needs_no_worker(&self) -> bool {
-        !self.is_open() && self.queued() == 0
     }
 
     pub(super) fn take_ready(&mut self) -> Option<Box<Job>> {
@@ -326,7 +345,9 @@ impl Queue {
         }
         if !matches!(self.state, State::Ended) {
             self.finished.push_back(Finished { tag: job.tag, outcome });
-            self.for_finished.wake_one();
+            if let Some(earlier) = self.for_finished.take().and_then(|next| self.collector.replace(next)) {
+                earlier.unpark();
+            }
         }
     }
 
@@ -362,13 +383,12 @@ impl Queue {
         self.signal.insert(signal).number()
     }
 
-    /// Shows whether there is something to collect, or all is done, as soon as what this returns is dropped.
-    pub(super) fn notify(&mut self) -> Raise {
-        if self.signal.is_none() {
-            return Raise::default();
-        }
-        let raised = !self.finished.is_empty() || self.is_done();
-        self.signal.as_mut().map(|signal| signal.set(raised)).unwrap_or_default()
+    /// Shows whether there is something to collect, or all is done, as soon as what this returns is
+    /// dropped.
+    pub(super) fn notify(&mut self) -> Wake {
+        let raised = self.signal.is_some() && (!self.finished.is_empty() || self.is_done());
+        let channel = self.signal.as_mut().and_then(|signal| signal.set(raised));
+        Wake { channel, collector: self.collector.take() }
     }
 
     /// Whether nothing more finishes.
@@ -488,8 +508,13 @@ impl Waiters {
         self.0.len() < before
     }
 
+    /// Takes the one out that waits for the longest time.
+    fn take(&mut self) -> Option<Arc<Parker>> {
+        self.0.pop_front()
+    }
+
     pub(super) fn wake_one(&mut self) {
-        if let Some(parker) = self.0.pop_front() {
+        if let Some(parker) = self.take() {
             parker.unpark();
         }
     }

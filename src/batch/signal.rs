@@ -3,20 +3,28 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::delivery::park::Parker;
+
 /// A file descriptor, on Windows a socket, that is readable while it is raised. It may be readable once
 /// more after it was cleared.
 pub(super) struct Signal {
     channel: Arc<Channel>,
     is_raised: bool,
-    /// How often it was raised, and how many of these were read. A [`Raise`] may still be on its way.
+    /// How often it was raised, and how many of these were read. A [`Wake`] may still be on its way.
     raised: u64,
     read: u64,
 }
 
-/// What is left to do when it was raised: to write, as soon as this is dropped. The thread that this
-/// wakes needs the queue, so whoever has the queue locked lets go of it first.
+/// Wakes those who collect, as soon as this is dropped. They need the queue, so whoever has the queue
+/// locked releases it first.
+#[must_use]
 #[derive(Default)]
-pub(super) struct Raise(Option<Arc<Channel>>);
+pub(super) struct Wake {
+    /// What an event loop watches, and is to be raised.
+    pub(super) channel: Option<Arc<Channel>>,
+    /// A thread that is blocked.
+    pub(super) collector: Option<Arc<Parker>>,
+}
 
 impl Signal {
     pub(super) fn new() -> io::Result<Self> {
@@ -28,31 +36,35 @@ impl Signal {
         self.channel.number()
     }
 
-    pub(super) fn set(&mut self, raised: bool) -> Raise {
+    /// Returns what is to be raised.
+    pub(super) fn set(&mut self, raised: bool) -> Option<Arc<Channel>> {
         let rises = raised && !self.is_raised;
         self.is_raised = raised;
         if rises {
             self.raised += 1;
-            return Raise(Some(self.channel.clone()));
+            return Some(self.channel.clone());
         }
         if !raised && self.read < self.raised {
             self.read += self.channel.clear();
         }
-        Raise::default()
+        None
     }
 }
 
-impl Drop for Raise {
+impl Drop for Wake {
     fn drop(&mut self) {
-        if let Some(channel) = self.0.take() {
+        if let Some(channel) = self.channel.take() {
             // It has room for more than there are threads: this cannot fail.
             let _ = channel.raise();
+        }
+        if let Some(collector) = self.collector.take() {
+            collector.unpark();
         }
     }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-use linux::Channel;
+pub(super) use linux::Channel;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux {
@@ -61,7 +73,7 @@ mod linux {
     use std::os::fd::{AsRawFd, FromRawFd};
 
     /// An eventfd, which costs one file descriptor.
-    pub(super) struct Channel(File);
+    pub(in crate::batch) struct Channel(File);
 
     impl Channel {
         pub(super) fn new() -> io::Result<Self> {
@@ -92,7 +104,7 @@ mod linux {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-use elsewhere::Channel;
+pub(super) use elsewhere::Channel;
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod elsewhere {
@@ -107,7 +119,7 @@ mod elsewhere {
     use std::os::windows::io::AsRawSocket;
 
     /// Two sockets that are connected; what is sent on one makes the other readable.
-    pub(super) struct Channel {
+    pub(in crate::batch) struct Channel {
         read: Socket,
         write: Socket,
     }
@@ -159,12 +171,16 @@ mod elsewhere {
 mod tests {
     use super::*;
 
+    fn wake(signal: &mut Signal, raised: bool) -> Wake {
+        Wake { channel: signal.set(raised), collector: None }
+    }
+
     #[test]
     fn it_is_raised_and_cleared_as_often_as_one_likes() {
         let mut signal = Signal::new().unwrap();
         assert!(signal.number() >= 0);
         for raised in [false, true, true, false, false, true, false] {
-            drop(signal.set(raised));
+            drop(wake(&mut signal, raised));
             // What is there can be taken, once.
             let found = signal.channel.clear();
             assert_eq!(found, u64::from(raised));
@@ -177,16 +193,16 @@ mod tests {
     #[test]
     fn a_raise_that_comes_late_is_cleared_too() {
         let mut signal = Signal::new().unwrap();
-        let first = signal.set(true);
-        drop(signal.set(false));
-        let second = signal.set(true);
+        let first = wake(&mut signal, true);
+        drop(wake(&mut signal, false));
+        let second = wake(&mut signal, true);
         drop(first);
-        drop(signal.set(false));
+        drop(wake(&mut signal, false));
         drop(second);
         // The event loop looks once more, in vain.
-        drop(signal.set(false));
+        drop(wake(&mut signal, false));
         assert_eq!(signal.channel.clear(), 0);
-        drop(signal.set(true));
+        drop(wake(&mut signal, true));
         assert_eq!(signal.channel.clear(), 1);
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct Parker {
 }
 
 impl Parker {
-    /// Blocks until the thread is woken, or the time has passed.
-    pub(crate) fn park(&self, time: Option<Duration>) {
+    /// Blocks until the thread is woken, or the time has passed. Returns whether it was woken.
+    pub(crate) fn park(&self, time: Option<Duration>) -> bool {
         let woken = self.lock();
         let mut woken = match time {
             Some(time) => {
@@ -29,7 +29,7 @@ impl Parker {
             }
             None => self.change.wait_while(woken, |woken| !*woken).unwrap_or_else(PoisonError::into_inner),
         };
-        *woken = false;
+        mem::take(&mut *woken)
     }
 
     pub(crate) fn unpark(&self) {

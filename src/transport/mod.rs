@@ -35,6 +35,7 @@ mod x509;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ureq::http::{Method, Request, Uri};
 
@@ -59,6 +60,9 @@ const REPLY_LIMIT: usize = 1 << 20;
 
 /// Room for the usual reply and more, if its head has no length.
 const USUAL_REPLY: usize = 511;
+
+/// Why a connection is closed that no call used for long.
+const AGED: &str = "idle_timeout";
 
 /// A server's answer.
 pub(crate) struct Reply {
@@ -120,6 +124,17 @@ impl Transport {
         }
     }
 
+    /// How long a connection is kept that no call uses.
+    pub(crate) fn idle_timeout(&self) -> Duration {
+        self.pool.idle_timeout()
+    }
+
+    /// Closes the connections that no call used for this long. Returns the event to log, if there were any.
+    pub(crate) fn close_aged(&self) -> Option<Event> {
+        let closed = self.pool.close_aged(Instant::now());
+        (closed > 0).then(|| closed_event(closed, AGED))
+    }
+
     fn request<'a>(&self, body: &'a str) -> Request<&'a [u8]> {
         let mut request = Request::new(body.as_bytes());
         *request.method_mut() = Method::POST;
@@ -131,7 +146,7 @@ impl Transport {
     pub(crate) fn post(&self, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
         let request = self.request(body);
         let (idle, aged) = if fresh { (None, 0) } else { self.pool.take(attempt.began()) };
-        tell_closed(attempt, aged, "idle_timeout");
+        tell_closed(attempt, aged, AGED);
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
         // If a panic passes through the lane, it is dropped here.
@@ -176,9 +191,11 @@ impl Transport {
 
 fn tell_closed(attempt: &Attempt<'_>, count: usize, why: &'static str) {
     if count > 0 {
-        attempt.tell(LogLevel::Debug, || {
-            let sentence = format!("closed {count} connection{}: {why}", if count == 1 { "" } else { "s" });
-            Event::new("connection_closed", sentence).with("connections", count).with("why", why)
-        });
+        attempt.tell(LogLevel::Debug, || closed_event(count, why));
     }
+}
+
+fn closed_event(count: usize, why: &'static str) -> Event {
+    let sentence = format!("closed {count} connection{}: {why}", if count == 1 { "" } else { "s" });
+    Event::new("connection_closed", sentence).with("connections", count).with("why", why)
 }

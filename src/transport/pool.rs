@@ -44,6 +44,17 @@ impl Pool {
         closed.len()
     }
 
+    /// How long a lane is kept that no call uses.
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// Closes the lanes that no call used for this long. Returns how many there were.
+    pub(super) fn close_aged(&self, now: Instant) -> usize {
+        let closed = self.held(|idle| self.aged(idle, now));
+        closed.len()
+    }
+
     /// Closes the lanes that were last used at this time or before: the same fault of the network holds for them. Returns
     /// how many there were.
     pub(super) fn close_older(&self, used: Instant) -> usize {

@@ -513,10 +513,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         var queue = new UpdateQueue(
             () => new BatchHandle(handle, optionsJson, CommBoxBatchOptions.PropertyFor),
             options.Room,
-            limitPerUser: 16)
-        {
-            EndsBatchWhenIdle = true,
-        };
+            limitPerUser: 16);
         handle.Queues.Add(queue);
         return queue;
     }

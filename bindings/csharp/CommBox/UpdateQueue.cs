@@ -2,10 +2,10 @@ namespace CommBox;
 
 /// <summary>
 /// Updates that nobody blocks for: a batch of the library, and one thread of this side that
-/// collects what has finished. Thread and batch are there only while updates are outstanding, and a
+/// collects what has finished. The thread is there only while updates are outstanding, and a
 /// little longer for those that follow.
 /// </summary>
-/// <param name="newBatch">Makes the batch, or another one after a pause.</param>
+/// <param name="newBatch">Makes the batch, for the first update.</param>
 /// <param name="limit">
 /// How many updates may be in the batch: no more than it has room for, so that submitting never
 /// waits. Others wait here.
@@ -48,12 +48,6 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     internal Action<ThreadStart> StartThread { get; init; } = static loop =>
         // It runs none of the caller's code, and must not keep the caller's ExecutionContext.
         new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
-
-    /// <summary>
-    /// Whether the batch, whose threads each keep a connection, goes when nothing is outstanding,
-    /// and comes back.
-    /// </summary>
-    internal bool EndsBatchWhenIdle { get; init; }
 
     /// <summary>How many updates have no outcome yet.</summary>
     internal int Pending
@@ -235,7 +229,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
         catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
         {
-            throw CommBoxException.Internal("the system has no thread to collect results on; nothing was sent", error);
+            throw CommBoxException.Internal("could not start a thread that collects results; nothing was sent", error);
         }
         _hasThread = true;
     }
@@ -336,16 +330,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
                 SubmitWaiting();
                 return true;
             case Native.Timeout:
-                if (_submitted.Count > 0)
-                {
-                    return true;
-                }
-                if (EndsBatchWhenIdle)
-                {
-                    _batch!.Dispose();
-                    _batch = null;
-                }
-                return false;
+                return _submitted.Count > 0;
             case Native.Cancelled:
                 // The client's calls were cancelled, this wait among them; those of the batch come
                 // back one by one.

@@ -1,0 +1,133 @@
+//! The life of a worker: it sends one update after another, and ends if there are none for a long time.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::batch::queue::{Job, Released};
+use crate::batch::signal::Wake;
+use crate::batch::Shared;
+use crate::client::Update;
+use crate::delivery::line::{Patience, Successor};
+use crate::delivery::park::Parker;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reply::UpdateReply;
+
+/// The shortest time for which a worker stays idle: starting a thread costs more than keeping it.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+
+/// What a worker has still to do after its update, together with taking the next one: so that it
+/// locks the queue once, and those who collect find it unlocked when they wake.
+#[derive(Default)]
+struct Rest {
+    /// The update of this batch that may be sent now that this one has finished.
+    follows: Option<u64>,
+    wake: Wake,
+}
+
+impl Shared {
+    pub(super) fn work(self: &Arc<Self>) {
+        (self.on_start)();
+        let worker = Arc::new(Parker::default());
+        let mut rest = Rest::default();
+        while let Some(mut job) = self.next_job(&worker, rest) {
+            let others = || self.raw_lock().has_ready();
+            let call = || {
+                let update = Update {
+                    user_id: job.user_id,
+                    user_json: &job.user_json,
+                    place: &mut job.place,
+                    canceller: &job.canceller,
+                    overall: job.deadline,
+                    patience: Patience {
+                        throttled: self.options.throttle_timeout,
+                        outage: self.options.outage_timeout,
+                    },
+                    options: &job.options,
+                    others: &others,
+                    so_far: &mut job.so_far,
+                };
+                self.client.update_patiently(update, &self.gentle)
+            };
+            rest = match panic::catch_unwind(AssertUnwindSafe(call)) {
+                Ok(Some(outcome)) => self.finish(job, outcome),
+                Ok(None) => self.put_back(job),
+                Err(_) => {
+                    job.so_far.effort.attempts = 1;
+                    self.finish(job, Err(Error::bug()))
+                }
+            };
+        }
+    }
+
+    /// The next update to send. Blocks until there is one; returns `None` if the worker is to end.
+    fn next_job(&self, worker: &Arc<Parker>, rest: Rest) -> Option<Box<Job>> {
+        let Rest { mut follows, mut wake } = rest;
+        let idle_time = self.client.idle_timeout().max(SHORTEST_REST);
+        let mut was_woken = true;
+        loop {
+            let mut queue = self.lock();
+            // One that was called is needed, even if it woke by itself meanwhile.
+            let rested = queue.leave_idle(worker) && !was_woken;
+            if let Some(number) = follows.take() {
+                queue.turn_comes(number);
+            }
+            if let Some(job) = queue.take_ready() {
+                queue.for_room.wake_one();
+                return Some(job);
+            }
+            if queue.queued() == 0 && (rested || !queue.is_open()) {
+                queue.worker_ended();
+                drop(queue);
+                // The one that ends last finds the connections of all.
+                self.client.close_aged_connections();
+                return None;
+            }
+            queue.become_idle(worker);
+            drop(queue);
+            drop(std::mem::take(&mut wake));
+            was_woken = worker.park(Some(idle_time));
+        }
+    }
+
+    /// Puts an update back into the queue, behind the others.
+    fn put_back(self: &Arc<Self>, job: Box<Job>) -> Rest {
+        let mut queue = self.lock();
+        match queue.put_back(job) {
+            Ok(true) => self.deadlines.notify_all(),
+            Ok(false) => {}
+            Err((job, error)) => {
+                drop(queue);
+                return self.finish(job, Err(error));
+            }
+        }
+        Rest::default()
+    }
+
+    fn finish(self: &Arc<Self>, job: Box<Job>, outcome: Result<UpdateReply>) -> Rest {
+        let rejected = outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
+        let mut queue = self.lock();
+        queue.finish(&job, outcome, Instant::now());
+        let mut released = Released::default();
+        if rejected && self.options.stop_on_unauthorized {
+            released = queue.stop("the server refused the API key (401) for an earlier update of the batch");
+            self.gentle.cancel();
+        }
+        let is_open = queue.is_open();
+        let mut rest = Rest { follows: None, wake: queue.release() };
+        drop(released);
+        match job.place.release() {
+            // What this update let follow, this worker takes next.
+            Some(Successor::Update(ready, number)) if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) => {
+                rest.follows = Some(number);
+            }
+            Some(successor) => successor.begin(),
+            None => {}
+        }
+        if !is_open {
+            // The last one tells all that it is over.
+            self.wake_all();
+        }
+        rest
+    }
+}
