@@ -1,5 +1,6 @@
 //! Many updates at once: a queue with workers in front of one client, and a queue of what came of them behind.
 
+mod job;
 mod options;
 mod queue;
 mod signal;
@@ -24,7 +25,8 @@ use crate::thread;
 pub use options::BatchOptions;
 pub use stats::BatchStats;
 
-use queue::{Job, Queue, Waiters};
+use job::{Job, Released};
+use queue::{Queue, Waiters};
 use signal::{Signal, Wake};
 
 /// The longest wait that is asked for: longer ones mean as long as it takes.
@@ -64,7 +66,7 @@ struct Shared {
 
 /// What is left to do without the lock after an update was put into the queue.
 struct Added {
-    released: queue::Released,
+    released: Released,
     /// The worker to wake for it.
     worker: Option<Arc<Parker>>,
 }
@@ -373,13 +375,13 @@ impl Shared {
                     self.deadlines.notify_all();
                 }
                 let worker = if is_ready { queue.call_worker() } else { None };
-                Added { released: queue::Released::default(), worker }
+                Added { released: Released::default(), worker }
             }
         }
     }
 
     /// Finishes what is queued past its deadline.
-    fn expire(&self, queue: &mut Queue) -> queue::Released {
+    fn expire(&self, queue: &mut Queue) -> Released {
         let now = Instant::now();
         queue.expire(now, || match self.client.line().too_late(now, 0) {
             None | Some(Held::Stopped(_)) => {

@@ -1,102 +1,17 @@
 //! The queues of a batch: what is to be sent, in which order, and what has finished. It never blocks; the
 //! batch does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::batch::job::{Job, Jobs, Released};
 use crate::batch::signal::{Signal, Wake};
+use crate::batch::stats::Counts;
 use crate::batch::{BatchStats, Finished};
-use crate::client::SoFar;
-use crate::delivery::flow::{LastSecond, Moment};
-use crate::delivery::line::Place;
 use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::CallOptions;
 use crate::reply::UpdateReply;
-
-/// An update that was submitted.
-pub(super) struct Job {
-    pub(super) tag: u64,
-    pub(super) user_id: i64,
-    pub(super) user_json: String,
-    pub(super) options: CallOptions,
-    /// When it is to have finished.
-    pub(super) deadline: Option<Instant>,
-    /// Cancels it while it is in flight.
-    pub(super) canceller: Canceller,
-    pub(super) place: Place,
-    pub(super) so_far: SoFar,
-    number: u64,
-}
-
-impl Job {
-    pub(super) fn new(
-        tag: u64,
-        user_id: i64,
-        user_json: String,
-        options: CallOptions,
-        deadline: Option<Instant>,
-        place: Place,
-    ) -> Box<Self> {
-        let number = place.number();
-        let (canceller, so_far) = (Canceller::default(), SoFar::default());
-        Box::new(Self { tag, user_id, user_json, options, deadline, canceller, place, so_far, number })
-    }
-}
-
-impl Job {
-    /// The error of an update that is not to be sent, or not again.
-    fn cancelled(&self, why: &str) -> Error {
-        let what = if self.so_far.is_sent() { "this update was not sent again" } else { "this update was not sent" };
-        self.so_far.explain(Error::new(ErrorKind::Cancelled, format!("{what}: {why}")))
-    }
-}
-
-/// Places of updates that finished. They are to be dropped without the lock of the queue: that tells the
-/// next ones of their users, which may be of this batch.
-#[must_use]
-#[derive(Default)]
-pub(super) struct Released(VecDeque<Box<Job>>);
-
-/// Updates in the order of their numbers: in the order in which they were submitted.
-#[derive(Default)]
-struct Jobs(VecDeque<Box<Job>>);
-
-impl Jobs {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn place(&self, number: u64) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&number, |job| job.number)
-    }
-
-    fn has(&self, number: u64) -> bool {
-        self.place(number).is_ok()
-    }
-
-    fn add(&mut self, job: Box<Job>) {
-        let (Ok(place) | Err(place)) = self.place(job.number);
-        self.0.insert(place, job);
-    }
-
-    fn take(&mut self, number: u64) -> Option<Box<Job>> {
-        self.place(number).ok().and_then(|place| self.0.remove(place))
-    }
-
-    /// Moves those with this tag to `taken`.
-    fn take_tag(&mut self, tag: u64, taken: &mut VecDeque<Box<Job>>) {
-        let mut place = 0;
-        while let Some(job) = self.0.get(place) {
-            if job.tag == tag {
-                taken.extend(self.0.remove(place));
-            } else {
-                place += 1;
-            }
-        }
-    }
-}
 
 pub(super) struct Queue {
     limit: usize,
@@ -136,18 +51,6 @@ enum State {
     Ended,
 }
 
-struct Counts {
-    origin: Instant,
-    began: Option<Instant>,
-    succeeded: u64,
-    failed: u64,
-    failed_by_code: BTreeMap<i32, u64>,
-    retried: u64,
-    throttled: u64,
-    requests: u64,
-    last_second: LastSecond,
-}
-
 impl Queue {
     pub(super) fn new(limit: u32) -> Self {
         Self {
@@ -160,17 +63,7 @@ impl Queue {
             workers: 0,
             idle: Vec::new(),
             state: State::Open,
-            counts: Counts {
-                origin: Instant::now(),
-                began: None,
-                succeeded: 0,
-                failed: 0,
-                failed_by_code: BTreeMap::new(),
-                retried: 0,
-                throttled: 0,
-                requests: 0,
-                last_second: LastSecond::default(),
-            },
+            counts: Counts::new(),
             for_room: Waiters::default(),
             for_finished: Waiters::default(),
             collector: None,
@@ -202,7 +95,7 @@ impl Queue {
 
     /// Puts an update in, which may be sent now if it `is_ready`. Returns whether its deadline is the first one.
     pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) -> bool {
-        self.counts.began.get_or_insert_with(Instant::now);
+        self.counts.begin();
         let is_first = self.add_deadline(&job);
         let queue = if is_ready { &mut self.ready } else { &mut self.behind };
         queue.add(job);
@@ -231,7 +124,7 @@ impl Queue {
 
     /// Finishes an update at once that cannot meet its deadline.
     pub(super) fn refuse(&mut self, job: Box<Job>, error: Error) -> Released {
-        self.counts.began.get_or_insert_with(Instant::now);
+        self.counts.begin();
         self.put_finished(&job, Err(error), Instant::now());
         Released([job].into())
     }
@@ -291,7 +184,7 @@ impl Queue {
     }
 
     pub(super) fn take_ready(&mut self) -> Option<Box<Job>> {
-        let job = self.ready.0.pop_front()?;
+        let job = self.ready.take_first()?;
         self.in_flight.push((job.tag, job.number, job.canceller.clone()));
         Some(job)
     }
@@ -328,21 +221,7 @@ impl Queue {
 
     /// Counts what came of an update and the requests that were made for it, and hands it to the collector.
     fn put_finished(&mut self, job: &Job, outcome: Result<UpdateReply>, now: Instant) {
-        let counts = &mut self.counts;
-        let (effort, moment) = (job.so_far.effort, counts.moment(now));
-        for _ in 0..effort.attempts {
-            counts.last_second.add(moment);
-        }
-        counts.requests += u64::from(effort.attempts);
-        counts.retried += u64::from(effort.attempts.saturating_sub(1));
-        counts.throttled += u64::from(effort.throttled);
-        match &outcome {
-            Ok(_) => counts.succeeded += 1,
-            Err(error) => {
-                counts.failed += 1;
-                *counts.failed_by_code.entry(error.kind().code()).or_default() += 1;
-            }
-        }
+        self.counts.add(&job.so_far.effort, &outcome, now);
         if !matches!(self.state, State::Ended) {
             self.finished.push_back(Finished { tag: job.tag, outcome });
             if let Some(earlier) = self.for_finished.take().and_then(|next| self.collector.replace(next)) {
@@ -461,35 +340,16 @@ impl Queue {
     /// Takes everything that was not sent.
     fn take_queued(&mut self) -> Released {
         self.deadlines.clear();
-        Released(self.ready.0.drain(..).chain(self.behind.0.drain(..)).collect())
+        Released(self.ready.take_all().chain(self.behind.take_all()).collect())
     }
 
     pub(super) fn stats(&mut self, now: Instant, learned: Option<f64>) -> BatchStats {
-        let queued = self.queued();
-        let counts = &mut self.counts;
-        let elapsed = counts.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
-        let (seconds, moment) = (elapsed.as_secs_f64(), counts.moment(now));
-        BatchStats {
-            queued,
-            in_flight: self.in_flight.len(),
-            finished: self.finished.len(),
-            succeeded: counts.succeeded,
-            failed: counts.failed,
-            failed_by_code: counts.failed_by_code.clone(),
-            retried: counts.retried,
-            throttled: counts.throttled,
-            requests_per_second: counts.last_second.count(moment),
-            average_requests_per_second: if seconds > 0.0 { counts.requests as f64 / seconds } else { 0.0 },
-            learned_requests_per_second: learned,
-            elapsed,
-        }
-    }
-}
-
-impl Counts {
-    fn moment(&self, now: Instant) -> Moment {
-        // The clock of what is counted does not begin with nothing.
-        Moment::from_secs(10) + now.saturating_duration_since(self.origin)
+        let mut stats = self.counts.stats(now);
+        stats.queued = self.queued();
+        stats.in_flight = self.in_flight.len();
+        stats.finished = self.finished.len();
+        stats.learned_requests_per_second = learned;
+        stats
     }
 }
 

@@ -4,7 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::batch::queue::{Job, Released};
+use crate::batch::job::{Job, Released};
 use crate::batch::signal::Wake;
 use crate::batch::Shared;
 use crate::client::Update;
