@@ -17,29 +17,27 @@
 //!
 //! With `rate_group`, the [`Flow`] is that of all processes of the [`Group`].
 
+mod clock;
 mod group;
+mod state;
 mod told;
 mod turns;
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::delivery::flow::{Budget, Flow, Moment, Outcome, Probe, Slot, Ticket, Turn, Why};
-use crate::delivery::park::Parker;
+use crate::delivery::flow::{Flow, Moment, Outcome, Probe, Ticket, Why};
 use crate::delivery::watch::{Stop, Wake, Watch};
 use crate::error::Result;
 use crate::failpoint;
 use crate::fork;
 use crate::log::Log;
 
+use clock::{seed, Clock};
 use group::Group;
-use turns::Turns;
+use state::{State, Step, Waiter};
 
 pub(crate) use turns::{Place, Ready, Successor};
-
-/// How often the first in line looks whether the probe of another process is back.
-const GROUP_LOOK: Duration = Duration::from_millis(20);
 
 /// As good as forever.
 const FAR: Duration = Duration::from_secs(86_400);
@@ -49,37 +47,6 @@ pub(crate) struct Line {
     clock: Clock,
     ordered: bool,
     log: Arc<Log>,
-}
-
-struct State {
-    flow: Flow,
-    group: Option<Group>,
-    /// The slot of the first in line.
-    slot: Option<Slot>,
-    /// Those who wait to leave, in the order of their numbers.
-    waiting: VecDeque<Arc<Waiter>>,
-    turns: Turns,
-    next_number: u64,
-    budget: Budget,
-    /// How many requests were accepted.
-    accepted: u64,
-    /// The epoch of the flow that those who wait know of.
-    epoch: u64,
-    /// Whether the first in line is to look again.
-    wakes_first: bool,
-    /// The process whose threads wait.
-    generation: u32,
-    /// The pause that the log was told of, and when it began.
-    told: Option<(Why, Moment)>,
-}
-
-/// A call that waits to leave.
-struct Waiter {
-    number: u64,
-    parker: Arc<Parker>,
-    /// Its deadline, if it has one while it waits.
-    deadline: Option<Moment>,
-    patience: Option<Patience>,
 }
 
 /// How long an update of a batch waits for the server: without one accepted request while it throttles,
@@ -110,13 +77,6 @@ pub(crate) enum Held {
     },
 }
 
-enum Step {
-    Leave(Ticket),
-    Fail(Held),
-    /// Until this moment, or until it is woken.
-    Park(Option<Moment>),
-}
-
 /// Leave to send one request, whose outcome is to be reported. Dropped without, it says nothing about
 /// the server.
 pub(crate) struct Departure<'a> {
@@ -135,20 +95,7 @@ impl Line {
             Some(name) => (flow.ramp(clock.now()), Some(Group::join(name)?)),
             None => (flow, None),
         };
-        let state = State {
-            flow,
-            group,
-            slot: None,
-            waiting: VecDeque::new(),
-            turns: Turns::default(),
-            next_number: 0,
-            budget: Budget::default(),
-            accepted: 0,
-            epoch: 0,
-            wakes_first: false,
-            generation: fork::generation(),
-            told: None,
-        };
+        let state = State::new(flow, group);
         Ok(Self { state: Mutex::new(state), clock, ordered, log })
     }
 
@@ -296,153 +243,6 @@ impl Line {
     }
 }
 
-impl State {
-    fn is_first(&self, number: u64) -> bool {
-        self.waiting.front().is_none_or(|first| first.number >= number)
-    }
-
-    /// How many stand before this one.
-    fn ahead_of(&self, number: u64) -> usize {
-        self.waiting.partition_point(|waiter| waiter.number < number)
-    }
-
-    /// Leave to send for a call that does not have to wait.
-    fn leave_at_once(&mut self, number: u64, now: Moment) -> Option<Ticket> {
-        if !self.is_first(number) {
-            return None;
-        }
-        match self.ask(now) {
-            Turn::Go(ticket) => Some(ticket),
-            _ => None,
-        }
-    }
-
-    fn ask(&mut self, now: Moment) -> Turn {
-        match self.flow.ask(now, &mut self.slot) {
-            // Nobody wakes this process when the probe of another one is back.
-            Turn::Probing(end) if self.group.is_some() => Turn::Probing(end.min(now + GROUP_LOOK)),
-            turn => turn,
-        }
-    }
-
-    /// What a call that waits does next.
-    fn step(&mut self, waiter: &Arc<Waiter>, now: Moment) -> Step {
-        let number = waiter.number;
-        let first = self.is_first(number);
-        // When it may leave, and when it looks again.
-        let (mut leaves, mut at) = (None, None);
-        if first {
-            match self.ask(now) {
-                Turn::Go(ticket) => {
-                    self.remove(number);
-                    // Whether it was counted among them or not, another one is the first now.
-                    self.wakes_first = true;
-                    return Step::Leave(ticket);
-                }
-                Turn::Wait(moment) => (leaves, at) = (Some(moment), Some(moment)),
-                // It may leave at any time, once the outcome is there.
-                Turn::Probing(moment) => (leaves, at) = (Some(now), Some(moment)),
-            }
-        }
-        let ahead = if first { 0 } else { self.ahead_of(number) };
-        let late = waiter.deadline.is_some_and(|deadline| match leaves {
-            Some(moment) => moment >= deadline,
-            // The first in line has its slot already.
-            None => self.flow.earliest(now, ahead.saturating_sub(1), deadline).is_none(),
-        });
-        if late || self.is_out_of_patience(waiter) {
-            self.remove(number);
-            return Step::Fail(self.held(now, ahead));
-        }
-        if self.waiting.get(ahead).is_none_or(|there| there.number != number) {
-            self.waiting.insert(ahead, waiter.clone());
-        }
-        Step::Park(at)
-    }
-
-    /// Whether the pause is longer than an update of a batch waits.
-    fn is_out_of_patience(&self, waiter: &Waiter) -> bool {
-        let end = waiter.patience.and_then(|patience| self.flow.patience(patience.throttled, patience.outage));
-        let until = self.flow.paused().map(|(_, until)| until);
-        end.zip(until).is_some_and(|(end, until)| until > end)
-    }
-
-    /// Takes a call out of the line.
-    fn remove(&mut self, number: u64) {
-        let place = self.ahead_of(number);
-        if self.waiting.get(place).is_some_and(|waiter| waiter.number == number) {
-            self.waiting.remove(place);
-            self.wakes_first |= place == 0;
-        }
-    }
-
-    /// What holds back a call behind `ahead` others.
-    fn held(&self, now: Moment, ahead: usize) -> Held {
-        let earliest = self.flow.earliest(now, ahead, now + FAR).unwrap_or(now + FAR);
-        let wait = earliest.saturating_sub(now);
-        match self.flow.paused() {
-            Some((Why::Outage, _)) => {
-                let (since, failures) = self.flow.failing();
-                Held::Outage { lasts: now.saturating_sub(since), failures, wait }
-            }
-            _ if self.flow.is_throttled(now) => Held::Throttled { wait },
-            _ if wait.is_zero() => Held::Stopped(Stop::Late),
-            _ => Held::Limited { wait },
-        }
-    }
-
-    /// Runs a section on the state of the group, if there is one.
-    fn synchronized(&mut self, now: Moment, section: &mut dyn FnMut(&mut Self, Moment)) {
-        let Some(mut group) = self.group.take() else {
-            return section(self, now);
-        };
-        let lease = group.lock(&mut self.flow, now);
-        section(self, now);
-        if lease {
-            group.unlock(&self.flow);
-        }
-        self.group = Some(group);
-    }
-
-    /// The one who is to look again.
-    fn woken(&mut self) -> Option<Arc<Parker>> {
-        if self.epoch != self.flow.epoch() {
-            self.epoch = self.flow.epoch();
-            self.wakes_first = true;
-            self.wake_late();
-        }
-        let first = std::mem::take(&mut self.wakes_first).then(|| self.waiting.front()).flatten();
-        first.map(|first| first.parker.clone())
-    }
-
-    /// Wakes those whom a pause makes too late.
-    fn wake_late(&self) {
-        let Some((_, until)) = self.flow.paused() else {
-            return;
-        };
-        for waiter in &self.waiting {
-            if waiter.deadline.is_some_and(|deadline| until >= deadline) || self.is_out_of_patience(waiter) {
-                waiter.parker.unpark();
-            }
-        }
-    }
-
-    /// A forked child does not have the threads that wait and probe.
-    fn leave_parent_behind(&mut self) {
-        let generation = fork::generation();
-        if self.generation != generation {
-            self.generation = generation;
-            self.waiting.clear();
-            self.turns = Turns::default();
-            self.slot = None;
-            match &mut self.group {
-                Some(group) => group.leave_parent_behind(),
-                None => self.flow.orphan(),
-            }
-        }
-    }
-}
-
 impl Departure<'_> {
     pub(crate) fn probe(&self) -> Option<Probe> {
         self.ticket.and_then(|ticket| ticket.probe())
@@ -481,43 +281,6 @@ impl Drop for Departure<'_> {
     fn drop(&mut self) {
         self.end(Instant::now(), Outcome::Nothing, false, None);
     }
-}
-
-/// The clock of flows: the system's monotonic one, which all processes of a machine share.
-struct Clock {
-    origin: Instant,
-    at_origin: Moment,
-}
-
-impl Clock {
-    fn start() -> Self {
-        Self { origin: Instant::now(), at_origin: group::machine_time() }
-    }
-
-    fn now(&self) -> Moment {
-        self.at_origin + self.origin.elapsed()
-    }
-
-    fn moment(&self, instant: Instant) -> Moment {
-        match instant.checked_duration_since(self.origin) {
-            Some(since) => self.at_origin.saturating_add(since),
-            None => self.at_origin.saturating_sub(self.origin.saturating_duration_since(instant)),
-        }
-    }
-
-    fn instant(&self, moment: Moment) -> Instant {
-        let since = moment.saturating_sub(self.at_origin);
-        // Later than the clock can tell is as good as a day.
-        self.origin.checked_add(since).unwrap_or(self.origin + FAR)
-    }
-}
-
-/// Another number in every process and client.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    hasher.finish()
 }
 
 #[cfg(test)]

@@ -1,0 +1,219 @@
+//! What a line knows: who waits, in which order, and what the next step of each is. It neither blocks nor
+//! locks; the line does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::flow::{Budget, Flow, Moment, Slot, Ticket, Turn, Why};
+use crate::delivery::line::group::Group;
+use crate::delivery::line::turns::Turns;
+use crate::delivery::line::{Held, Patience, FAR};
+use crate::delivery::park::Parker;
+use crate::delivery::watch::Stop;
+use crate::fork;
+
+/// How often the first in line looks whether the probe of another process is back.
+const GROUP_LOOK: Duration = Duration::from_millis(20);
+
+pub(super) struct State {
+    pub(super) flow: Flow,
+    pub(super) group: Option<Group>,
+    /// The slot of the first in line.
+    pub(super) slot: Option<Slot>,
+    /// Those who wait to leave, in the order of their numbers.
+    pub(super) waiting: VecDeque<Arc<Waiter>>,
+    pub(super) turns: Turns,
+    pub(super) next_number: u64,
+    pub(super) budget: Budget,
+    /// How many requests were accepted.
+    pub(super) accepted: u64,
+    /// The epoch of the flow that those who wait know of.
+    pub(super) epoch: u64,
+    /// Whether the first in line is to look again.
+    pub(super) wakes_first: bool,
+    /// The process whose threads wait.
+    pub(super) generation: u32,
+    /// The pause that the log was told of, and when it began.
+    pub(super) told: Option<(Why, Moment)>,
+}
+
+/// A call that waits to leave.
+pub(super) struct Waiter {
+    pub(super) number: u64,
+    pub(super) parker: Arc<Parker>,
+    /// Its deadline, if it has one while it waits.
+    pub(super) deadline: Option<Moment>,
+    pub(super) patience: Option<Patience>,
+}
+
+pub(super) enum Step {
+    Leave(Ticket),
+    Fail(Held),
+    /// Until this moment, or until it is woken.
+    Park(Option<Moment>),
+}
+
+impl State {
+    pub(super) fn new(flow: Flow, group: Option<Group>) -> Self {
+        Self {
+            flow,
+            group,
+            slot: None,
+            waiting: VecDeque::new(),
+            turns: Turns::default(),
+            next_number: 0,
+            budget: Budget::default(),
+            accepted: 0,
+            epoch: 0,
+            wakes_first: false,
+            generation: fork::generation(),
+            told: None,
+        }
+    }
+
+    fn is_first(&self, number: u64) -> bool {
+        self.waiting.front().is_none_or(|first| first.number >= number)
+    }
+
+    /// How many stand before this one.
+    fn ahead_of(&self, number: u64) -> usize {
+        self.waiting.partition_point(|waiter| waiter.number < number)
+    }
+
+    /// Leave to send for a call that does not have to wait.
+    pub(super) fn leave_at_once(&mut self, number: u64, now: Moment) -> Option<Ticket> {
+        if !self.is_first(number) {
+            return None;
+        }
+        match self.ask(now) {
+            Turn::Go(ticket) => Some(ticket),
+            _ => None,
+        }
+    }
+
+    fn ask(&mut self, now: Moment) -> Turn {
+        match self.flow.ask(now, &mut self.slot) {
+            // Nobody wakes this process when the probe of another one is back.
+            Turn::Probing(end) if self.group.is_some() => Turn::Probing(end.min(now + GROUP_LOOK)),
+            turn => turn,
+        }
+    }
+
+    /// What a call that waits does next.
+    pub(super) fn step(&mut self, waiter: &Arc<Waiter>, now: Moment) -> Step {
+        let number = waiter.number;
+        let first = self.is_first(number);
+        // When it may leave, and when it looks again.
+        let (mut leaves, mut at) = (None, None);
+        if first {
+            match self.ask(now) {
+                Turn::Go(ticket) => {
+                    self.remove(number);
+                    // Whether it was counted among them or not, another one is the first now.
+                    self.wakes_first = true;
+                    return Step::Leave(ticket);
+                }
+                Turn::Wait(moment) => (leaves, at) = (Some(moment), Some(moment)),
+                // It may leave at any time, once the outcome is there.
+                Turn::Probing(moment) => (leaves, at) = (Some(now), Some(moment)),
+            }
+        }
+        let ahead = if first { 0 } else { self.ahead_of(number) };
+        let late = waiter.deadline.is_some_and(|deadline| match leaves {
+            Some(moment) => moment >= deadline,
+            // The first in line has its slot already.
+            None => self.flow.earliest(now, ahead.saturating_sub(1), deadline).is_none(),
+        });
+        if late || self.is_out_of_patience(waiter) {
+            self.remove(number);
+            return Step::Fail(self.held(now, ahead));
+        }
+        if self.waiting.get(ahead).is_none_or(|there| there.number != number) {
+            self.waiting.insert(ahead, waiter.clone());
+        }
+        Step::Park(at)
+    }
+
+    /// Whether the pause is longer than an update of a batch waits.
+    fn is_out_of_patience(&self, waiter: &Waiter) -> bool {
+        let end = waiter.patience.and_then(|patience| self.flow.patience(patience.throttled, patience.outage));
+        let until = self.flow.paused().map(|(_, until)| until);
+        end.zip(until).is_some_and(|(end, until)| until > end)
+    }
+
+    /// Takes a call out of the line.
+    pub(super) fn remove(&mut self, number: u64) {
+        let place = self.ahead_of(number);
+        if self.waiting.get(place).is_some_and(|waiter| waiter.number == number) {
+            self.waiting.remove(place);
+            self.wakes_first |= place == 0;
+        }
+    }
+
+    /// What holds back a call behind `ahead` others.
+    pub(super) fn held(&self, now: Moment, ahead: usize) -> Held {
+        let earliest = self.flow.earliest(now, ahead, now + FAR).unwrap_or(now + FAR);
+        let wait = earliest.saturating_sub(now);
+        match self.flow.paused() {
+            Some((Why::Outage, _)) => {
+                let (since, failures) = self.flow.failing();
+                Held::Outage { lasts: now.saturating_sub(since), failures, wait }
+            }
+            _ if self.flow.is_throttled(now) => Held::Throttled { wait },
+            _ if wait.is_zero() => Held::Stopped(Stop::Late),
+            _ => Held::Limited { wait },
+        }
+    }
+
+    /// Runs a section on the state of the group, if there is one.
+    pub(super) fn synchronized(&mut self, now: Moment, section: &mut dyn FnMut(&mut Self, Moment)) {
+        let Some(mut group) = self.group.take() else {
+            return section(self, now);
+        };
+        let lease = group.lock(&mut self.flow, now);
+        section(self, now);
+        if lease {
+            group.unlock(&self.flow);
+        }
+        self.group = Some(group);
+    }
+
+    /// The one who is to look again.
+    pub(super) fn woken(&mut self) -> Option<Arc<Parker>> {
+        if self.epoch != self.flow.epoch() {
+            self.epoch = self.flow.epoch();
+            self.wakes_first = true;
+            self.wake_late();
+        }
+        let first = std::mem::take(&mut self.wakes_first).then(|| self.waiting.front()).flatten();
+        first.map(|first| first.parker.clone())
+    }
+
+    /// Wakes those whom a pause makes too late.
+    fn wake_late(&self) {
+        let Some((_, until)) = self.flow.paused() else {
+            return;
+        };
+        for waiter in &self.waiting {
+            if waiter.deadline.is_some_and(|deadline| until >= deadline) || self.is_out_of_patience(waiter) {
+                waiter.parker.unpark();
+            }
+        }
+    }
+
+    /// A forked child does not have the threads that wait and probe.
+    pub(super) fn leave_parent_behind(&mut self) {
+        let generation = fork::generation();
+        if self.generation != generation {
+            self.generation = generation;
+            self.waiting.clear();
+            self.turns = Turns::default();
+            self.slot = None;
+            match &mut self.group {
+                Some(group) => group.leave_parent_behind(),
+                None => self.flow.orphan(),
+            }
+        }
+    }
+}
