@@ -11,31 +11,25 @@
 //!
 //! It holds no field of a user, but for the id. Hashes are keyed with a secret of the journal.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+mod file;
+mod record;
+
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction};
 
 use crate::failure::{Doing, Failure, Result};
 
-/// A row's place over all runs.
-pub type Sequence = i64;
+use file::{explain, is_full, prepare, restrict, write_reserve};
+use record::ROW_BITS;
 
-/// Rows of a run: the lower bits of a sequence.
-const ROW_BITS: u32 = 40;
-
-/// The layout of the database.
-const VERSION: i64 = 1;
-
-/// Room on the disk that is given up when it is full, so that what is under way can be written.
-const RESERVE: usize = 1024 * 1024;
-
-/// A hash of an update.
-pub type Hash = [u8; 16];
+pub use file::appended;
+pub use record::{
+    Became, Confirmed, Failed, FailedRow, Hash, Hasher, Outcome, Run, RunRow, Sequence,
+};
 
 /// The journal, which this process alone uses.
 pub struct Journal {
@@ -47,95 +41,6 @@ pub struct Journal {
     /// Whether there may be failed rows.
     has_failed: bool,
     reserve: Option<PathBuf>,
-}
-
-/// Hashes updates, for those who have the journal's secret alone.
-pub struct Hasher(hmac::Key);
-
-impl Hasher {
-    pub fn hash(&self, id: i64, json: &str) -> Hash {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(&id.to_le_bytes());
-        context.update(json.as_bytes());
-        let tag = context.sign();
-        let mut hash = Hash::default();
-        hash.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        hash
-    }
-}
-
-/// A run.
-#[derive(Clone, Debug)]
-pub struct Run {
-    pub id: i64,
-    /// So many rows, of the first ones, were handed over to be sent.
-    pub submitted: u64,
-    /// Whether it goes on.
-    pub resumed: bool,
-}
-
-impl Run {
-    /// The sequence of a row, numbered from 0.
-    pub fn sequence(&self, row: u64) -> Sequence {
-        (self.id << ROW_BITS) | row.cast_signed()
-    }
-}
-
-/// What was confirmed last for a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirmed {
-    pub sequence: Sequence,
-    pub hash: Hash,
-}
-
-/// What became of a row.
-pub struct Outcome {
-    pub sequence: Sequence,
-    pub id: i64,
-    pub hash: Hash,
-    pub became: Became,
-}
-
-pub enum Became {
-    Confirmed,
-    Failed(Failed),
-    /// It came back as it was.
-    Unsent,
-}
-
-/// Why a row failed.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    pub code: i32,
-    /// The library's words, which hold no value of a user.
-    pub message: String,
-    pub delivery: &'static str,
-    pub attempts: u32,
-    /// Finds it in the file of rejects.
-    pub stamp: u64,
-}
-
-/// A failed row, as the journal shows it.
-#[derive(serde::Serialize)]
-pub struct FailedRow {
-    pub row: u64,
-    pub user_id: i64,
-    pub code: i64,
-    pub message: String,
-    pub delivery: String,
-    pub attempts: i64,
-    pub at: i64,
-}
-
-/// A run, as the journal shows it.
-#[derive(serde::Serialize)]
-pub struct RunRow {
-    pub run: i64,
-    pub began: i64,
-    pub ended: Option<i64>,
-    pub state: String,
-    pub confirmed: i64,
-    pub failed: i64,
 }
 
 impl Journal {
@@ -500,100 +405,6 @@ impl Drop for Journal {
             let _ = fs::remove_file(reserve);
         }
     }
-}
-
-/// Takes the database for this process alone, and makes what is not there. Returns its secret and
-/// its name.
-fn prepare(connection: &Connection) -> rusqlite::Result<(Vec<u8>, String)> {
-    connection.busy_timeout(Duration::from_millis(200))?;
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    // Committed pages are in the system's hands: they outlive this process, however it ends.
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // The log is written into the database, and waited for, every 16 MiB.
-    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-    connection.pragma_update(None, "cache_size", -8192)?;
-    connection.set_prepared_statement_cache_capacity(16);
-    let (mut secret, mut name) = ([0; 32], [0; 4]);
-    let random = SystemRandom::new();
-    let filled = random.fill(&mut secret).and_then(|()| random.fill(&mut name));
-    filled.map_err(|_| rusqlite::Error::InvalidQuery)?;
-    let name: String = name.iter().map(|byte| format!("{byte:02x}")).collect();
-    connection.execute_batch("BEGIN EXCLUSIVE")?;
-    connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS journal (version INTEGER, secret BLOB, name TEXT);
-         CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, began INTEGER NOT NULL,
-             ended INTEGER, fingerprint BLOB NOT NULL, state TEXT NOT NULL,
-             submitted INTEGER NOT NULL DEFAULT 0, confirmed INTEGER NOT NULL DEFAULT 0,
-             failed INTEGER NOT NULL DEFAULT 0);
-         CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, sequence INTEGER NOT NULL,
-             hash BLOB NOT NULL, at INTEGER NOT NULL);
-         CREATE TABLE IF NOT EXISTS failed (sequence INTEGER PRIMARY KEY, id INTEGER NOT NULL,
-             hash BLOB NOT NULL, code INTEGER NOT NULL, message TEXT NOT NULL,
-             delivery TEXT NOT NULL, attempts INTEGER NOT NULL, at INTEGER NOT NULL,
-             stamp INTEGER NOT NULL);
-         CREATE TABLE IF NOT EXISTS handed (id INTEGER NOT NULL, sequence INTEGER NOT NULL,
-             PRIMARY KEY (id, sequence)) WITHOUT ROWID;
-         CREATE INDEX IF NOT EXISTS failed_of_user ON failed (id, sequence);",
-    )?;
-    connection.execute(
-        "INSERT INTO journal SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM journal)",
-        (VERSION, secret.as_slice(), &name),
-    )?;
-    connection.execute_batch("COMMIT")?;
-    connection.query_row("SELECT secret, name FROM journal WHERE version = ?1", [VERSION], |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })
-}
-
-fn is_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
-}
-
-fn explain(error: &rusqlite::Error, path: &Path) -> Failure {
-    let path = path.display();
-    Failure::usage(match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!(
-                "the journal {path} is in use by another run; wait for its end, or name another \
-                 one by --journal"
-            )
-        }
-        Some(ErrorCode::DiskFull) => format!("the disk with the journal {path} is full"),
-        Some(ErrorCode::NotADatabase) => {
-            format!("{path} is no journal; name another one by --journal")
-        }
-        Some(ErrorCode::DatabaseCorrupt) => format!("the journal {path} is damaged"),
-        _ if matches!(error, rusqlite::Error::QueryReturnedNoRows) => {
-            format!("the journal {path} was written by another version of this command")
-        }
-        _ => format!("the journal {path}: {error}"),
-    })
-}
-
-/// The same path with something behind its last name.
-pub fn appended(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    name.into()
-}
-
-/// A new journal is its owner's alone: it holds ids.
-fn restrict(path: &Path, create: bool) {
-    if create && !path.exists() {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // If it cannot be made, opening it says why.
-        let _ = options.open(path);
-    }
-}
-
-fn write_reserve(path: &Path) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(&vec![0; RESERVE])?;
-    file.sync_data()
 }
 
 /// Seconds since 1970.

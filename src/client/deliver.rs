@@ -1,0 +1,213 @@
+//! The delivery of one update: attempts, what each one's outcome means, and what is done next.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::client::call::{Call, Ended, SoFar};
+use crate::client::{events, Client};
+use crate::delivery::advice::Advice;
+use crate::delivery::flow::Outcome;
+use crate::delivery::line::{Departure, Held, Place};
+use crate::delivery::retry::is_transient;
+use crate::delivery::watch::{Stop, Watch};
+use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
+use crate::log::LogLevel;
+use crate::reply::{self, UpdateReply};
+use crate::secret::ApiKey;
+use crate::transport::{Attempt, Limits};
+
+/// As good as forever.
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+impl Client {
+    pub(super) fn deliver(
+        &self,
+        user_id: i64,
+        body: &str,
+        place: &mut Place,
+        call: &mut Call<'_>,
+    ) -> Result<UpdateReply, Ended> {
+        loop {
+            let departure = match self.line.depart(place, &call.watch, call.batch.map(|batch| batch.patience)) {
+                Ok(departure) => departure,
+                Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled).into()),
+                // An error that an attempt had says more.
+                Err(held) => {
+                    let last = call.so_far.last.take();
+                    return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held))).into());
+                }
+            };
+            let (reply, api_key) = self.attempt(user_id, body, departure, place, call);
+            let error = match reply {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            if error.delivery() == Delivery::NotSent && error.kind() == ErrorKind::Cancelled {
+                // Of an attempt before, the transport knows nothing.
+                return Err(call.stopped(Stop::Cancelled).into());
+            }
+            if error.kind() == ErrorKind::Http(401) && !call.so_far.rekeyed && !self.is_current(&api_key) {
+                call.so_far.rekeyed = true;
+            } else if error.kind() == ErrorKind::Http(429) {
+                // The line waits it out. It costs no retry.
+                call.so_far.effort.throttled += 1;
+            } else if !is_transient(&error) {
+                return Err(error.into());
+            } else if call.batch.is_some() && self.line.is_outage() && !self.fails_alone(call) {
+                // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
+                if self.puts_back(call) {
+                    return Err(Ended::PutBack(error));
+                }
+                place.move_to_end();
+            } else {
+                let wait = match self.backoff(&error, call) {
+                    Some(wait) => wait,
+                    None if !self.may_be_outage(&error, call) => return Err(error.into()),
+                    None if error.retry_after().is_none() && self.puts_back(call) => {
+                        return Err(Ended::PutBack(error));
+                    }
+                    None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
+                };
+                call.so_far.retries += 1;
+                call.tell(LogLevel::Info, || events::retry(&error, call.so_far.retries, wait));
+                if !call.sleep(wait)? {
+                    return Err(error.into());
+                }
+            }
+            call.so_far.last = Some(Box::new(error));
+        }
+    }
+
+    /// Sends one request, and reports to the line what came of it. One that meets a stale connection is sent again at
+    /// once: the server did not see it.
+    fn attempt(
+        &self,
+        user_id: i64,
+        body: &str,
+        departure: Departure<'_>,
+        place: &mut Place,
+        call: &mut Call<'_>,
+    ) -> (Result<UpdateReply>, Arc<ApiKey>) {
+        let probe = departure.probe();
+        let attempt = call.options.attempt_timeout.unwrap_or(self.limits.attempt);
+        let limits = Limits { attempt: probe.map_or(attempt, |probe| attempt.min(probe.limit)), ..self.limits };
+        let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
+        loop {
+            let api_key = self.read(|current| current.api_key.clone());
+            let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
+            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits).with_trace(call.trace);
+            call.so_far.effort.attempts += 1;
+            let in_flight = self.stats.attempt_begins(call.so_far.effort.attempts == 1);
+            let reply = self.transport.post(body, &attempt, fresh);
+            let advice = reply.as_ref().map(|reply| reply.advice).unwrap_or_default();
+            drop(in_flight);
+            let reply = reply.map(|reply| reply.without_echo(&api_key)).and_then(reply::interpret);
+            if let Err(error) = &reply {
+                if let Some(status) = error.http_status() {
+                    self.stats.answered(status);
+                }
+                if error.delivery() != Delivery::NotSent {
+                    call.so_far.delivery = error.delivery();
+                }
+                // What happened to one idle connection may have happened to others; one that brought an answer is good.
+                call.fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
+                if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() {
+                    fresh = true;
+                    continue;
+                }
+            }
+            call.tell(LogLevel::Debug, || events::attempt(&reply, call, attempt.reused_connection()));
+            if self.log.is_on() && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered) {
+                let rejected = reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
+                if !rejected || self.is_current(&api_key) {
+                    self.log.key_is(rejected);
+                }
+            }
+            // A batch leaves when it has noted what came of it.
+            let leaves = (reply.is_ok() && call.batch.is_none()).then_some(place);
+            call.ended = attempt.ended();
+            departure.report(call.ended, outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
+            return (reply, api_key);
+        }
+    }
+
+    /// How long to wait before the next retry, if there is one.
+    fn backoff(&self, error: &Error, call: &Call<'_>) -> Option<Duration> {
+        let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, call.so_far.retries)?;
+        if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
+            return Some(wait);
+        }
+        // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
+        call.batch.map(|_| wait.max(self.retries.longest()))
+    }
+
+    /// Whether an outage may be why an update of a batch has failed, retries included: its server has answered nothing
+    /// else meanwhile.
+    fn may_be_outage(&self, error: &Error, call: &Call<'_>) -> bool {
+        let SoFar { effort, retries, .. } = call.so_far;
+        call.batch.is_some()
+            && retries > 0
+            && error.kind() != ErrorKind::Http(500)
+            && self.line.failures() >= effort.attempts - effort.throttled
+            && !self.fails_alone(call)
+    }
+
+    /// Whether others have succeeded since this update was found to fail.
+    fn fails_alone(&self, call: &Call<'_>) -> bool {
+        call.so_far.accepted.is_some_and(|accepted| self.line.accepted() > accepted)
+    }
+
+    /// Whether an update that fails is put back, for another to be sent. Notes that it was found to fail.
+    fn puts_back(&self, call: &mut Call<'_>) -> bool {
+        call.so_far.accepted.get_or_insert_with(|| self.line.accepted());
+        call.batch.is_some_and(|batch| (batch.others)())
+    }
+}
+
+/// What an attempt tells of the server.
+fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcome {
+    let error = match reply {
+        Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
+        // The call had little time left, which says nothing.
+        ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
+        kind if is_transient(error) => Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout },
+        _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },
+        _ => Outcome::Nothing,
+    }
+}
+
+/// The error of a call that the line holds back past its deadline.
+pub(crate) fn held_back(held: Held) -> Error {
+    let (kind, wait) = match held {
+        Held::Stopped(_) => (ErrorKind::Timeout, None),
+        Held::Throttled { wait } => (ErrorKind::Throttled, Some(wait)),
+        Held::Limited { wait } => (ErrorKind::Timeout, Some(wait)),
+        Held::Outage { wait, .. } => (ErrorKind::Connection, Some(wait)),
+    };
+    Error::new(kind, reason(held)).with_answer(Answer { retry_after: wait, ..Answer::default() })
+}
+
+/// Why the line holds a call back.
+fn reason(held: Held) -> String {
+    match held {
+        Held::Stopped(_) => "deadline exceeded before the request could leave".into(),
+        Held::Throttled { wait } => format!(
+            "rate limit: the server throttles this client, and the next slot, in {} ms, is past this call's deadline",
+            wait.as_millis()
+        ),
+        Held::Limited { wait } => format!(
+            "the client's own rate limit: the next slot, in {} ms, is past this call's deadline",
+            wait.as_millis()
+        ),
+        Held::Outage { lasts, failures, wait } => format!(
+            "outage: the last {failures} requests failed, since {} ms ago, and the next probe request, in {} ms, is past \
+             this call's deadline",
+            lasts.as_millis(),
+            wait.as_millis()
+        ),
+    }
+}
