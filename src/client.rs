@@ -3,6 +3,7 @@
 mod call;
 mod deliver;
 mod events;
+mod held;
 
 use std::borrow::Cow;
 use std::env;
@@ -33,7 +34,7 @@ use crate::user::{self, Rules};
 use call::{Call, Ended, InBatch};
 
 pub(crate) use call::{Effort, SoFar, Update};
-pub(crate) use deliver::held_back;
+pub(crate) use held::held_back;
 
 /// A connection to CommBox: one API key, one set of options, connections kept open between calls.
 ///

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::deliver::held_back;
+use crate::client::held::held_back;
 use crate::client::Client;
 use crate::delivery::line::{Held, Patience, Place};
 use crate::delivery::park::Canceller;

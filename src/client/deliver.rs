@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::client::call::{Call, Ended, SoFar};
+use crate::client::held::{held_back, reason};
 use crate::client::{events, Client};
 use crate::delivery::advice::Advice;
 use crate::delivery::flow::Outcome;
 use crate::delivery::line::{Departure, Held, Place};
 use crate::delivery::retry::is_transient;
 use crate::delivery::watch::{Stop, Watch};
-use crate::error::{Answer, Delivery, Error, ErrorKind, Result};
+use crate::error::{Delivery, Error, ErrorKind, Result};
 use crate::log::LogLevel;
 use crate::reply::{self, UpdateReply};
 use crate::secret::ApiKey;
@@ -177,37 +178,5 @@ fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcom
         kind if is_transient(error) => Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout },
         _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },
         _ => Outcome::Nothing,
-    }
-}
-
-/// The error of a call that the line holds back past its deadline.
-pub(crate) fn held_back(held: Held) -> Error {
-    let (kind, wait) = match held {
-        Held::Stopped(_) => (ErrorKind::Timeout, None),
-        Held::Throttled { wait } => (ErrorKind::Throttled, Some(wait)),
-        Held::Limited { wait } => (ErrorKind::Timeout, Some(wait)),
-        Held::Outage { wait, .. } => (ErrorKind::Connection, Some(wait)),
-    };
-    Error::new(kind, reason(held)).with_answer(Answer { retry_after: wait, ..Answer::default() })
-}
-
-/// Why the line holds a call back.
-fn reason(held: Held) -> String {
-    match held {
-        Held::Stopped(_) => "deadline exceeded before the request could leave".into(),
-        Held::Throttled { wait } => format!(
-            "rate limit: the server throttles this client, and the next slot, in {} ms, is past this call's deadline",
-            wait.as_millis()
-        ),
-        Held::Limited { wait } => format!(
-            "the client's own rate limit: the next slot, in {} ms, is past this call's deadline",
-            wait.as_millis()
-        ),
-        Held::Outage { lasts, failures, wait } => format!(
-            "outage: the last {failures} requests failed, since {} ms ago, and the next probe request, in {} ms, is past \
-             this call's deadline",
-            lasts.as_millis(),
-            wait.as_millis()
-        ),
     }
 }

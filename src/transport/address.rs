@@ -6,7 +6,14 @@ use ureq::http::uri::{Authority, Scheme};
 use ureq::http::Uri;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::connect::Target;
+
+/// The host and port that a client talks to.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_tls: bool,
+}
 
 /// The address of the users, taken apart once.
 pub(crate) struct Address {

@@ -7,7 +7,7 @@ use crate::delivery::watch::{Stop, Watch};
 use crate::log::{Event, LogLevel, Trace};
 use crate::secret::ApiKey;
 use crate::transport::head::{Framing, Head};
-use crate::transport::wire::WireError;
+use crate::transport::wire_error::WireError;
 
 /// How long an attempt and its connecting may take.
 #[derive(Clone, Copy)]

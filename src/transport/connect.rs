@@ -11,27 +11,20 @@ use crate::fork;
 use crate::log::{Event, LogLevel};
 use crate::options::Options;
 use crate::stats::Connections;
-use crate::transport::address::Address;
+use crate::transport::address::{Address, Target};
 use crate::transport::attempt::Attempt;
 use crate::transport::outgoing::Constants;
 use crate::transport::proxy::{self, Proxy, Scheme};
 use crate::transport::ready;
 use crate::transport::resolver::Names;
 use crate::transport::socket::Socket;
+use crate::transport::stream::Stream;
 use crate::transport::tls::{TlsStream, Trust};
 use crate::transport::tunnel;
-use crate::transport::wire::{Stream, WireError};
+use crate::transport::wire_error::WireError;
 
 /// How long an address has before the next one is tried beside it (RFC 8305, section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-
-/// The host and port that a client talks to.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) is_tls: bool,
-}
 
 /// What a client's connections are made from.
 pub(super) struct Dialer {
@@ -140,7 +133,7 @@ impl Dialer {
     }
 
     pub(super) fn dial_one(&self, address: SocketAddr, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
-        Ok(Stream::Plain(Socket::new(race(&[address], attempt)?.1)?))
+        Ok(Box::new(Socket::new(race(&[address], attempt)?.1)?))
     }
 
     pub(super) fn through_proxy(&self, stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
@@ -169,7 +162,7 @@ impl Dialer {
         match race(&addresses, attempt) {
             Ok((address, stream)) => {
                 self.names.prefer(host, port, address);
-                Ok(Stream::Plain(Socket::new(stream)?))
+                Ok(Box::new(Socket::new(stream)?))
             }
             Err(error) => {
                 // They may have changed.

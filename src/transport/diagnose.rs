@@ -13,7 +13,8 @@ use crate::transport::attempt::{Attempt, Limits};
 use crate::transport::failure::{self, cancelled};
 use crate::transport::head::{self, Head};
 use crate::transport::proxy::Scheme;
-use crate::transport::wire::{Stream, WireError};
+use crate::transport::stream::Stream;
+use crate::transport::wire_error::WireError;
 use crate::transport::x509::Certificate;
 use crate::transport::Transport;
 
@@ -140,7 +141,7 @@ impl Step<'_> {
         })?;
         let chain: Vec<_> = seen.iter().map(|der| Certificate::read(der)).collect();
         let told = json!({
-            "version": under.as_ref().ok().and_then(Stream::tls_version),
+            "version": under.as_ref().ok().and_then(|stream| stream.tls_version()),
             "elapsed_ms": took,
             "trusted": under.is_ok(),
             "error": under.as_ref().err(),

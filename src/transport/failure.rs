@@ -2,9 +2,6 @@
 
 use std::io;
 
-#[cfg(windows)]
-use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
-
 use crate::delivery::watch::Stop;
 use crate::error::{Answer, Delivery, Error, ErrorKind};
 use crate::thread::NoThread;
@@ -12,7 +9,8 @@ use crate::transport::attempt::{Attempt, Progress};
 use crate::transport::certificate;
 use crate::transport::connect::Dialer;
 use crate::transport::proxy::Proxy;
-use crate::transport::wire::WireError;
+use crate::transport::shortage::shortage;
+use crate::transport::wire_error::WireError;
 
 /// What an attempt was about, for its error.
 pub(super) struct Context<'a> {
@@ -142,26 +140,6 @@ impl Context<'_> {
 pub(crate) fn cancelled(sent: bool) -> Error {
     let why = if sent { "after its request had left" } else { "before anything of it was sent" };
     Error::new(ErrorKind::Cancelled, format!("the call was cancelled or interrupted {why}"))
-}
-
-/// What there was too little of at the moment, where that is the reason.
-pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
-    #[cfg(unix)]
-    match error.raw_os_error() {
-        Some(libc::EMFILE) => return Some("this process has too many files open; close some, or raise its limit"),
-        Some(libc::ENFILE) => return Some("this machine has too many files open"),
-        _ => {}
-    }
-    #[cfg(windows)]
-    match error.raw_os_error() {
-        Some(WSAEMFILE) => return Some("this process has too many sockets open; close some"),
-        Some(WSAENOBUFS) => return Some("this machine has no room or no port left for a socket"),
-        _ => {}
-    }
-    if error.get_ref().is_some_and(|error| error.is::<NoThread>()) {
-        return Some("the system gives no thread for the name lookup; end some, or raise its limit");
-    }
-    (error.kind() == io::ErrorKind::OutOfMemory).then_some("this machine has too little memory")
 }
 
 fn io_reason(error: &io::Error, peer: &str, sent: bool) -> String {

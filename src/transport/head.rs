@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::bytes::find;
 use crate::delivery::advice::{self, Advice};
-use crate::transport::wire::WireError;
+use crate::transport::wire_error::WireError;
 
 /// The longest head, in bytes and in lines.
 pub(super) const LONGEST: usize = 64 << 10;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::bytes::{decimal, find};
 use crate::transport::attempt::Attempt;
 use crate::transport::head::{Framing, Head, LONGEST};
-use crate::transport::wire::WireError;
+use crate::transport::wire_error::WireError;
 
 /// Bytes that are read at once.
 const INPUT: usize = 16 << 10;

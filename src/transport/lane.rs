@@ -24,7 +24,8 @@ use crate::transport::attempt::Attempt;
 use crate::transport::connect::Dialer;
 use crate::transport::incoming::Incoming;
 use crate::transport::outgoing::Outgoing;
-use crate::transport::wire::{Stream, WireError};
+use crate::transport::stream::Stream;
+use crate::transport::wire_error::WireError;
 
 /// Of the agent, for what comes in and goes out; the head of a request fits.
 const BUFFERS: usize = 10 << 10;

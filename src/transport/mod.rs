@@ -26,11 +26,13 @@ mod pool;
 mod proxy;
 mod ready;
 mod resolver;
+mod shortage;
 mod socket;
+mod stream;
 mod tls;
 mod trust;
 mod tunnel;
-mod wire;
+mod wire_error;
 mod x509;
 
 use std::io::Read;
@@ -49,7 +51,7 @@ use crate::stats::Connections;
 use crate::transport::connect::Dialer;
 use crate::transport::lane::Lane;
 use crate::transport::pool::Pool;
-use crate::transport::wire::WireError;
+use crate::transport::wire_error::WireError;
 
 pub(crate) use address::Address;
 pub(crate) use attempt::{Attempt, Limits};

@@ -10,7 +10,7 @@ use ureq::http::Uri;
 use crate::bytes::decimal;
 use crate::secret::{self, ApiKey};
 use crate::transport::address::Address;
-use crate::transport::wire::WireError;
+use crate::transport::wire_error::WireError;
 
 /// Held back until the answer is waited for, a request leaves in one piece; a longer one leaves in pieces of this size.
 const HELD_BACK: usize = 64 << 10;

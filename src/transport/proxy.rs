@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::{self, Options};
-use crate::transport::connect::Target;
+use crate::transport::address::Target;
 #[cfg(windows)]
 use crate::transport::internet_settings;
 

@@ -14,8 +14,8 @@ use crate::log::{Event, LogLevel};
 use crate::options;
 use crate::thread;
 use crate::transport::attempt::Attempt;
-use crate::transport::failure::shortage;
-use crate::transport::wire::WireError;
+use crate::transport::shortage::shortage;
+use crate::transport::wire_error::WireError;
 
 /// How long an answer is kept at least that came when nobody waited for it any more: until the next attempt, which would
 /// wait as long in vain otherwise, and so would every one after it.

@@ -12,7 +12,8 @@ use crate::fork;
 use crate::transport::attempt::Attempt;
 #[cfg(windows)]
 use crate::transport::ready;
-use crate::transport::wire::WireError;
+use crate::transport::stream::Wire;
+use crate::transport::wire_error::WireError;
 
 /// One TCP connection.
 #[derive(Debug)]
@@ -100,9 +101,10 @@ impl Socket {
             written => written,
         }
     }
+}
 
-    /// Reads what comes, and waits for it. 0 is the end.
-    pub(super) fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+impl Wire for Socket {
+    fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("receive");
         loop {
             match self.read_for(buffer, attempt.slice()?) {
@@ -112,8 +114,21 @@ impl Socket {
         }
     }
 
-    /// Sends some of `bytes`; 0 if nothing was taken for a slice.
-    pub(super) fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+    fn write_all(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<(), WireError> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let sent = self.write(rest, attempt)?;
+            rest = rest.get(sent..).unwrap_or_default();
+            // A server that takes nothing may have answered already.
+            if sent == 0 && self.has_input() {
+                return Err(WireError::AnsweredEarly);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits a slice at most.
+    fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("send");
         match self.write_for(bytes, attempt.slice()?) {
             Ok(sent) => {
@@ -125,17 +140,16 @@ impl Socket {
         }
     }
 
-    /// Reads what has come in. Waits a slice at most, if nothing has.
-    pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Waits a slice at most, if nothing has come in.
+    fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         #[cfg(windows)]
         return self.read_for(buffer, SLICE);
         #[cfg(not(windows))]
         (&*self.stream).read(buffer)
     }
 
-    /// Whether something came in, or the other side closed.
     #[cfg(unix)]
-    pub(super) fn has_input(&self) -> bool {
+    fn has_input(&self) -> bool {
         use std::os::fd::AsRawFd;
 
         let mut byte = 0_u8;
@@ -145,11 +159,18 @@ impl Socket {
         !(result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Whether something came in, or the other side closed.
     #[cfg(windows)]
-    pub(super) fn has_input(&self) -> bool {
+    fn has_input(&self) -> bool {
         // One that cannot be asked has failed.
         self.input(Duration::ZERO).map_or(true, |found| found != ready::Input::None)
+    }
+
+    fn is_usable(&mut self) -> bool {
+        !self.has_input()
+    }
+
+    fn tls_version(&self) -> Option<&'static str> {
+        None
     }
 }
 

@@ -8,7 +8,8 @@ use rustls::{ClientConfig, ClientConnection};
 
 use crate::failpoint;
 use crate::transport::attempt::Attempt;
-use crate::transport::wire::{Stream, WireError};
+use crate::transport::stream::{Stream, Wire};
+use crate::transport::wire_error::WireError;
 
 pub(super) use crate::transport::trust::Trust;
 
@@ -69,16 +70,7 @@ impl TlsStream {
             }
         }
         stream.flush(attempt)?;
-        Ok(Stream::Tls(stream))
-    }
-
-    /// The version that was agreed on.
-    pub(super) fn version(&self) -> &'static str {
-        match self.connection.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            _ => "TLS",
-        }
+        Ok(stream)
     }
 
     /// Takes in what comes; 0 is the end.
@@ -126,13 +118,27 @@ impl TlsStream {
     fn has_plaintext(&mut self) -> bool {
         self.connection.process_new_packets().is_ok_and(|state| state.plaintext_bytes_to_read() > 0)
     }
+}
 
-    pub(super) fn write_all(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<(), WireError> {
+impl Wire for TlsStream {
+    fn tls_version(&self) -> Option<&'static str> {
+        Some(match self.connection.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            _ => "TLS",
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+        self.write_all(bytes, attempt).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<(), WireError> {
         self.connection.writer().write_all(bytes)?;
         self.flush(attempt)
     }
 
-    pub(super) fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+    fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         loop {
             match self.connection.reader().read(buffer) {
                 // It closed without saying so: whoever stands between may have cut the answer.
@@ -145,7 +151,7 @@ impl TlsStream {
         }
     }
 
-    pub(super) fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.connection.reader().read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.receive(None)?;
@@ -155,12 +161,12 @@ impl TlsStream {
         }
     }
 
-    pub(super) fn has_input(&self) -> bool {
+    fn has_input(&self) -> bool {
         self.under.has_input()
     }
 
-    /// Whether an idle connection still serves. Tickets and new keys, which servers send when they like, are read.
-    pub(super) fn is_usable(&mut self) -> bool {
+    /// Tickets and new keys, which servers send when they like, are read.
+    fn is_usable(&mut self) -> bool {
         for _ in 0..MOST_NOTICES {
             let is_silent = match self.connection.process_new_packets() {
                 // A farewell may have come with the reply.

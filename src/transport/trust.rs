@@ -23,8 +23,8 @@ use crate::log::{Event, LogLevel};
 use crate::options::Options;
 use crate::transport::attempt::Attempt;
 use crate::transport::certificate::Verifier;
-use crate::transport::failure::shortage;
-use crate::transport::wire::WireError;
+use crate::transport::shortage::shortage;
+use crate::transport::wire_error::WireError;
 
 /// What TLS is made with; the sessions that can be resumed are shared by the connections of a client.
 pub(crate) struct Trust {

@@ -4,11 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use zeroize::Zeroizing;
 
+use crate::transport::address::Target;
 use crate::transport::attempt::Attempt;
-use crate::transport::connect::Target;
 use crate::transport::head::Head;
 use crate::transport::proxy::Proxy;
-use crate::transport::wire::{Stream, WireError};
+use crate::transport::stream::Stream;
+use crate::transport::wire_error::WireError;
 
 /// Asks an HTTP proxy. Any 2xx opens the tunnel.
 pub(super) fn http(
