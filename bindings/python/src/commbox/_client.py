@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from . import _gevent, _interrupt, _late
+from . import _codec, _gevent, _interrupt, _late
 from ._base import BaseClient
 from ._errors import check, handle
 from ._fields import OMITTED, Omitted, c_text, given_fields, id_number, user_json
@@ -289,7 +289,7 @@ class Client(BaseClient):
             APICancelledError: :meth:`cancel` was called.
             CommBoxError: The client is closed.
         """
-        found: dict[str, Any] = _late.loads(_gevent.run(self._diagnose))
+        found: dict[str, Any] = _codec.loads(_gevent.run(self._diagnose))
         return found
 
     def _diagnose(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _late
+from . import _codec
 from ._hints import resolvable
 from ._library import lib
 
@@ -191,7 +191,7 @@ _AS_THEY_ARE = (
 
 def from_json(text: bytes | str, code: int | None) -> CommBoxError:
     """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``, or a NULL."""
-    known = _late.loads(text) if text else None
+    known = _codec.loads(text) if text else None
     if known is None or code not in (None, known["code"]):
         # A finalizer or a signal handler called the library on this thread since the call failed: that error is gone.
         code = -10 if code is None else code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 
-from . import _late
+from . import _codec
 from ._errors import ValidationError, name_of
 
 TYPE_CHECKING = False
@@ -91,11 +91,11 @@ def c_double(name: str, number: float) -> float:
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
     """A JSON object, or a refusal that lists everything in it that JSON does not have."""
     try:
-        return _late.to_json(dict(members)).encode()
+        return _codec.to_json(dict(members)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
     # Raised out here, since the error may hold a text, and would go along as the context.
-    raise invalid(code, "; ".join(_late.problems(members)) or "this cannot be written as JSON")
+    raise invalid(code, "; ".join(_codec.problems(members)) or "this cannot be written as JSON")
 
 
 def _utf8(code: int, name: str, text: str) -> bytes:

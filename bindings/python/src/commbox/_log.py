@@ -11,7 +11,7 @@ from _thread import get_ident
 from contextlib import suppress
 from ctypes import c_void_p, pythonapi, string_at
 
-from . import _gevent, _late
+from . import _codec, _gevent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def tell(level: int, event_json: int, sentence: int) -> None:
     ident = get_ident()
     telling.add(ident)
     try:
-        event = _late.loads(string_at(event_json))
+        event = _codec.loads(string_at(event_json))
         text = string_at(sentence).decode()
         number = _LEVELS[level]
         # Not by logger.log(), which would name the line of this package from which it was called.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from . import _late
+from . import _codec
 from ._errors import TIMES, check, handle
 from ._fields import c_text, invalid, json_object
 from ._library import lib
@@ -111,7 +111,7 @@ class CallOptions:
         options = handle(lib.commbox_options_new())
         try:
             for name, value in self._options.items():
-                check(lib.commbox_options_set(options, name.encode(), c_text(name, _late.to_json(value))))
+                check(lib.commbox_options_set(options, name.encode(), c_text(name, _codec.to_json(value))))
         finally:
             lib.commbox_options_free(options)
 
