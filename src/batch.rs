@@ -59,7 +59,7 @@ struct Shared {
     /// There is another first deadline to watch, or nothing more will come.
     deadlines: Condvar,
     /// Stops what waits for its turn, and lets finish what is under way.
-    gentle: Canceller,
+    graceful: Canceller,
     /// What a worker does first, on its thread.
     on_start: fn(),
 }
@@ -96,7 +96,7 @@ impl Batch {
             options: options.clone(),
             queue: Mutex::new(Queue::new(options.queue_limit)),
             deadlines: Condvar::new(),
-            gentle: Canceller::default(),
+            graceful: Canceller::default(),
             on_start,
         };
         Ok(Self { shared: Arc::new(shared), generation: fork::generation() })
@@ -225,7 +225,7 @@ impl Batch {
     pub fn cancel(&self) -> Result<()> {
         self.check_process()?;
         let _released = self.shared.lock().stop("the batch was cancelled");
-        self.shared.gentle.cancel();
+        self.shared.graceful.cancel();
         self.shared.wake_all();
         Ok(())
     }
@@ -301,8 +301,13 @@ impl Batch {
                 waited = true;
             }
             drop(released);
-            let woken =
-                watch.park(Some(until)).and_then(|wake| if wake == watch::Wake::Ask { watch.ask() } else { Ok(()) });
+            let woken = watch.park(Some(until)).and_then(|wake| {
+                if wake == watch::Wake::InvokeCallback {
+                    watch.invoke_callback()
+                } else {
+                    Ok(())
+                }
+            });
             if woken.is_err() {
                 break Err(Stopped::Cancelled);
             }
@@ -457,7 +462,7 @@ impl Ready for Shared {
     fn ready(&self, number: u64) {
         let worker = {
             let mut queue = self.lock();
-            queue.turn_comes(number);
+            queue.make_ready(number);
             queue.call_worker()
         };
         if let Some(worker) = worker {

@@ -125,7 +125,7 @@ impl Client {
     /// whose events on this thread it does not get meanwhile.
     pub fn set_log(&self, log: Option<(LogLevel, LogCallback)>) {
         self.log.set(log);
-        self.log.tell(LogLevel::Debug, || self.transport.proxy_event());
+        self.log.emit(LogLevel::Debug, || self.transport.proxy_event());
     }
 
     /// Ends every call that is running now with [`ErrorKind::Cancelled`], wherever it waits. Later calls work.
@@ -219,10 +219,10 @@ impl Client {
 
     /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
     /// back. Returns `None` if it is to be put back, since another update tells better whether the server is there.
-    pub(crate) fn update_patiently(&self, update: Update<'_>, gentle: &Canceller) -> Option<Result<UpdateReply>> {
+    pub(crate) fn update_patiently(&self, update: Update<'_>, graceful: &Canceller) -> Option<Result<UpdateReply>> {
         let limit = update.options.total_timeout.unwrap_or(self.total_timeout);
         let watch = Watch::new(limit, self.canceller.clone(), None)
-            .with_cancellers(update.canceller, gentle)
+            .with_cancellers(update.canceller, graceful)
             .with_overall(update.overall);
         let batch = InBatch { patience: update.patience, others: update.others };
         let mut call = Call::new(self, watch, update.options, Some(batch), mem::take(update.so_far));
@@ -254,7 +254,7 @@ impl Client {
     /// Closes the connections that no call used for that long.
     pub(crate) fn close_aged_connections(&self) {
         if let Some(event) = self.transport.close_aged() {
-            self.log.tell(LogLevel::Debug, || event);
+            self.log.emit(LogLevel::Debug, || event);
         }
     }
 
@@ -272,7 +272,7 @@ impl Client {
         let _running = self.stats.call_begins();
         let began = *call.so_far.began.get_or_insert(call.watch.began());
         if call.so_far.effort.attempts == 0 {
-            call.tell(LogLevel::Debug, || Event::new("call_began", "began"));
+            call.emit(LogLevel::Debug, || Event::new("call_began", "began"));
         }
         match body(self, call) {
             // It ended when its last attempt did.
@@ -280,14 +280,14 @@ impl Client {
                 let elapsed = call.ended.saturating_duration_since(began);
                 self.stats.call_succeeded(call.ended, elapsed);
                 let reply = reply.with_effort(call.so_far.effort.attempts, elapsed);
-                call.tell(LogLevel::Debug, || self.success_event(&reply, call));
+                call.emit(LogLevel::Debug, || self.success_event(&reply, call));
                 Ok(reply)
             }
             Err(Ended::Failed(error)) => {
                 let error = call.so_far.explain(error);
                 let elapsed = error.elapsed();
                 self.stats.call_failed(error.kind(), error.attempts(), began + elapsed, elapsed);
-                call.tell(LogLevel::Warning, || self.failure_event(&error, call));
+                call.emit(LogLevel::Warning, || self.failure_event(&error, call));
                 Err(error.into())
             }
             put_back => put_back,

@@ -65,7 +65,7 @@ pub(crate) struct Log {
 
 thread_local! {
     /// Whether this thread runs a program's log callback, whose own calls are not told.
-    static TELLS: Cell<bool> = const { Cell::new(false) };
+    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Log {
@@ -93,7 +93,7 @@ impl Log {
     }
 
     /// What concerns the client and not one call.
-    pub(crate) fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+    pub(crate) fn emit(&self, level: LogLevel, event: impl FnOnce() -> Event) {
         if level as u8 <= self.level.load(Relaxed) {
             self.pass_on(level, None, event());
         }
@@ -105,7 +105,7 @@ impl Log {
             && self.key_rejected.swap(rejected, Relaxed) != rejected
             && rejected
         {
-            self.tell(LogLevel::Error, || {
+            self.emit(LogLevel::Error, || {
                 let what = "the server rejected the API key (401); calls fail until it is replaced or accepted again";
                 Event::new("key_rejected", what)
             });
@@ -114,16 +114,16 @@ impl Log {
 
     #[cold]
     fn pass_on(&self, level: LogLevel, call: Option<u64>, event: Event) {
-        struct Telling;
-        impl Drop for Telling {
+        struct InCallback;
+        impl Drop for InCallback {
             fn drop(&mut self) {
-                TELLS.set(false);
+                IN_CALLBACK.set(false);
             }
         }
 
         let sink = fork::held(|| self.sink.read().unwrap_or_else(PoisonError::into_inner).clone());
-        if let Some(sink) = sink.filter(|_| !TELLS.replace(true)) {
-            let _telling = Telling;
+        if let Some(sink) = sink.filter(|_| !IN_CALLBACK.replace(true)) {
+            let _in_callback = InCallback;
             let told = Told { level, call, event: &event };
             sink(level, &serde_json::to_string(&told).unwrap_or_default(), &told.to_string());
         }
@@ -142,7 +142,7 @@ impl Trace<'_> {
         self.call
     }
 
-    pub(crate) fn tell(self, level: LogLevel, event: impl FnOnce() -> Event) {
+    pub(crate) fn emit(self, level: LogLevel, event: impl FnOnce() -> Event) {
         if level as u8 <= self.log.level.load(Relaxed) {
             self.log.pass_on(level, Some(self.call), event());
         }
@@ -228,11 +228,11 @@ mod tests {
         assert!(log.call(None).is_none());
         let lines = kept(&log, LogLevel::Info);
         let trace = log.call(None).unwrap();
-        trace.tell(LogLevel::Info, || Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>));
-        trace.tell(LogLevel::Debug, || unreachable!());
-        log.tell(LogLevel::Warning, || Event::new("throttled", "it throttles"));
+        trace.emit(LogLevel::Info, || Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>));
+        trace.emit(LogLevel::Debug, || unreachable!());
+        log.emit(LogLevel::Warning, || Event::new("throttled", "it throttles"));
         log.set(None);
-        log.tell(LogLevel::Error, || unreachable!());
+        log.emit(LogLevel::Error, || unreachable!());
         assert_eq!(
             *lines.lock().unwrap(),
             [
@@ -261,11 +261,11 @@ mod tests {
             LogLevel::Trace,
             Arc::new(move |_, _, _| {
                 counted.fetch_add(1, Relaxed);
-                again.tell(LogLevel::Error, || Event::new("within", ""));
+                again.emit(LogLevel::Error, || Event::new("within", ""));
             }),
         )));
-        log.tell(LogLevel::Error, || Event::new("first", ""));
-        log.tell(LogLevel::Error, || Event::new("second", ""));
+        log.emit(LogLevel::Error, || Event::new("first", ""));
+        log.emit(LogLevel::Error, || Event::new("second", ""));
         assert_eq!(count.load(Relaxed), 2);
     }
 }

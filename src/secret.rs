@@ -45,7 +45,7 @@ impl ApiKey {
 }
 
 /// Whether a text is a secret, or one of them is part of the other and has some length.
-pub(crate) fn tells(text: &str, secret: &[u8]) -> bool {
+pub(crate) fn reveals(text: &str, secret: &[u8]) -> bool {
     const TELLING: usize = 6;
     let (text, secret) = (text.trim().as_bytes(), secret.trim_ascii());
     let (short, long) = if text.len() < secret.len() { (text, secret) } else { (secret, text) };
@@ -78,7 +78,7 @@ mod tests {
             ("abcdef", " xabcdefx\r", true),
             ("", "key", false),
         ] {
-            assert_eq!(tells(text, secret.as_bytes()), told, "{text} {secret}");
+            assert_eq!(reveals(text, secret.as_bytes()), told, "{text} {secret}");
         }
     }
 

@@ -130,7 +130,7 @@ impl Queue {
     }
 
     /// The turn of an update has come that stood behind its user.
-    pub(super) fn turn_comes(&mut self, number: u64) {
+    pub(super) fn make_ready(&mut self, number: u64) {
         // One that was cancelled meanwhile leaves its turn as soon as it is dropped.
         if let Some(job) = self.behind.take(number) {
             self.ready.add(job);

@@ -47,7 +47,7 @@ impl Shared {
                     others: &others,
                     so_far: &mut job.so_far,
                 };
-                self.client.update_patiently(update, &self.gentle)
+                self.client.update_patiently(update, &self.graceful)
             };
             rest = match panic::catch_unwind(AssertUnwindSafe(call)) {
                 Ok(Some(outcome)) => self.finish(job, outcome),
@@ -70,7 +70,7 @@ impl Shared {
             // One that was called is needed, even if it woke by itself meanwhile.
             let rested = queue.leave_idle(worker) && !was_woken;
             if let Some(number) = follows.take() {
-                queue.turn_comes(number);
+                queue.make_ready(number);
             }
             if let Some(job) = queue.take_ready() {
                 queue.for_room.wake_one();
@@ -111,7 +111,7 @@ impl Shared {
         let mut released = Released::default();
         if rejected && self.options.stop_on_unauthorized {
             released = queue.stop("the server refused the API key (401) for an earlier update of the batch");
-            self.gentle.cancel();
+            self.graceful.cancel();
         }
         let is_open = queue.is_open();
         let mut rest = Rest { follows: None, wake: queue.release() };

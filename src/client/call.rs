@@ -126,9 +126,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub(super) fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+    pub(super) fn emit(&self, level: LogLevel, event: impl FnOnce() -> Event) {
         if let Some(trace) = self.trace {
-            trace.tell(level, event);
+            trace.emit(level, event);
         }
     }
 

@@ -70,7 +70,7 @@ impl Client {
                     None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
                 };
                 call.so_far.retries += 1;
-                call.tell(LogLevel::Info, || events::retry(&error, call.so_far.retries, wait));
+                call.emit(LogLevel::Info, || events::retry(&error, call.so_far.retries, wait));
                 if !call.sleep(wait)? {
                     return Err(error.into());
                 }
@@ -117,7 +117,7 @@ impl Client {
                     continue;
                 }
             }
-            call.tell(LogLevel::Debug, || events::attempt(&reply, call, attempt.reused_connection()));
+            call.emit(LogLevel::Debug, || events::attempt(&reply, call, attempt.reused_connection()));
             if self.log.is_on() && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered) {
                 let rejected = reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
                 if !rejected || self.is_current(&api_key) {

@@ -52,7 +52,7 @@ pub(super) fn retry(error: &Error, retries: u32, wait: Duration) -> Event {
 /// Whether a server may have sent back one of these headers.
 fn echoes(id: &str, headers: &[u8]) -> bool {
     let mut lines = headers.split(|byte| *byte == b'\n');
-    lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::tells(id, value)))
+    lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::reveals(id, value)))
 }
 
 fn requests(count: u32) -> String {

@@ -18,9 +18,9 @@
 //! With `rate_group`, the [`Flow`] is that of all processes of the [`Group`].
 
 mod clock;
+mod events;
 mod group;
 mod state;
-mod told;
 mod turns;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,7 +106,7 @@ impl Line {
         watch: &Watch,
         patience: Option<Patience>,
     ) -> Result<Departure<'_>, Held> {
-        watch.check_gentle().map_err(Held::Stopped)?;
+        watch.check_graceful_cancel().map_err(Held::Stopped)?;
         let number = place.number();
         let mut at_once = place.ticket.take();
         if at_once.is_none() {
@@ -115,7 +115,7 @@ impl Line {
                 at_once = state.leave_at_once(number, now);
             });
         }
-        self.tell();
+        self.emit();
         if at_once.is_some() {
             return Ok(Departure { line: self, ticket: at_once });
         }
@@ -143,15 +143,15 @@ impl Line {
         loop {
             let mut step = Step::Park(None);
             self.locked(&mut |state, now| step = state.step(&waiter, now));
-            self.tell();
+            self.emit();
             match step {
                 Step::Leave(ticket) => return Ok(Departure { line: self, ticket: Some(ticket) }),
                 Step::Fail(held) => return Err(held),
                 Step::Park(at) => {
                     let until = at.into_iter().chain(deadline).min().map(|until| self.clock.instant(until));
-                    if watch.park(until).map_err(Held::Stopped)? == Wake::Ask {
+                    if watch.park(until).map_err(Held::Stopped)? == Wake::InvokeCallback {
                         self.step_aside(number);
-                        watch.ask().map_err(Held::Stopped)?;
+                        watch.invoke_callback().map_err(Held::Stopped)?;
                     }
                 }
             }
@@ -238,7 +238,7 @@ impl Line {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.leave_parent_behind();
+        state.reset_after_fork();
         state
     }
 }
@@ -273,7 +273,7 @@ impl Departure<'_> {
         if let Some(successor) = successor {
             successor.begin();
         }
-        self.line.tell();
+        self.line.emit();
     }
 }
 

@@ -119,7 +119,7 @@ impl Watched {
     }
 
     /// Has a cancel wake this thread, too.
-    pub(crate) fn wakes(&self, parker: &Arc<Parker>) {
+    pub(crate) fn register(&self, parker: &Arc<Parker>) {
         self.canceller.blocked(&mut |blocked| {
             let free = blocked.free.pop();
             let place = free.unwrap_or(blocked.parkers.len());
@@ -131,7 +131,7 @@ impl Watched {
         });
     }
 
-    pub(crate) fn wakes_no_more(&self) {
+    pub(crate) fn deregister(&self) {
         let Some((generation, place)) = self.place.take() else {
             return;
         };
@@ -174,11 +174,11 @@ mod tests {
             for _ in 0..10 {
                 scope.spawn(|| {
                     let (parker, watched) = (Arc::new(Parker::default()), canceller.clone().watched());
-                    watched.wakes(&parker);
+                    watched.register(&parker);
                     while !watched.has_cancelled() {
                         parker.park(None);
                     }
-                    watched.wakes_no_more();
+                    watched.deregister();
                 });
             }
             while blocked(&canceller) < 10 {

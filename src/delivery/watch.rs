@@ -24,8 +24,8 @@ pub(crate) enum Stop {
 pub(crate) enum Wake {
     /// Look again: the thread was woken, or the time has come.
     Look,
-    /// Invoke the callback, with [`Watch::ask`].
-    Ask,
+    /// Invoke the callback, with [`Watch::invoke_callback`].
+    InvokeCallback,
 }
 
 /// Invoked while a call blocks, on its thread; true ends the call.
@@ -41,9 +41,9 @@ pub(crate) struct Watch {
     /// Cancels this call alone.
     own: Option<Watched>,
     /// Cancels it only while nothing of it is in flight.
-    gentle: Option<Watched>,
+    graceful: Option<Watched>,
     interrupt: Option<Interrupt>,
-    asked: Cell<Instant>,
+    last_invoked: Cell<Instant>,
     /// Made when the call first blocks.
     parker: OnceCell<Arc<Parker>>,
 }
@@ -57,18 +57,18 @@ impl Watch {
             overall: None,
             canceller: canceller.watched(),
             own: None,
-            gentle: None,
+            graceful: None,
             interrupt,
-            asked: Cell::new(began),
+            last_invoked: Cell::new(began),
             parker: OnceCell::new(),
         }
     }
 
-    /// Heeds `own` too, and `gentle` while it waits in the line or between attempts.
-    pub(crate) fn with_cancellers(mut self, own: &Canceller, gentle: &Canceller) -> Self {
+    /// Heeds `own` too, and `graceful` while it waits in the line or between attempts.
+    pub(crate) fn with_cancellers(mut self, own: &Canceller, graceful: &Canceller) -> Self {
         // They were made for this call and its like, which may have been cancelled before it began.
         self.own = Some(own.watched_from_start());
-        self.gentle = Some(gentle.watched_from_start());
+        self.graceful = Some(graceful.watched_from_start());
         self
     }
 
@@ -100,7 +100,7 @@ impl Watch {
     /// How long the call may wait for I/O before it looks around again, at most until `until`.
     pub(crate) fn slice(&self, until: Instant) -> Result<Duration, Stop> {
         let now = Instant::now();
-        if self.is_cancelled() || (self.is_to_ask(now) && self.ask().is_err()) {
+        if self.is_cancelled() || (self.is_callback_due(now) && self.invoke_callback().is_err()) {
             return Err(Stop::Cancelled);
         }
         let left = until.min(self.deadline.get()).saturating_duration_since(now);
@@ -111,8 +111,8 @@ impl Watch {
     }
 
     /// Whether the call may begin something.
-    pub(crate) fn check_gentle(&self) -> Result<(), Stop> {
-        match self.gentle.as_ref().is_some_and(Watched::has_cancelled) {
+    pub(crate) fn check_graceful_cancel(&self) -> Result<(), Stop> {
+        match self.graceful.as_ref().is_some_and(Watched::has_cancelled) {
             true => Err(Stop::Cancelled),
             false => Ok(()),
         }
@@ -123,7 +123,7 @@ impl Watch {
         self.parker.get_or_init(|| {
             let parker = Arc::new(Parker::default());
             for watched in self.cancellers() {
-                watched.wakes(&parker);
+                watched.register(&parker);
             }
             parker
         })
@@ -136,10 +136,10 @@ impl Watch {
         // Not before the parker is known to them: a cancel in between would wake nobody.
         self.check_cancelled()?;
         let now = Instant::now();
-        if self.is_to_ask(now) {
-            return Ok(Wake::Ask);
+        if self.is_callback_due(now) {
+            return Ok(Wake::InvokeCallback);
         }
-        let ask = self.interrupt.as_ref().map(|_| self.asked.get() + SLICE);
+        let ask = self.interrupt.as_ref().map(|_| self.last_invoked.get() + SLICE);
         let until = until.into_iter().chain(ask).min();
         parker.park(until.map(|until| until.saturating_duration_since(now)));
         self.check_cancelled()?;
@@ -147,10 +147,10 @@ impl Watch {
     }
 
     /// Invokes the callback.
-    pub(crate) fn ask(&self) -> Result<(), Stop> {
+    pub(crate) fn invoke_callback(&self) -> Result<(), Stop> {
         let interrupted = self.interrupt.as_ref().is_some_and(|interrupt| interrupt());
         // The callback may have taken its time.
-        self.asked.set(Instant::now());
+        self.last_invoked.set(Instant::now());
         if interrupted {
             return Err(Stop::Cancelled);
         }
@@ -163,11 +163,11 @@ impl Watch {
             let now = Instant::now();
             let deadline = self.deadline.get();
             if now >= until.min(deadline) {
-                self.check_gentle()?;
+                self.check_graceful_cancel()?;
                 return if until < deadline { Ok(()) } else { Err(Stop::Late) };
             }
-            if self.park(Some(until.min(deadline)))? == Wake::Ask {
-                self.ask()?;
+            if self.park(Some(until.min(deadline)))? == Wake::InvokeCallback {
+                self.invoke_callback()?;
             }
         }
     }
@@ -177,7 +177,7 @@ impl Watch {
         if self.is_cancelled() {
             return Err(Stop::Cancelled);
         }
-        self.check_gentle()
+        self.check_graceful_cancel()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -185,12 +185,12 @@ impl Watch {
     }
 
     /// Whether the callback is due: once a slice, however short the waits are.
-    fn is_to_ask(&self, now: Instant) -> bool {
-        self.interrupt.is_some() && now.saturating_duration_since(self.asked.get()) >= SLICE
+    fn is_callback_due(&self, now: Instant) -> bool {
+        self.interrupt.is_some() && now.saturating_duration_since(self.last_invoked.get()) >= SLICE
     }
 
     fn cancellers(&self) -> impl Iterator<Item = &Watched> {
-        [&self.own, &self.gentle].into_iter().flatten().chain([&self.canceller])
+        [&self.own, &self.graceful].into_iter().flatten().chain([&self.canceller])
     }
 }
 
@@ -198,7 +198,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if self.parker.get().is_some() {
             for watched in self.cancellers() {
-                watched.wakes_no_more();
+                watched.deregister();
             }
         }
     }
@@ -253,18 +253,18 @@ mod tests {
 
     #[test]
     fn a_call_heeds_cancels_of_its_own_that_came_before_it_began() {
-        let (own, gentle) = (Canceller::default(), Canceller::default());
+        let (own, graceful) = (Canceller::default(), Canceller::default());
         own.cancel();
-        let with = |own| watch(1000, None).0.with_cancellers(own, &gentle);
+        let with = |own| watch(1000, None).0.with_cancellers(own, &graceful);
         assert_eq!(with(&own).sleep(soon(1)), Err(Stop::Cancelled));
         let fresh = Canceller::default();
         let other = with(&fresh);
-        assert_eq!(other.check_gentle(), Ok(()));
+        assert_eq!(other.check_graceful_cancel(), Ok(()));
         assert_eq!(other.sleep(soon(1)), Ok(()));
-        gentle.cancel();
+        graceful.cancel();
         for other in [other, with(&fresh)] {
             assert!(other.slice(soon(100)).is_ok());
-            assert_eq!(other.check_gentle(), Err(Stop::Cancelled));
+            assert_eq!(other.check_graceful_cancel(), Err(Stop::Cancelled));
             assert_eq!(other.sleep(soon(100)), Err(Stop::Cancelled));
         }
     }

@@ -79,9 +79,9 @@ impl<'a> Attempt<'a> {
     }
 
     /// Tells the log, if one is set.
-    pub(super) fn tell(&self, level: LogLevel, event: impl FnOnce() -> Event) {
+    pub(super) fn emit(&self, level: LogLevel, event: impl FnOnce() -> Event) {
         if let Some(trace) = self.trace {
-            trace.tell(level, event);
+            trace.emit(level, event);
         }
     }
 

@@ -79,7 +79,7 @@ impl Dialer {
         if target.is_tls {
             stream = TlsStream::handshake(stream, &target.host, &self.trust, attempt)?;
         }
-        attempt.tell(LogLevel::Debug, || {
+        attempt.emit(LogLevel::Debug, || {
             let (took, tls) = (millis(began.elapsed()), stream.tls_version());
             let way = if self.proxy.is_some() { " through the proxy" } else { "" };
             let under = tls.map_or(String::new(), |tls| format!(" under {tls}"));

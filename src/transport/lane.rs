@@ -179,7 +179,7 @@ impl Exchanges {
         let output = self.buffers.output().get(..amount).unwrap_or_default();
         if attempt.begin_request(self.requests > 0) {
             if self.requests > 0 {
-                attempt.tell(LogLevel::Trace, || {
+                attempt.emit(LogLevel::Trace, || {
                     let sentence = format!("reuses a connection, for request {} on it", self.requests + 1);
                     Event::new("connection_reused", sentence).with("requests", self.requests)
                 });
@@ -262,7 +262,7 @@ impl Transport for Connection {
         let is_usable = exchanges.stream.is_usable();
         if !is_usable {
             let _ = self.current.with(|attempt| {
-                attempt.tell(LogLevel::Debug, || {
+                attempt.emit(LogLevel::Debug, || {
                     let sentence = "closed 1 connection: the server had closed it, or sent something unasked";
                     Event::new("connection_closed", sentence).with("connections", 1).with("why", "stale")
                 });

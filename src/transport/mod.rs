@@ -83,7 +83,7 @@ pub(crate) struct Reply {
 impl Reply {
     /// Without a request id that is the API key, sent back.
     pub(crate) fn without_echo(mut self, api_key: &ApiKey) -> Self {
-        self.request_id = self.request_id.filter(|id| !secret::tells(id, api_key.bytes()));
+        self.request_id = self.request_id.filter(|id| !secret::reveals(id, api_key.bytes()));
         self
     }
 }
@@ -148,7 +148,7 @@ impl Transport {
     pub(crate) fn post(&self, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
         let request = self.request(body);
         let (idle, aged) = if fresh { (None, 0) } else { self.pool.take(attempt.began()) };
-        tell_closed(attempt, aged, AGED);
+        log_closed(attempt, aged, AGED);
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
         // If a panic passes through the lane, it is dropped here.
@@ -172,7 +172,7 @@ impl Transport {
             })
         });
         if attempt.kept_connection() {
-            tell_closed(attempt, self.pool.put(lane), "idle_timeout_or_limit");
+            log_closed(attempt, self.pool.put(lane), "idle_timeout_or_limit");
         } else if !attempt.is_connecting() {
             drop(lane);
             let why = match &reply {
@@ -180,20 +180,20 @@ impl Transport {
                 Err(_) => "failed",
                 Ok(_) => "not_reusable",
             };
-            tell_closed(attempt, 1, why);
+            log_closed(attempt, 1, why);
         }
         if attempt.stopped() == Some(Stop::Late) && attempt.reused_connection() {
             // Whatever swallowed the request (a NAT, a VPN that is gone) may have forgotten older connections too.
-            tell_closed(attempt, self.pool.close_older(used), "as_old_as_a_dead_one");
+            log_closed(attempt, self.pool.close_older(used), "as_old_as_a_dead_one");
         }
         let context = failure::Context { dialer: &self.dialer, attempt };
         reply.map_err(|error| context.explain(error))
     }
 }
 
-fn tell_closed(attempt: &Attempt<'_>, count: usize, why: &'static str) {
+fn log_closed(attempt: &Attempt<'_>, count: usize, why: &'static str) {
     if count > 0 {
-        attempt.tell(LogLevel::Debug, || closed_event(count, why));
+        attempt.emit(LogLevel::Debug, || closed_event(count, why));
     }
 }
 

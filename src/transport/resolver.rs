@@ -57,7 +57,7 @@ impl Names {
         let (found, is_new) = known.look_up(self, attempt)?;
         attempt.looks_up(true);
         if is_new {
-            attempt.tell(LogLevel::Debug, || {
+            attempt.emit(LogLevel::Debug, || {
                 let (count, took) = (found.len(), millis(began.elapsed()));
                 let sentence = format!("looked up {host} in {took} ms: {count} addresses");
                 let event = Event::new("lookup", sentence).with("host", host).with("addresses", count);

@@ -104,7 +104,7 @@ impl Trust {
             Ok::<_, WireError>((roots, named, Some(began.elapsed())))
         })?;
         if let Some(took) = read {
-            attempt.tell(LogLevel::Debug, || {
+            attempt.emit(LogLevel::Debug, || {
                 let (count, source) = (roots.len(), source.unwrap_or("system"));
                 let took = millis(took);
                 let sentence = format!("read {count} certificates of authorities in {took} ms, from: {source}");

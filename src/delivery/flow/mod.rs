@@ -89,7 +89,7 @@ pub(crate) struct Flow {
     lost_probes: u32,
     /// The slowest answer of late.
     slowest: Duration,
-    dice: u64,
+    random_state: u64,
 }
 
 impl Flow {
@@ -111,7 +111,7 @@ impl Flow {
             failing_since: Moment::ZERO,
             lost_probes: 0,
             slowest: Duration::ZERO,
-            dice: seed | 1,
+            random_state: seed | 1,
         }
     }
 
@@ -123,7 +123,7 @@ impl Flow {
     }
 
     /// Forgets the probe and the slots of a parent, whose threads a forked child does not have.
-    pub(crate) fn orphan(&mut self) {
+    pub(crate) fn reset_after_fork(&mut self) {
         self.version += 1;
         self.next = Moment::ZERO;
         if let Some(pause) = &mut self.pause {
@@ -284,9 +284,9 @@ impl Flow {
 
     /// From 0 up to 1, by xorshift: good enough to spread waits.
     fn random(&mut self) -> f64 {
-        self.dice ^= self.dice << 13;
-        self.dice ^= self.dice >> 7;
-        self.dice ^= self.dice << 17;
-        f64::from(u32::try_from(self.dice >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
+        self.random_state ^= self.random_state << 13;
+        self.random_state ^= self.random_state >> 7;
+        self.random_state ^= self.random_state << 17;
+        f64::from(u32::try_from(self.random_state >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
     }
 }

@@ -13,7 +13,7 @@ const TRIP: u32 = 8;
 const FIRST_OUTAGE: f64 = 0.5;
 const LONGEST_OUTAGE: f64 = 4.0;
 
-/// In seconds: the pause after a 429, at first and at a known pace. Each is stretched at random by up
+/// In seconds: the pause after a 429, at first and at a known pace. Each is with_jitter at random by up
 /// to the half and the whole of it.
 const FIRST_THROTTLED: f64 = 1.0;
 const KNOWN_PACE: f64 = 0.05;
@@ -62,7 +62,7 @@ impl Flow {
             _ => {}
         }
         if let Some(time) = exhausted.filter(|time| !time.is_zero() && self.pause.is_none()) {
-            let until = now + self.stretched(time);
+            let until = now + self.with_jitter(time);
             self.pause(now, Pause { why: Why::Throttled, until, length: KNOWN_PACE, probe: None });
         }
     }
@@ -93,7 +93,7 @@ impl Flow {
             Some(pause) => {
                 // Requests that had left before come back with a 429 each, which says nothing new.
                 if let Some(asked) = asked.filter(|_| pause.probe.is_none()) {
-                    let until = pause.until.max(now + self.stretched(asked));
+                    let until = pause.until.max(now + self.with_jitter(asked));
                     self.pause = Some(Pause { until, ..pause });
                 }
                 return;
@@ -101,7 +101,7 @@ impl Flow {
         };
         let longest = LONGEST_THROTTLED.max(self.interval());
         let length = length.min(longest * (0.8 + 0.2 * self.random()));
-        let asked = asked.map(|asked| self.stretched(asked)).unwrap_or_default();
+        let asked = asked.map(|asked| self.with_jitter(asked)).unwrap_or_default();
         let until = now + asked.max(Duration::from_secs_f64(length));
         self.pause(now, Pause { why: Why::Throttled, until, length, probe: None });
     }
@@ -126,7 +126,7 @@ impl Flow {
             }
         };
         let length = length.min(LONGEST_OUTAGE);
-        let asked = asked.map(|asked| self.stretched(asked)).unwrap_or_default();
+        let asked = asked.map(|asked| self.with_jitter(asked)).unwrap_or_default();
         let until = now + asked.max(Duration::from_secs_f64(length * (0.8 + 0.2 * self.random())));
         self.pause(now, Pause { why, until, length, probe: None });
     }
@@ -177,7 +177,7 @@ impl Flow {
     }
 
     /// What a server asks for, and up to a tenth more, so that its clients do not all come back at once.
-    fn stretched(&mut self, asked: Duration) -> Duration {
+    fn with_jitter(&mut self, asked: Duration) -> Duration {
         let asked = asked.min(LONGEST_ASKED);
         (asked + asked.mul_f64(0.1 * self.random()).min(LONGEST_STRETCH)).min(LONGEST_ASKED)
     }

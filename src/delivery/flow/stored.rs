@@ -199,7 +199,7 @@ mod tests {
         for flow in flows() {
             let mut other = Flow::new(flow.limit, 0);
             assert!(other.take_words(&flow.to_words(), START + Duration::from_secs(20)));
-            other.dice = flow.dice;
+            other.random_state = flow.random_state;
             assert_eq!(format!("{other:?}"), format!("{flow:?}"));
         }
     }
@@ -207,12 +207,12 @@ mod tests {
     #[test]
     fn nonsense_changes_nothing_or_makes_a_flow_that_works() {
         let now = START + Duration::from_secs(20);
-        let mut dice = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random_state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {
-            dice ^= dice << 13;
-            dice ^= dice >> 7;
-            dice ^= dice << 17;
-            dice
+            random_state ^= random_state << 13;
+            random_state ^= random_state >> 7;
+            random_state ^= random_state << 17;
+            random_state
         };
         let mut refused = 0;
         for flow in flows() {

@@ -116,7 +116,7 @@ mod unix {
         }
 
         /// A lock of a file that a fork has inherited is that of the parent, too.
-        pub(in super::super) fn leave_parent_behind(&mut self) {
+        pub(in super::super) fn reset_after_fork(&mut self) {
             self.file = None;
             self.without = None;
         }
@@ -239,7 +239,7 @@ mod elsewhere {
             match *self {}
         }
 
-        pub(in super::super) fn leave_parent_behind(&mut self) {
+        pub(in super::super) fn reset_after_fork(&mut self) {
             match *self {}
         }
     }

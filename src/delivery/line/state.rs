@@ -203,7 +203,7 @@ impl State {
     }
 
     /// A forked child does not have the threads that wait and probe.
-    pub(super) fn leave_parent_behind(&mut self) {
+    pub(super) fn reset_after_fork(&mut self) {
         let generation = fork::generation();
         if self.generation != generation {
             self.generation = generation;
@@ -211,8 +211,8 @@ impl State {
             self.turns = Turns::default();
             self.slot = None;
             match &mut self.group {
-                Some(group) => group.leave_parent_behind(),
-                None => self.flow.orphan(),
+                Some(group) => group.reset_after_fork(),
+                None => self.flow.reset_after_fork(),
             }
         }
     }

@@ -135,8 +135,8 @@ impl Line {
             if Instant::now() >= deadline {
                 return Err(Stop::Late);
             }
-            if watch.park(Some(deadline))? == Wake::Ask {
-                watch.ask()?;
+            if watch.park(Some(deadline))? == Wake::InvokeCallback {
+                watch.invoke_callback()?;
             }
         }
     }

@@ -27,14 +27,14 @@ impl Line {
     }
 
     /// Tells the log whether requests were paused, or have resumed. Nobody's lock may be held.
-    pub(super) fn tell(&self) {
+    pub(super) fn emit(&self) {
         if !self.log.is_on() {
             return;
         }
         let mut news = None;
         self.locked(&mut |state, now| news = state.news(now));
         if let Some((level, event)) = news {
-            self.log.tell(level, || event);
+            self.log.emit(level, || event);
         }
     }
 }
