@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,6 +98,7 @@ class Report:
 
     def suite(self, name: str, command: list[str], **environment: str) -> None:
         print(f"\n=== {name}: {' '.join(command)}", flush=True)
+        began = time.monotonic()
         process = start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         assert process.stdout is not None
         lines = []
@@ -107,11 +109,13 @@ class Report:
             code = process.wait()
         finally:
             end(process)
+        print(f"=== {name}: {time.monotonic() - began:.0f} s", flush=True)
         self.add("".join(lines), code)
 
     def suites(self, suites: list[tuple[str, list[str], dict[str, str]]]) -> None:
         """Runs suites that spend their time waiting, two at a time. Each is printed when it has ended."""
         running: list[tuple[str, subprocess.Popen[str], IO[str]]] = []
+        began = time.monotonic()
         try:
             while suites or running:
                 while suites and len(running) < 2:
@@ -127,6 +131,7 @@ class Report:
                 output.close()
                 print(title, text, sep="\n", end="", flush=True)
                 self.add(text, code)
+            print(f"=== these suites: {time.monotonic() - began:.0f} s", flush=True)
         finally:
             for _, process, output in running:
                 end(process)
