@@ -47,6 +47,8 @@ TARGETS = [
     Target("Python", "Processor time of a call", "processor_us", 1 / 8, "requests"),
     Target("Python", "Processor time of a call", "processor_us", 1 / 3, "urllib3"),
     Target("Python", "Import", "import_ms", 15),
+    Target("Python asyncio", "Processor time of a call, one task", "processor_us", 60),
+    Target("Python asyncio", "System calls of a call, one task", "system_calls", 10),
     Target("C#", "Processor time of a call", "processor_us", 1.0, "HttpClient"),
 ]
 
