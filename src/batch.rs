@@ -145,7 +145,7 @@ impl Batch {
                 Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled"),
                 Stopped::Late(millis) => Error::new(
                     ErrorKind::Timeout,
-                    format!("there was no room in the batch within {millis} ms; take back what has finished"),
+                    format!("the batch's queue was full for {millis} ms; collect finished updates"),
                 ),
             })?;
         if let Some(worker) = worker {
@@ -194,12 +194,12 @@ impl Batch {
         if let Some(number) = queue.notify_number() {
             return Ok(number);
         }
-        let shortage = |what: &str| Error::new(ErrorKind::Internal, format!("the system gives the batch no {what}"));
-        let signal = Signal::new().map_err(|_| shortage("file descriptor to notify by"))?;
+        let shortage = |what: &str| Error::new(ErrorKind::Internal, format!("could not create {what}"));
+        let signal = Signal::new().map_err(|_| shortage("the file descriptor of notifications"))?;
         if self.shared.options.overall_timeout.is_some() {
             let shared = self.shared.clone();
             let watch = move || shared.watch_deadlines();
-            thread::spawn("commbox-deadline", watch).map_err(|_| shortage("thread to watch the deadlines from"))?;
+            thread::spawn("commbox-deadline", watch).map_err(|_| shortage("the thread that watches deadlines"))?;
         }
         Ok(queue.notify_by(signal))
     }
@@ -268,7 +268,7 @@ impl Batch {
         if self.generation == fork::generation() {
             return Ok(());
         }
-        let why = "batch was made before fork(), and its workers are the parent's; make another one in the child";
+        let why = "batch was created before fork(), and its worker threads belong to the parent; create another batch in the child";
         Err(Error::new(ErrorKind::InvalidHandle, why))
     }
 
@@ -330,7 +330,7 @@ impl Batch {
         match thread::spawn("commbox-batch", move || shared.work()) {
             Ok(_) => queue.worker_started(),
             Err(_) if queue.workers() > 0 => {}
-            Err(_) => return Err(Error::new(ErrorKind::Internal, "the system gives the batch no thread to send from")),
+            Err(_) => return Err(Error::new(ErrorKind::Internal, "could not start a worker thread")),
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ impl Client {
     pub fn from_env(options: &Options) -> Result<Self> {
         let api_key = env::var("COMMBOX_API_KEY").map(Zeroizing::new).unwrap_or_default();
         if api_key.is_empty() {
-            let why = "there is no api_key: give one, or set COMMBOX_API_KEY in the environment";
+            let why = "api_key is missing: pass one, or set COMMBOX_API_KEY in the environment";
             return Err(Error::new(ErrorKind::InvalidArgument, why));
         }
         Self::new(&api_key, options).map_err(|error| error.with_note("it comes from COMMBOX_API_KEY"))

@@ -121,7 +121,7 @@ pub(crate) fn check_token(name: &str) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_token) {
         true => Ok(()),
-        false => Err(format!("is no name of a header: 1 to {LONGEST_NAME} letters, digits, - and _")),
+        false => Err(format!("is not a valid header name: use 1 to {LONGEST_NAME} letters, digits, - and _")),
     }
 }
 
@@ -141,7 +141,7 @@ fn check_value(value: &str) -> Result<(), String> {
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
     match value.bytes().position(|byte| !is_visible(byte)) {
         Some(at) => Err(format!("has a value with a character at byte {at} that is not visible ASCII")),
-        None if value.trim_ascii() != value => Err("has a value with a blank at its start or end".to_owned()),
+        None if value.trim_ascii() != value => Err("has a value that starts or ends with a blank".to_owned()),
         None => Ok(()),
     }
 }
@@ -176,7 +176,7 @@ mod tests {
             let mut headers = Headers::new();
             headers.set(name, "canary");
             let told = problems(&headers);
-            assert!(told.len() == 1 && told[0].contains("is no name of a header"), "{told:?}");
+            assert!(told.len() == 1 && told[0].contains("is not a valid header name"), "{told:?}");
             assert!(!told[0].contains("canary") && !told[0].contains('\r'));
         }
         for name in ["Authorization", "HOST", "content-length", "Content-Anything", "Proxy-X", "te", "User-Agent"] {

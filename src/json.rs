@@ -115,7 +115,7 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// What is wrong with a string that has no [`text`].
-pub(crate) const NO_TEXT: &str = "has a \\u escape that is no character (half a surrogate pair)";
+pub(crate) const NO_TEXT: &str = "has a \\u escape that is not a character (half of a surrogate pair)";
 
 /// The byte offset of a line, counted from 1, and a byte within it, counted from 0.
 fn offset(text: &str, line: usize, column: usize) -> usize {

@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest() {
-        assert_eq!(problem(r#"{"max_retrys":1}"#), r#"max_retrys is no option; did you mean "max_retries"?"#);
+        assert_eq!(problem(r#"{"max_retrys":1}"#), r#"max_retrys is an unknown option; did you mean "max_retries"?"#);
         assert!(problem(r#"{"BASE_URL":"x"}"#).contains("did you mean \"base_url\"?"));
         assert!(problem(r#"{"timeout_ms":1}"#).contains("timeout_ms"));
         assert!(problem(r#"{"colour":1}"#).contains("the options are base_url, "));
@@ -458,7 +458,7 @@ mod tests {
         assert!(!message.contains("canary"));
         assert_eq!(
             problem(r#"{"base_url":"\ud800"}"#),
-            "base_url has a \\u escape that is no character (half a surrogate pair)"
+            "base_url has a \\u escape that is not a character (half of a surrogate pair)"
         );
         assert!(problem("[]").contains("must be a JSON object, not an array"));
         assert!(problem("{").contains("is not JSON"));

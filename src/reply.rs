@@ -117,7 +117,7 @@ pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
     failpoint::reach("interpret");
     let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, request_id, body, complete } = reply;
     let text = match complete {
-        _ if encoding.is_some() => Err(("is encoded, although identity was asked for", body)),
+        _ if encoding.is_some() => Err(("is encoded, although identity was requested", body)),
         true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
         false => Err(("is larger than 1 MiB", body)),
     };
@@ -142,12 +142,12 @@ pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
         ),
         (200..=299, Ok(_)) => (
             ErrorKind::BadResponse,
-            format!("the server answered HTTP {http_status}, but its reply has no status that is known"),
+            format!("the server answered HTTP {http_status}, but its reply has no known status"),
         ),
         (200..=299, _) if encoding.is_some() => (
             ErrorKind::BadResponse,
             format!(
-                "the server answered HTTP {http_status}, but its reply is encoded ({}), although identity was asked for",
+                "the server answered HTTP {http_status}, but its reply is encoded ({}), although identity was requested",
                 encoding.unwrap_or_default()
             ),
         ),
@@ -175,7 +175,7 @@ fn advice(status: u16) -> &'static str {
             " (a redirect): redirects are not followed, since the key and personal data go to the configured host \
              only; set the base URL to where the API is"
         }
-        400 => " (bad request): it did not take the fields or their values; its own words are in the description",
+        400 => " (bad request): it did not accept the fields or their values; its message is in the description",
         401 => " (unauthorized): the API key is wrong, expired or not allowed to update users",
         403 => " (forbidden): the API key may not do this, or a proxy in between refused it",
         404 => " (not found): no user has this id, or the base URL is not where the API is",

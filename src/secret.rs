@@ -17,13 +17,13 @@ impl ApiKey {
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::InvalidArgument, format!("api_key {why}")));
         if text.is_empty() {
-            return refuse("is empty; give the key that CommBox issued".into());
+            return refuse("is empty; pass the key that CommBox issued".into());
         }
         if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-            return refuse("starts with \"Bearer \"; give the key alone, the library adds the word".into());
+            return refuse("starts with \"Bearer \"; pass only the key, the library adds the word".into());
         }
         if text.len() > LONGEST {
-            return refuse(format!("is {} bytes long; a key has {LONGEST} at most", text.len()));
+            return refuse(format!("is {} bytes long; the limit is {LONGEST}", text.len()));
         }
         match text.bytes().position(|byte| !byte.is_ascii_graphic()) {
             None => Ok(Self(Zeroizing::new(text.to_owned()))),

@@ -5,7 +5,7 @@ use std::thread::{Builder, JoinHandle};
 
 /// The system has no thread to give.
 #[derive(Debug, thiserror::Error)]
-#[error("the system gives no thread")]
+#[error("could not start a thread")]
 pub(crate) struct NoThread;
 
 /// Starts a thread that no signal is delivered to: programs block signals in the threads that they know of, to take

@@ -89,7 +89,7 @@ fn wrap(user_json: &str) -> Result<Cow<'_, str>> {
 pub(crate) fn joined(parts: &[&str]) -> Result<String> {
     let mut text = String::new();
     text.try_reserve_exact(parts.iter().map(|part| part.len()).sum())
-        .map_err(|_| Error::new(ErrorKind::InvalidUser, "user_json is larger than the memory that is left"))?;
+        .map_err(|_| Error::new(ErrorKind::InvalidUser, "user_json is too large for the available memory"))?;
     for part in parts {
         text.push_str(part);
     }
@@ -99,7 +99,7 @@ pub(crate) fn joined(parts: &[&str]) -> Result<String> {
 /// Beside `data` nothing may stand: it would be lost.
 fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     if members.all.len() > 1 {
-        problems.add("", "beside \"data\" stand other members; put every field inside \"data\", once");
+        problems.add("", "has other members beside \"data\"; put every field inside \"data\", once");
     }
 }
 
@@ -131,7 +131,7 @@ fn check_user(user: &Members<'_>, rules: &Rules, problems: &mut Problems) {
             }
         };
         if mem::replace(seen, true) {
-            problems.add(name, "is there more than once");
+            problems.add(name, "appears more than once");
         }
     }
 }
@@ -140,21 +140,21 @@ fn check_user(user: &Members<'_>, rules: &Rules, problems: &mut Problems) {
 fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
     let message = match nearest(name, known()) {
         // Elsewhere it is the wrapper.
-        Some(DATA) if name == DATA => "stands inside \"data\"; wrap the user once".to_owned(),
+        Some(DATA) if name == DATA => "is inside \"data\"; wrap the user once".to_owned(),
         Some(known) if is_same(name, known) => format!("must be written \"{known}\""),
-        Some(known) => format!("is no field of a user; did you mean \"{known}\"?"),
+        Some(known) => format!("is not a field of a user; did you mean \"{known}\"?"),
         None => match rules.custom().find(|custom| is_same(name, custom)) {
             Some(custom) => format!("is a custom field; put \"{custom}\" inside \"{CONTENT}\""),
             None if rules.unknown == UnknownFields::Allow => return,
             None if problems.is_empty() => {
                 let fields: Vec<_> = FIELDS.iter().map(|(field, _)| *field).chain([CONTENT]).collect();
                 format!(
-                    "is no field of a user ({}): put custom fields inside \"{CONTENT}\", or set {{unknown_fields}} to \
+                    "is not a field of a user ({}): put custom fields inside \"{CONTENT}\", or set {{unknown_fields}} to \
                      \"allow\"",
                     fields.join(", ")
                 )
             }
-            None => "is no field of a user".to_owned(),
+            None => "is not a field of a user".to_owned(),
         },
     };
     problems.add(&shown(name, LONGEST_SHOWN), message);
@@ -172,12 +172,12 @@ fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
         if !rules.custom().any(|custom| custom == name) {
             let message = match nearest(name, rules.custom()) {
                 Some(custom) if is_same(name, custom) => format!("must be written \"{custom}\""),
-                Some(custom) => format!("is no custom field; did you mean \"{custom}\"?"),
-                None => "is no custom field: {custom_fields} does not have it".to_owned(),
+                Some(custom) => format!("is not a custom field; did you mean \"{custom}\"?"),
+                None => "is not a custom field: {custom_fields} does not have it".to_owned(),
             };
             problems.add(&path(), message);
         } else if seen.contains(&name.as_ref()) {
-            problems.add(&path(), "is there more than once");
+            problems.add(&path(), "appears more than once");
         } else {
             seen.push(name);
         }
@@ -316,7 +316,7 @@ impl Serialize for Fields {
 
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidArgument, "name is empty; give the field's Unique Name"));
+        return Err(Error::new(ErrorKind::InvalidArgument, "name is empty; pass the field's Unique Name"));
     }
     Ok(())
 }
@@ -366,12 +366,12 @@ mod tests {
         assert_eq!(
             message,
             "firstname must be written \"FirstName\"; Email must be a string or null, not a number; Content must \
-             be an object, not an array; Remarks has a \\u escape that is no character (half a surrogate pair); Phone1 \
-             is there more than once; Data must be written \"data\""
+             be an object, not an array; Remarks has a \\u escape that is not a character (half of a surrogate pair); Phone1 \
+             appears more than once; Data must be written \"data\""
         );
         assert_eq!(problem("[]"), "user_json must be a JSON object, not an array");
         assert_eq!(problem(r#"{"data":"x"}"#), "data must be a JSON object, not a string");
-        assert_eq!(problem(r#"{"data":{"data":1}}"#), "data stands inside \"data\"; wrap the user once");
+        assert_eq!(problem(r#"{"data":{"data":1}}"#), "data is inside \"data\"; wrap the user once");
         assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("beside \"data\""));
         assert!(problem(r#"{"Email":"x"#).starts_with("user_json is not JSON: EOF"));
     }
@@ -381,8 +381,8 @@ mod tests {
         let user = r#"{"FirstName":null,"LoyaltyTier":{"a":[1]},"VIP_Status":1}"#;
         assert_eq!(
             problem(user),
-            "LoyaltyTier is no field of a user (UniqueId, FirstName, LastName, Email, Phone1, Phone2, Remarks, Content): \
-             put custom fields inside \"Content\", or set unknown_fields to \"allow\"; VIP_Status is no field of a user"
+            "LoyaltyTier is not a field of a user (UniqueId, FirstName, LastName, Email, Phone1, Phone2, Remarks, Content): \
+             put custom fields inside \"Content\", or set unknown_fields to \"allow\"; VIP_Status is not a field of a user"
         );
         let allow = |custom: Option<Vec<String>>| Rules { validate: true, unknown: UnknownFields::Allow, custom };
         assert!(super::body(user, &allow(None)).is_ok());
@@ -395,8 +395,8 @@ mod tests {
                 r#"{"Content":{"vip_status":1,"BirthDat":1,"Other":1,"VIP_Status":1,"VIP_Status":1}}"#,
                 &allow(custom())
             ),
-            "Content.vip_status must be written \"VIP_Status\"; Content.BirthDat is no custom field; did you mean \
-             \"Birth_Date\"?; Content.Other is no custom field: custom_fields does not have it; Content.VIP_Status is \
+            "Content.vip_status must be written \"VIP_Status\"; Content.BirthDat is not a custom field; did you mean \
+             \"Birth_Date\"?; Content.Other is not a custom field: custom_fields does not have it; Content.VIP_Status is \
              there more than once"
         );
     }
@@ -409,9 +409,9 @@ mod tests {
             ("FirstName ", "FirstName  must be written \"FirstName\""),
             ("\u{feff}FirstName", "\\u{feff}FirstName must be written \"FirstName\""),
             ("\u{ff26}irstName", "\u{ff26}irstName must be written \"FirstName\""),
-            ("FristName", "FristName is no field of a user; did you mean \"FirstName\"?"),
+            ("FristName", "FristName is not a field of a user; did you mean \"FirstName\"?"),
             ("E-mail", "E-mail must be written \"Email\""),
-            ("Contents", "Contents is no field of a user; did you mean \"Content\"?"),
+            ("Contents", "Contents is not a field of a user; did you mean \"Content\"?"),
         ] {
             let json = serde_json::json!({ name: "canary" }).to_string();
             assert_eq!(super::body(&json, &rules).unwrap_err().to_string(), why);

@@ -115,7 +115,7 @@ fn read(report: &Value) -> (Vec<String>, Option<String>) {
     let http = &report["http"];
     if let Some(error) = http["error"].as_str() {
         lines.push(format!("HTTP         failed: {error}"));
-        return (lines, Some("something answers that is no web server: check --base-url".into()));
+        return (lines, Some("the peer that answers is not a web server: check --base-url".into()));
     }
     lines.push(format!("HTTP         status {} in {}", http["status"], millis(http)));
     let ahead = report.pointer("/clock/ahead_s").and_then(Value::as_f64);

@@ -83,7 +83,7 @@ fn put(options: &mut Map<String, Value>, key: &str, value: Option<impl Into<Valu
 
 fn put_path(options: &mut Map<String, Value>, key: &str, path: Option<&PathBuf>) -> Result<()> {
     let text = path.map(|path| path.to_str().ok_or(path)).transpose();
-    let text = text.map_err(|_| Failure::usage(format!("{}: is no UTF-8", flag(key))))?;
+    let text = text.map_err(|_| Failure::usage(format!("{}: is not UTF-8", flag(key))))?;
     put(options, key, text);
     Ok(())
 }
@@ -195,7 +195,7 @@ pub fn client(args: &ClientArgs, file: &File, options: &Options) -> Result<Clien
         return Ok(Client::new(key.trim(), options)?);
     }
     Err(Failure::usage(
-        "there is no API key: set COMMBOX_API_KEY, or name a file by --api-key-file",
+        "the API key is missing: set COMMBOX_API_KEY, or name a file with --api-key-file",
     ))
 }
 

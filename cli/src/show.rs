@@ -21,7 +21,10 @@ use crate::units::{counted, grouped};
 pub fn run(args: &JournalArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, false);
     if !args.journal.is_file() {
-        return Err(Failure::usage(format!("there is no journal {}", args.journal.display())));
+        return Err(Failure::usage(format!(
+            "the journal {} does not exist",
+            args.journal.display()
+        )));
     }
     let journal = Journal::open_existing(&args.journal)?;
     if let (Some(to), Some(from)) = (&args.export, &args.from) {

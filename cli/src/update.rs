@@ -91,7 +91,7 @@ fn user(fields: &[String], null: &[String]) -> Result<User> {
     }
     if fields.is_empty() && null.is_empty() {
         return Err(Failure::usage(
-            "there is no field: name one, such as FirstName=John, or --json FILE",
+            "no field is given: name one, such as FirstName=John, or --json FILE",
         ));
     }
     Ok(user)

@@ -107,7 +107,7 @@ mod tests {
             BatchOptions::from_json(r#"{"concurency":1,"concurrency":257,"queue_limit":0,"stop_on_unauthorized":1}"#);
         assert_eq!(
             why.unwrap_err().to_string(),
-            "concurency is no option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
+            "concurency is an unknown option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
              a number; concurrency must be from 1 to 256; queue_limit must be from 1 to 1000000"
         );
         let why = BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#).unwrap_err();

@@ -82,9 +82,11 @@ impl Queue {
             State::Open => Ok(()),
             State::Closed => Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "batch is closed: it takes no more updates; make another one",
+                "batch is closed and accepts no more updates; create another batch",
             )),
-            State::Stopped(why) => Err(Error::new(ErrorKind::Cancelled, format!("batch takes no more updates: {why}"))),
+            State::Stopped(why) => {
+                Err(Error::new(ErrorKind::Cancelled, format!("batch accepts no more updates: {why}")))
+            }
             State::Ended => Err(ended()),
         }
     }

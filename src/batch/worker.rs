@@ -110,7 +110,7 @@ impl Shared {
         queue.finish(&job, outcome, Instant::now());
         let mut released = Released::default();
         if rejected && self.options.stop_on_unauthorized {
-            released = queue.stop("the server refused the API key (401) for an earlier update of the batch");
+            released = queue.stop("the server rejected the API key (401) for an earlier update of the batch");
             self.graceful.cancel();
         }
         let is_open = queue.is_open();

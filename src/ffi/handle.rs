@@ -74,7 +74,7 @@ impl<T> Table<T> {
         let index = slots.free.pop().unwrap_or(slots.all.len());
         if index == slots.all.len() {
             if index > LAST_INDEX {
-                let why = format!("{} {}s are live; free those that are no longer used", LAST_INDEX + 1, self.name);
+                let why = format!("{} {}s exist; free those that are no longer used", LAST_INDEX + 1, self.name);
                 return Err(Error::new(ErrorKind::InvalidHandle, why));
             }
             slots.all.push(Slot { generation: 0, object: None });
@@ -140,11 +140,11 @@ impl<T> Table<T> {
     fn invalid(&self, token: *const c_void) -> Error {
         let maker = self.maker;
         let message = if !token.is_null() {
-            format!("is no live handle: it is already freed, or {maker} did not make it")
+            format!("is an invalid handle: already freed, or not returned by {maker}()")
         } else if let Some(cause) = last_error::cause_of_null(maker) {
-            format!("is NULL, since {maker} had failed: {cause}")
+            format!("is NULL because {maker}() failed: {cause}")
         } else {
-            format!("is NULL; give what {maker} returned")
+            format!("is NULL; pass the value that {maker}() returned")
         };
         Error::problem(ErrorKind::InvalidHandle, self.name, message)
     }

@@ -13,7 +13,7 @@ use crate::ffi::accessor;
 pub(crate) unsafe fn required<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     // SAFETY: passed on to the caller.
     let text = unsafe { optional(text, name) }?;
-    text.ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("{name} is NULL; give NUL-terminated UTF-8")))
+    text.ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("{name} is NULL; pass NUL-terminated UTF-8")))
 }
 
 /// Reads the text of a parameter that may be NULL.
@@ -31,7 +31,7 @@ pub(crate) unsafe fn optional<'a>(text: *const c_char, name: &str) -> Result<Opt
         let at = error.valid_up_to();
         Error::new(
             ErrorKind::InvalidArgument,
-            format!("{name} is not UTF-8: the byte at offset {at} fits no character"),
+            format!("{name} is not UTF-8: the byte at offset {at} is not part of a character"),
         )
     })
 }

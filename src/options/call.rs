@@ -80,7 +80,7 @@ mod tests {
         );
         assert_eq!(
             why.unwrap_err().to_string(),
-            "proxy is no option; the options are total_timeout_ms, attempt_timeout_ms, max_retries, headers; \
+            "proxy is an unknown option; the options are total_timeout_ms, attempt_timeout_ms, max_retries, headers; \
              total_timeout_ms must be from 1 ms to 24 hours; attempt_timeout_ms must be from 1 ms to 24 hours; max_retries \
              must be from 0 to 100; headers.Host is reserved; the library sets it, or the connection needs it"
         );

@@ -122,9 +122,11 @@ pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     let compared = if name.len() > LONGEST_SHOWN { &[] } else { keys };
     let nearest = compared.iter().map(|key| (distance(name, key), *key)).min();
     let message = match nearest {
-        Some((distance, key)) if distance <= 1 + key.len() / 4 => format!("is no option; did you mean \"{key}\"?"),
-        _ if problems.is_empty() => format!("is no option; the options are {}", keys.join(", ")),
-        _ => "is no option".to_owned(),
+        Some((distance, key)) if distance <= 1 + key.len() / 4 => {
+            format!("is an unknown option; did you mean \"{key}\"?")
+        }
+        _ if problems.is_empty() => format!("is an unknown option; the options are {}", keys.join(", ")),
+        _ => "is an unknown option".to_owned(),
     };
     problems.add(&shown(name, LONGEST_SHOWN), message);
 }

@@ -53,7 +53,7 @@ impl Settings {
         let mut options = T::initial();
         for (key, json) in &self.values {
             if !T::KEYS.contains(key) {
-                problems.add(key, format!("is no option of {}", T::WHOSE));
+                problems.add(key, format!("is not an option of {}", T::WHOSE));
             } else if let Err(expected) = options.set(key, json) {
                 misfit(&mut problems, key, expected, json);
             }
@@ -61,7 +61,7 @@ impl Settings {
         if !self.headers.is_empty() {
             match options.headers() {
                 Some(headers) => headers.extend(&self.headers),
-                None => problems.add("headers", format!("are no option of {}", T::WHOSE)),
+                None => problems.add("headers", format!("are not an option of {}", T::WHOSE)),
             }
         }
         options.add_problems(&mut problems);
@@ -133,7 +133,7 @@ mod tests {
     fn each_wrong_one_is_told_when_it_is_set() {
         let mut settings = Settings::default();
         for (key, value, why) in [
-            ("max_retrys", "1", "max_retrys is no option; did you mean \"max_retries\"?"),
+            ("max_retrys", "1", "max_retrys is an unknown option; did you mean \"max_retries\"?"),
             ("max_retries", "canary", "max_retries must be a whole number, 0 or more"),
             ("max_retries", "-1", "max_retries must not be negative"),
             ("max_retries", "101", "max_retries must be from 0 to 100"),
@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn what_is_of_another_kind_or_does_not_fit_the_rest_is_told_by_who_gets_it() {
         let all = settings(&[("concurrency", "4"), ("max_retries", "1"), ("headers.X-A", "b")]);
-        assert_eq!(all.read::<Options>().unwrap_err().to_string(), "concurrency is no option of a client");
+        assert_eq!(all.read::<Options>().unwrap_err().to_string(), "concurrency is not an option of a client");
         assert_eq!(
             all.read::<BatchOptions>().unwrap_err().to_string(),
-            "max_retries is no option of a batch; headers are no option of a batch"
+            "max_retries is not an option of a batch; headers are not an option of a batch"
         );
         let error = settings(&[("retry_base_ms", "9000")]).read::<Options>().unwrap_err();
         assert_eq!(error.to_string(), "retry_cap_ms must be at least retry_base_ms");

@@ -96,7 +96,7 @@ fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[Certif
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             if let Some(bits) = all().filter_map(|certificate| rsa_bits(certificate)).find(|bits| *bits < 2048) {
                 format!(
-                    "its certificate, or one of its authorities, has an RSA key of {bits} bits; 2048 are the least. Issue \
+                    "its certificate, or one of its authorities, has an RSA key of {bits} bits; at least 2048 are required. Issue \
                      it anew with a longer key"
                 )
             } else if all().any(|certificate| has_oid(certificate, SECP521R1)) {
@@ -118,7 +118,7 @@ fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[Certif
     CertificateError::Other(OtherError(Arc::new(Reason(why)))).into()
 }
 
-const UNTRUSTED: &str = "its certificate is signed by no authority that is trusted here. If a company proxy or a private \
+const UNTRUSTED: &str = "its certificate is not signed by an authority that is trusted here. If a company proxy or a private \
                          authority signed it, name that authority's PEM file in the ca_file option or in SSL_CERT_FILE.";
 
 const SECP521R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
@@ -182,7 +182,7 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
     Some(match error {
         Error::InvalidCertificate(why) => refused(why),
         Error::AlertReceived(AlertDescription::ProtocolVersion) | Error::PeerIncompatible(_) => {
-            "it offers nothing that is safe; it must speak TLS 1.2 or newer".into()
+            "it offers no safe version or cipher; it must support TLS 1.2 or newer".into()
         }
         Error::AlertReceived(AlertDescription::CertificateRequired) => {
             "it asks for a client certificate; name the files of one and of its key in the options of the client".into()
@@ -260,13 +260,13 @@ fn refused(why: &CertificateError) -> String {
                      sign one for the server, and name the authority's PEM file in the ca_file option"
                 }
                 "EndEntityUsedAsCa" => {
-                    "its certificate is signed by one that is no authority (CA:FALSE); an authority must sign it"
+                    "its certificate is signed by a certificate that is not an authority's (CA:FALSE); an authority must sign it"
                 }
                 "NameConstraintViolation" => {
                     "its certificate is for a host that its authority may not sign for (name constraints)"
                 }
                 "PathLenConstraintViolated" => {
-                    "its certificate has more authorities between than the first of them allows (path length)"
+                    "its chain of certificates is longer than its first authority allows (path length)"
                 }
                 other => return format!("its certificate is not accepted: {other}"),
             }

@@ -60,7 +60,7 @@ impl Context<'_> {
             WireError::ProxyRefused { status, schemes } => {
                 let refusal = self.proxy_failed(&match status {
                     407 => format!(
-                        "it wants a user and a password{}: put them into {}, http://user:password@host:port",
+                        "it requires a user and a password{}: put them into {}, http://user:password@host:port",
                         if schemes.is_empty() {
                             String::new()
                         } else {
@@ -81,9 +81,9 @@ impl Context<'_> {
             WireError::NotHttp | WireError::HeadTooLong | WireError::Closed | WireError::Cut
                 if self.proxy_in_front().is_some() =>
             {
-                self.proxy_failed("it gave no answer that is HTTP")
+                self.proxy_failed("its answer is not HTTP")
             }
-            WireError::NotHttp => Error::new(ErrorKind::BadResponse, format!("what {peer} answered is not HTTP/1.1")),
+            WireError::NotHttp => Error::new(ErrorKind::BadResponse, format!("the answer from {peer} is not HTTP/1.1")),
             WireError::HeadTooLong => {
                 let why =
                     format!("the head of the answer from {peer} is larger than 64 KiB, or has more than 512 lines");
@@ -96,7 +96,7 @@ impl Context<'_> {
                 Some(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
                 // The agent itself, which sees HTTP that is in order.
                 None if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) => {
-                    Error::new(ErrorKind::BadResponse, format!("what {peer} answered is not HTTP/1.1"))
+                    Error::new(ErrorKind::BadResponse, format!("the answer from {peer} is not HTTP/1.1"))
                 }
                 None => connection(io_reason(&error, &peer, sent)),
             },

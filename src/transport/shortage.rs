@@ -22,7 +22,7 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
         _ => {}
     }
     if error.get_ref().is_some_and(|error| error.is::<NoThread>()) {
-        return Some("the system gives no thread for the name lookup; end some, or raise its limit");
+        return Some("could not start a thread for the DNS lookup; end some threads, or raise the limit");
     }
     (error.kind() == io::ErrorKind::OutOfMemory).then_some("this machine has too little memory")
 }

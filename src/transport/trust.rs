@@ -239,7 +239,7 @@ fn refuse(option: &'static str) -> impl Fn(String) -> Error + Copy {
 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "names no file that is there".to_owned(),
+        io::ErrorKind::NotFound => "names a file that does not exist".to_owned(),
         kind => format!("cannot be read: {kind}"),
     }
 }
@@ -260,11 +260,11 @@ fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec
         .collect::<Result<_, _>>()
         .map_err(|_| refuse("is not PEM: a certificate in it is broken".into()))?;
     if certificates.is_empty() {
-        return Err(refuse("holds no certificate; it must be PEM (-----BEGIN CERTIFICATE-----)".into()));
+        return Err(refuse("contains no certificate; it must be PEM (-----BEGIN CERTIFICATE-----)".into()));
     }
     let begun = String::from_utf8_lossy(pem).matches("-----BEGIN CERTIFICATE-----").count();
     if begun != certificates.len() {
-        return Err(refuse(format!("holds {begun} certificates, of which {} can be read", certificates.len())));
+        return Err(refuse(format!("contains {begun} certificates, of which {} can be read", certificates.len())));
     }
     Ok(certificates)
 }
@@ -275,7 +275,7 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let certificates = read_certificates(&read_pem(path, refuse)?, refuse)?;
     let (_, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
     if unusable > 0 {
-        return Err(refuse(format!("holds {unusable} certificate(s) that cannot be parsed")));
+        return Err(refuse(format!("contains {unusable} certificate(s) that cannot be parsed")));
     }
     Ok(certificates)
 }
@@ -289,13 +289,13 @@ fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
         return Err(refuse_key("is encrypted; give the key without a passphrase".into()));
     }
     let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| refuse_key("holds no private key; it must be PEM (-----BEGIN PRIVATE KEY-----)".into()))?;
+        .map_err(|_| refuse_key("contains no private key; it must be PEM (-----BEGIN PRIVATE KEY-----)".into()))?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map(Arc::new).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             refuse_key("is not the key of the certificate in {client_cert_file}".into())
         }
         _ => refuse_key(
-            "holds a key of a kind that is not supported; RSA (2048 bits or more), ECDSA (P-256, P-384) and \
+            "contains a key of a kind that is not supported; RSA (2048 bits or more), ECDSA (P-256, P-384) and \
                          Ed25519 are"
                 .into(),
         ),

@@ -78,7 +78,7 @@ pub(super) fn socks5(
     stream.write_all(&[VERSION, 1, method], attempt)?;
     let [version, chosen] = read_exact::<2>(stream, attempt)?;
     if version != VERSION {
-        return Err(WireError::Socks("what it speaks is not SOCKS5"));
+        return Err(WireError::Socks("it does not speak SOCKS5"));
     }
     match (chosen == method, credentials) {
         (true, Some((user, password))) => {
@@ -97,7 +97,7 @@ pub(super) fn socks5(
         }
         (true, None) => {}
         (false, None) => return Err(WireError::Socks("it asks for a user and a password")),
-        (false, Some(_)) => return Err(WireError::Socks("it does not take a user and a password")),
+        (false, Some(_)) => return Err(WireError::Socks("it does not accept a user and a password")),
     }
 
     let mut request = vec![VERSION, 1, 0];
@@ -139,7 +139,7 @@ pub(super) fn socks5(
             let [length] = read_exact::<1>(stream, attempt)?;
             (0..usize::from(length) + 2).try_for_each(|_| read_exact::<1>(stream, attempt).map(|_| ()))
         }
-        _ => Err(WireError::Socks("what it speaks is not SOCKS5")),
+        _ => Err(WireError::Socks("it does not speak SOCKS5")),
     }
 }
 

@@ -160,7 +160,7 @@ static void options(void)
     CHECK(commbox_client_new_with(NULL, options) == NULL && commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
     commbox_client *client = commbox_client_new_with("key", options);
     CHECK(client != NULL);
-    CHECK(commbox_batch_new_with(client, options) == NULL && told("max_retries is no option of a batch"));
+    CHECK(commbox_batch_new_with(client, options) == NULL && told("max_retries is not an option of a batch"));
     CHECK(commbox_batch_new_with(NULL, NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
     /* A client keeps its options when they are freed. */
     commbox_options_free(options);

@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     /* What request_id_header names, and otherwise the usual ones. */
     commbox_options *options = commbox_options_new();
     CHECK(commbox_options_set(options, "request_id_header", "x trace") == COMMBOX_INVALID_OPTIONS);
-    CHECK(strcmp(commbox_last_error(), "request_id_header is no name of a header: 1 to 64 letters, digits, - and _") == 0);
+    CHECK(strcmp(commbox_last_error(), "request_id_header is not a valid header name: use 1 to 64 letters, digits, - and _") == 0);
     CHECK(commbox_options_set(options, "request_id_header", "x-trace") == COMMBOX_OK);
     CHECK(commbox_options_set(options, "base_url", argv[1]) == COMMBOX_OK);
     CHECK(commbox_options_set(options, "proxy", "") == COMMBOX_OK);

@@ -25,7 +25,7 @@ static rlim_t size(void)
 static int is_told(int32_t code)
 {
     return code == COMMBOX_INVALID_USER
-        && strcmp(commbox_last_error(), "user_json is larger than the memory that is left") == 0;
+        && strcmp(commbox_last_error(), "user_json is too large for the available memory") == 0;
 }
 
 int main(int argc, char **argv)

@@ -61,7 +61,7 @@ int main(int argc, char **argv) {
     commbox::Client("sandbox-key", kept).update_user_json(1, "{}");
     commbox::Options options;
     options.set("concurrency", "2");
-    check(refused([&] { commbox::Client("key", options); }) == "concurrency is no option of a client", "another's option");
+    check(refused([&] { commbox::Client("key", options); }) == "concurrency is not an option of a client", "another's option");
     commbox::Batch batch(client, options);
     std::size_t count = 0;
     batch.run(std::vector<commbox::Update>{{1, 1, "{}"}, {2, 2, "{}"}}, [&](commbox::Finished &&finished) {

@@ -279,5 +279,5 @@ def test_service_compiled_ahead_of_time(make: Make) -> None:
     out = program.dotnet("publish", "-r", RID, "-p:PublishAot=true")
     settings = {"COMMBOX_BASE_URL": program.server, "CommBox__ApiKey": "sandbox-key", "CommBox__Timeout": "00:01:00"}
     assert "Application is shutting down" in run(out / "Program", folder=Path("/"), **settings)
-    with pytest.raises(AssertionError, match='CommBox:MaxRetrys is no setting; did you mean "MaxRetries"'):
+    with pytest.raises(AssertionError, match='CommBox:MaxRetrys is an unknown setting; did you mean "MaxRetries"'):
         run(out / "Program", folder=Path("/"), CommBox__MaxRetrys="1", **settings)

@@ -74,13 +74,13 @@ public sealed class SettingsTests
         Assert.That(options.CustomFields, Is.EqualTo(new[] { "VIP_Status", "Birth_Date" }));
     }
 
-    [TestCase("MaxRetrys", "CommBox:MaxRetrys is no setting; did you mean \"MaxRetries\"?")]
-    [TestCase("max_retries", "CommBox:max_retries is no setting; did you mean \"MaxRetries\"?")]
-    [TestCase("BaseUri", "CommBox:BaseUri is no setting; did you mean \"BaseUrl\"?")]
+    [TestCase("MaxRetrys", "CommBox:MaxRetrys is an unknown setting; did you mean \"MaxRetries\"?")]
+    [TestCase("max_retries", "CommBox:max_retries is an unknown setting; did you mean \"MaxRetries\"?")]
+    [TestCase("BaseUri", "CommBox:BaseUri is an unknown setting; did you mean \"BaseUrl\"?")]
     [TestCase(
         "LogLevel",
-        "CommBox:LogLevel is no setting; the level of the log is Logging:LogLevel:CommBox")]
-    [TestCase("Retention", "CommBox:Retention is no setting; the settings are ApiKey, BaseUrl, ")]
+        "CommBox:LogLevel is an unknown setting; the level of the log is Logging:LogLevel:CommBox")]
+    [TestCase("Retention", "CommBox:Retention is an unknown setting; the settings are ApiKey, BaseUrl, ")]
     public async Task UnknownSettingIsRefusedWithTheNearestName(string key, string expected) =>
         Assert.That(
             await Refusal(("ApiKey", "key"), (key, "canary")),

@@ -137,12 +137,12 @@ internal static class Settings
     {
         if (key.Equals(nameof(CommBoxClientOptions.LogLevel), StringComparison.OrdinalIgnoreCase))
         {
-            return "is no setting; the level of the log is Logging:LogLevel:"
+            return "is an unknown setting; the level of the log is Logging:LogLevel:"
                 + LogForwarder.Category;
         }
         return Nearest(key) is { } nearest
-            ? $"is no setting; did you mean \"{nearest}\"?"
-            : $"is no setting; the settings are {string.Join(", ", Names)}";
+            ? $"is an unknown setting; did you mean \"{nearest}\"?"
+            : $"is an unknown setting; the settings are {string.Join(", ", Names)}";
     }
 
     /// <summary>

@@ -148,7 +148,7 @@ public sealed class CallTests : SandboxFixture
     {
         using CommBoxClient strict = Sandbox.Client(new CommBoxClientOptions { CustomFields = ["VIP_Status"] });
         var error = Assert.Throws<CommBoxValidationException>(() => strict.ValidateUserJson(Id, """{"Score": 1}"""))!;
-        Assert.That(error.Message, Does.StartWith("Score is no field of a user").And.EndWith("set UnknownFields to \"allow\""));
+        Assert.That(error.Message, Does.StartWith("Score is not a field of a user").And.EndWith("set UnknownFields to \"allow\""));
         error = Assert.Throws<CommBoxValidationException>(
             () => strict.ValidateUser(Id, new UserInfo { Content = { ["Vip_Status"] = "8" } }))!;
         Assert.That(error.Message, Does.Contain("VIP_Status"));

@@ -64,7 +64,7 @@ public sealed class FormsTests : SandboxFixture
             () => client.UpdateUserJsonAsync(1, broken).GetAwaiter().GetResult(),
         ])
         {
-            Assert.That(Refusal(call).Message, Is.EqualTo("userJson is not UTF-8: the byte at index 15 fits no character"));
+            Assert.That(Refusal(call).Message, Is.EqualTo("userJson is not UTF-8: the byte at index 15 is not part of a character"));
         }
         Assert.That(Refusal(() => client.UpdateUserJson(1, cut)).Message, Does.StartWith("userJson has a NUL character at index 2"));
         Assert.That(Refusal(() => client.UpdateUser(1, default(JsonElement))).Message, Is.EqualTo("user is a JsonElement without a value"));

@@ -40,7 +40,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         string keyName =
             apiKey is null && options.ApiKey is not null ? nameof(options.ApiKey) : nameof(apiKey);
         apiKey ??= options.ApiKey ?? Default("COMMBOX_API_KEY") ?? throw new CommBoxValidationException(
-            "there is no API key: pass apiKey, or set ApiKey in the options, or COMMBOX_API_KEY");
+            "the API key is missing: pass apiKey, or set ApiKey in the options, or COMMBOX_API_KEY");
         _handle = ClientHandle.Make(apiKey, keyName, options, Default("COMMBOX_BASE_URL"));
         _queue = NewQueue(_handle, options);
     }

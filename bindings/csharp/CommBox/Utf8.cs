@@ -75,7 +75,7 @@ internal static unsafe class Utf8
         catch (DecoderFallbackException error)
         {
             throw new CommBoxValidationException(
-                $"{name} is not UTF-8: the byte at index {error.Index} fits no character");
+                $"{name} is not UTF-8: the byte at index {error.Index} is not part of a character");
         }
     }
 
@@ -105,7 +105,7 @@ internal static unsafe class Utf8
         catch (EncoderFallbackException error)
         {
             throw new CommBoxValidationException(
-                code, $"{name} has half a surrogate pair at index {error.Index}, which is no character");
+                code, $"{name} has half of a surrogate pair at index {error.Index}, which is not a character");
         }
     }
 }

@@ -104,7 +104,7 @@ def test_errors_are_those_of_the_client(
                 await client.update_user(7, first_name="x" * 101)
             with pytest.raises(ValidationError, match="user_id must be 1 or more"):
                 await client.update_user(0, {})
-            with pytest.raises(ValidationError, match="user_id is no integer of 64 bits"):
+            with pytest.raises(ValidationError, match="user_id does not fit into 64 bits"):
                 await client.update_user(2**64, {})
             with pytest.raises(TypeError, match="firstname"):
                 await client.update_user(7, firstname="John")  # type: ignore[call-overload]

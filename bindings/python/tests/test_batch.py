@@ -170,7 +170,7 @@ class BadIndex:
         ((7, None), 7, "user must be a mapping or JSON text, not NoneType"),
         ((7, b"{}"), 7, "user must be a mapping or JSON text, not bytes"),
         ((0, {}), 0, "user_id must be 1 or more"),
-        ((2**64 + 7, {}), 2**64 + 7, "user_id is no integer of 64 bits"),
+        ((2**64 + 7, {}), 2**64 + 7, "user_id does not fit into 64 bits"),
         (("7", {}), None, "user_id must be an int, not str"),
         ((True, {}), None, "user_id must be an int, not bool"),
         ((7, {}, "tag"), None, "a pair of user_id and user or a UserUpdate, not tuple"),

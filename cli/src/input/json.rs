@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
                     });
                     Problem::new(
                         name,
-                        format!("is no field of a user, and no --map or --skip is for it{hint}"),
+                        format!("is not a field of a user, and no --map or --skip is for it{hint}"),
                     )
                 })?;
                 self.targets.insert(name.clone(), target);

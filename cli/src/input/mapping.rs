@@ -159,7 +159,7 @@ impl Mapping {
             return Ok(field);
         }
         match self.suggestion(name) {
-            Some(right) => Err(format!("\"{name}\" is no field; did you mean \"{right}\"?")),
+            Some(right) => Err(format!("\"{name}\" is not a field; did you mean \"{right}\"?")),
             None if self.allow_unknown && name != CONTENT && !name.is_empty() => {
                 Ok(Field::new(name, false))
             }
@@ -167,7 +167,7 @@ impl Mapping {
                 let fields: Vec<_> =
                     User::field_names().filter(|field| *field != CONTENT).collect();
                 Err(format!(
-                    "\"{name}\" is no field; fields are {}, and custom ones Content.NAME",
+                    "\"{name}\" is not a field; fields are {}, and custom ones Content.NAME",
                     fields.join(", ")
                 ))
             }

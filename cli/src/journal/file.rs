@@ -70,12 +70,12 @@ pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> Failure {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!(
                 "the journal {path} is in use by another run; wait for its end, or name another \
-                 one by --journal"
+                 one with --journal"
             )
         }
         Some(ErrorCode::DiskFull) => format!("the disk with the journal {path} is full"),
         Some(ErrorCode::NotADatabase) => {
-            format!("{path} is no journal; name another one by --journal")
+            format!("{path} is not a journal; name another one with --journal")
         }
         Some(ErrorCode::DatabaseCorrupt) => format!("the journal {path} is damaged"),
         _ if matches!(error, rusqlite::Error::QueryReturnedNoRows) => {

@@ -68,7 +68,7 @@ def id_number(user_id: int) -> int:
     user_id = operator.index(user_id)
     # ctypes would cut off the higher bits, and another user would be updated.
     if not -(2**63) <= user_id < 2**63:
-        raise invalid(-1, "user_id is no integer of 64 bits")
+        raise invalid(-1, "user_id does not fit into 64 bits")
     return user_id
 
 
@@ -104,7 +104,7 @@ def _utf8(code: int, name: str, text: str) -> bytes:
     except UnicodeEncodeError:
         pass
     # Raised out here, since a UnicodeEncodeError holds the text, and would go along as the context.
-    raise invalid(code, f"{name} has half a surrogate pair, which is no character")
+    raise invalid(code, f"{name} has half of a surrogate pair, which is not a character")
 
 
 def invalid(code: int, message: str) -> ValidationError:

@@ -66,7 +66,7 @@ def _each(path: str, value: object, depth: int) -> Iterator[str]:
                 yield f"{path or 'user'} has a key of type {type(key).__name__}; use text"
                 continue
             if isinstance(key, str) and not _is_text(key):
-                yield f"{path or 'user'} has a name with half a surrogate pair, which is no character"
+                yield f"{path or 'user'} has a name with half of a surrogate pair, which is not a character"
                 continue
             yield from _each(f"{path}.{key}" if path else str(key), member, depth + 1)
     elif isinstance(value, (list, tuple)):
@@ -80,7 +80,7 @@ def _each(path: str, value: object, depth: int) -> Iterator[str]:
 
 def _wrong(value: object) -> str | None:
     if isinstance(value, str):
-        return None if _is_text(value) else "has half a surrogate pair, which is no character"
+        return None if _is_text(value) else "has half of a surrogate pair, which is not a character"
     missing = _missing(value)
     if missing:
         return f"is {missing}; use None, or leave it out"
