@@ -20,6 +20,8 @@ if (args is ["without-library"])
     }
     catch (DllNotFoundException error)
     {
+        // The path of this program may have any letters, whatever the locale.
+        Console.OutputEncoding = System.Text.Encoding.UTF8;
         Console.WriteLine(error.Message);
     }
     return 0;
@@ -241,7 +243,10 @@ internal sealed class Checks : IDisposable
         CommBoxClient client = _sandbox.Client();
         Task<UpdateResult>[] calls = [.. Enumerable.Range(1, 50).Select(id => client.UpdateUserAsync(id, new UserInfo { LastName = "X" }))];
         await client.FlushAsync();
-        Same(true, calls.All(call => call.IsCompleted));
+        // Each has its outcome; its task may complete a moment later, on another thread.
+        Task all = Task.WhenAll(calls);
+        Same(all, await Task.WhenAny(all, Task.Delay(TimeSpan.FromSeconds(30))));
+        await all;
         Task<UpdateResult> last = client.UpdateUserAsync(1, new UserInfo { LastName = "Y" });
         await client.CloseAsync();
         Same(1L, (await last).Id);
@@ -315,6 +320,7 @@ internal sealed class Checks : IDisposable
         {
             UseShellExecute = false,
             RedirectStandardOutput = true,
+            StandardOutputEncoding = System.Text.Encoding.UTF8,
         };
         start.EnvironmentVariables["COMMBOX_LIBRARY"] = "/no/such/libcommbox.so";
         using Process other = Process.Start(start)!;
