@@ -99,7 +99,7 @@ pub(crate) fn joined(parts: &[&str]) -> Result<String> {
 /// Beside `data` nothing may stand: it would be lost.
 fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     if members.all.len() > 1 {
-        problems.add("", "has other members beside \"data\"; put every field inside \"data\", once");
+        problems.add("", "\"data\" must be the only member; put every field inside \"data\", once");
     }
 }
 
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(problem("[]"), "user_json must be a JSON object, not an array");
         assert_eq!(problem(r#"{"data":"x"}"#), "data must be a JSON object, not a string");
         assert_eq!(problem(r#"{"data":{"data":1}}"#), "data is inside \"data\"; wrap the user once");
-        assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("beside \"data\""));
+        assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("\"data\" must be the only member"));
         assert!(problem(r#"{"Email":"x"#).starts_with("user_json is not JSON: EOF"));
     }
 
@@ -396,8 +396,8 @@ mod tests {
                 &allow(custom())
             ),
             "Content.vip_status must be written \"VIP_Status\"; Content.BirthDat is not a custom field; did you mean \
-             \"Birth_Date\"?; Content.Other is not a custom field: custom_fields does not have it; Content.VIP_Status is \
-             there more than once"
+             \"Birth_Date\"?; Content.Other is not a custom field: custom_fields does not have it; Content.VIP_Status \
+             appears more than once"
         );
     }
 

@@ -76,7 +76,7 @@ fn a_certificate_that_is_not_trusted_is_shown_with_the_reason() {
     let found = diagnose(json!({"base_url": format!("https://127.0.0.1:{port}")}));
     let tls = &found["tls"];
     assert!(tls["trusted"] == false && tls["version"].is_null(), "{found}");
-    assert!(tls["error"].as_str().unwrap().contains("no authority that is trusted here"), "{found}");
+    assert!(tls["error"].as_str().unwrap().contains("not signed by an authority that is trusted here"), "{found}");
     assert_eq!(tls["chain"][0]["issuer"], "CN=Diagnose Authority");
     assert!(found["http"].is_null() && found["clock"]["server"].is_null() && seen.all().is_empty());
 }

@@ -187,7 +187,7 @@ fn a_proxy_may_be_spoken_to_under_tls() {
 
     // Its certificate is looked at as any other.
     options.ca_file = None;
-    fails(&options, ErrorKind::Tls, 1, &["no authority that is trusted"]);
+    fails(&options, ErrorKind::Tls, 1, &["not signed by an authority that is trusted"]);
 }
 
 #[test]

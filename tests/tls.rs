@@ -123,7 +123,7 @@ fn an_unknown_authority_is_refused_and_the_remedy_named() {
     refused(
         &known,
         showing(Authority::new().issue(|_| ())),
-        &["no authority that is trusted", "ca_file", "SSL_CERT_FILE"],
+        &["not signed by an authority that is trusted", "ca_file", "SSL_CERT_FILE"],
     );
     refused(&known, showing(self_signed(|_| ())), &["ca_file", "SSL_CERT_FILE"]);
 }

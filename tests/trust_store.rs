@@ -72,7 +72,7 @@ fn a_ca_file_is_trusted_beside_the_store() {
     for port in [server(&machine), server(&own)] {
         assert_eq!(call(port, program("call_once").env("SSL_CERT_FILE", &store), Some(&ca_file)).0, 0);
     }
-    refused(server(&own), program("call_once").env("SSL_CERT_FILE", &store), &["no authority that is trusted"]);
+    refused(server(&own), program("call_once").env("SSL_CERT_FILE", &store), &["not signed by an authority that is trusted"]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn bundled_roots_serve_a_machine_without_a_store() {
     let mut without_store = Command::new("unshare");
     without_store.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     without_store.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(with_store.get_program());
-    refused(port, &mut without_store, &["no authority that is trusted", "ca_file"]);
+    refused(port, &mut without_store, &["not signed by an authority that is trusted", "ca_file"]);
 }
 
 #[test]

@@ -116,7 +116,7 @@ pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value:
     }
 }
 
-/// Adds that a key is no option, with the nearest one where there is one.
+/// Adds that a key is not an option, with the nearest one where there is one.
 pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
     // Names longer than any option are far from all, and take long to compare.
     let compared = if name.len() > LONGEST_SHOWN { &[] } else { keys };

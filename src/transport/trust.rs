@@ -380,7 +380,7 @@ mod tests {
         assert!(read_identity(&both, &both).is_ok());
         let refused = |key: &Path| read_identity(&chain, key).unwrap_err().to_string();
         assert!(refused(&file("other", &other.signing_key.serialize_pem())).contains("not the key of the certificate"));
-        assert!(refused(&chain).contains("holds no private key"));
+        assert!(refused(&chain).contains("contains no private key"));
         let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         assert!(refused(&file("encrypted", encrypted)).contains("without a passphrase"));
     }

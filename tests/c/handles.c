@@ -31,7 +31,7 @@ static void log_of(void *context, int32_t level, const char *event_json, const c
 static void clients(void)
 {
     CHECK(commbox_client_new(NULL, NULL) == NULL && commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
-    CHECK(told("there is no api_key") && told("COMMBOX_API_KEY"));
+    CHECK(told("api_key is missing") && told("COMMBOX_API_KEY"));
     setenv("COMMBOX_API_KEY", "a b", 1);
     CHECK(commbox_client_new(NULL, NULL) == NULL && told("COMMBOX_API_KEY") && told("has a blank"));
     setenv("COMMBOX_API_KEY", "key", 1);
@@ -52,11 +52,11 @@ static void clients(void)
     /* But not for a NULL that another function would have returned. */
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
     CHECK(commbox_user_set(NULL, "FirstName", "x") == COMMBOX_INVALID_HANDLE);
-    CHECK(told("user is NULL; give what commbox_user_new returned"));
+    CHECK(told("user is NULL; pass the value that commbox_user_new() returned"));
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
-    CHECK(commbox_batch_new(NULL, NULL) == NULL && told("client is NULL, since commbox_client_new had failed"));
+    CHECK(commbox_batch_new(NULL, NULL) == NULL && told("client is NULL because commbox_client_new() failed"));
     CHECK(commbox_batch_close(NULL) == COMMBOX_INVALID_HANDLE);
-    CHECK(told("batch is NULL, since commbox_batch_new had failed"));
+    CHECK(told("batch is NULL because commbox_batch_new() failed"));
 
     commbox_client *client = commbox_client_new("key", "{\"base_url\": \"http://localhost:1\", \"max_retries\": 0}");
     CHECK(client != NULL && strcmp(commbox_last_error(), "") == 0 && strcmp(commbox_last_error_json(), "") == 0);
@@ -174,7 +174,7 @@ static void options(void)
 
     char *reply = (char *)"untouched";
     CHECK(commbox_update_user_json_with(client, 1, "{}", "{\"proxy\": \"x\"}", &reply) == COMMBOX_INVALID_OPTIONS);
-    CHECK(reply == NULL && told("proxy is no option"));
+    CHECK(reply == NULL && told("proxy is an unknown option"));
     CHECK(commbox_update_user_json_with(client, 1, "{}", "[]", NULL) == COMMBOX_INVALID_OPTIONS && told("call_json must"));
     CHECK(commbox_update_user_json_with(client, 1, "{}", "\xff", NULL) == COMMBOX_INVALID_ARGUMENT && told("call_json"));
     CHECK(commbox_update_user_json_with(client, 1, NULL, "{}", NULL) == COMMBOX_INVALID_ARGUMENT && told("user_json"));

@@ -119,7 +119,7 @@ public sealed class SettingsTests
     public async Task MissingKeyIsReported()
     {
         Assert.That(
-            await Refusal(), Does.Contain("there is no API key").And.Contain("COMMBOX_API_KEY"));
+            await Refusal(), Does.Contain("the API key is missing").And.Contain("COMMBOX_API_KEY"));
         using var variable = new EnvironmentVariable("COMMBOX_API_KEY", "key");
         await using var service = new Service();
         service.Builder.Services.AddCommBox(service.Builder.Configuration.GetSection("CommBox"));

@@ -182,7 +182,7 @@ public sealed class ClientTests : SandboxFixture
             var nul = Assert.Throws<CommBoxValidationException>(() => call("{}\0{}"))!;
             Assert.That(nul.Message, Does.StartWith($"{parameter} has a NUL character at index 2"));
             var half = Assert.Throws<CommBoxValidationException>(() => call("{}\ud800"))!;
-            Assert.That(half.Message, Does.StartWith($"{parameter} has half a surrogate pair at index 2"));
+            Assert.That(half.Message, Does.StartWith($"{parameter} has half of a surrogate pair at index 2"));
             foreach (CommBoxValidationException error in new[] { nul, half })
             {
                 Assert.That((error.Code, error.Name), Is.EqualTo((-1, "invalid_argument")));

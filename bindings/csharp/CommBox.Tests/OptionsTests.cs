@@ -139,7 +139,7 @@ public sealed class OptionsTests
         Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
         var broken = new CommBoxClientOptions { UserAgent = "\ud800" };
         error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", broken))!;
-        Assert.That(error.Message, Does.StartWith("UserAgent has half a surrogate pair"));
+        Assert.That(error.Message, Does.StartWith("UserAgent has half of a surrogate pair"));
         Assert.That((error.Code, error.Name), Is.EqualTo((-3, "invalid_options")));
     }
 }

@@ -183,7 +183,7 @@ public sealed class UserInfoTests
         static void Refused(UserInfo user, string named)
         {
             var error = Assert.Throws<CommBoxValidationException>(() => user.ToJson())!;
-            Assert.That(error.Message, Does.StartWith($"{named} has half a surrogate pair at index 2"));
+            Assert.That(error.Message, Does.StartWith($"{named} has half of a surrogate pair at index 2"));
             Assert.That((error.Code, error.Name), Is.EqualTo((-4, "invalid_user")));
         }
     }

@@ -66,7 +66,7 @@ def test_headers_of_client_and_call_are_added(make: Make, sandbox: Sandbox) -> N
         ({"headers": {"X": SECRET.encode()}}, "headers.X must be a str, not bytes"),
         ({"headers": {7: SECRET}}, "headers has a name of type int"),
         ({"headers": [("X", SECRET)]}, "headers must be a mapping of names to values, not list"),
-        ({"headers": {"X": "\ud83d"}}, "headers.X has half a surrogate pair"),
+        ({"headers": {"X": "\ud83d"}}, "headers.X has half of a surrogate pair"),
     ],
 )
 def test_wrong_options_are_refused_everywhere(

@@ -194,7 +194,7 @@ def test_the_environment_gives_key_and_server_when_a_client_is_made(
 
 
 @pytest.mark.parametrize(
-    ("key", "told"), [(None, "there is no api_key: give one, or set COMMBOX_API_KEY"), ("", "api_key is empty")]
+    ("key", "told"), [(None, "api_key is missing: pass one, or set COMMBOX_API_KEY"), ("", "api_key is empty")]
 )
 def test_a_missing_key_says_what_to_do(key: str | None, told: str) -> None:
     with pytest.raises(ValidationError, match=told) as caught:
@@ -370,7 +370,7 @@ def test_all_problems_of_a_row_come_at_once(client: Client, sandbox: Sandbox) ->
         "Content.e is of type UUID; use str()",
         "Content.f is of type Color; use its value",
         "Content.g is of type datetime; use its isoformat()",
-        "Content.h has half a surrogate pair",
+        "Content.h has half of a surrogate pair",
     ):
         assert part in str(raised.value)
     assert sandbox.requests() == []
