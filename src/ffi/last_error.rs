@@ -185,79 +185,95 @@ fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
     found.unwrap_or(c"".as_ptr())
 }
 
-/// The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
+/// Returns the code of this thread's last failure. It explains why a function that returns a
+/// pointer returned NULL. An accessor.
 ///
-/// @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
+/// @return A negative code or an HTTP status; #COMMBOX_OK if the last call succeeded.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error_code() -> i32 {
     accessor(COMMBOX_OK, || with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK))
 }
 
-/// A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
-/// and lengths, never the API key or a value of the user.
+/// Returns a sentence about this thread's last failure: what is wrong, and what would be right. It
+/// contains names of fields and lengths, but never the API key or a value of the user. An accessor.
 ///
-/// @return The sentence, or "" where the last call succeeded; never NULL. It belongs to the library and is valid
-///         until this thread's next call that is not an accessor.
+/// @return The sentence; "" if the last call succeeded; never NULL. The library owns it. It is
+///         valid until this thread's next call that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error() -> *const c_char {
     accessor(c"".as_ptr(), || pointer(|last| &last.message))
 }
 
-/// Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
-/// not known is null.
+/// Returns all details of this thread's last failure as a JSON object. An accessor. Every member is
+/// present; a member that is not known is null.
 ///
-/// - `code`, `name`: the code, as a number and as a word (`"rate_limited"`, `"timeout"`)
+/// - `code`, `name`: the code as a number and as a name (`"rate_limited"`, `"timeout"`)
 /// - `message`: the sentence of commbox_last_error()
-/// - `http_status`: of the server's answer, where a status line came
-/// - `description`, `response_time`: the server's own words, as in the documented reply
-/// - `request_id`: what the server calls the request, as commbox_last_request_id() has it
+/// - `http_status`: the HTTP status of the response, if a status line was received
+/// - `description`, `response_time`: the server's message and time, as in the documented reply
+/// - `request_id`: the server's id of the request, as commbox_last_request_id() returns it
 /// - `retry_after_ms`: how long the server asks to wait, in milliseconds
-/// - `attempts`: how often the update was tried
-/// - `elapsed_ms`: how long the call took, in milliseconds
-/// - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
-///   came) or `"answered"`
-/// - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
-/// - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
-///   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
-///   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
+/// - `attempts`: the number of attempts
+/// - `elapsed_ms`: the duration of the call, in milliseconds
+/// - `delivery`: `"not_sent"` (no byte of the request was sent), `"unknown"` (the server may have
+///   processed the update, but no complete response was received) or `"answered"`
+/// - `response`: the body of the response, truncated to 4 KiB. It may repeat values that were sent,
+///   so take care where it is logged
+/// - `problems`: the problem of each option or field, if that is why the call failed, otherwise
+///   `[]`; at most 21 objects
+///   `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows
+///   the path, which is empty if the problem concerns the whole. The names of other options are in
+///   braces, so that a program can replace them with its own names
 ///
-/// @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
+/// @return The object; "" if the last call succeeded; never NULL. The library owns it. It is valid
+///         until this thread's next call that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error_json() -> *const c_char {
     accessor(c"".as_ptr(), || pointer(|last| &last.json))
 }
 
-/// How many requests this thread's last update took: 0 if nothing was tried.
+/// Returns the number of attempts of this thread's last update. An accessor.
 ///
-/// These functions, from here to commbox_last_request_id(), tell of commbox_update_user_json() whether it succeeded or
-/// failed. After commbox_batch_next() has returned an update they tell of that one, and so do commbox_last_error() and
-/// its kind. After other functions they tell of nothing: 0, and "".
+/// This function and those from here to commbox_last_request_id() describe the last
+/// commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
+/// succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
+/// commbox_last_error*() describe that update. After any other function they describe nothing.
 ///
-/// @return The number. An accessor.
+/// @return The number of attempts; 0 if no request was made, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_attempts() -> i32 {
     accessor(0, || fact(|facts| facts.attempts.try_into().unwrap_or(i32::MAX)))
 }
 
-/// How long it took, in milliseconds.
+/// Returns the duration of this thread's last update. An accessor; see commbox_last_attempts().
 ///
-/// @return The time, 0 or more. An accessor.
+/// @return The duration in milliseconds, 0 or more; 0 if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_elapsed_ms() -> i64 {
     accessor(0, || fact(|facts| millis(facts.elapsed)))
 }
 
-/// The status of the server's answer.
+/// Returns the HTTP status of the response to this thread's last update. An accessor; see
+/// commbox_last_attempts().
 ///
-/// @return The HTTP status; 0 if no answer came. An accessor.
+/// @return The HTTP status; 0 if no response was received, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_http_status() -> i32 {
     accessor(0, || fact(|facts| facts.http_status.unwrap_or_default().into()))
 }
 
-/// Whether the update arrived at the server.
+/// Returns whether this thread's last update reached the server. An accessor; see
+/// commbox_last_attempts().
 ///
-/// @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED. An accessor.
+/// @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED;
+///         #COMMBOX_DELIVERY_UNKNOWN if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_delivery() -> i32 {
     accessor(COMMBOX_DELIVERY_UNKNOWN, || {
@@ -269,18 +285,24 @@ pub extern "C" fn commbox_last_delivery() -> i32 {
     })
 }
 
-/// How long the server asks to wait before the next request, in milliseconds.
+/// Returns how long to wait before the next request, as reported for this thread's last update. An
+/// accessor; see commbox_last_attempts().
 ///
-/// @return The time; -1 if it does not say. An accessor.
+/// @return The time in milliseconds; -1 if none was reported, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_retry_after_ms() -> i64 {
     accessor(-1, || with(|slot| slot.facts.retry_after.map(millis)).flatten().unwrap_or(-1))
 }
 
-/// What the server calls the request, for its support: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id` of its
-/// answer.
+/// Returns the server's id of the request of this thread's last update, for questions to its
+/// support: the response header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`, or the one that
+/// the option `request_id_header` names. An accessor; see commbox_last_attempts().
 ///
-/// @return The text, visible ASCII, at most 128 bytes; "" if it does not say. Never NULL. Valid as commbox_last_error() is.
+/// @return The id, visible ASCII of at most 128 bytes; "" if the server sent none, or if there is
+///         no update; never NULL. The library owns it. It is valid until this thread's next call
+///         that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_request_id() -> *const c_char {
     accessor(c"".as_ptr(), || {

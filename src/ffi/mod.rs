@@ -145,14 +145,21 @@ fn silence_own_panics() {
     fork::held(|| ONCE.call_once(silence));
 }
 
-/// The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
+/// Returns the version of the library, `MAJOR.MINOR.PATCH`. An accessor.
+///
+/// @return The version, a constant: never NULL, and never to be freed.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_version() -> *const c_char {
     accessor(c"".as_ptr(), || concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast())
 }
 
-/// The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
-/// that was compiled before would break; compare it where the library is loaded at run time. An accessor.
+/// Returns the version of the binary interface (ABI) of the library. It increases when a program
+/// that was compiled with an older header would break. A program that loads the library at run time
+/// compares it with #COMMBOX_ABI_VERSION. An accessor.
+///
+/// @return The ABI version: the #COMMBOX_ABI_VERSION of the header that the library was built with.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_abi_version() -> u32 {
     accessor(0, || COMMBOX_ABI_VERSION)
