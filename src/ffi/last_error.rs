@@ -214,7 +214,8 @@ pub extern "C" fn commbox_last_error() -> *const c_char {
 /// - `http_status`: the HTTP status of the response, if a status line was received
 /// - `description`, `response_time`: the server's message and time, as in the documented reply
 /// - `request_id`: the server's id of the request, as commbox_last_request_id() returns it
-/// - `retry_after_ms`: how long the server asks to wait, in milliseconds
+/// - `retry_after_ms`: how long to wait, in milliseconds: the time that the server asks for, or the
+///   time until a call that was delayed past its deadline could have been sent
 /// - `attempts`: the number of attempts
 /// - `elapsed_ms`: the duration of the call, in milliseconds
 /// - `delivery`: `"not_sent"` (no byte of the request was sent), `"unknown"` (the server may have
@@ -285,8 +286,9 @@ pub extern "C" fn commbox_last_delivery() -> i32 {
     })
 }
 
-/// Returns how long to wait before the next request, as reported for this thread's last update. An
-/// accessor; see commbox_last_attempts().
+/// Returns how long to wait before the next request: the time that the server asked for in the
+/// response to this thread's last update, or the time until an update that was delayed past its
+/// deadline could have been sent. An accessor; see commbox_last_attempts().
 ///
 /// @return The time in milliseconds; -1 if none was reported, or if there is no update.
 /// @since 1.0

@@ -1,9 +1,10 @@
-//! The C interface: tokens, text and errors cross here, and nothing is decided.
+//! The C interface. It converts handles, text and errors, and decides nothing.
 //!
-//! The header is made from these files (`build.rs`), so what is written on a function here is what C programmers read.
+//! `include/commbox.h` is generated from these files (`build.rs`): the documentation of a function
+//! here is its documentation in C. The manual pages are generated from the header.
 
-// What a caller must keep to is the same for all functions and opens the header; a heading in Rust's manner on each
-// would only stand in C programmers' way.
+// The safety rules are the same for all functions, and the header begins with them. A Safety section in
+// every comment would only be in the way of C programmers.
 #![allow(clippy::missing_safety_doc)]
 
 mod client;
