@@ -286,9 +286,9 @@ pub extern "C" fn commbox_batch_close(batch: *mut commbox_batch) -> i32 {
     code(|| BATCHES.get(batch)?.close())
 }
 
-/// Closes a batch and cancels the updates that are not in flight: those that are queued or in
-/// backoff. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and have
-/// their own results.
+/// Cancels the updates that are not in flight, which are those that are queued or in backoff, and
+/// closes the batch. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and
+/// have their own results.
 ///
 /// @param batch  The batch.
 /// @return #COMMBOX_OK, or this code:

@@ -423,6 +423,9 @@ pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *
 /// (option `order_per_user`). The server may still apply a request that timed out later, after a
 /// newer one; no client can prevent that.
 ///
+/// **Delivery.** After a failure, commbox_last_delivery() returns whether the server may have
+/// processed the update.
+///
 /// @param client         The client.
 /// @param user_id        The number that CommBox assigned to the user: 1 or more.
 /// @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body,
@@ -430,8 +433,7 @@ pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *
 /// @param response_json  Receives the server's reply as it was received, which the caller frees
 ///                       with commbox_string_free(); NULL on failure. The parameter may be NULL.
 /// @return #COMMBOX_OK if the server confirmed the update; the HTTP status, 100 or more, if the
-///         server answered otherwise; or one of these codes. `delivery` in
-///         commbox_last_error_json() shows whether the server may have processed the update.
+///         server answered otherwise; or one of these codes:
 ///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
 ///         - #COMMBOX_INVALID_ARGUMENT: `user_id` is below 1, or `user_json` is not UTF-8
 ///         - #COMMBOX_INVALID_USER: the user is invalid; nothing was sent

@@ -28,15 +28,16 @@ pub extern "C" fn commbox_options_new() -> *mut commbox_options {
     OPTIONS.made(guard(|| OPTIONS.insert(Mutex::default())))
 }
 
-/// Sets an option of commbox_client_new(), commbox_batch_new() or commbox_update_user_json_with().
-/// The value is checked at once. It replaces the value that was set before.
+/// Sets one option, which may be one of commbox_client_new(), commbox_batch_new() or
+/// commbox_update_user_json_with(). The value is checked at once. It replaces the value that was
+/// set before.
 ///
 /// @param options  The options.
 /// @param key      The key of the option, such as `total_timeout_ms`; `headers.NAME` for one
 ///                 header.
 /// @param value    The value as text, such as `300`, `true` or `http://proxy.example:3128`; a JSON
 ///                 object for `headers`. It is copied, and wiped when the options are freed.
-/// @return #COMMBOX_OK, or one of these codes. The options are then unchanged.
+/// @return #COMMBOX_OK, or one of these codes, after which the options are unchanged:
 ///         - #COMMBOX_INVALID_HANDLE: `options` is invalid
 ///         - #COMMBOX_INVALID_ARGUMENT: `key` or `value` is not text
 ///         - #COMMBOX_INVALID_OPTIONS: the key is unknown, or the value is out of range
