@@ -3,17 +3,17 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Adds health checks of CommBox clients.</summary>
+/// <summary>Adds health checks for CommBox clients.</summary>
 public static class CommBoxHealthChecksBuilderExtensions
 {
     /// <summary>
-    /// Adds a check of the client that was registered without a name. It sends nothing: it reports
-    /// what the calls have shown.
+    /// Adds a health check for the client that was registered without a name. It sends nothing: it
+    /// reports the outcome of the client's calls.
     /// </summary>
     /// <remarks>
-    /// Unhealthy: the server does not answer, or it rejected the API key (401) and no call has
-    /// succeeded since. Degraded: the server throttles, or all calls failed that ended since the
-    /// check before; those that are refused for what is in an update, or cancelled, do not count.
+    /// Unhealthy: an outage, or the server rejected the API key (401) and no call has succeeded
+    /// since. Degraded: the server throttles, or all calls that ended since the previous check
+    /// failed; updates that were rejected for their content, and cancelled calls, do not count.
     /// </remarks>
     /// <param name="builder">The health checks.</param>
     /// <returns>The same health checks.</returns>
