@@ -13,18 +13,19 @@
  *             belongs to the caller, who frees it with commbox_string_free(), never with free().
  *
  * Handles     commbox_client *, commbox_options *, commbox_user * and commbox_batch * are opaque.
- *             Never dereference them. A handle that is NULL, already freed or not returned by this
- *             library is not undefined behaviour: the call fails with COMMBOX_INVALID_HANDLE. Free
- *             each handle once, with the function of its type. Freeing NULL does nothing.
+ *             Never dereference them. It is safe to pass a handle that is NULL, already freed or not
+ *             returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
+ *             handle once, with the function of its type. Freeing NULL does nothing.
  *
  * Errors      A function that can fail returns a code (int32_t), or a pointer that is NULL on
  *             failure; commbox_batch_notify_fd() returns -1. commbox_last_error_code() returns the
  *             code of this thread's last failure, commbox_last_error() a sentence about it, and
  *             commbox_last_error_json() all details. Output parameters are always written; on
- *             failure they are NULL or 0. No function prints, exits, or lets a panic escape.
+ *             failure they are NULL or 0. No function prints anything or exits the process, and no
+ *             Rust panic reaches the caller.
  *
- * Codes       0 is COMMBOX_OK. A code below 0 means that the client failed. A code from 1 to 99 is not
- *             an error. A code of 100 or more is the HTTP status with which the server answered.
+ * Codes       0 is COMMBOX_OK. A code below 0 means that the client failed. A code from 1 to 99 is
+ *             not an error. A code of 100 or more is the HTTP status with which the server answered.
  *             New codes may be added, so handle unknown codes by range. Any function that can fail
  *             may return COMMBOX_INTERNAL.
  *
@@ -34,7 +35,7 @@
  *             sets the last error if it fails, and clears it if it succeeds. commbox_batch_next()
  *             sets it to the error of the update whose result it returns.
  *
- * Blocking    These functions block, each for a limited time or until its timeout:
+ * Blocking    These functions block, and document for how long:
  *             commbox_update_user_json(), commbox_update_user_json_with(),
  *             commbox_client_diagnose_json(), commbox_batch_submit(), commbox_batch_submit_with()
  *             and commbox_batch_next(). The others do not wait for the network.
@@ -45,7 +46,8 @@
  *             except those that report a fault, such as SIGSEGV.
  *
  * Fork        After fork(), clients and users remain usable in both processes; the child opens its
- *             own connections. A batch belongs to the process that created it.
+ *             own connections. A batch belongs to the process that created it; in the child, its
+ *             functions fail with COMMBOX_INVALID_HANDLE.
  *
  * Signals     No function is async-signal-safe. In a signal handler, set a flag that the callback
  *             of commbox_client_set_interrupt() reads; the call then ends within 100 ms. Or receive
