@@ -261,6 +261,8 @@ lint: build $(VENV)/ready
 	$(CARGO) fmt --check --manifest-path benches/rust/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p commbox-cli --all-targets -- -D warnings
+	git ls-files '*.c' '*.cpp' '*.hpp' '*.h' ':!include/commbox.h' ':!tests/abi' \
+	    | xargs $(VENV)/bin/clang-format --dry-run --Werror
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
 	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"

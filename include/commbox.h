@@ -238,7 +238,7 @@ uint32_t commbox_abi_version(void);
  * client for a whole program, so that all threads share its connection pool and its rate limit.
  *
  * The options are the members of a JSON object. An unknown key is an error, whose message contains
- * the nearest known key. A member that is null keeps its default.
+ * the nearest known key. An option that is null has its default. Times are in milliseconds.
  *
  * | key | default | meaning |
  * | --- | --- | --- |
@@ -857,7 +857,7 @@ void commbox_user_free(commbox_user *user);
  * count. In an outage the batch pauses, and no update fails because of it before
  * `outage_timeout_ms`.
  *
- * The options are the members of a JSON object:
+ * The options are the members of a JSON object. Times are in milliseconds.
  *
  * | key | default | meaning |
  * | --- | --- | --- |

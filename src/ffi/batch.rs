@@ -36,7 +36,7 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// count. In an outage the batch pauses, and no update fails because of it before
 /// `outage_timeout_ms`.
 ///
-/// The options are the members of a JSON object:
+/// The options are the members of a JSON object. Times are in milliseconds.
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |

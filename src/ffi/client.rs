@@ -24,7 +24,7 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// client for a whole program, so that all threads share its connection pool and its rate limit.
 ///
 /// The options are the members of a JSON object. An unknown key is an error, whose message contains
-/// the nearest known key. A member that is null keeps its default.
+/// the nearest known key. An option that is null has its default. Times are in milliseconds.
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |

@@ -20,7 +20,7 @@ public static class CommBoxHealthChecksBuilderExtensions
     public static IHealthChecksBuilder AddCommBox(this IHealthChecksBuilder builder) =>
         builder.AddCommBox(Options.Options.DefaultName);
 
-    /// <summary>Adds a check of a client that was registered by a name.</summary>
+    /// <summary>Adds a health check for a client that was registered with a name.</summary>
     /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
     /// <param name="builder">The health checks.</param>
     /// <param name="clientName">The client's name.</param>
@@ -29,12 +29,12 @@ public static class CommBoxHealthChecksBuilderExtensions
         this IHealthChecksBuilder builder, string clientName) =>
         builder.AddCommBox(clientName, failureStatus: null, tags: null);
 
-    /// <summary>Adds a check of a client.</summary>
+    /// <summary>Adds a health check for a client.</summary>
     /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
     /// <param name="builder">The health checks.</param>
-    /// <param name="clientName">The client's name; "" for the one without.</param>
+    /// <param name="clientName">The client's name; "" for the client without a name.</param>
     /// <param name="failureStatus">
-    /// What is reported in the place of <see cref="HealthStatus.Unhealthy"/>; null for that.
+    /// The status to report instead of <see cref="HealthStatus.Unhealthy"/>; null for that status.
     /// </param>
     /// <param name="tags">The tags of the check; null for none.</param>
     /// <returns>The same health checks.</returns>
