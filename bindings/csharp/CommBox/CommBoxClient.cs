@@ -8,6 +8,9 @@ namespace CommBox;
 /// for a whole program, so that all threads share its connection pool and its rate limit. Its
 /// methods may be called from any thread at any time.
 /// </summary>
+/// <remarks>
+/// Everything in this package exists since version 1.0, unless it says otherwise.
+/// </remarks>
 /// <example><code>
 /// using var client = new CommBoxClient("my-api-key");
 /// UpdateResult result = client.UpdateUser(94382332, new UserInfo { FirstName = "John" });
