@@ -21,7 +21,7 @@ pub struct commbox_batch {
 
 static BATCHES: Table<Batch> = Table::new(3, "batch", "commbox_batch_new");
 
-/// A time in milliseconds; a negative one is as long as it takes.
+/// Converts a timeout in milliseconds; a negative one is no timeout.
 fn timeout(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
@@ -245,7 +245,7 @@ pub unsafe extern "C" fn commbox_batch_next(
 ///
 /// # Safety
 ///
-/// `to` is NULL or may be written; it may be unaligned, for C callers can get that wrong.
+/// `to` is NULL or may be written. It may be unaligned, because a C caller may pass such a pointer.
 unsafe fn write<T>(to: *mut T, value: T) {
     if !to.is_null() {
         // SAFETY: not NULL, so it may be written.

@@ -293,7 +293,7 @@ pub extern "C" fn commbox_client_set_log(
     })
 }
 
-/// A program's own pointer, for its callbacks.
+/// The `context` of a callback.
 struct Context(*mut c_void);
 // SAFETY: never read here; by the contracts of the functions that take one, it may be given to the callback on any thread.
 unsafe impl Send for Context {}
@@ -500,7 +500,7 @@ pub unsafe extern "C" fn commbox_update_user_json_with(
     }
 }
 
-/// Makes a call, and hands its reply out.
+/// Makes a call and returns its reply through `response_json`.
 ///
 /// # Safety
 ///

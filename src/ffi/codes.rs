@@ -87,7 +87,7 @@ pub extern "C" fn commbox_code_is_transient(code: i32) -> i32 {
     accessor(0, || ErrorKind::of_code(code).is_some_and(ErrorKind::is_transient).into())
 }
 
-// The header needs literals; the core has the codes. They cannot part ways and compile.
+// The header needs literals, but the core has the codes. This does not compile if they differ.
 const _: () = {
     assert!(ErrorKind::InvalidArgument.code() == COMMBOX_INVALID_ARGUMENT);
     assert!(ErrorKind::InvalidHandle.code() == COMMBOX_INVALID_HANDLE);

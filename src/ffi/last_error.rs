@@ -1,4 +1,4 @@
-//! What this thread's last failing call had to say.
+//! The last error of each thread, and the figures of its last update.
 
 use std::cell::RefCell;
 use std::ffi::{c_char, CString};
@@ -20,7 +20,7 @@ struct LastError {
     text: String,
 }
 
-/// What is known of a call as numbers.
+/// The figures of an update.
 struct Facts {
     attempts: u32,
     elapsed: Duration,
@@ -64,13 +64,14 @@ impl Facts {
 }
 
 struct Slot {
-    /// Of the last call, where it failed.
+    /// The error of the last call, if it failed.
     last: Option<LastError>,
-    /// Of the call before the present one, while that one runs.
+    /// The error of the call before the present one, while the present one runs.
     before: Option<LastError>,
-    /// Of the last call.
+    /// The figures of the last call.
     facts: Facts,
-    /// Which function that makes handles had failed, and why, for the calls that then get its NULL.
+    /// The function that failed to create a handle, and the reason, for later calls that receive
+    /// its NULL.
     cause: Option<(&'static str, String)>,
 }
 
@@ -79,12 +80,14 @@ impl Slot {
 }
 
 thread_local! {
-    /// Without a destructor: exit handlers, and destructors of the program's own, make calls after those here have run.
+    /// It has no destructor, because exit handlers and destructors of the program make calls after
+    /// the destructors of this library have run.
     static SLOT: ManuallyDrop<RefCell<Slot>> = const { ManuallyDrop::new(RefCell::new(Slot::EMPTY)) };
     static EMPTIES: Empties = const { Empties };
 }
 
-/// Empties the slot where its thread ends. An error that is kept after that leaks with the thread: a few hundred bytes.
+/// Empties the slot when its thread ends. An error that is stored after that leaks with the thread:
+/// a few hundred bytes.
 struct Empties;
 
 impl Drop for Empties {
@@ -93,7 +96,8 @@ impl Drop for Empties {
     }
 }
 
-/// Begins a call. Not inlined: in every function of the header it would take kilobytes.
+/// Begins a call. It is not inlined, because it would take kilobytes in every function of the
+/// header.
 #[inline(never)]
 pub(crate) fn clear() {
     with(|slot| {
@@ -102,13 +106,13 @@ pub(crate) fn clear() {
     });
 }
 
-/// Ends a call that succeeded. Not inlined, either.
+/// Ends a call that succeeded. It is not inlined either.
 #[inline(never)]
 pub(crate) fn forget() {
     with(|slot| slot.last = None);
 }
 
-/// Sets the error aside, to [`restore`] it.
+/// Takes the error out of the slot, for [`restore`].
 pub(crate) fn take() -> Aside {
     Aside(with(|slot| mem::replace(slot, Slot::EMPTY)).unwrap_or(Slot::EMPTY))
 }
@@ -117,10 +121,10 @@ pub(crate) fn restore(aside: Aside) {
     with(|slot| *slot = aside.0);
 }
 
-/// An error that was set aside.
+/// An error that was taken out of the slot.
 pub(crate) struct Aside(Slot);
 
-/// Keeps that the library failed so badly that the error itself could not be kept.
+/// Stores a fixed error, for a failure so severe that the error itself could not be stored.
 #[cold]
 pub(crate) fn keep_nothing_but_internal() {
     let message = c"a bug in commbox was caught; the client stays usable".to_owned();
@@ -132,12 +136,12 @@ pub(crate) fn keep_nothing_but_internal() {
     put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() }, Facts::NONE);
 }
 
-/// Keeps the error of the call that ends.
+/// Stores the error of a call that failed.
 pub(crate) fn keep(error: &Error) {
     keep_as(error, text::c_string(error.to_json()));
 }
 
-/// The same, with the JSON of the error.
+/// Stores the error of a call that failed, and its JSON.
 pub(crate) fn keep_as(error: &Error, json: CString) {
     failpoint::reach("keep");
     let text = error.to_string();
@@ -145,7 +149,7 @@ pub(crate) fn keep_as(error: &Error, json: CString) {
     put(LastError { code: error.kind().code(), message, json, text }, Facts::of_error(error));
 }
 
-/// Keeps what is known of an update that succeeded.
+/// Stores the figures of an update that succeeded.
 pub(crate) fn keep_success(reply: &UpdateReply) {
     let facts = Facts::of_reply(reply);
     if facts.request_id.is_some() {
@@ -155,7 +159,7 @@ pub(crate) fn keep_success(reply: &UpdateReply) {
 }
 
 fn put(last: LastError, facts: Facts) {
-    // The first one has it run when the thread ends; nothing where it already has.
+    // The first access registers the destructor, unless it has already run.
     let _ = EMPTIES.try_with(|_| ());
     with(|slot| {
         slot.last = Some(last);
@@ -163,19 +167,21 @@ fn put(last: LastError, facts: Facts) {
     });
 }
 
-/// Ends `maker`, a function that makes handles: where it failed, its reason explains the NULL that it returned.
+/// Ends `maker`, a function that creates handles. If it failed, its reason explains the NULL that
+/// it returned.
 pub(crate) fn explain_null(maker: &'static str) {
     with(|slot| slot.cause = slot.last.as_ref().map(|last| (maker, last.text.clone())));
 }
 
-/// Why a NULL in the place of a handle of `maker` is NULL, where the call before this one on this thread had failed to
-/// make it, or had got the same NULL.
+/// Returns why a handle of `maker` is NULL, if the previous call of this thread was `maker` and
+/// failed, or received the same NULL.
 pub(crate) fn cause_of_null(maker: &str) -> Option<String> {
     let (failed, cause) = with(|slot| slot.before.as_ref().and(slot.cause.clone())).flatten()?;
     (failed == maker).then_some(cause)
 }
 
-/// Nothing where the slot is in use, or is gone: so it is at the end of a thread where thread-locals are not native.
+/// Returns `None` if the slot is in use, or is gone, as at the end of a thread where thread-locals
+/// are not native.
 fn with<T>(body: impl FnOnce(&mut Slot) -> T) -> Option<T> {
     SLOT.try_with(|slot| slot.try_borrow_mut().ok().map(|mut slot| body(&mut slot))).ok().flatten()
 }

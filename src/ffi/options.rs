@@ -1,4 +1,4 @@
-//! Options in C, set one by one.
+//! Options in C, which are set one by one.
 
 use std::ffi::c_char;
 use std::sync::{Mutex, PoisonError};
@@ -66,7 +66,7 @@ pub extern "C" fn commbox_options_free(options: *mut commbox_options) {
     free(|| OPTIONS.remove(options));
 }
 
-/// What was set, or the defaults of NULL.
+/// Returns the options that were set, or the defaults if the handle is NULL.
 pub(super) fn read<T: FromObject>(options: *mut commbox_options) -> Result<T> {
     match options.is_null() {
         true => Settings::default().read(),
@@ -74,7 +74,7 @@ pub(super) fn read<T: FromObject>(options: *mut commbox_options) -> Result<T> {
     }
 }
 
-/// The options of a call.
+/// Returns the options of a call.
 ///
 /// # Safety
 ///

@@ -36,7 +36,7 @@ pub(crate) unsafe fn optional<'a>(text: *const c_char, name: &str) -> Result<Opt
     })
 }
 
-/// A C string of `text`. A NUL within, which C would take for the end, becomes U+FFFD.
+/// Returns a C string of `text`. A NUL in it, which would end the string in C, becomes U+FFFD.
 pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     CString::new(text).unwrap_or_else(|error| {
         let text = String::from_utf8_lossy(&error.into_vec()).replace('\0', "\u{fffd}");
@@ -44,8 +44,8 @@ pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     })
 }
 
-/// What a function that hands out a string returns for what its guard returned; NULL on failure. It is freed with
-/// commbox_string_free().
+/// Ends a function that returns a string: returns the string, which is freed with
+/// commbox_string_free(), or NULL on failure.
 pub(crate) fn handed_out(made: std::result::Result<CString, i32>) -> *mut c_char {
     made.map_or(std::ptr::null_mut(), CString::into_raw)
 }

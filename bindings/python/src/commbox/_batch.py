@@ -143,12 +143,12 @@ class Batch:
     def __init__(self, client: Optional[int], **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
-        """Whether it is closed, and everything was taken back."""
+        """Whether it is closed, and all results were collected."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         self._number = 0
 
     def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
-        # Its queues are never full: callers count what they have submitted and not taken back.
+        # Its queues are never full: callers count the uncollected results.
         check(quick.commbox_batch_submit_with(self._handle, tag, user_id, user_json, call_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
@@ -240,7 +240,7 @@ class Updates(Iterator[BatchResult]):
         self._index = 0
         self._pending: dict[int, AnyUpdate] = {}
         self._refused: Counter[int] = Counter()
-        # What is under way stands beside what waits. A limit that is none is left for the library to name.
+        # Updates in flight are in addition to the queue. The library reports a limit that is out of range.
         self._room = queue_limit + concurrency if queue_limit > 0 else queue_limit
         self._batch = Batch(
             client,
@@ -368,7 +368,7 @@ class Updates(Iterator[BatchResult]):
         if finished is not None:
             return outcome(finished.tag, self._pending[finished.tag], finished)
         if self._batch.done and self._pending:
-            # A signal handler raised before it was submitted: whatever was submitted has come back.
+            # A signal handler raised before it was submitted: all other results were collected.
             index, update = next(iter(self._pending.items()))
             return failure(index, update, cancelled("this update was not sent: a signal interrupted its submission"))
         return None
@@ -437,7 +437,7 @@ def _kind(value: object) -> str:
 
 
 def outcome(index: int, update: AnyUpdate, finished: Finished) -> BatchResult:
-    """The result of an update that was taken back."""
+    """The result of an update that has finished."""
     if finished.code:
         return failure(index, update, from_json(finished.text, finished.code))
     return BatchResult(index, _user_id(update), update, read(finished.text, finished.took), None)
