@@ -117,7 +117,7 @@ impl<T> Table<T> {
                 let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
                 let object = slot.object.take()?;
                 count::freed();
-                // A slot that has used all its generations is retired: an old handle would be valid again.
+                // Without generations left, an old handle would be valid again.
                 if generation < LAST_GENERATION {
                     slots.free.push(index);
                 }
@@ -155,8 +155,8 @@ impl<T> Table<T> {
     }
 }
 
-/// How many handles are live. Their objects stay reachable from the tables, so no leak checker sees one that a program
-/// forgot to free; a build for tests counts them.
+/// Counts the live handles in test builds. The tables keep their objects reachable, so a leak
+/// checker does not see an object that a program forgot to free.
 #[cfg(feature = "failpoints")]
 mod count {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -171,7 +171,7 @@ mod count {
         LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Returns the number of live handles of all types. It is in no header, because no release has it.
+    /// Returns the number of live handles of all types. No release has this function.
     ///
     /// cbindgen:ignore
     #[no_mangle]

@@ -3,8 +3,8 @@
 //! `include/commbox.h` is generated from these files (`build.rs`): the documentation of a function
 //! here is its documentation in C. The manual pages are generated from the header.
 
-// The safety rules are the same for all functions, and the header begins with them. A Safety section
-// in every comment would only be in the way of C programmers.
+// The safety rules are the same for all functions, and the header begins with them. A Safety
+// section in every comment would only be in the way of C programmers.
 #![allow(clippy::missing_safety_doc)]
 
 mod client;
