@@ -297,8 +297,7 @@ uint32_t commbox_abi_version(void);
  *         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
  * @since 1.0
  */
-commbox_client *commbox_client_new(const char *api_key,
-                                   const char *options_json);
+commbox_client *commbox_client_new(const char *api_key, const char *options_json);
 
 /**
  * Creates a client like commbox_client_new(), with options from commbox_options_new().
@@ -314,8 +313,7 @@ commbox_client *commbox_client_new(const char *api_key,
  *           client
  * @since 1.0
  */
-commbox_client *commbox_client_new_with(const char *api_key,
-                                        commbox_options *options);
+commbox_client *commbox_client_new_with(const char *api_key, commbox_options *options);
 
 /**
  * Frees a client. It does not block and sends nothing. Calls that are in flight on other threads
@@ -339,8 +337,7 @@ void commbox_client_free(commbox_client *client);
  *         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed; the client keeps its present key
  * @since 1.0
  */
-int32_t commbox_client_set_api_key(commbox_client *client,
-                                   const char *api_key);
+int32_t commbox_client_set_api_key(commbox_client *client, const char *api_key);
 
 /**
  * Sets the option `max_requests_per_second` of a client. It applies to every request from now on,
@@ -759,9 +756,7 @@ commbox_options *commbox_options_new(void);
  *         - #COMMBOX_INVALID_OPTIONS: the key is unknown, or the value is out of range
  * @since 1.0
  */
-int32_t commbox_options_set(commbox_options *options,
-                            const char *key,
-                            const char *value);
+int32_t commbox_options_set(commbox_options *options, const char *key, const char *value);
 
 /**
  * Frees options. Clients and batches that were created with them keep their values.
@@ -805,9 +800,7 @@ commbox_user *commbox_user_new(void);
  *         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
  * @since 1.0
  */
-int32_t commbox_user_set(commbox_user *user,
-                         const char *name,
-                         const char *value);
+int32_t commbox_user_set(commbox_user *user, const char *name, const char *value);
 
 /**
  * Sets a custom field of a user, a member of `Content`. It replaces the value that was set before.
@@ -821,9 +814,7 @@ int32_t commbox_user_set(commbox_user *user,
  *         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
  * @since 1.0
  */
-int32_t commbox_user_set_custom(commbox_user *user,
-                                const char *name,
-                                const char *value);
+int32_t commbox_user_set_custom(commbox_user *user, const char *name, const char *value);
 
 /**
  * Returns the body for commbox_update_user_json(): `{"data": {…}}`, with the fields in the order
@@ -885,8 +876,7 @@ void commbox_user_free(commbox_user *user);
  *         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
  * @since 1.0
  */
-commbox_batch *commbox_batch_new(commbox_client *client,
-                                 const char *options_json);
+commbox_batch *commbox_batch_new(commbox_client *client, const char *options_json);
 
 /**
  * Creates a batch like commbox_batch_new(), with options from commbox_options_new().
@@ -900,8 +890,7 @@ commbox_batch *commbox_batch_new(commbox_client *client,
  *         - #COMMBOX_INVALID_OPTIONS: the options are not those of a batch
  * @since 1.0
  */
-commbox_batch *commbox_batch_new_with(commbox_client *client,
-                                      commbox_options *options);
+commbox_batch *commbox_batch_new_with(commbox_client *client, commbox_options *options);
 
 /**
  * Submits an update. Blocks while the batch is full, which means that `queue_limit` updates are
@@ -1038,8 +1027,7 @@ int32_t commbox_batch_cancel(commbox_batch *batch);
  *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
  * @since 1.0
  */
-int32_t commbox_batch_cancel_tag(commbox_batch *batch,
-                                 uint64_t tag);
+int32_t commbox_batch_cancel_tag(commbox_batch *batch, uint64_t tag);
 
 /**
  * Returns the progress of a batch as a JSON object:

@@ -265,7 +265,7 @@ class Client(BaseClient):
         >>> for result in client.update_users(rows):
         ...     if not result.ok:
         ...         print(result.user_id, result.error)
-        94382333 Remarks must be text or null, not a number
+        94382333 Remarks must be a string or null, not a number
 
         Args:
             updates: Pairs of the user's id and the fields by the API's names, or JSON text as for
