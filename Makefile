@@ -22,6 +22,7 @@
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
 # make bench-sync  measures `commbox sync` with 100,000 rows, beside a program in Python
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
+# make format   formats the sources
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
 # make lint-platforms  the same for what is compiled for Windows and macOS alone
 # make advisories  asks RustSec's database, over the network, for what is known against it
@@ -85,7 +86,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build manual install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile lint lint-platforms advisories msrv \
+.PHONY: build manual install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
     clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -257,6 +258,14 @@ profile:
 # All that is written by hand.
 C_SOURCES := include/commbox.hpp $(wildcard benches/c/*.[ch] examples/*.c examples/*.cpp packaging/man3/examples/*.c \
     tests/c/*.[ch] tests/cpp/*.cpp tests/matrix/*.h tests/windows/*.c)
+
+format: $(VENV)/ready
+	$(CARGO) fmt -p commbox -p commbox-cli
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml
+	$(CARGO) fmt --manifest-path benches/rust/Cargo.toml
+	$(VENV)/bin/clang-format -i $(C_SOURCES)
+	$(VENV)/bin/ruff format bindings/python examples tests fuzz packaging benches
 
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check -p commbox -p commbox-cli
