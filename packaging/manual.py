@@ -414,7 +414,9 @@ def overview(header: str, functions: list[Function]) -> list[str]:
     lines.append(".El")
 
     program = (EXAMPLES / "update.c").read_text(encoding="utf-8").split(" */\n", 1)[1]
-    lines.extend([".Sh EXAMPLES", *literal(program), ".Pp", ".Dl cc update.c $(pkg\\-config \\-\\-cflags \\-\\-libs commbox)"])
+    lines.extend(
+        [".Sh EXAMPLES", *literal(program), ".Pp", ".Dl cc update.c $(pkg\\-config \\-\\-cflags \\-\\-libs commbox)"]
+    )
     lines.extend([".Sh AVAILABILITY", "Since version 1.0, unless the page of a function says otherwise."])
     names = sorted(function.name for function in functions)
     lines.extend([".Sh SEE ALSO", *(f".Xr {name} 3 ," for name in names[:-1]), f".Xr {names[-1]} 3"])

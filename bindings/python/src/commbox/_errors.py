@@ -124,8 +124,7 @@ class APICancelledError(CommBoxError):
 
 
 class APIResponseError(CommBoxError):
-    """The response is not the documented JSON, or is larger than 1 MiB; it may come from a proxy.
-    """
+    """The response is not the documented JSON, or exceeds 1 MiB; it may come from a proxy."""
 
 
 class APIStatusError(CommBoxError):

@@ -61,7 +61,11 @@ class Request:
 
     @property
     def user_id(self) -> Optional[int]:
-        """The id of the user in the path; None if the path has none."""
+        """The id of the user in the path; None if the path has none.
+
+        >>> Request("POST", "/users/94382332", {}, "").user_id
+        94382332
+        """
         found = _PATH.search(self.path)
         return int(found.group(1)) if found else None
 
