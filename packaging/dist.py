@@ -134,7 +134,8 @@ def development(target: Target, built: Path, command: Path, stage: Path) -> None
         import_library(target, library / "commbox.lib")
         fill("commbox-config-windows.cmake.in", cmake / "commbox-config.cmake", private=";".join(private))
     else:
-        put(PACKAGING / "commbox.3", stage / "share/man/man3/commbox.3")
+        for page in sorted((PACKAGING / "man3").glob("*.3")):
+            put(page, stage / "share/man/man3" / page.name)
         real, soname, short = {
             "osx": (f"libcommbox.{LIBRARY_VERSION}.dylib", f"libcommbox.{ABI}.dylib", "libcommbox.dylib")
         }.get(target.system, (f"libcommbox.so.{LIBRARY_VERSION}", f"libcommbox.so.{ABI}", "libcommbox.so"))

@@ -32,22 +32,57 @@ use signal::{Signal, Wake};
 /// The longest wait that is asked for: longer ones mean as long as it takes.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// Many updates at once, over one client: submitted on one side, taken back finished on the other, each exactly once.
+/// Sends many updates through one client: any thread may submit updates, and any thread may collect
+/// the results, each exactly once.
 ///
-/// Updates of the same user are sent in the order in which they were submitted, never two at a time. Memory is bounded
-/// by the options, not by the job: [`submit`](Self::submit) waits while the queue, or the queue of what has finished, is
-/// full. Dropping a batch ends it: what was not sent is dropped, what is under way is cancelled.
+/// Updates of one user are sent one at a time, in the order in which they were submitted. The
+/// options bound the memory of a batch, however many updates there are: [`submit`](Self::submit)
+/// blocks while the queue or the completion queue is full. Dropping a batch drops pending updates,
+/// and cancels those in flight.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::{Batch, BatchOptions};
+/// use std::sync::Arc;
+///
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// let batch = Batch::new(Arc::new(client), &BatchOptions::default())?;
+/// for (tag, user_id) in [(1, 94_382_332), (2, 404)] {
+///     batch.submit(tag, user_id, r#"{"FirstName": "John"}"#.into(), None)?;
+/// }
+/// batch.close()?;
+/// while let Some(finished) = batch.next(None)? {
+///     match finished.outcome {
+///         Ok(reply) => println!("row {}: {}", finished.tag, reply.http_status()),
+///         Err(error) => println!("row {}: {error}", finished.tag),
+///     }
+/// }
+/// # Ok::<(), commbox::Error>(())
+/// ```
 pub struct Batch {
     shared: Arc<Shared>,
     /// The process whose threads the workers are.
     generation: u32,
 }
 
-/// An update that was taken back.
+/// The result of an update of a [`Batch`].
+///
+/// # Examples
+///
+/// ```
+/// use commbox::Finished;
+///
+/// /// The tag of an update that failed.
+/// fn failed(finished: &Finished) -> Option<u64> {
+///     finished.outcome.is_err().then_some(finished.tag)
+/// }
+/// ```
 pub struct Finished {
-    /// What it was submitted with.
+    /// The tag that the update was submitted with.
     pub tag: u64,
-    /// The server's reply, or why there is none.
+    /// The server's reply, or the error of the update.
     pub outcome: Result<UpdateReply>,
 }
 
@@ -80,11 +115,26 @@ enum Stopped {
 }
 
 impl Batch {
-    /// A batch in front of `client`. Workers start as they are needed.
+    /// Creates a batch that sends updates through `client`. Worker threads start as they are
+    /// needed.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOptions`] for options out of bounds.
+    /// [`ErrorKind::InvalidOptions`]: an option is out of range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::{Batch, BatchOptions};
+    /// use std::sync::Arc;
+    ///
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let mut options = BatchOptions::default();
+    /// options.concurrency = 16;
+    /// let batch = Batch::new(Arc::new(client), &options)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn new(client: Arc<Client>, options: &BatchOptions) -> Result<Self> {
         Self::with_start(client, options, || {})
     }
@@ -102,24 +152,53 @@ impl Batch {
         Ok(Self { shared: Arc::new(shared), generation: fork::generation() })
     }
 
-    /// Submits an update; `tag` comes back with what came of it. Waits while there is no room, at most `timeout`, or
-    /// as long as it takes where that is `None`. The user is checked when its turn comes.
+    /// Submits an update; `tag` is returned with its result. Blocks while the batch is full, for at
+    /// most `timeout`, or without a limit if that is `None`. The user is checked when the update is
+    /// dispatched. A thread that both submits and collects must pass a timeout and collect on
+    /// [`ErrorKind::Timeout`], or it deadlocks.
     ///
     /// # Errors
     ///
-    /// Of these, the update was not accepted: [`ErrorKind::Timeout`] where there was no room in time,
-    /// [`ErrorKind::InvalidArgument`] where the batch is closed, [`ErrorKind::Cancelled`] where it was cancelled or
-    /// stopped, or the client's calls were cancelled meanwhile, [`ErrorKind::Internal`] where the system has no thread to
-    /// send from.
+    /// The update was not accepted:
+    ///
+    /// - [`ErrorKind::Timeout`]: the batch was full until the timeout.
+    /// - [`ErrorKind::InvalidArgument`]: the batch is closed.
+    /// - [`ErrorKind::Cancelled`]: the batch was cancelled or stopped, or the calls of the client
+    ///   were cancelled.
+    /// - [`ErrorKind::Internal`]: the system could not start a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// batch.submit(1, 94_382_332, r#"{"FirstName": "John"}"#.into(), None)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn submit(&self, tag: u64, user_id: i64, user_json: String, timeout: Option<Duration>) -> Result<()> {
         self.submit_with(tag, user_id, user_json, CallOptions::default(), timeout)
     }
 
-    /// The same with options of its own, which replace those of the client for this update.
+    /// Submits an update like [`submit`](Self::submit), with options for this update. They replace
+    /// those of the client.
     ///
     /// # Errors
     ///
-    /// As for [`submit`](Self::submit), and [`ErrorKind::InvalidOptions`] for options out of bounds.
+    /// Those of [`submit`](Self::submit), and [`ErrorKind::InvalidOptions`] if an option is out of
+    /// range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions, CallOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// let mut options = CallOptions::default();
+    /// options.max_retries = Some(5);
+    /// batch.submit_with(1, 94_382_332, r#"{"FirstName": "John"}"#.into(), options, None)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn submit_with(
         &self,
         tag: u64,
@@ -155,13 +234,26 @@ impl Batch {
         Ok(())
     }
 
-    /// Takes back the next finished update. Waits for one, at most `timeout`, or as long as it takes where that is
-    /// `None`; there is none more, and `None` is returned, once the batch is closed and everything was taken back.
+    /// Collects the result of the next update that has finished. Blocks until there is one, for at
+    /// most `timeout`, or without a limit if that is `None`. Returns `None` if the batch is closed
+    /// and all results were collected.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] where none finished in time, [`ErrorKind::Cancelled`] where the client's calls were
-    /// cancelled meanwhile.
+    /// - [`ErrorKind::Timeout`]: no update finished before the timeout.
+    /// - [`ErrorKind::Cancelled`]: the calls of the client were cancelled meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// batch.submit(7, 94_382_332, r#"{"FirstName": "John"}"#.into(), None)?;
+    /// let finished = batch.next(None)?.expect("the batch is open");
+    /// assert_eq!(finished.tag, 7);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn next(&self, timeout: Option<Duration>) -> Result<Option<Finished>> {
         self.check_process()?;
         let look = |queue: &mut Queue| {
@@ -179,14 +271,26 @@ impl Batch {
         })
     }
 
-    /// The number of a file descriptor, on Windows of a socket, that is readable while [`next`](Self::next) would not
-    /// wait: while there are finished updates to collect, and when the batch is done. It is for an event loop to watch. It
-    /// is not to be read, written or closed; it is closed when the batch is dropped.
+    /// Returns a file descriptor (on Windows, a socket) that an event loop can watch. It is
+    /// readable while [`next`](Self::next) would not block: while results can be collected, and
+    /// when the batch is closed and all results were collected. Never read, write or close it: it
+    /// is closed when the batch is dropped.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Internal`] if the system has no file descriptor, or no thread to watch the deadlines from, which it
-    /// takes with [`BatchOptions::overall_timeout`].
+    /// [`ErrorKind::Internal`]: the system could not create a descriptor, or could not start the
+    /// thread that watches deadlines, which [`BatchOptions::overall_timeout`] needs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// let descriptor = batch.notify_fd()?;
+    /// assert_eq!(batch.notify_fd()?, descriptor);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn notify_fd(&self) -> Result<i64> {
         self.check_process()?;
         let mut queue = self.shared.lock();
@@ -204,11 +308,22 @@ impl Batch {
         Ok(queue.notify_by(signal))
     }
 
-    /// Takes no more updates; what was submitted is still sent.
+    /// Closes the batch. It accepts no more updates. Updates that were submitted are still sent.
     ///
     /// # Errors
     ///
-    /// Only in a forked child.
+    /// [`ErrorKind::InvalidHandle`] in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// batch.close()?;
+    /// assert!(batch.next(None)?.is_none());
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn close(&self) -> Result<()> {
         self.check_process()?;
         self.shared.lock().close();
@@ -216,12 +331,26 @@ impl Batch {
         Ok(())
     }
 
-    /// Closes the batch, and has everything that was not sent come back as cancelled, also what waits for its turn or
-    /// between attempts. What is under way finishes, and comes back with its outcome.
+    /// Closes the batch and cancels the updates that are not in flight: those that are queued or in
+    /// backoff. Updates in flight finish, and have their own results.
     ///
     /// # Errors
     ///
-    /// Only in a forked child.
+    /// [`ErrorKind::InvalidHandle`] in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// batch.submit(1, 94_382_332, r#"{"FirstName": "John"}"#.into(), None)?;
+    /// batch.cancel()?;
+    /// while let Some(finished) = batch.next(None)? {
+    ///     println!("row {}: sent: {}", finished.tag, finished.outcome.is_ok());
+    /// }
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn cancel(&self) -> Result<()> {
         self.check_process()?;
         let _released = self.shared.lock().stop("the batch was cancelled");
@@ -230,12 +359,24 @@ impl Batch {
         Ok(())
     }
 
-    /// Cancels the updates with this tag: those that were not sent, and those under way, within 100 ms. They come
-    /// back as cancelled, unless they had finished.
+    /// Cancels the updates that were submitted with a tag, including those in flight, within 100
+    /// ms. Their results are [`ErrorKind::Cancelled`], unless they had already finished. The batch
+    /// stays open.
     ///
     /// # Errors
     ///
-    /// Only in a forked child.
+    /// [`ErrorKind::InvalidHandle`] in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// batch.submit(7, 94_382_332, r#"{"FirstName": "John"}"#.into(), None)?;
+    /// batch.cancel_tag(7)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn cancel_tag(&self, tag: u64) -> Result<()> {
         self.check_process()?;
         let _released = self.shared.lock().cancel_tag(tag);
@@ -243,11 +384,21 @@ impl Batch {
         Ok(())
     }
 
-    /// Where the batch stands.
+    /// Returns the progress of the batch.
     ///
     /// # Errors
     ///
-    /// Only in a forked child.
+    /// [`ErrorKind::InvalidHandle`] in a forked child.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// assert_eq!(batch.stats()?.queued, 0);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn stats(&self) -> Result<BatchStats> {
         self.check_process()?;
         let learned = self.shared.client.line().learned();

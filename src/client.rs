@@ -36,10 +36,25 @@ use call::{Call, Ended, InBatch};
 pub(crate) use call::{Effort, SoFar, Update};
 pub(crate) use held::held_back;
 
-/// A connection to CommBox: one API key, one set of options, connections kept open between calls.
+/// A client of CommBox: one API key, one set of options and a connection pool.
 ///
-/// Calls may be made from many threads at once; one client for a whole program is best, for its threads then share
-/// connections and wait together where the server throttles. It stays good on both sides of a `fork()`.
+/// Any number of threads may use a client at once. Create one client for a whole program, so that
+/// all threads share its connection pool and its rate limit. A client remains usable in both
+/// processes after `fork()`.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::{Client, Options};
+///
+/// let options = Options::default();
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let options = fake::options();
+/// let client = Client::new("my-api-key", &options)?;
+/// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+/// assert_eq!(reply.http_status(), 200);
+/// # Ok::<(), commbox::Error>(())
+/// ```
 pub struct Client {
     /// What may be replaced while calls run.
     current: RwLock<Current>,
@@ -62,12 +77,27 @@ struct Current {
 }
 
 impl Client {
-    /// A client for this API key. Nothing is sent, and no connection is made, before the first call.
+    /// Creates a client with this API key. It makes no connection and sends nothing before the
+    /// first call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for a key that no header may carry, [`ErrorKind::InvalidOptions`] for options
-    /// out of bounds and for a `ca_file` that cannot be used.
+    /// - [`ErrorKind::InvalidArgument`]: the API key is empty, or contains blanks or control
+    ///   characters.
+    /// - [`ErrorKind::InvalidOptions`]: an option is out of range, or a file that an option names
+    ///   cannot be used.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::{Client, Options};
+    /// use std::time::Duration;
+    ///
+    /// let mut options = Options::default();
+    /// options.total_timeout = Duration::from_secs(10);
+    /// let client = Client::new("my-api-key", &options)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn new(api_key: &str, options: &Options) -> Result<Self> {
         options.check()?;
         let users = Address::new(&options.base_url)?;
@@ -93,11 +123,21 @@ impl Client {
         })
     }
 
-    /// A client for the API key that `COMMBOX_API_KEY` holds in the environment.
+    /// Creates a client with the API key in the environment variable `COMMBOX_API_KEY`.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new), and [`ErrorKind::InvalidArgument`] if the variable is not set.
+    /// Those of [`new`](Self::new), and [`ErrorKind::InvalidArgument`] if the variable is not set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::{Client, Options};
+    ///
+    /// # std::env::set_var("COMMBOX_API_KEY", "my-api-key");
+    /// let client = Client::from_env(&Options::default())?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn from_env(options: &Options) -> Result<Self> {
         let api_key = env::var("COMMBOX_API_KEY").map(Zeroizing::new).unwrap_or_default();
         if api_key.is_empty() {
@@ -107,12 +147,22 @@ impl Client {
         Self::new(&api_key, options).map_err(|error| error.with_note("it comes from COMMBOX_API_KEY"))
     }
 
-    /// Puts another API key in the place of the present one, for every attempt from now on. A call that the server
-    /// turns away (401) with the former key tries once more with the new one.
+    /// Replaces the API key. Every attempt that starts afterwards uses the new key. If the server
+    /// rejects the former key with 401, the attempt is retried once with the new one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for a key that no header may carry; the present key then stays.
+    /// [`ErrorKind::InvalidArgument`]: the API key is malformed. The client keeps its present key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// client.set_api_key("my-new-api-key")?;
+    /// assert!(client.set_api_key("not a key").is_err());
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn set_api_key(&self, api_key: &str) -> Result<()> {
         let api_key = Arc::new(ApiKey::new(api_key)?);
         let _former = self.write(|current| mem::replace(&mut current.api_key, api_key));
@@ -120,31 +170,83 @@ impl Client {
         Ok(())
     }
 
-    /// Tells `log` what the client does, up to this level, from now on; `None` ends that. It gets the level of each event,
-    /// the event as a JSON object, and the event as a sentence, on the thread where it happens. It may call the client,
-    /// whose events on this thread it does not get meanwhile.
+    /// Sets a callback that is invoked for each event up to a level; `None` removes it. The
+    /// callback receives the level of the event, the event as a JSON object, and the event as a
+    /// sentence. It runs on the thread where the event happens. It may use the client; the events
+    /// of such calls are not reported.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::LogLevel;
+    /// use std::sync::Arc;
+    ///
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// client.set_log(Some((
+    ///     LogLevel::Info,
+    ///     Arc::new(|_level, _json, sentence| eprintln!("{sentence}")),
+    /// )));
+    /// client.set_log(None);
+    /// ```
     pub fn set_log(&self, log: Option<(LogLevel, LogCallback)>) {
         self.log.set(log);
         self.log.emit(LogLevel::Debug, || self.transport.proxy_event());
     }
 
-    /// Ends every call that is running now with [`ErrorKind::Cancelled`], wherever it waits. Later calls work.
+    /// Cancels every call that is in flight, on any thread: each fails with
+    /// [`ErrorKind::Cancelled`] within 100 ms. Calls that begin later are not affected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#));
+    ///     client.cancel();
+    /// });
+    /// ```
     pub fn cancel(&self) {
         self.canceller.cancel();
     }
 
-    /// Has calls ask `interrupt` at least every 100 ms while they wait, on the calling thread; true ends the call
-    /// that asked with [`ErrorKind::Cancelled`]. It holds for calls that begin from now on.
+    /// Sets a callback that is invoked at least every 100 ms while a call blocks, on the thread
+    /// that made the call; `None` removes it. If it returns true, that call fails with
+    /// [`ErrorKind::Cancelled`]. The callback applies to calls that begin afterwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    /// use std::sync::Arc;
+    ///
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let stopped = Arc::new(AtomicBool::new(false)); // a signal handler sets it
+    /// let flag = stopped.clone();
+    /// client.set_interrupt(Some(Arc::new(move || flag.load(Ordering::Relaxed))));
+    /// ```
     pub fn set_interrupt(&self, interrupt: Option<Arc<dyn Fn() -> bool + Send + Sync>>) {
         let _former = self.write(|current| mem::replace(&mut current.interrupt, interrupt));
     }
 
-    /// Sets the option [`max_requests_per_second`](Options::max_requests_per_second) of the running client, for every
-    /// request from now on; 0 removes the limit.
+    /// Sets the option [`max_requests_per_second`](Options::max_requests_per_second). It applies to
+    /// every request from now on, including those of pending calls. 0 removes the limit.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for a rate that is out of range; the present limit then stays.
+    /// [`ErrorKind::InvalidArgument`]: the rate is out of range. The client keeps its present
+    /// limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// client.set_max_requests_per_second(2.5)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn set_max_requests_per_second(&self, rate: f64) -> Result<()> {
         if !options::is_rate(rate) {
             let why = format!("must be {}", options::RATES);
@@ -154,42 +256,98 @@ impl Client {
         Ok(())
     }
 
-    /// Where the client stands.
+    /// Returns the statistics of the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert_eq!(client.stats().succeeded, 1);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn stats(&self) -> ClientStats {
         self.stats.read(self.line.stats())
     }
 
-    /// Looks at what stands between this machine and the server, and returns it as the JSON object of
-    /// `commbox_client_diagnose_json`. It sends no update and no key.
+    /// Checks the path from this machine to the server, and returns the result as the JSON object
+    /// that `commbox_client_diagnose_json()` documents. It sends no update and no API key, and
+    /// blocks for at most [`total_timeout`](Options::total_timeout).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Cancelled`]. What fails on the way is part of the result.
+    /// [`ErrorKind::Cancelled`]: the call was cancelled. A step that fails is part of the result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// println!("{}", client.diagnose_json()?);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn diagnose_json(&self) -> Result<String> {
         self.transport.diagnose(&self.watch(self.total_timeout), self.limits)
     }
 
-    /// Updates one user and returns the server's reply as it came.
+    /// Updates one user and returns the server's reply. Blocks for at most
+    /// [`total_timeout`](Options::total_timeout).
     ///
-    /// `user_json` is the user's fields, `{"FirstName": …}`, or the whole body, `{"data": {…}}`. It is sent as it is
-    /// written. Transient failures are retried, as the options say. Calls for one user leave in the order in which they
-    /// were made, unless [`Options::order_per_user`] is off.
+    /// `user_json` is the user's fields, `{"FirstName": …}`, or the whole body, `{"data": {…}}`. It
+    /// is sent as it is written. Transient failures are retried, as the options say. Calls for one
+    /// user are sent in the order in which they were made, unless [`Options::order_per_user`] is
+    /// false.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of
-    /// `user_json`; [`ErrorKind::Throttled`] if the server's rate limit holds the call back past its deadline; then
-    /// whatever comes of sending it. [`Error::delivery`] tells whether it reached the server.
+    /// - [`ErrorKind::InvalidArgument`]: the user id is below 1.
+    /// - [`ErrorKind::InvalidUser`]: the user is invalid; the error contains all problems.
+    /// - [`ErrorKind::Http`]: the server did not confirm the update.
+    /// - [`ErrorKind::Throttled`]: the server's rate limit delays the call past its deadline.
+    /// - [`ErrorKind::Connection`], [`ErrorKind::Tls`], [`ErrorKind::Timeout`],
+    ///   [`ErrorKind::Cancelled`] and [`ErrorKind::BadResponse`]: the request failed, or was
+    ///   cancelled.
+    ///
+    /// [`Error::delivery`] shows whether the server may have processed the update.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert_eq!(reply.attempts(), 1);
+    ///
+    /// let error = client.update_user_json(404, r#"{"FirstName": "John"}"#).unwrap_err();
+    /// assert_eq!(error.kind(), commbox::ErrorKind::Http(404));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn update_user_json(&self, user_id: i64, user_json: &str) -> Result<UpdateReply> {
         self.update(user_id, user_json, &CallOptions::default())
     }
 
-    /// The same with options of its own, which replace those of the client for this call.
+    /// Updates one user like [`update_user_json`](Self::update_user_json), with options for this
+    /// call. They replace those of the client.
     ///
     /// # Errors
     ///
-    /// As for [`update_user_json`](Self::update_user_json), and [`ErrorKind::InvalidOptions`] for options out of bounds.
+    /// Those of [`update_user_json`](Self::update_user_json), and [`ErrorKind::InvalidOptions`] if
+    /// an option is out of range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::CallOptions;
+    ///
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let mut options = CallOptions::default();
+    /// options.max_retries = Some(0);
+    /// client.update_user_json_with(94_382_332, r#"{"FirstName": "John"}"#, &options)?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn update_user_json_with(&self, user_id: i64, user_json: &str, options: &CallOptions) -> Result<UpdateReply> {
         options.check()?;
         self.update(user_id, user_json, options)
@@ -207,12 +365,23 @@ impl Client {
         .map_err(|(Ended::Failed(error) | Ended::PutBack(error))| error)
     }
 
-    /// Checks what [`update_user_json`](Self::update_user_json) checks before it sends anything, and sends nothing. With
-    /// [`Options::validate`] off, that is little.
+    /// Checks an update like [`update_user_json`](Self::update_user_json) does before it sends
+    /// anything. It sends nothing and does not block. If [`Options::validate`] is false, it checks
+    /// little.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] for a user id below 1; [`ErrorKind::InvalidUser`] with every problem of `user_json`.
+    /// - [`ErrorKind::InvalidArgument`]: the user id is below 1.
+    /// - [`ErrorKind::InvalidUser`]: the user is invalid; the error contains all problems.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.validate_user_json(94_382_332, r#"{"firstname": "John"}"#).unwrap_err();
+    /// assert_eq!(error.problems()[0].path(), "firstname");
+    /// ```
     pub fn validate_user_json(&self, user_id: i64, user_json: &str) -> Result<()> {
         self.body(user_id, user_json).map(drop)
     }

@@ -1,4 +1,4 @@
-//! What went wrong: a kind with a stable code, a sentence for people, and everything known as JSON.
+//! Errors: a kind with a stable code, a sentence for people, and all details as JSON.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -10,40 +10,74 @@ use serde::Serialize;
 const RESPONSE_LIMIT: usize = 4096;
 
 /// The result of this crate's functions.
+///
+/// # Examples
+///
+/// ```
+/// fn connect() -> commbox::Result<commbox::Client> {
+///     commbox::Client::new("my-api-key", &commbox::Options::default())
+/// }
+/// # connect().unwrap();
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What kind of failure an [`Error`] is. Codes are append-only and the same in every language.
+/// The kind of an [`Error`]. New kinds may be added; their codes are the same in every language.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::ErrorKind;
+///
+/// fn advice(kind: ErrorKind) -> &'static str {
+///     match kind {
+///         ErrorKind::Http(401) => "check the API key",
+///         ErrorKind::InvalidUser => "correct the user",
+///         kind if kind.is_transient() => "try again later",
+///         _ => "look at the message",
+///     }
+/// }
+/// # assert_eq!(advice(ErrorKind::Timeout), "try again later");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument that no call could use: a user id below 1, an API key with a blank.
+    /// An argument is invalid, such as a user id below 1 or an API key that contains blanks.
     InvalidArgument,
-    /// A handle of the C interface that was never made or is already freed.
+    /// A handle of the C interface is invalid: already freed, or not returned by this library. Also
+    /// a batch in a forked child.
     InvalidHandle,
-    /// Options that are not JSON, name an unknown key or leave a bound.
+    /// The options are not a JSON object, or contain an unknown key or an out-of-range value.
     InvalidOptions,
-    /// A user that the API does not take; nothing was sent.
+    /// The user does not satisfy the API's rules. Nothing was sent.
     InvalidUser,
-    /// Name lookup, connect, proxy, or a connection that broke.
+    /// The DNS lookup, the connection or the proxy failed, or the connection broke.
     Connection,
-    /// The certificate or the TLS handshake.
+    /// The server's certificate is not trusted, or the TLS handshake failed.
     Tls,
-    /// The time allowed has passed.
+    /// The deadline was exceeded.
     Timeout,
-    /// The caller cancelled or interrupted the call.
+    /// The call was cancelled, by a function or by a callback.
     Cancelled,
-    /// An answer that is not the documented JSON, or larger than 1 MiB.
+    /// The response is not the documented JSON, or is larger than 1 MiB.
     BadResponse,
-    /// A bug of this library, or no thread for a batch; the client stays usable.
+    /// A bug of this library was caught, or the system could not start a thread for a batch. The
+    /// client remains usable.
     Internal,
-    /// The server's rate limit holds the call back past its deadline; nothing was sent.
+    /// The server's rate limit delays the call past its deadline. Nothing was sent.
     Throttled,
-    /// The server answered with this HTTP status, or with a reply that names this status.
+    /// The server answered with this HTTP status, or with a reply that contains this status.
     Http(u16),
 }
 
 impl ErrorKind {
-    /// The code of the C interface: negative for this side, the HTTP status for the server's.
+    /// Returns the code of the C interface: negative if the client failed, or the HTTP status.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(commbox::ErrorKind::Timeout.code(), -7);
+    /// assert_eq!(commbox::ErrorKind::Http(404).code(), 404);
+    /// ```
     #[must_use]
     pub const fn code(self) -> i32 {
         match self {
@@ -81,7 +115,13 @@ impl ErrorKind {
         own.into_iter().find(|kind| kind.code() == code).or(status.map(Self::Http))
     }
 
-    /// The code as a word, as it stands in the error JSON.
+    /// Returns the name of the kind, as in the JSON object of the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(commbox::ErrorKind::Http(429).name(), "rate_limited");
+    /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
         // All of them are ASCII.
@@ -113,8 +153,16 @@ impl ErrorKind {
         }
     }
 
-    /// Whether the same call may succeed later: a connection that fails, a timeout, throttling, and the statuses 429, 500,
+    /// Returns whether the same call may succeed later: [`Connection`](Self::Connection),
+    /// [`Timeout`](Self::Timeout), [`Throttled`](Self::Throttled), and the HTTP statuses 429, 500,
     /// 502, 503 and 504.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(commbox::ErrorKind::Http(503).is_transient());
+    /// assert!(!commbox::ErrorKind::Http(404).is_transient());
+    /// ```
     #[must_use]
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Connection | Self::Timeout | Self::Throttled | Self::Http(429 | 500 | 502 | 503 | 504))
@@ -122,13 +170,25 @@ impl ErrorKind {
 }
 
 /// Whether the update reached the server.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::Delivery;
+///
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// let error = client.update_user_json(0, "{}").unwrap_err();
+/// assert_eq!(error.delivery(), Delivery::NotSent);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// Not one byte of the request left this process.
+    /// No byte of the request was sent.
     #[default]
     NotSent,
-    /// Bytes of the request may have arrived, and no full answer came.
+    /// The server may have processed the update: the request may have reached it, but no complete
+    /// response was received.
     Unknown,
     /// The server answered.
     Answered,
@@ -156,10 +216,22 @@ pub(crate) struct Answer {
     pub(crate) response: Option<String>,
 }
 
-/// Why a call failed, and how far it had come.
+/// A failed call: why it failed, and what is known about it.
 ///
-/// The message names fields and lengths. It never holds the API key or a value of the user; what the server itself
-/// wrote is only in [`description`](Self::description) and [`response`](Self::response), which `Debug` leaves out.
+/// The message contains names of fields and lengths, but never the API key or a value of the user.
+/// The server's own text is only in [`description`](Self::description) and
+/// [`response`](Self::response), which the `Debug` output does not contain.
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// match client.update_user_json(404, r#"{"FirstName": "John"}"#) {
+///     Ok(_) => println!("updated"),
+///     Err(error) => eprintln!("{error} ({})", error.kind().name()),
+/// }
+/// ```
 #[derive(thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -233,75 +305,189 @@ impl Error {
         self
     }
 
-    /// The kind of failure.
+    /// Returns the kind of the failure.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::{Client, ErrorKind, Options};
+    ///
+    /// let error = Client::new("", &Options::default()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The HTTP status, where a status line came.
+    /// Returns the HTTP status of the response, if a status line was received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert_eq!(error.http_status(), Some(404));
+    /// ```
     #[must_use]
     pub fn http_status(&self) -> Option<u16> {
         self.answer.http_status
     }
 
-    /// The `description` of the server's reply.
+    /// Returns the server's message: the `description` of its reply.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert_eq!(error.description(), Some("User not found"));
+    /// ```
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.answer.description.as_deref()
     }
 
-    /// The `response_time` of the server's reply, as it came.
+    /// Returns the `response_time` of the server's reply, as it was received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert_eq!(error.response_time(), Some("1/1/2026 10:00:00 AM"));
+    /// ```
     #[must_use]
     pub fn response_time(&self) -> Option<&str> {
         self.answer.response_time.as_deref()
     }
 
-    /// How long to wait: what the server asks for (`Retry-After`), or, if the call was held back, when it could have
-    /// left.
+    /// Returns how long to wait before the next request: the time that the server asks for
+    /// (`Retry-After`), or, if the call was delayed past its deadline, the time until it could have
+    /// been sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// if let Some(wait) = error.retry_after() {
+    ///     println!("try again in {} s", wait.as_secs());
+    /// }
+    /// ```
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer.retry_after
     }
 
-    /// What the server calls the request, if it says so: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`.
+    /// Returns the server's id of the request: the response header `X-Request-Id`, `Request-Id` or
+    /// `X-Correlation-Id`, or the one that
+    /// [`Options::request_id_header`](crate::Options::request_id_header) names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert_eq!(error.request_id(), Some("7f3a"));
+    /// ```
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.answer.request_id.as_deref()
     }
 
-    /// The server's body, cut at 4 KiB.
+    /// Returns the body of the response, truncated to 4 KiB. It may repeat values that were sent.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert!(error.response().unwrap().starts_with(r#"{"status":404"#));
+    /// ```
     #[must_use]
     pub fn response(&self) -> Option<&str> {
         self.answer.response.as_deref()
     }
 
-    /// What is wrong with each option or field, if that is why the call failed; the message has it in one text. At most
-    /// 21: the first 20, and how many more there are.
+    /// Returns the problem of each option or field, if that is why the call failed. There are at
+    /// most 21: the first 20, and one that says how many more there are. The message of the error
+    /// contains them all in one text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use commbox::Options;
+    ///
+    /// let error = Options::from_json(r#"{"max_retries": 101}"#).err().unwrap();
+    /// assert_eq!(error.problems()[0].path(), "max_retries");
+    /// ```
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
 
-    /// Whether the update reached the server.
+    /// Returns whether the update reached the server.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert_eq!(error.delivery(), commbox::Delivery::Answered);
+    /// ```
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// How many times the update was tried.
+    /// Returns the number of attempts; 0 if no request was made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// assert_eq!(client.update_user_json(404, "{}").unwrap_err().attempts(), 1);
+    /// assert_eq!(client.update_user_json(0, "{}").unwrap_err().attempts(), 0);
+    /// ```
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How long the call took.
+    /// Returns the duration of the call.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// println!("failed after {} ms", error.elapsed().as_millis());
+    /// ```
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// Everything known, as the JSON object of `commbox_last_error_json`.
+    /// Returns all details as the JSON object that `commbox_last_error_json()` documents.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let error = client.update_user_json(404, "{}").unwrap_err();
+    /// assert!(error.to_json().starts_with(r#"{"code":404,"name":"not_found","#));
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         let report = Report {
@@ -364,7 +550,16 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is wrong with one option or field.
+/// A problem of one option or field. Its text is the path followed by the message.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::Options;
+///
+/// let error = Options::from_json(r#"{"max_retries": 101}"#).err().unwrap();
+/// assert_eq!(error.problems()[0].to_string(), "max_retries must be from 0 to 100");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     path: String,
@@ -372,14 +567,29 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The key of the option, or the name of the field; empty if the whole is meant.
+    /// Returns the key of the option or the name of the field; empty if the problem concerns the
+    /// whole.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = commbox::Options::from_json(r#"{"proxi": ""}"#).err().unwrap();
+    /// assert_eq!(error.problems()[0].path(), "proxi");
+    /// ```
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// What must be different, in words that follow the path. Other options that they name stand in braces:
-    /// `must be at least {retry_base_ms}`.
+    /// Returns what is wrong, in words that follow the path. The names of other options are in
+    /// braces: `must be at least {retry_base_ms}`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let error = commbox::Options::from_json(r#"{"max_retries": 101}"#).err().unwrap();
+    /// assert_eq!(error.problems()[0].message(), "must be from 0 to 100");
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

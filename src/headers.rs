@@ -32,22 +32,44 @@ const RESERVED: [&str; 15] = [
 ];
 const RESERVED_STARTS: [&str; 2] = ["content-", "proxy-"];
 
-/// Headers to send with each request: for a gateway, or to trace calls (`traceparent`). At most 32; their values are
-/// secrets, which no message, log or `Debug` text shows.
+/// Additional headers for requests, such as the key of a gateway, or `traceparent`. At most 32.
+/// Their values are secrets: no message, log or `Debug` output contains them.
+///
+/// # Examples
+///
+/// ```
+/// let mut headers = commbox::Headers::new();
+/// headers.set("X-Gateway-Key", "my-gateway-key");
+/// assert!(!format!("{headers:?}").contains("my-gateway-key"));
+/// ```
 #[derive(Clone, Default)]
 pub struct Headers(Vec<(String, Zeroizing<String>)>);
 
 impl Headers {
-    /// No headers.
+    /// Creates an empty set of headers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let headers = commbox::Headers::new();
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a header, in the place of one with the same name if there is one. The client or the call that gets the headers
-    /// checks them: a name is a token of at most 64 bytes, a value visible ASCII with blanks inside, at most 4096 bytes.
-    /// Refused are those that this library sets (`Authorization`, `Accept`, `User-Agent`, …), those of the connection
-    /// (`Host`, `Connection`, `Transfer-Encoding`, …), and all `Content-…` and `Proxy-…`.
+    /// Sets a header. It replaces a header with the same name. The client or the call that receives
+    /// the headers checks them: a name is a token of at most 64 bytes, and a value is visible ASCII
+    /// with blanks inside, of at most 4096 bytes. Rejected are the headers that this library sets
+    /// (`Authorization`, `Accept`, `User-Agent`, …), those of the connection (`Host`, `Connection`,
+    /// `Transfer-Encoding`, …), and all `Content-…` and `Proxy-…`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut options = commbox::Options::default();
+    /// options.headers.set("X-Gateway-Key", "my-gateway-key");
+    /// ```
     pub fn set(&mut self, name: &str, value: &str) {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));

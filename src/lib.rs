@@ -1,14 +1,27 @@
-//! The CommBox "Update User" call, done well: `POST /users/{USER_ID}` with a Bearer API key.
+//! Updates a customer's record in CommBox: `POST /users/{USER_ID}` with an API key.
 //!
-//! This crate is a C library first (`include/commbox.h`); the same core is usable from Rust:
+//! This crate is a C library first (`include/commbox.h`); the same core can be used from Rust:
 //!
-//! ```no_run
-//! let client = commbox::Client::new("my-api-key", &commbox::Options::default())?;
+//! ```
+//! use commbox::{Client, Options};
+//!
+//! let options = Options::default();
+//! # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+//! # let options = fake::options();
+//! let client = Client::new("my-api-key", &options)?;
 //! let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+//! println!("updated after {} attempts", reply.attempts());
 //! # Ok::<(), commbox::Error>(())
 //! ```
 //!
-//! The facts about the API (fields, limits, replies) are those of the vendor's OpenAPI document, version 2.07.
+//! [`Client`] sends one update at a time per call, from any number of threads. [`Batch`] sends many
+//! updates with bounded memory. Both retry transient failures, respect the server's rate limit, and
+//! pause during outages; [`Options`] has the limits. An [`Error`] shows whether the server may have
+//! processed the update.
+//!
+//! Fields, limits and replies are those of the vendor's OpenAPI document, version 2.07.
+//!
+//! Everything here exists since version 1.0, unless it says otherwise.
 
 #![cfg_attr(
     not(test),

@@ -15,19 +15,27 @@ use serde_json::Value;
 
 use crate::fork;
 
-/// How much an event matters. A log of a level gets its events and those of the levels before it.
+/// The level of an event. A log with a level receives its events and those of the levels before it.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::LogLevel;
+///
+/// assert!(LogLevel::Error < LogLevel::Debug);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum LogLevel {
-    /// What needs a person: the API key was rejected, the server does not answer.
+    /// Events that need a person: the API key was rejected, an outage began.
     Error = 1,
-    /// A call failed, the server throttles.
+    /// Failed calls and throttling.
     Warning = 2,
-    /// Retries, and requests that resume.
+    /// Retries, and the end of a pause.
     Info = 3,
     /// Calls, requests, connections, DNS lookups, the trust store, the proxy.
     Debug = 4,
-    /// Reused connections, too.
+    /// Reused connections.
     Trace = 5,
 }
 
@@ -49,7 +57,21 @@ impl LogLevel {
     }
 }
 
-/// A log: gets the level of each event, the event as a JSON object, and the event as a sentence.
+/// A callback for events: it receives the level of an event, the event as a JSON object, and the
+/// event as a sentence.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::{LogCallback, LogLevel};
+/// use std::sync::Arc;
+///
+/// let log: LogCallback = Arc::new(|level, _json, sentence| {
+///     if level == LogLevel::Error {
+///         eprintln!("{sentence}");
+///     }
+/// });
+/// ```
 pub type LogCallback = Arc<dyn Fn(LogLevel, &str, &str) + Send + Sync>;
 
 /// The log of a client.

@@ -1,4 +1,4 @@
-//! What a client can be told, with its defaults and bounds.
+//! The options of a client, with their defaults and bounds.
 
 mod call;
 pub(crate) mod object;
@@ -31,77 +31,114 @@ const LONGEST_USER_AGENT: usize = 256;
 /// The variable that names the server for options that do not.
 const BASE_URL: &str = "COMMBOX_BASE_URL";
 
-/// What is done with a field of a user that the API does not document, in [`Options::unknown_fields`].
+/// What to do with a field of a user that the API does not document, in
+/// [`Options::unknown_fields`].
+///
+/// # Examples
+///
+/// ```
+/// use commbox::{Options, UnknownFields};
+///
+/// let mut options = Options::default();
+/// options.unknown_fields = UnknownFields::Allow;
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownFields {
-    /// The update is refused: the API would drop the field without a word.
+    /// Reject the update, because the server drops the field silently.
     Refuse,
-    /// It is sent, unless its name is nearly that of a field that is documented.
+    /// Send the field, unless its name is a misspelt name of a documented field.
     Allow,
 }
 
-/// What a [`Client`](crate::Client) can be told. `Options::default()` suits most programs.
+/// The options of a [`Client`](crate::Client). `Options::default()` suits most programs.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut options = commbox::Options::default();
+/// options.total_timeout = Duration::from_secs(10);
+/// options.max_requests_per_second = 20.0;
+/// options.headers.set("X-Gateway-Key", "my-gateway-key");
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Where the API is. It may have a path prefix, but no user info, query or fragment; `http` only to loopback
-    /// unless [`allow_http`](Self::allow_http). Default: `https://api.commbox.io`.
+    /// URL of the API. It may have a path prefix, but no user info, query or fragment; `http` only
+    /// to loopback unless [`allow_http`](Self::allow_http). The default is
+    /// `https://api.commbox.io`.
     pub base_url: String,
-    /// Allow `http` to a host that is not loopback. The key and personal data then travel in the clear.
+    /// Allow `http` to any host. The API key and the data are then sent unencrypted. The default is
+    /// false.
     pub allow_http: bool,
-    /// Longest time for name lookup, connect and TLS handshake of one attempt: 1 ms to a day, default 5 s.
+    /// Timeout of DNS lookup, connect and TLS handshake: 1 ms to 24 hours. The default is 5 s.
     pub connect_timeout: Duration,
-    /// Longest time of one attempt: 1 ms to a day, default 15 s.
+    /// Timeout of one attempt: 1 ms to 24 hours. The default is 15 s.
     pub attempt_timeout: Duration,
-    /// Longest time of a call, all included: 1 ms to a day, default 60 s.
+    /// Timeout of a call, which covers queueing, all attempts and all backoff: 1 ms to 24 hours.
+    /// The default is 60 s.
     pub total_timeout: Duration,
-    /// How often a failed attempt may be repeated: 0 to 100, default 3.
+    /// Maximum number of retries after a transient failure: 0 to 100. A 429 does not count as one.
+    /// The default is 3.
     pub max_retries: u32,
-    /// The first wait between attempts: 1 ms to a day, default 500 ms.
+    /// Bound of the first backoff, which doubles with each retry: 1 ms to 24 hours. The default is
+    /// 500 ms.
     pub retry_base: Duration,
-    /// The longest wait between attempts, at least `retry_base`: up to a day, default 8 s.
+    /// Bound of every backoff: [`retry_base`](Self::retry_base) to 24 hours. The default is 8 s.
     pub retry_cap: Duration,
-    /// Requests a second over all threads, 0 for no limit (the default), fractions allowed, 0.001 to 1,000,000.
+    /// Rate limit of the client: the requests of all threads are evenly paced. 0.001 to 1,000,000,
+    /// or 0 for no limit. The default is 0.
     pub max_requests_per_second: f64,
-    /// Calls for the same user leave one at a time, in the order in which they were made, over direct calls and batches,
-    /// retries included. The default is true.
+    /// Send the calls for one user one at a time, in the order in which they were made. This
+    /// includes direct calls, batches and retries. The default is true.
     pub order_per_user: bool,
-    /// The name of a group of processes: those of the same user on one machine that name the same one share a rate
-    /// limit, what was learned of it, and pauses. 1 to 64 letters, digits, `.`, `_` and `-`, no `.` first; Unix only. The
-    /// default is none.
+    /// Name of a group: processes of the same system user on one machine that have the same group
+    /// share one rate limit, what was learned of the server's, and pauses. 1 to 64 letters, digits,
+    /// `.`, `_` or `-`, not starting with `.`; Unix only. The default is `None`.
     pub rate_group: Option<String>,
-    /// Connections kept open between calls: 0 to 1024, default 16.
+    /// Maximum number of idle connections in the pool: 0 to 1024. The default is 16.
     pub max_idle_connections: u32,
-    /// How long an unused connection is kept: 0 ms to a day, default 60 s. The next call closes what is older.
+    /// How long an idle connection is kept, checked by the next call: 0 ms to 24 hours. The default
+    /// is 60 s.
     pub idle_timeout: Duration,
-    /// How long a name lookup is remembered: 0 ms to a day, default 60 s.
+    /// How long the result of a DNS lookup is cached: 0 ms to 24 hours. The default is 60 s.
     pub dns_ttl: Duration,
-    /// The proxy's URL; an empty text means none, `None` the environment's: the first that is set of `HTTPS_PROXY`,
-    /// `https_proxy`, `ALL_PROXY` and `all_proxy`, for `http` of `http_proxy`, `ALL_PROXY` and `all_proxy`, but for the
-    /// hosts in `NO_PROXY`. For `http` without [`allow_http`](Self::allow_http), it is left out unless it is on loopback
-    /// too. On Windows, if no variable names a proxy, the user's Internet settings do.
+    /// URL of the proxy; an empty text for no proxy; `None`, the default, for the proxy that the
+    /// environment names.
+    ///
+    /// That is the first non-empty one of `HTTPS_PROXY`, `https_proxy`, `ALL_PROXY` and
+    /// `all_proxy`, or for `http` of `http_proxy`, `ALL_PROXY` and `all_proxy`, unless `NO_PROXY`
+    /// contains the host. For `http` without [`allow_http`](Self::allow_http), it is used only if
+    /// it is on loopback. On Windows, if no variable names a proxy, the user's Internet settings
+    /// apply.
     pub proxy: Option<String>,
-    /// A PEM file whose certificates are trusted beside the system's.
+    /// PEM file of certificates to trust in addition to the system's trust store. The default is
+    /// `None`.
     pub ca_file: Option<PathBuf>,
-    /// A PEM file with the certificate that this client shows to servers which ask for one, and the certificates between
-    /// it and its authority.
+    /// PEM file with the client certificate and its intermediate certificates, for servers that
+    /// request one. The default is `None`.
     pub client_cert_file: Option<PathBuf>,
-    /// A PEM file with the key of `client_cert_file`, not encrypted; `None` if it is in that file.
+    /// PEM file with the unencrypted private key of the client certificate; `None`, the default, if
+    /// the key is in [`client_cert_file`](Self::client_cert_file).
     pub client_key_file: Option<PathBuf>,
-    /// Check the user before sending it; on by default.
+    /// Check the user before it is sent. The default is true.
     pub validate: bool,
-    /// What is done with a field that the API does not document. It documents eight, and drops others without a word.
+    /// What to do with a field that the API does not document. The server drops such fields
+    /// silently. The default is [`UnknownFields::Refuse`].
     pub unknown_fields: UnknownFields,
-    /// The Unique Names of the account's custom fields. Fields inside `Content` must be among them. Default: `None`, any.
+    /// The Unique Names of the account's custom fields. Other names in `Content` are rejected. The
+    /// default is `None`, which allows any name.
     pub custom_fields: Option<Vec<String>>,
-    /// Appended to `commbox/<version>` in the `User-Agent` header; visible ASCII and spaces, 256 at most.
+    /// Text that is appended to `commbox/<version>` in the `User-Agent` header: at most 256 visible
+    /// ASCII characters and spaces. The default is `None`.
     pub user_agent: Option<String>,
-    /// Further headers of every request.
+    /// Additional headers for every request. The default is none.
     pub headers: Headers,
-    /// The header of the server's answers that holds the request id, for
-    /// [`UpdateReply::request_id`](crate::UpdateReply::request_id). `X-Request-Id`, `Request-Id` and
-    /// `X-Correlation-Id` are looked at after it.
+    /// Response header that contains the request id, for
+    /// [`UpdateReply::request_id`](crate::UpdateReply::request_id). After it, `X-Request-Id`,
+    /// `Request-Id` and `X-Correlation-Id` are read. The default is `None`.
     pub request_id_header: Option<String>,
 }
 
@@ -137,14 +174,27 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Reads a JSON object of options; what it does not name keeps its default, and so does what is
-    /// null. If it has no `base_url`, that is the one of `COMMBOX_BASE_URL` in the environment, if set.
+    /// Reads a JSON object of options, with the keys that `commbox_client_new()` documents. A key
+    /// that is missing or null keeps its default. If `base_url` is missing, the environment
+    /// variable `COMMBOX_BASE_URL` is used if it is set.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming every unknown key (and the nearest known
-    /// one) and every value that is not of its kind or out of bounds. No value is quoted: a proxy's URL may hold a
-    /// password.
+    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions): the text is not a JSON
+    /// object, or contains an unknown key or an out-of-range value. The error contains all
+    /// problems, and the nearest known key for each unknown one. It contains no values, since a
+    /// proxy's URL may contain a password.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = commbox::Options::from_json(r#"{"max_retries": 5}"#)?;
+    /// assert_eq!(options.max_retries, 5);
+    ///
+    /// let error = commbox::Options::from_json(r#"{"max_retrys": 5}"#).err().unwrap();
+    /// assert!(error.to_string().contains("did you mean \"max_retries\""));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn from_json(text: &str) -> Result<Self> {
         failpoint::reach("options");
         Self::read(text)

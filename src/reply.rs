@@ -12,7 +12,17 @@ use crate::transport::Reply;
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// The server's reply to an update that it confirmed, and what the call took.
+/// The server's reply to an update that it confirmed. It dereferences to the text of the reply.
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+/// println!("updated after {} attempts", reply.attempts());
+/// # Ok::<(), commbox::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct UpdateReply {
     json: String,
@@ -27,37 +37,100 @@ impl UpdateReply {
         Self { attempts, elapsed, ..self }
     }
 
-    /// The reply as it came: a JSON object.
+    /// Returns the reply as it was received, a JSON object.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert!(reply.as_json().starts_with(r#"{"status":200"#));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.json
     }
 
-    /// The same, without a copy.
+    /// Returns the reply as it was received, without copying it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// let json: String = reply.into_json();
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn into_json(self) -> String {
         self.json
     }
 
-    /// The HTTP status: 200 to 299.
+    /// Returns the HTTP status: 200 to 299.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert_eq!(reply.http_status(), 200);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn http_status(&self) -> u16 {
         self.http_status
     }
 
-    /// What the server calls the request, if it says so: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`.
+    /// Returns the server's id of the request: the response header `X-Request-Id`, `Request-Id` or
+    /// `X-Correlation-Id`, or the one that
+    /// [`Options::request_id_header`](crate::Options::request_id_header) names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert_eq!(reply.request_id(), Some("7f3a"));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
 
-    /// How many requests it took.
+    /// Returns the number of attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// assert_eq!(reply.attempts(), 1);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// How long the call took. For an update of a batch, from when it was dispatched.
+    /// Returns the duration of the call. For an update of a batch, it starts when the update is
+    /// dispatched.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// let reply = client.update_user_json(94_382_332, r#"{"FirstName": "John"}"#)?;
+    /// println!("updated in {} ms", reply.elapsed().as_millis());
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed

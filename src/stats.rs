@@ -21,85 +21,131 @@ use crate::fork;
 use latency::Latencies;
 use tagged::Tagged;
 
-/// Where a [`Client`](crate::Client) stands. `Serialize` gives the JSON of `commbox_client_stats_json`.
+/// The statistics of a [`Client`](crate::Client), counted since it was created. They serialize to
+/// the JSON object of `commbox_client_stats_json()`.
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// let stats = client.stats();
+/// println!("{} of {} calls failed", stats.failed, stats.calls);
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ClientStats {
-    /// Calls that were made, updates of batches that were dispatched included.
+    /// Calls that were made, including the updates of batches that were dispatched.
     pub calls: u64,
     /// Calls whose update the server confirmed.
     pub succeeded: u64,
     /// Calls that failed, including cancelled ones.
     pub failed: u64,
-    /// How many failed with each code.
+    /// The number of failed calls for each code.
     pub failed_by_code: BTreeMap<i32, u64>,
     /// Requests.
     pub attempts: u64,
     /// Requests beyond the first of a call.
     pub retried: u64,
-    /// Requests that the server answered by a 429.
+    /// Requests that the server answered with 429.
     pub throttled: u64,
-    /// Requests that the server answered by another status from 400 to 499.
+    /// Requests that the server answered with another status from 400 to 499.
     pub refused: u64,
-    /// Calls that wait: for their turn, or for the next attempt.
+    /// Calls that are queued or in backoff now.
     pub waiting: u64,
-    /// Requests that are being sent or answered.
+    /// Requests that are being sent or answered now.
     pub in_flight: u64,
-    /// Open connections.
+    /// Connections that are open now.
     pub connections_open: u64,
-    /// Connections that were opened.
+    /// All connections that were opened.
     pub connections_opened: u64,
-    /// The line that all requests leave by.
+    /// The queue from which requests are sent.
     pub line: LineStats,
-    /// Latencies of the calls that ended within the last minute, if they had made a request.
+    /// Latencies of the calls that ended within the last 60 to 70 seconds and made a request.
     pub latency: LatencyStats,
 }
 
-/// The line of a client, in its [`ClientStats`].
+/// The state of the queue from which the requests of a client are sent, in [`ClientStats`].
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// let line = client.stats().line;
+/// assert_eq!(line.requests_per_second, None);
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct LineStats {
-    /// Whether requests may leave.
+    /// Whether requests are paused.
     pub state: LineState,
-    /// The rate at which requests leave now, in requests a second; `None` if nothing limits it.
+    /// The present rate limit, in requests per second; `None` if there is none.
     pub requests_per_second: Option<f64>,
-    /// The rate that the client has learned from 429s; `None` before the first one.
+    /// The rate limit that was learned from 429s; `None` before the first one.
     pub learned_requests_per_second: Option<f64>,
-    /// Milliseconds until the next probe request, while requests are paused.
+    /// Time until the next probe request, in milliseconds; `None` unless requests are paused.
     pub probe_in_ms: Option<u64>,
 }
 
-/// Whether requests may leave.
+/// Whether the requests of a client are paused.
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// assert_eq!(client.stats().line.state, commbox::LineState::Open);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LineState {
-    /// They may.
+    /// Requests are sent.
     Open,
-    /// Paused: the server throttles.
+    /// Requests are paused, because the server throttles.
     Throttled,
-    /// Paused: the server does not answer.
+    /// Requests are paused, because of consecutive transient failures.
     Outage,
 }
 
-/// Latencies of calls, from their begin to their end, in [`ClientStats`].
+/// The latencies of calls, in [`ClientStats`].
+///
+/// # Examples
+///
+/// ```
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let client = fake::client();
+/// if let Some(p99) = client.stats().latency.p99_ms {
+///     println!("99 % of the calls took at most {p99:.1} ms");
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct LatencyStats {
-    /// How many.
+    /// The number of calls.
     pub count: u64,
-    /// The sum, in milliseconds.
+    /// The sum of their latencies, in milliseconds.
     pub sum_ms: f64,
-    /// The median, in milliseconds. This and the next ones are exact to an eighth; `None` if there are none.
+    /// The median, in milliseconds. The percentiles are accurate to one eighth; `None` if there are
+    /// no calls.
     pub p50_ms: Option<f64>,
-    /// The 90th percentile.
+    /// The 90th percentile, in milliseconds.
     pub p90_ms: Option<f64>,
-    /// The 99th percentile.
+    /// The 99th percentile, in milliseconds.
     pub p99_ms: Option<f64>,
 }
 
 impl ClientStats {
-    /// The JSON of `commbox_client_stats_json`.
+    /// Returns the JSON object of `commbox_client_stats_json()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let client = fake::client();
+    /// assert!(client.stats().to_json().starts_with(r#"{"calls":0,"#));
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers and names only, so this cannot fail.

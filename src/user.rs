@@ -207,9 +207,18 @@ fn check_text(field: &str, limit: Option<usize>, raw: &str, problems: &mut Probl
     }
 }
 
-/// Builds a body without a JSON library: fields, and custom fields under `Content`.
+/// Builds the JSON of a user: fields, and custom fields in `Content`. It checks no limits; the call
+/// that sends the user does.
 ///
-/// It only writes JSON; the call that sends it does the checking.
+/// # Examples
+///
+/// ```
+/// let mut user = commbox::User::new();
+/// user.set("FirstName", Some("John"))?;
+/// user.set_custom("VIP_Status", Some("8"))?;
+/// assert_eq!(user.to_json(), r#"{"data":{"FirstName":"John","Content":{"VIP_Status":"8"}}}"#);
+/// # Ok::<(), commbox::Error>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct User {
     fields: Fields,
@@ -217,29 +226,59 @@ pub struct User {
 }
 
 impl User {
-    /// The names of the fields that the API documents; `Content` comes last.
+    /// Returns the names of the fields that the API documents. `Content` is the last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(commbox::User::field_names().any(|name| name == "FirstName"));
+    /// ```
     pub fn field_names() -> impl Iterator<Item = &'static str> {
         FIELDS.iter().map(|(name, _)| *name).chain([CONTENT])
     }
 
-    /// The documented field that a name nearly is: written differently, or at most two changes away.
+    /// Returns the documented field of which `name` is a misspelling: one that differs from it in
+    /// case, in blanks, `_` or `-`, or by at most two edits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(commbox::User::nearest_field("first_name"), Some("FirstName"));
+    /// assert_eq!(commbox::User::nearest_field("Street"), None);
+    /// ```
     #[must_use]
     pub fn nearest_field(name: &str) -> Option<&'static str> {
         nearest(name, FIELDS.iter().map(|(name, _)| *name).chain([CONTENT]))
     }
 
-    /// A user without fields.
+    /// Creates a user without fields.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(commbox::User::new().to_json(), r#"{"data":{}}"#);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a field; `None` is JSON null. A field that was set before is overridden.
+    /// Sets a field; `None` is a JSON null. It replaces the value that was set before.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] where the name is empty, or is `Content`, whose fields
+    /// [`ErrorKind::InvalidArgument`]: the name is empty, or is `Content`, whose fields
     /// [`set_custom`](Self::set_custom) sets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut user = commbox::User::new();
+    /// user.set("Phone1", Some("19175555555"))?;
+    /// user.set("Remarks", None)?;
+    /// assert!(user.set("Content", Some("{}")).is_err());
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn set(&mut self, name: &str, value: Option<&str>) -> Result<()> {
         check_name(name)?;
         if name == CONTENT {
@@ -250,18 +289,37 @@ impl User {
         Ok(())
     }
 
-    /// Sets a custom field, as `Content` holds it; `None` is JSON null.
+    /// Sets a custom field, a member of `Content`; `None` is a JSON null. It replaces the value
+    /// that was set before.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`] where the name is empty.
+    /// [`ErrorKind::InvalidArgument`]: the name is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut user = commbox::User::new();
+    /// user.set_custom("VIP_Status", Some("8"))?;
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn set_custom(&mut self, name: &str, value: Option<&str>) -> Result<()> {
         check_name(name)?;
         self.custom.set(name, value);
         Ok(())
     }
 
-    /// The body: `{"data": {…}}`.
+    /// Returns the body, `{"data": {…}}`, with the fields in the order in which they were first
+    /// set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut user = commbox::User::new();
+    /// user.set("FirstName", Some("John"))?;
+    /// assert_eq!(user.to_json(), r#"{"data":{"FirstName":"John"}}"#);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         // Strings and nulls only, so this cannot fail.

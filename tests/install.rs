@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use common::build;
+use common::header;
 use common::install::{
     bare, elsewhere, fails, files, make, needed, run, updates, Folder, Installed, REAL_NAME, ROOT, VERSION,
 };
@@ -47,7 +48,8 @@ fn everything_is_in_its_place_and_taken_away_again() {
         "usr/share/doc/commbox/LICENSE",
         "usr/share/doc/commbox/THIRD-PARTY.txt",
     ];
-    assert_eq!(installed, expected.map(String::from).into());
+    let pages = header::functions().into_iter().map(|name| format!("usr/man/man3/{name}.3"));
+    assert_eq!(installed, expected.map(String::from).into_iter().chain(pages).collect());
 
     let lib = folder.path().join("usr/lib/x86_64-linux-gnu");
     for (link, to) in [("libcommbox.so", "libcommbox.so.1"), ("libcommbox.so.1", REAL_NAME)] {
@@ -85,33 +87,6 @@ fn the_soname_is_the_abi() {
     let soname = format!("[libcommbox.so.{}]", commbox::ffi::commbox_abi_version());
     assert!(told.contains(&soname), "{told}");
     assert!(format!("[{REAL_NAME}]").starts_with(soname.trim_end_matches(']')));
-}
-
-#[test]
-fn the_manual_knows_every_function_constant_and_option() {
-    let page = Path::new(ROOT).join("packaging/commbox.3");
-    let manual = fs::read_to_string(&page).expect("the page is there");
-    let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
-    let mut known = 0;
-    for line in header.lines().filter(|line| !line.starts_with(' ')) {
-        if let Some((name, _)) = line.strip_prefix("#define ").and_then(|rest| rest.split_once(' ')) {
-            assert!(manual.contains(name) || name == "COMMBOX_ABI_VERSION", "the manual has nothing of {name}");
-        } else if let Some((before, _)) = line.split_once('(') {
-            let name = before.rsplit([' ', '*']).next().expect("there is a last word");
-            assert!(manual.contains(&format!(".Fn {name} ")), "the manual has nothing of {name}()");
-            known += 1;
-        }
-    }
-    assert!(known > 20, "{known} functions stand in the header");
-    for row in header.lines().filter_map(|line| line.strip_prefix(" * | `")) {
-        for key in row.split(" |").next().expect("there is a first cell").split(", ") {
-            let key = key.trim_matches('`');
-            assert!(manual.contains(&format!(".It Li {key}\n")), "the manual has nothing of the option {key}");
-        }
-    }
-    if has("mandoc", "mandoc") {
-        assert_eq!(run(bare("mandoc").args(["-Tlint", "-Wwarning"]).arg(page)), "");
-    }
 }
 
 #[test]

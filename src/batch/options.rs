@@ -1,29 +1,41 @@
-//! What a batch can be told.
+//! The options of a batch.
 
 use std::time::Duration;
 
 use crate::error::{Problems, Result};
 use crate::options::object::{boolean, check_bounds, check_time, count, millis, FromObject};
 
-/// What a [`Batch`](crate::Batch) can be told.
+/// The options of a [`Batch`](crate::Batch). `BatchOptions::default()` suits most programs.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut options = commbox::BatchOptions::default();
+/// options.concurrency = 16;
+/// options.overall_timeout = Some(Duration::from_secs(3600));
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BatchOptions {
-    /// How many updates are under way at a time: 1 to 256, default 8.
+    /// Maximum number of updates in flight, each with a thread and a connection: 1 to 256. The
+    /// default is 8.
     pub concurrency: u32,
-    /// No more is accepted while so many wait to be sent, or so many finished ones to be taken back: 1 to 1,000,000,
-    /// default 1024.
+    /// Maximum number of pending updates and, separately, of uncollected results: 1 to 1,000,000.
+    /// Submitting blocks at either limit. The default is 1024.
     pub queue_limit: u32,
-    /// Stop at the first 401: what was not sent comes back as cancelled. On by default.
+    /// At the first 401, close the batch and cancel the updates that were not sent. The default is
+    /// true.
     pub stop_on_unauthorized: bool,
-    /// How long an update waits while the server throttles without accepting one request: 1 ms to a day. The default is
-    /// 15 minutes.
+    /// How long an update waits while the server throttles without accepting a request: 1 ms to 24
+    /// hours. The default is 15 minutes.
     pub throttle_timeout: Duration,
-    /// How long an update waits through an outage: 1 ms to a day. The default is 10 minutes.
+    /// How long an update waits during an outage: 1 ms to 24 hours. The default is 10 minutes.
     pub outage_timeout: Duration,
-    /// The timeout of an update from the moment when it is submitted, whatever it waits for: 1 ms to a day. The default
-    /// is none: then the client's [`total_timeout`](crate::Options::total_timeout), from when it is dispatched, is the
-    /// only one.
+    /// Timeout of an update from its submission, whatever it waits for: 1 ms to 24 hours. The
+    /// default is `None`: the only timeout is then [`total_timeout`](crate::Options::total_timeout)
+    /// of the client, which starts when the update is dispatched.
     pub overall_timeout: Option<Duration>,
 }
 
@@ -41,11 +53,22 @@ impl Default for BatchOptions {
 }
 
 impl BatchOptions {
-    /// Reads a JSON object of options; what it does not name keeps its default, and so does what is null.
+    /// Reads a JSON object of options, with the keys that `commbox_batch_new()` documents. A key
+    /// that is missing or null keeps its default.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions), naming everything that is wrong.
+    /// [`ErrorKind::InvalidOptions`](crate::ErrorKind::InvalidOptions): the text is not a JSON
+    /// object, or contains an unknown key or an out-of-range value. The error contains all
+    /// problems.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = commbox::BatchOptions::from_json(r#"{"concurrency": 16}"#)?;
+    /// assert_eq!(options.concurrency, 16);
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn from_json(text: &str) -> Result<Self> {
         Self::read(text)
     }

@@ -1,4 +1,4 @@
-//! Where a batch stands.
+//! The progress of a batch.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,39 +9,63 @@ use crate::client::Effort;
 use crate::delivery::flow::{LastSecond, Moment};
 use crate::error::{self, Error};
 
-/// Where a [`Batch`](crate::Batch) stands. `Serialize` gives the JSON of `commbox_batch_stats_json`.
+/// The progress of a [`Batch`](crate::Batch). It serializes to the JSON object of
+/// `commbox_batch_stats_json()`.
+///
+/// # Examples
+///
+/// ```
+/// use commbox::{Batch, BatchOptions};
+///
+/// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+/// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+/// let stats = batch.stats()?;
+/// println!("{} of {}", stats.succeeded + stats.failed, stats.queued + stats.in_flight);
+/// # Ok::<(), commbox::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct BatchStats {
-    /// Updates that wait to be sent.
+    /// Pending updates.
     pub queued: usize,
-    /// Updates that a worker has.
+    /// Updates in flight.
     pub in_flight: usize,
-    /// Finished updates that were not taken back yet.
+    /// Uncollected results.
     pub finished: usize,
-    /// How many the server confirmed.
+    /// Updates that the server confirmed.
     pub succeeded: u64,
-    /// How many failed, were cancelled among them.
+    /// Failed updates, including cancelled ones.
     pub failed: u64,
-    /// How many failed with each code.
+    /// The number of failed updates for each code.
     pub failed_by_code: BTreeMap<i32, u64>,
     /// Attempts beyond the first of an update.
     pub retried: u64,
-    /// Requests that the server answered by a 429.
+    /// Attempts that the server answered with 429.
     pub throttled: u64,
-    /// Requests a second, over the last second.
+    /// Requests per second, over the last second.
     pub requests_per_second: f64,
-    /// Requests a second, since the first update was submitted.
+    /// Requests per second, since the first update was submitted.
     pub average_requests_per_second: f64,
-    /// The rate that the client has learned from 429s, in requests a second; `None` before the first one.
+    /// The rate limit that the client learned from 429s, in requests per second; `None` before the
+    /// first one.
     pub learned_requests_per_second: Option<f64>,
-    /// Since the first update was submitted.
+    /// Time since the first update was submitted.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
 }
 
 impl BatchStats {
-    /// The JSON of `commbox_batch_stats_json`.
+    /// Returns the JSON object of `commbox_batch_stats_json()`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use commbox::{Batch, BatchOptions};
+    /// # mod fake { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctest/server.rs")); }
+    /// # let batch = Batch::new(std::sync::Arc::new(fake::client()), &BatchOptions::default())?;
+    /// assert!(batch.stats()?.to_json().starts_with(r#"{"queued":0,"#));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
         // Numbers only, so this cannot fail.

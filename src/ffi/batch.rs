@@ -12,7 +12,8 @@ use crate::ffi::options::{self, commbox_options};
 use crate::ffi::{accessor, code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
 use crate::user;
 
-/// Many updates at once: a queue with workers in front of a client, and a queue of what came of them. A handle.
+/// An opaque handle: a batch, which sends many updates through a client. It has a queue of pending
+/// updates, worker threads, and a completion queue of results.
 #[allow(non_camel_case_types)]
 pub struct commbox_batch {
     _opaque: (),
@@ -20,39 +21,48 @@ pub struct commbox_batch {
 
 static BATCHES: Table<Batch> = Table::new(3, "batch", "commbox_batch_new");
 
-/// A time in milliseconds; a negative one is as long as it takes.
+/// Converts a timeout in milliseconds; a negative one is no timeout.
 fn timeout(millis: i64) -> Option<Duration> {
     u64::try_from(millis).ok().map(Duration::from_millis)
 }
 
-/// Makes a batch in front of a client. Updates are submitted on one side, by any thread, and taken back finished on the
-/// other, each exactly once. The client may be freed before the batch is.
+/// Creates a batch, which sends updates through a client. Any thread may submit updates, and any
+/// thread may collect the results; each result is returned exactly once. The client may be freed
+/// before the batch.
 ///
-/// Updates of one user are sent in the order in which they were submitted, one at a time, and in one order with the
-/// direct calls for that user. The timeout of an update (`total_timeout_ms`) starts when it is dispatched: time spent
-/// queued or held back by the server does not count. In an outage the batch pauses; no update is lost to it before
+/// Updates of one user are sent one at a time, in the order in which they were submitted. Direct
+/// calls for that user are part of the same order. The timeout of an update (`total_timeout_ms`)
+/// starts when the update is dispatched: time spent queued or rate limited by the server does not
+/// count. In an outage the batch pauses, and no update fails because of it before
 /// `outage_timeout_ms`.
 ///
-/// @param client        The client.
-/// @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied.
+/// The options are the members of a JSON object. Times are in milliseconds.
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `concurrency` | 8 | how many updates are under way at a time, each on a thread and a connection that stay; 1 to 256 |
-/// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected results; submitting
-///   blocks at either limit; 1 to 1000000 |
-/// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and give back what was not sent as cancelled |
-/// | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without accepting one request;
-///   then it fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
-/// | `outage_timeout_ms` | 600000 | how long an update waits through an outage; then it fails with #COMMBOX_CONNECTION or
-///   its last error; 1 to 86400000 |
-/// | `overall_timeout_ms` | `null` | timeout of an update from when it is submitted, whatever it waits for; an update that
-///   cannot meet it fails at once; 1 to 86400000 |
+/// | `concurrency` | 8 | maximum number of updates in flight, each with a thread and a connection,
+///   which are kept; 1 to 256 |
+/// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected
+///   results; submitting blocks at either limit; 1 to 1000000 |
+/// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and cancel the updates
+///   that were not sent |
+/// | `throttle_timeout_ms` | 900000 | how long an update waits while the server throttles without
+///   accepting a request; it then fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
+/// | `outage_timeout_ms` | 600000 | how long an update waits during an outage; it then fails with
+///   #COMMBOX_CONNECTION or its last error; 1 to 86400000 |
+/// | `overall_timeout_ms` | `null` | timeout of an update from its submission, whatever it waits
+///   for; an update that cannot meet it fails at once; 1 to 86400000; `null` for none |
 ///
-/// `queue_limit` and `concurrency` bound the memory, however many updates there are.
+/// `queue_limit` and `concurrency` bound the memory of the batch, however many updates there are.
 ///
-/// @return The batch, to be freed with commbox_batch_free(); NULL on failure: #COMMBOX_INVALID_HANDLE for the client,
-///         #COMMBOX_INVALID_OPTIONS.
+/// @param client        The client.
+/// @param options_json  A JSON object of options; NULL or "" for the defaults. It is copied.
+/// @return The batch, which the caller frees with commbox_batch_free(); NULL on failure.
+///         commbox_last_error_code() then returns one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `options_json` is not UTF-8
+///         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_new(
     client: *mut commbox_client,
@@ -69,11 +79,16 @@ pub unsafe extern "C" fn commbox_batch_new(
     }))
 }
 
-/// The same with options of commbox_options_new().
+/// Creates a batch like commbox_batch_new(), with options from commbox_options_new().
 ///
 /// @param client   The client.
-/// @param options  The options; NULL for the defaults. Copied. Those of a client or a call alone are an error.
-/// @return As of commbox_batch_new().
+/// @param options  The options; NULL for the defaults. They are copied. An option of a client or of
+///                 a single call is an error.
+/// @return The batch, which the caller frees with commbox_batch_free(); NULL on failure.
+///         commbox_last_error_code() then returns one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` or `options` is invalid
+///         - #COMMBOX_INVALID_OPTIONS: the options are not those of a batch
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_new_with(
     client: *mut commbox_client,
@@ -85,18 +100,27 @@ pub extern "C" fn commbox_batch_new_with(
     }))
 }
 
-/// Submits an update. It waits while as many wait to be sent, or to be taken back, as `queue_limit` allows; so a program
-/// that submits and takes back on one thread gives a time here, and takes back when that is over.
+/// Submits an update. Blocks while the batch is full, which means that `queue_limit` updates are
+/// pending or `queue_limit` results are uncollected. A thread that both submits and collects must
+/// pass a timeout and collect on #COMMBOX_TIMEOUT, or it deadlocks.
 ///
 /// @param batch       The batch.
-/// @param tag         Any number of the caller's; it comes back with the outcome.
-/// @param user_id     As for commbox_update_user_json(). It and the user are checked when their turn comes.
-/// @param user_json   As for commbox_update_user_json(). Copied.
-/// @param timeout_ms  How long to wait for room; 0 not at all, negative as long as it takes.
-/// @return #COMMBOX_OK: the update is accepted, and comes back. Otherwise it is not: #COMMBOX_TIMEOUT (no room in time),
-///         #COMMBOX_CANCELLED (the batch was cancelled or stopped, or the client's calls were cancelled),
-///         #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT (the text, or the batch is closed), #COMMBOX_INVALID_USER
-///         (no memory is left for its copy), #COMMBOX_INTERNAL (the system has no thread to send from).
+/// @param tag         Any number that identifies the update. It is returned with the result.
+/// @param user_id     The number that CommBox assigned to the user. It is checked, like the user,
+///                    when the update is dispatched.
+/// @param user_json   The user, as for commbox_update_user_json(). It is copied.
+/// @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
+///                    blocks without a limit.
+/// @return #COMMBOX_OK if the update was accepted: its result will be returned by
+///         commbox_batch_next(). Otherwise the update was not accepted, and one of these codes:
+///         - #COMMBOX_TIMEOUT: the batch was full until the timeout
+///         - #COMMBOX_CANCELLED: the batch was cancelled or stopped, or the calls of the client
+///           were cancelled
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `user_json` is not UTF-8, or the batch is closed
+///         - #COMMBOX_INVALID_USER: there is not enough memory to copy `user_json`
+///         - #COMMBOX_INTERNAL: the system could not start a thread
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_submit(
     batch: *mut commbox_batch,
@@ -109,15 +133,20 @@ pub unsafe extern "C" fn commbox_batch_submit(
     code(|| unsafe { submit(batch, tag, user_id, user_json, ptr::null(), timeout_ms) })
 }
 
-/// The same with options of its own.
+/// Submits an update like commbox_batch_submit(), with options for this update.
 ///
-/// @param batch       As for commbox_batch_submit().
-/// @param tag         As for commbox_batch_submit().
-/// @param user_id     As for commbox_update_user_json().
-/// @param user_json   As for commbox_update_user_json(). Copied.
-/// @param call_json   As for commbox_update_user_json_with(), or NULL. Copied; checked at once.
-/// @param timeout_ms  As for commbox_batch_submit().
-/// @return As of commbox_batch_submit(), or #COMMBOX_INVALID_OPTIONS.
+/// @param batch       The batch.
+/// @param tag         Any number that identifies the update. It is returned with the result.
+/// @param user_id     The number that CommBox assigned to the user.
+/// @param user_json   The user, as for commbox_update_user_json(). It is copied.
+/// @param call_json   A JSON object of options, as for commbox_update_user_json_with(); NULL or ""
+///                    for none. It is copied, and checked at once.
+/// @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
+///                    blocks without a limit.
+/// @return #COMMBOX_OK if the update was accepted; otherwise what commbox_batch_submit() returns,
+///         or this code:
+///         - #COMMBOX_INVALID_OPTIONS: `call_json` is invalid
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_submit_with(
     batch: *mut commbox_batch,
@@ -148,20 +177,27 @@ unsafe fn submit(
     batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
 }
 
-/// Takes back the next finished update, in the order in which they finish.
+/// Collects the result of the next update that has finished, in the order in which they finish.
+/// Blocks until there is one, or until the timeout.
+///
+/// After #COMMBOX_OK, the functions commbox_last_*() describe the update whose result was returned:
+/// `printf("row %llu: %s", tag, commbox_last_error())`.
 ///
 /// @param batch       The batch.
-/// @param timeout_ms  How long to wait for one; 0 not at all, negative as long as it takes.
-/// @param tag         Receives what it was submitted with; 0 where there is none. May be NULL.
-/// @param code        Receives its outcome, as commbox_update_user_json() would have returned it; 0 where there is none.
-///                    May be NULL.
-/// @param json        Receives the server's reply, or for another code than #COMMBOX_OK everything known, as
-///                    commbox_last_error_json() documents it; to be freed with commbox_string_free(). NULL where there
-///                    is none. May be NULL.
-/// @return #COMMBOX_OK: one was taken back. #COMMBOX_DONE: the batch is closed and everything was taken back.
-///         #COMMBOX_TIMEOUT: none finished in time. #COMMBOX_CANCELLED: the client's calls were cancelled meanwhile.
-///         #COMMBOX_INVALID_HANDLE. After #COMMBOX_OK, commbox_last_error(), its kind and commbox_last_attempts() and its
-///         kind tell of the update that was taken back: `printf("row %llu: %s", tag, commbox_last_error())`.
+/// @param timeout_ms  How long to block: 0 does not block, a negative value blocks without a limit.
+/// @param tag         Receives the tag that the update was submitted with; 0 if there is no result.
+///                    The parameter may be NULL.
+/// @param code        Receives the code that commbox_update_user_json() would have returned; 0 if
+///                    there is no result. The parameter may be NULL.
+/// @param json        Receives the server's reply if the code is #COMMBOX_OK, otherwise the object
+///                    that commbox_last_error_json() documents, which the caller frees with
+///                    commbox_string_free(); NULL if there is no result. The parameter may be NULL.
+/// @return #COMMBOX_OK if a result was collected; #COMMBOX_DONE if the batch is closed and all
+///         results were collected; or one of these codes:
+///         - #COMMBOX_TIMEOUT: no update finished before the timeout
+///         - #COMMBOX_CANCELLED: the calls of the client were cancelled meanwhile
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_batch_next(
     batch: *mut commbox_batch,
@@ -209,7 +245,7 @@ pub unsafe extern "C" fn commbox_batch_next(
 ///
 /// # Safety
 ///
-/// `to` is NULL or may be written; it may be unaligned, for C callers can get that wrong.
+/// `to` is NULL or may be written. It may be unaligned, because a C caller may pass such a pointer.
 unsafe fn write<T>(to: *mut T, value: T) {
     if !to.is_null() {
         // SAFETY: not NULL, so it may be written.
@@ -217,76 +253,100 @@ unsafe fn write<T>(to: *mut T, value: T) {
     }
 }
 
-/// A file descriptor, on Windows a socket, for an event loop (epoll, poll, libuv, GLib, Qt) to watch: it is readable while
-/// commbox_batch_next() would not wait, that is while finished updates can be collected, and when the batch is closed and
-/// everything was collected. When it is readable, call commbox_batch_next() with a timeout of 0 until it returns
-/// #COMMBOX_TIMEOUT or #COMMBOX_DONE. It may be readable once more after everything was collected, so the first of these
-/// calls may return #COMMBOX_TIMEOUT. Each call for the same batch returns the same descriptor.
+/// Returns a file descriptor (on Windows, a socket) that an event loop can watch: epoll, poll,
+/// libuv, GLib, Qt. It is readable while commbox_batch_next() would not block: while results can be
+/// collected, and when the batch is closed and all results were collected. When it is readable,
+/// call commbox_batch_next() with a timeout of 0 until it returns #COMMBOX_TIMEOUT or
+/// #COMMBOX_DONE. The descriptor may be readable once more after all results were collected, so the
+/// first of these calls may return #COMMBOX_TIMEOUT. Every call for the same batch returns the same
+/// descriptor.
 ///
-/// Only watch it: do not read, write or close it. commbox_batch_free() closes it, so stop watching it before that.
+/// Only watch the descriptor: never read, write or close it. commbox_batch_free() closes it, so
+/// stop watching it before that.
 ///
 /// @param batch  The batch.
-/// @return The descriptor, 0 or more; -1 on failure: #COMMBOX_INVALID_HANDLE, or #COMMBOX_INTERNAL if the system gives
-///         none.
+/// @return The descriptor, 0 or more; -1 on failure. commbox_last_error_code() then returns one of
+///         these codes:
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+///         - #COMMBOX_INTERNAL: the system could not create a descriptor
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_notify_fd(batch: *mut commbox_batch) -> i64 {
     guard(|| BATCHES.get(batch)?.notify_fd()).unwrap_or(-1)
 }
 
-/// Closes a batch: it takes no more updates, and what was submitted is still sent.
+/// Closes a batch. It accepts no more updates. Updates that were submitted are still sent.
 ///
 /// @param batch  The batch.
-/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+/// @return #COMMBOX_OK, or this code:
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_close(batch: *mut commbox_batch) -> i32 {
     code(|| BATCHES.get(batch)?.close())
 }
 
-/// Closes a batch and cancels what was not sent: it comes back as #COMMBOX_CANCELLED, also what waits for its turn or
-/// between attempts. What is under way finishes and comes back with its outcome.
+/// Cancels the updates that are not in flight, which are those that are queued or in backoff, and
+/// closes the batch. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and
+/// have their own results.
 ///
 /// @param batch  The batch.
-/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+/// @return #COMMBOX_OK, or this code:
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_cancel(batch: *mut commbox_batch) -> i32 {
     code(|| BATCHES.get(batch)?.cancel())
 }
 
-/// Cancels the updates that were submitted with this tag, those under way too, within 100 ms. They come back as
-/// #COMMBOX_CANCELLED, unless they had finished. The batch stays open.
+/// Cancels the updates that were submitted with a tag, including those in flight, within 100 ms.
+/// Their results have the code #COMMBOX_CANCELLED, unless they had already finished. The batch
+/// stays open.
 ///
 /// @param batch  The batch.
-/// @param tag    The tag; where none has it, nothing happens.
-/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+/// @param tag    The tag. If no update has it, nothing happens.
+/// @return #COMMBOX_OK, or this code:
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_cancel_tag(batch: *mut commbox_batch, tag: u64) -> i32 {
     code(|| BATCHES.get(batch)?.cancel_tag(tag))
 }
 
-/// Where a batch stands, as a JSON object:
+/// Returns the progress of a batch as a JSON object:
 ///
-/// - `queued`, `in_flight`, `finished`: how many wait to be sent, are under way, and wait to be taken back
-/// - `succeeded`, `failed`: how many the server confirmed, and how many came to nothing, taken back or not
-/// - `failed_by_code`: an object with the number of failures for each code, such as `{"-8": 3, "404": 1}`
-/// - `retried`: attempts beyond the first of an update; `throttled`: those that the server answered with 429
-/// - `requests_per_second`: over the last second; `average_requests_per_second`: since the first update
-/// - `learned_requests_per_second`: the rate that the client has learned from 429s; null before the first one
-/// - `elapsed_ms`: since the first update was submitted
+/// - `queued`: pending updates
+/// - `in_flight`: updates in flight
+/// - `finished`: uncollected results
+/// - `succeeded`: updates that the server confirmed, collected or not
+/// - `failed`: failed updates, including cancelled ones, collected or not
+/// - `failed_by_code`: an object with the number of failures for each code: `{"-8": 3, "404": 1}`
+/// - `retried`: attempts beyond the first of an update
+/// - `throttled`: attempts that the server answered with 429
+/// - `requests_per_second`: over the last second
+/// - `average_requests_per_second`: since the first update
+/// - `learned_requests_per_second`: the rate limit that the client learned from 429s; null before
+///   the first one
+/// - `elapsed_ms`: time since the first update was submitted
 ///
 /// @param batch  The batch.
-/// @return The object, to be freed with commbox_string_free(); NULL on failure.
+/// @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+///         commbox_last_error_code() then returns this code:
+///         - #COMMBOX_INVALID_HANDLE: `batch` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_stats_json(batch: *mut commbox_batch) -> *mut c_char {
     text::handed_out(guard(|| Ok(text::c_string(BATCHES.get(batch)?.stats()?.to_json()))))
 }
 
-/// Frees a batch without waiting. What was not sent is dropped and does not come back, what is under way is cancelled;
-/// its threads end within 100 ms. A program that must know of each update takes everything back first:
-/// commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE. Calls that wait on the batch return
-/// #COMMBOX_INVALID_HANDLE.
+/// Frees a batch. It does not block. Pending updates are dropped without a result, and updates in
+/// flight are cancelled; the worker threads end within 100 ms. Calls that block on the batch return
+/// #COMMBOX_INVALID_HANDLE. A program that needs the result of every update collects them first: it
+/// calls commbox_batch_cancel(), then commbox_batch_next() until #COMMBOX_DONE.
 ///
-/// @param batch  The batch. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
-///               commbox_last_error_json(), and nothing happens.
+/// @param batch  The batch, or NULL. If it is already freed, nothing happens except that the last
+///               error becomes #COMMBOX_INVALID_HANDLE.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_batch_free(batch: *mut commbox_batch) {
     free(|| {

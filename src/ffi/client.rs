@@ -12,7 +12,7 @@ use crate::log::{LogCallback, LogLevel};
 use crate::options::Options;
 use crate::reply::UpdateReply;
 
-/// A client: one API key, one set of options, connections that stay open between calls. A handle.
+/// An opaque handle: a client with one API key, one set of options and a connection pool.
 #[allow(non_camel_case_types)]
 pub struct commbox_client {
     _opaque: (),
@@ -20,51 +20,68 @@ pub struct commbox_client {
 
 pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_client_new");
 
-/// Makes a client. Nothing is sent and no connection is made before the first call. One client for a whole program is
-/// best: its threads then share its connections.
+/// Creates a client. It makes no connection and sends nothing before the first call. Create one
+/// client for a whole program, so that all threads share its connection pool and its rate limit.
 ///
-/// @param api_key       The key that CommBox issued, without the word "Bearer". Copied. NULL: the key
-///                      in the environment variable `COMMBOX_API_KEY`, read now.
-/// @param options_json  A JSON object of options, or NULL or "" for the defaults. Copied. An unknown key is an error
-///                      that names the nearest known one; null keeps a default.
+/// The options are the members of a JSON object. An unknown key is an error, whose message contains
+/// the nearest known key. An option that is null has its default. Times are in milliseconds.
 ///
 /// | key | default | meaning |
 /// | --- | --- | --- |
-/// | `base_url` | `COMMBOX_BASE_URL` if that is set, otherwise `"https://api.commbox.io"` | may have a path prefix;
-///   `http` only to loopback unless `allow_http` |
-/// | `allow_http` | `false` | allow `http` to any host: key and data then travel in the clear |
-/// | `connect_timeout_ms` | 5000 | of lookup, connect and TLS handshake; 1 to 86400000 |
-/// | `attempt_timeout_ms` | 15000 | of one attempt; 1 to 86400000 |
-/// | `total_timeout_ms` | 60000 | of a call, all included; 1 to 86400000 |
-/// | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 counts as none; 0 to 100 |
-/// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | the wait before that: random, below a bound that doubles from the
-///   base to the cap; 1 to 86400000 |
-/// | `max_requests_per_second` | 0 | 0 = no limit, else 0.001 to 1000000; over all threads, evenly spaced |
-/// | `order_per_user` | `true` | calls for one user leave one at a time in the order in which they were made, over
-///   direct calls and batches, retries included |
-/// | `rate_group` | `null` | a name: processes of the same user on one machine that name the same group share one rate
-///   limit; 1 to 64 letters, digits, `.`, `_`, `-`, no `.` first; Unix only |
-/// | `max_idle_connections` | 16 | connections kept open; 0 to 1024 |
-/// | `idle_timeout_ms` | 60000 | how long an unused one is kept, which the next call looks at; 0 to 86400000 |
-/// | `dns_ttl_ms` | 60000 | how long a name lookup is remembered; 0 to 86400000 |
-/// | `proxy` | `null` | a URL; `""`: none; `null`: the environment's, for `http` without `allow_http` if on loopback |
-/// | `ca_file` | `null` | PEM file of certificates to trust beside the system's |
-/// | `client_cert_file` | `null` | PEM file with the certificate for servers that ask for one, and those between it and its authority |
-/// | `client_key_file` | `null` | PEM file with its key, not encrypted; `null` if the key is in `client_cert_file` |
+/// | `base_url` | `COMMBOX_BASE_URL` if it is set, otherwise `"https://api.commbox.io"` | URL of
+///   the API; may have a path prefix; `http` only to loopback unless `allow_http` |
+/// | `allow_http` | `false` | allow `http` to any host; the API key and the data are then sent
+///   unencrypted |
+/// | `connect_timeout_ms` | 5000 | timeout of DNS lookup, connect and TLS handshake; 1 to
+///   86400000 |
+/// | `attempt_timeout_ms` | 15000 | timeout of one attempt; 1 to 86400000 |
+/// | `total_timeout_ms` | 60000 | timeout of a call, which covers queueing, all attempts and all
+///   backoff; 1 to 86400000 |
+/// | `max_retries` | 3 | maximum number of retries after a transient failure; a 429 does not count
+///   as one; 0 to 100 |
+/// | `retry_base_ms`, `retry_cap_ms` | 500, 8000 | backoff before a retry: a random time below a
+///   bound that doubles from the base to the cap; 1 to 86400000 |
+/// | `max_requests_per_second` | 0 | rate limit of the client: the requests of all threads are
+///   evenly paced; 0.001 to 1000000, or 0 for no limit |
+/// | `order_per_user` | `true` | send the calls for one user one at a time, in the order in which
+///   they were made; this includes direct calls, batches and retries |
+/// | `rate_group` | `null` | name of a group: processes of the same system user on one machine that
+///   have the same group share one rate limit; 1 to 64 letters, digits, `.`, `_` or `-`, not
+///   starting with `.`; Unix only |
+/// | `max_idle_connections` | 16 | maximum number of idle connections in the pool; 0 to 1024 |
+/// | `idle_timeout_ms` | 60000 | how long an idle connection is kept, checked by the next call; 0
+///   to 86400000 |
+/// | `dns_ttl_ms` | 60000 | how long the result of a DNS lookup is cached; 0 to 86400000 |
+/// | `proxy` | `null` | URL of the proxy; `""` for no proxy; `null` for the proxy that the
+///   environment names, which for `http` without `allow_http` is used only if it is on loopback |
+/// | `ca_file` | `null` | PEM file of certificates to trust in addition to the system's trust
+///   store |
+/// | `client_cert_file` | `null` | PEM file with the client certificate and its intermediate
+///   certificates, for servers that request one |
+/// | `client_key_file` | `null` | PEM file with the unencrypted private key of the client
+///   certificate; `null` if the key is in `client_cert_file` |
 /// | `validate` | `true` | check the user before it is sent |
-/// | `unknown_fields` | `"refuse"` | `"refuse"` refuses fields that the API does not document, for it drops them without a
-///   word; `"allow"` sends them |
-/// | `custom_fields` | `null` | an array of the Unique Names of the account's custom fields: those inside `Content` must be
-///   among them; `null`: any |
-/// | `user_agent` | `null` | appended to `commbox/<version>` |
-/// | `headers` | `{}` | an object of further headers for each request, such as a gateway's key; at most 32, names of 1 to
-///   64 characters, values of up to 4096 visible ASCII characters; not those that the library sets, `Content-…` or
-///   `Proxy-…` |
-/// | `request_id_header` | `null` | the header of answers that holds the request id; `X-Request-Id`, `Request-Id` and
-///   `X-Correlation-Id` are looked at after it |
+/// | `unknown_fields` | `"refuse"` | `"refuse"` rejects fields that the API does not document,
+///   because the server drops them silently; `"allow"` sends them |
+/// | `custom_fields` | `null` | array of the Unique Names of the account's custom fields; other
+///   names in `Content` are rejected; `null` allows any name |
+/// | `user_agent` | `null` | text that is appended to `commbox/<version>` in the `User-Agent`
+///   header |
+/// | `headers` | `{}` | object of additional headers for every request, such as the key of a
+///   gateway; at most 32, with names of 1 to 64 characters and values of up to 4096 visible ASCII
+///   characters; headers that the library sets, `Content-…` and `Proxy-…` are rejected |
+/// | `request_id_header` | `null` | response header that contains the request id; after it,
+///   `X-Request-Id`, `Request-Id` and `X-Correlation-Id` are read |
 ///
-/// @return The client, to be freed with commbox_client_free(); NULL on failure: #COMMBOX_INVALID_ARGUMENT for the
-///         key, #COMMBOX_INVALID_OPTIONS for the options, which name every problem at once.
+/// @param api_key       The key that CommBox issued, without the word "Bearer". It is copied. If it
+///                      is NULL, the key is read now from the environment variable
+///                      `COMMBOX_API_KEY`.
+/// @param options_json  A JSON object of options; NULL or "" for the defaults. It is copied.
+/// @return The client, which the caller frees with commbox_client_free(); NULL on failure.
+///         commbox_last_error_code() then returns one of these codes:
+///         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed, or no key is set
+///         - #COMMBOX_INVALID_OPTIONS: the options are invalid; the message contains every problem
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_client_new(
     api_key: *const c_char,
@@ -82,11 +99,18 @@ pub unsafe extern "C" fn commbox_client_new(
     }))
 }
 
-/// The same with options of commbox_options_new().
+/// Creates a client like commbox_client_new(), with options from commbox_options_new().
 ///
-/// @param api_key  As for commbox_client_new(), or NULL.
-/// @param options  The options; NULL for the defaults. Copied. Those of a batch or a call alone are an error.
-/// @return As of commbox_client_new(); NULL for #COMMBOX_INVALID_HANDLE too.
+/// @param api_key  The key that CommBox issued, as for commbox_client_new(), or NULL.
+/// @param options  The options; NULL for the defaults. They are copied. An option of a batch or of
+///                 a single call is an error.
+/// @return The client, which the caller frees with commbox_client_free(); NULL on failure.
+///         commbox_last_error_code() then returns one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `options` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed, or no key is set
+///         - #COMMBOX_INVALID_OPTIONS: the options do not fit together, or are not those of a
+///           client
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_client_new_with(
     api_key: *const c_char,
@@ -106,21 +130,27 @@ fn client(api_key: Option<&str>, options: &Options) -> Result<Client> {
     }
 }
 
-/// Frees a client. It never waits and never sends; calls in flight on other threads finish as if nothing happened.
+/// Frees a client. It does not block and sends nothing. Calls that are in flight on other threads
+/// continue and return as usual.
 ///
-/// @param client  The client. NULL is fine, and so is a client in use. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
-///                commbox_last_error_json(), and nothing happens.
+/// @param client  The client, which may be in use, or NULL. If it is already freed, nothing happens
+///                except that the last error becomes #COMMBOX_INVALID_HANDLE.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_free(client: *mut commbox_client) {
     free(|| CLIENTS.remove(client));
 }
 
-/// Puts another API key in the place of the client's present one. It takes effect for every attempt that starts from
-/// now on, on any thread.
+/// Replaces the API key of a client. Every attempt that starts afterwards uses the new key, on any
+/// thread. If the server rejects the former key with 401, the attempt is retried once with the new
+/// one.
 ///
 /// @param client   The client.
-/// @param api_key  The new key. Copied.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present key then stays.
+/// @param api_key  The new key. It is copied.
+/// @return #COMMBOX_OK, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed; the client keeps its present key
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client, api_key: *const c_char) -> i32 {
     code(|| {
@@ -130,12 +160,17 @@ pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client,
     })
 }
 
-/// Sets `max_requests_per_second` of a client, for every request from now on, those of waiting calls included. A
-/// program can divide a limit among its processes with this.
+/// Sets the option `max_requests_per_second` of a client. It applies to every request from now on,
+/// including those of pending calls. A program can use it to divide a rate limit among its
+/// processes.
 ///
-/// @param client               The client.
+/// @param client                   The client.
 /// @param max_requests_per_second  The rate, 0.001 to 1000000; 0 removes the limit.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT: the present limit then stays.
+/// @return #COMMBOX_OK, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: the rate is out of range; the client keeps its present
+///           limit
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_set_max_requests_per_second(
     client: *mut commbox_client,
@@ -144,14 +179,16 @@ pub extern "C" fn commbox_client_set_max_requests_per_second(
     code(|| CLIENTS.get(client)?.set_max_requests_per_second(max_requests_per_second))
 }
 
-/// Cancels every call that is in flight on the client now, on any thread, wherever it waits: each returns
-/// #COMMBOX_CANCELLED within 100 ms. Calls that begin later work as before.
+/// Cancels every call that is in flight on the client, on any thread. Each of them returns
+/// #COMMBOX_CANCELLED within 100 ms. Calls that begin later are not affected.
 ///
-/// It is not async-signal-safe, for it wakes the threads that wait. In a signal handler, set a flag for the callback of
-/// commbox_client_set_interrupt().
+/// This function is not async-signal-safe, because it wakes the blocked threads. In a signal
+/// handler, set a flag for the callback of commbox_client_set_interrupt() instead.
 ///
 /// @param client  The client.
-/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+/// @return #COMMBOX_OK, or this code:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_cancel(client: *mut commbox_client) -> i32 {
     code(|| {
@@ -160,14 +197,18 @@ pub extern "C" fn commbox_client_cancel(client: *mut commbox_client) -> i32 {
     })
 }
 
-/// Has calls ask whether to go on. While a call waits, it calls `poll` at least every 100 ms, on the thread that made
-/// the call; not 0 ends that call with #COMMBOX_CANCELLED. It holds for calls that begin from now on.
+/// Sets a callback that is invoked at least every 100 ms while a call blocks, on the thread that
+/// made the call. If it returns nonzero, that call is cancelled and returns #COMMBOX_CANCELLED. The
+/// callback applies to calls that begin afterwards.
 ///
 /// @param client   The client.
-/// @param poll     The question; NULL asks no more. It must return, and may call any function of this library.
-/// @param context  Given to `poll` as it is, from any thread that makes a call. It must stay good until the last call
-///                 that began with it has returned.
-/// @return #COMMBOX_OK or #COMMBOX_INVALID_HANDLE.
+/// @param poll     The callback; NULL removes it. It must return, and may call any function of this
+///                 library.
+/// @param context  Passed to `poll` unchanged, on any thread that makes a call. It must remain
+///                 valid until the last call that began with it has returned.
+/// @return #COMMBOX_OK, or this code:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_set_interrupt(
     client: *mut commbox_client,
@@ -188,29 +229,37 @@ pub extern "C" fn commbox_client_set_interrupt(
     })
 }
 
-/// Tells a callback what the client does, as it happens. The callback runs on the thread where it happens: that of a call,
-/// or of a batch. No lock is held. It may call any function of this library; what these calls do is not told. While no
-/// log is set, it costs nothing.
+/// Sets a callback that is invoked for each event of the client, such as a retry. It runs on the
+/// thread where the event happens: a thread that makes a call, or a thread of a batch. No lock is
+/// held, so the callback may call any function of this library; the events of such calls are not
+/// reported. Logging costs nothing while no callback is set.
 ///
-/// No event holds an API key, a header's value or a value of a user. `event` in the JSON object is one of the names below,
-/// `level` its level's name, and `call` the number of the call that it belongs to, counted from 1. Pauses, a rejected key
-/// and the like are one event each, not one for each call.
+/// No event contains an API key, a header value or a value of the user. In the JSON object, `event`
+/// is one of the names below, `level` is the name of its level, and `call` is the number of the
+/// call that it belongs to, counted from 1. An event of the whole client, such as a pause or a
+/// rejected API key, is reported once, not once for each call.
 ///
 /// | level | events |
 /// | --- | --- |
 /// | 1 | `outage_began`, `key_rejected` |
 /// | 2 | `call_failed`, `throttled` |
 /// | 3 | `retry`, `resumed` |
-/// | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`, `lookup`,
-///   `trust_store_read`, `proxy` |
+/// | 4 | `call_began`, `call_succeeded`, `attempt`, `connection_opened`, `connection_closed`,
+///   `lookup`, `trust_store_read`, `proxy` |
 /// | 5 | `connection_reused` |
 ///
 /// @param client   The client.
-/// @param level    From 1 (errors) to 5 (everything); each level includes those before it. 0 ends the log.
-/// @param log      Invoked for each event: `event_json` is a JSON object, and `sentence` says the same in English, each in
-///                 one line; both are valid until it returns. It must return. NULL ends the log.
-/// @param context  Passed to `log`. It must stay valid until the calls that began while the log was set have returned.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, or #COMMBOX_INVALID_ARGUMENT for a level that is out of range.
+/// @param level    The level, from 1 (errors) to 5 (everything); each level includes those before
+///                 it. 0 removes the callback.
+/// @param log      The callback; NULL removes it. `event_json` is a JSON object and `sentence` says
+///                 the same in English, each on one line. Both are valid until the callback
+///                 returns. It must return.
+/// @param context  Passed to `log` unchanged. It must remain valid until every call that began
+///                 while the callback was set has returned.
+/// @return #COMMBOX_OK, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `level` is out of range
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_set_log(
     client: *mut commbox_client,
@@ -244,20 +293,25 @@ pub extern "C" fn commbox_client_set_log(
     })
 }
 
-/// A program's own pointer, for its callbacks.
+/// The `context` of a callback.
 struct Context(*mut c_void);
 // SAFETY: never read here; by the contracts of the functions that take one, it may be given to the callback on any thread.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
 
-/// Checks an update as commbox_update_user_json() does before it sends anything. Nothing is sent, and it does not wait.
+/// Checks an update like commbox_update_user_json() does before it sends anything. It sends nothing
+/// and does not block.
 ///
-/// @param client     The client, for its `validate` option.
-/// @param user_id    As for commbox_update_user_json(): 1 or more.
-/// @param user_json  As for commbox_update_user_json().
-/// @return #COMMBOX_OK if the update would be sent, otherwise #COMMBOX_INVALID_ARGUMENT, #COMMBOX_INVALID_USER or
-///         #COMMBOX_INVALID_HANDLE. `problems` in commbox_last_error_json() has one object for each problem.
+/// @param client     The client, whose options apply.
+/// @param user_id    The user's id, as for commbox_update_user_json(): 1 or more.
+/// @param user_json  The user, as for commbox_update_user_json().
+/// @return #COMMBOX_OK if the update would be sent, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `user_id` is below 1, or `user_json` is not UTF-8
+///         - #COMMBOX_INVALID_USER: the user is invalid; `problems` in commbox_last_error_json()
+///           has one object for each problem
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_client_validate_user_json(
     client: *mut commbox_client,
@@ -271,91 +325,125 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
     })
 }
 
-/// Where a client stands, as a JSON object. Its figures count from when the client was made:
+/// Returns the statistics of a client as a JSON object. The counters start when the client is
+/// created:
 ///
-/// - `calls`: calls that were made, updates of batches that were dispatched included
-/// - `succeeded`, `failed`: calls that ended; cancelled ones have failed
-/// - `failed_by_code`: an object with the number of failures for each code, such as `{"-7": 2, "404": 1}`
-/// - `attempts`: requests; `retried`: those beyond the first of a call
-/// - `throttled`: requests that the server answered with 429; `refused`: with another status from 400 to 499
-/// - `waiting`, `in_flight`: calls that wait for their turn or for the next attempt, and requests that are being sent or
-///   answered, now
-/// - `connections_open`, `connections_opened`: connections that are open now, and all that were opened
-/// - `line`: an object: `state` (`"open"`; requests are paused if it is `"throttled"` or `"outage"`),
-///   `requests_per_second` (the rate at which requests may leave, null if nothing limits it),
-///   `learned_requests_per_second` (learned from 429s, null before the first one), `probe_in_ms` (until the next probe
-///   request, null unless requests are paused)
-/// - `latency`: an object, of the calls that ended within the last 60 to 70 seconds and had made a request: `count`,
-///   `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the last three are exact to an eighth, and
-///   null if there are none
+/// - `calls`: calls that were made, including the updates of batches that were dispatched
+/// - `succeeded`, `failed`: calls that ended; a cancelled call has failed
+/// - `failed_by_code`: an object with the number of failures for each code: `{"-7": 2, "404": 1}`
+/// - `attempts`: requests
+/// - `retried`: requests beyond the first of a call
+/// - `throttled`: requests that the server answered with 429
+/// - `refused`: requests that the server answered with another status from 400 to 499
+/// - `waiting`: calls that are queued or in backoff now
+/// - `in_flight`: requests that are being sent or answered now
+/// - `connections_open`: connections that are open now
+/// - `connections_opened`: all connections that were opened
+/// - `line`: an object about the queue from which requests are sent: `state` (`"open"`; requests
+///   are paused if it is `"throttled"` or `"outage"`), `requests_per_second` (the present rate
+///   limit, null if there is none), `learned_requests_per_second` (the rate limit that was learned
+///   from 429s, null before the first one), `probe_in_ms` (time until the next probe request, null
+///   unless requests are paused)
+/// - `latency`: an object about the calls that ended within the last 60 to 70 seconds and made a
+///   request: `count`, `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the
+///   percentiles are accurate to one eighth, and null if there are no such calls
 ///
-/// Calls count without a lock, so figures that change while they are read may differ by what runs meanwhile.
+/// Counting takes no lock. The figures may differ from one another by the calls that run while they
+/// are read.
 ///
 /// @param client  The client.
-/// @return The object, to be freed with commbox_string_free(); NULL on failure.
+/// @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+///         commbox_last_error_code() then returns this code:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_stats_json(client: *mut commbox_client) -> *mut c_char {
     text::handed_out(guard(|| Ok(text::c_string(CLIENTS.get(client)?.stats().to_json()))))
 }
 
-/// Looks at what stands between this machine and the server, one after the other until something fails, and returns a JSON
-/// object. It sends no update and no API key, blocks at most `total_timeout_ms`, and is cancelled as calls are. What was
-/// not reached is null. Times are in milliseconds with a fraction; `error` is a sentence, or null.
+/// Checks the path from this machine to the server, one step after another until a step fails, and
+/// returns the result as a JSON object. It sends no update and no API key. It blocks for at most
+/// `total_timeout_ms`, and can be cancelled like a call. A step that was not reached is null. Times
+/// are in milliseconds with a fraction. `error` is a sentence, or null.
 ///
 /// - `server`: `host`, `port`, `tls`
-/// - `proxy`: null, or `scheme`, `host`, `port` and `source`, the option or variable that names it
-/// - `lookup`: `host` (the server's, or the proxy's), `elapsed_ms`, `error`
-/// - `connections`: for each address of that host an object: `address`, `elapsed_ms`, `error`
-/// - `tunnel`: of the proxy to the server: `elapsed_ms`, `error`
-/// - `tls`: `version`, `elapsed_ms`, `trusted`, `error` (why it is not trusted), and `chain`, the certificates that the
-///   server shows, its own first, each with `subject`, `issuer`, `names`, `not_before` and `not_after`
-/// - `http`: the answer to `HEAD /`: `status`, `elapsed_ms`, `error`
-/// - `clock`: `local` and `server`, as HTTP writes dates, and `ahead_s`, by how many seconds this machine's clock is ahead
+/// - `proxy`: null, or `scheme`, `host`, `port` and `source` (the option or variable that names it)
+/// - `lookup`: the DNS lookup of `host` (the server, or the proxy): `elapsed_ms`, `error`
+/// - `connections`: an object for each address of that host: `address`, `elapsed_ms`, `error`
+/// - `tunnel`: the tunnel from the proxy to the server: `elapsed_ms`, `error`
+/// - `tls`: `version`, `elapsed_ms`, `trusted`, `error` (why it is not trusted) and `chain`, the
+///   certificates that the server presents, its own first, each with `subject`, `issuer`, `names`,
+///   `not_before` and `not_after`
+/// - `http`: the response to `HEAD /`: `status`, `elapsed_ms`, `error`
+/// - `clock`: `local` and `server`, as HTTP dates, and `ahead_s`, the number of seconds by which
+///   this machine's clock is ahead
 ///
 /// @param client  The client.
-/// @return The object, to be freed with commbox_string_free(); NULL on failure: #COMMBOX_INVALID_HANDLE,
-///         #COMMBOX_CANCELLED.
+/// @return The object, which the caller frees with commbox_string_free(); NULL on failure.
+///         commbox_last_error_code() then returns one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_CANCELLED: the call was cancelled
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *mut c_char {
     text::handed_out(guard(|| Ok(text::c_string(CLIENTS.get(client)?.diagnose_json()?))))
 }
 
-/// Updates one user: `POST /users/{user_id}`. Returns within `total_timeout_ms`, which covers waiting, every attempt and
-/// every backoff.
+/// Updates one user: `POST /users/{user_id}`. Blocks until the update has succeeded or failed, for
+/// at most `total_timeout_ms`, which covers queueing, every attempt and every backoff.
 ///
-/// **Retries.** Retried at most `max_retries` times: HTTP 500, 502, 503 and 504, connections that fail or break, and
-/// attempts that exceed `attempt_timeout_ms`; sending the same values twice does no harm. Not retried: other statuses, TLS
-/// failures, redirects. The server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
-/// fails at once and reports `retry_after_ms`. A client may retry 100 times (50 after timeouts) more than its calls
-/// succeed, and once more for each 5 successes.
+/// **Validation.** Unless the option `validate` is false, the user is checked before anything is
+/// sent: `UniqueId` (at most 50 characters), `FirstName`, `LastName`, `Phone1`, `Phone2` (100),
+/// `Email` (255) and `Remarks` must be strings or null, and `Content`, which holds the custom
+/// fields, must be an object. A misspelt field name is rejected: one that differs from a documented
+/// name in case, in blanks, `_` or `-`, or by at most two edits. Other unknown names are handled as
+/// the option `unknown_fields` says. One message contains all problems.
 ///
-/// **Rate limits.** A 429 costs no retry. It pauses all requests of the client until one of them, a probe request, is
-/// accepted; from then on requests leave at a rate that the client learns. If the call's deadline comes before it could
-/// leave, it fails at once with #COMMBOX_THROTTLED.
+/// **Retries.** These are retried, at most `max_retries` times: HTTP 500, 502, 503 and 504,
+/// connections that fail or break, and attempts that exceed `attempt_timeout_ms`. Sending the same
+/// values twice does no harm. Other statuses, TLS failures and redirects are not retried. The
+/// server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
+/// fails at once and reports `retry_after_ms`. A client also has a retry budget: it may retry 100
+/// times (50 after timeouts) more than its calls succeed, and once more for each 5 successes.
 ///
-/// **Outages.** 8 transient failures in a row pause all requests of the client, too. A probe request, on a connection of
-/// its own and with a short timeout, ends the pause. If the call's deadline comes before the next probe, it fails at once
-/// with #COMMBOX_CONNECTION, and says since when the outage lasts.
+/// Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a
+/// reused connection that the server closed before returning a byte, and a 401 for an API key that
+/// commbox_client_set_api_key() has replaced since.
 ///
-/// **Order.** Calls for one user leave one at a time, in the order in which they were made (`order_per_user`). A request
-/// that timed out may still be applied by the server later, after a newer one: no client can prevent that.
+/// **Rate limits.** A 429 does not count as a retry. It pauses all requests of the client until the
+/// server accepts a probe request. The requests then resume, at a rate that the client learns. If
+/// the call cannot be sent before its deadline, it fails at once with #COMMBOX_THROTTLED.
 ///
-/// Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a reused connection that
-/// the server closed before returning a byte, and a 401 for an API key that commbox_client_set_api_key() has replaced
-/// since.
+/// **Outages.** 8 consecutive transient failures also pause all requests of the client. A probe
+/// request, on a new connection and with a short timeout, ends the pause when it succeeds. If the
+/// deadline of the call is before the next probe request, it fails at once with
+/// #COMMBOX_CONNECTION, and the message says since when the outage lasts.
 ///
-/// @param client         The client. Any number of threads may call with the same one.
-/// @param user_id        The number that CommBox gave the user: 1 or more.
-/// @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body, `{"data": {…}}`. It is sent as
-///                       it is written. Checked first, unless `validate` is off: `UniqueId` (at most 50 characters),
-///                       `FirstName`, `LastName`, `Phone1`, `Phone2` (100), `Email` (255) and `Remarks` are strings
-///                       or null; `Content`, which holds the custom fields, is an object; a name that is nearly
-///                       one of these is refused (written with other case, blanks, `_` or `-`, or two changes away),
-///                       and so are others, as `unknown_fields` says. All problems come in one message.
-/// @param response_json  Receives the server's reply as it came, to be freed with commbox_string_free(); NULL on
-///                       failure. The parameter itself may be NULL.
-/// @return #COMMBOX_OK when the server confirmed the update; an HTTP status from 100 up when it answered otherwise;
-///         else a negative code. `delivery` in commbox_last_error_json() tells whether the update may have arrived.
+/// **Order.** Calls for one user are sent one at a time, in the order in which they were made
+/// (option `order_per_user`). The server may still apply a request that timed out later, after a
+/// newer one; no client can prevent that.
+///
+/// **Delivery.** After a failure, commbox_last_delivery() returns whether the server may have
+/// processed the update.
+///
+/// @param client         The client.
+/// @param user_id        The number that CommBox assigned to the user: 1 or more.
+/// @param user_json      The user's fields, `{"FirstName": "John"}`, or the whole body,
+///                       `{"data": {…}}`. It is sent as it is written.
+/// @param response_json  Receives the server's reply as it was received, which the caller frees
+///                       with commbox_string_free(); NULL on failure. The parameter may be NULL.
+/// @return #COMMBOX_OK if the server confirmed the update; the HTTP status, 100 or more, if the
+///         server answered otherwise; or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `client` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `user_id` is below 1, or `user_json` is not UTF-8
+///         - #COMMBOX_INVALID_USER: the user is invalid; nothing was sent
+///         - #COMMBOX_CONNECTION: the DNS lookup, the connection or the proxy failed
+///         - #COMMBOX_TLS: the certificate or the TLS handshake failed
+///         - #COMMBOX_TIMEOUT: the deadline was exceeded
+///         - #COMMBOX_CANCELLED: the call was cancelled
+///         - #COMMBOX_BAD_RESPONSE: the response is not the documented JSON, or exceeds 1 MiB
+///         - #COMMBOX_THROTTLED: the server's rate limit delays the call past its deadline
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_update_user_json(
     client: *mut commbox_client,
@@ -372,23 +460,28 @@ pub unsafe extern "C" fn commbox_update_user_json(
     }
 }
 
-/// The same with options of its own.
-///
-/// @param client         As for commbox_update_user_json().
-/// @param user_id        As for commbox_update_user_json(): 1 or more.
-/// @param user_json      As for commbox_update_user_json().
-/// @param call_json      A JSON object of options, or NULL or "" for none. They replace those of the
-///                       client for this call:
+/// Updates one user like commbox_update_user_json(), with options for this call. They replace those
+/// of the client:
 ///
 /// | key | meaning |
 /// | --- | --- |
-/// | `total_timeout_ms` | timeout of the call, all included; 1 to 86400000 |
+/// | `total_timeout_ms` | timeout of the call, which covers queueing, all attempts and all backoff;
+///   1 to 86400000 |
 /// | `attempt_timeout_ms` | timeout of one attempt; 1 to 86400000 |
-/// | `max_retries` | maximum number of retries; 0 to 100 |
-/// | `headers` | an object of further headers; each replaces one of the client with the same name |
+/// | `max_retries` | maximum number of retries after a transient failure; 0 to 100 |
+/// | `headers` | object of additional headers; each replaces a header of the client with the same
+///   name |
 ///
-/// @param response_json  As for commbox_update_user_json(); may be NULL.
-/// @return As of commbox_update_user_json(), or #COMMBOX_INVALID_OPTIONS.
+/// @param client         The client.
+/// @param user_id        The number that CommBox assigned to the user: 1 or more.
+/// @param user_json      The user, as for commbox_update_user_json().
+/// @param call_json      A JSON object of options; NULL or "" for none.
+/// @param response_json  Receives the server's reply as it was received, which the caller frees
+///                       with commbox_string_free(); NULL on failure. The parameter may be NULL.
+/// @return #COMMBOX_OK if the server confirmed the update; otherwise what
+///         commbox_update_user_json() returns, or this code:
+///         - #COMMBOX_INVALID_OPTIONS: `call_json` is invalid; nothing was sent
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_update_user_json_with(
     client: *mut commbox_client,
@@ -407,7 +500,7 @@ pub unsafe extern "C" fn commbox_update_user_json_with(
     }
 }
 
-/// Makes a call, and hands its reply out.
+/// Makes a call and returns its reply through `response_json`.
 ///
 /// # Safety
 ///

@@ -1,10 +1,11 @@
-//! Tokens: what C holds in the place of pointers. They are looked up and never dereferenced, so a token that is NULL,
-//! freed, freed twice or made up is an error and nothing worse.
+//! Handles: opaque numbers in the form of pointers, which are looked up in a table and never
+//! dereferenced. A handle that is NULL, already freed or made up is an error, not undefined
+//! behaviour.
 
 use std::ffi::c_void;
 use std::sync::PoisonError;
 
-// tests/loom tries every order in which threads may come by.
+// tests/loom tries every order in which threads may run.
 #[cfg(loom)]
 use loom::sync::{Arc, RwLock};
 #[cfg(not(loom))]
@@ -15,18 +16,19 @@ use crate::failpoint;
 use crate::ffi::last_error;
 use crate::fork;
 
-/// From the low end: what the token is for, the slot's index, the slot's generation.
+/// A handle consists of these bits, from the low end: the type, the index of a slot, and the
+/// generation of the slot.
 const KIND_BITS: u32 = 3;
 #[cfg(not(loom))]
 const INDEX_BITS: u32 = if usize::BITS >= 64 { 24 } else { 14 };
-/// So many that slots run out of generations while loom looks on.
+/// So many bits that few are left for generations, which loom then exhausts.
 #[cfg(loom)]
 const INDEX_BITS: u32 = usize::BITS - KIND_BITS - 2;
 const GENERATION_BITS: u32 = usize::BITS - KIND_BITS - INDEX_BITS;
 const LAST_INDEX: usize = (1 << INDEX_BITS) - 1;
 const LAST_GENERATION: usize = (1 << GENERATION_BITS) - 1;
 
-/// A table of live objects of one kind. The one piece of global state.
+/// The live objects of one type, by handle. The tables are the only global state.
 pub(crate) struct Table<T> {
     kind: usize,
     name: &'static str,
@@ -45,26 +47,28 @@ struct Slot<T> {
 }
 
 impl<T> Table<T> {
-    /// `kind` is 1 to 7 and each table's own, so that a token for one is never one for another, nor NULL.
+    /// Creates a table. `kind` is from 1 to 7 and different for each table, so that no handle is
+    /// valid in two tables, or is NULL.
     #[cfg(not(loom))]
     pub(crate) const fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
     }
 
-    /// The same, for loom's lock is not made at compile time.
+    /// Creates a table. It is not `const`, because loom's lock is not.
     #[cfg(loom)]
     pub(crate) fn new(kind: usize, name: &'static str, maker: &'static str) -> Self {
         Self { kind, name, maker, slots: RwLock::new(Slots { all: Vec::new(), free: Vec::new() }) }
     }
 
-    /// What a function that makes these handles returns for what its guard returned: NULL with its reason on failure.
+    /// Ends a function that creates handles: returns the handle, or NULL on failure, whose reason
+    /// is kept.
     #[cfg(not(loom))]
     pub(crate) fn made<C>(&self, made: std::result::Result<*mut C, i32>) -> *mut C {
         last_error::explain_null(self.maker);
         made.unwrap_or(std::ptr::null_mut())
     }
 
-    /// Keeps `object` and returns its token.
+    /// Stores `object` and returns its handle.
     pub(crate) fn insert<C>(&self, object: T) -> Result<*mut C> {
         self.write(|slots| self.take_slot(slots, object))
     }
@@ -89,7 +93,8 @@ impl<T> Table<T> {
         Ok(token as *mut C)
     }
 
-    /// The object of a token. It lives as long as its caller uses it, even when the token is freed meanwhile.
+    /// Returns the object of a handle. It lives as long as the caller uses it, even if the handle
+    /// is freed meanwhile.
     pub(crate) fn get<C>(&self, token: *const C) -> Result<Arc<T>> {
         let found = self.parts(token).and_then(|(index, generation)| {
             self.read(|slots| {
@@ -101,7 +106,7 @@ impl<T> Table<T> {
         found.ok_or_else(|| self.invalid(token.cast()))
     }
 
-    /// Takes an object out and makes its token void. NULL is fine.
+    /// Removes an object and invalidates its handle. NULL does nothing.
     pub(crate) fn remove<C>(&self, token: *mut C) -> Result<()> {
         if token.is_null() {
             return Ok(());
@@ -112,14 +117,14 @@ impl<T> Table<T> {
                 let slot = slots.all.get_mut(index).filter(|slot| slot.generation == generation)?;
                 let object = slot.object.take()?;
                 count::freed();
-                // A slot that has used up its generations is retired, or an old token would be good again.
+                // Without generations left, an old handle would be valid again.
                 if generation < LAST_GENERATION {
                     slots.free.push(index);
                 }
                 Some(object)
             })
         });
-        // What the object holds is released after the lock is.
+        // The object is dropped after the lock is released.
         object.map(drop).ok_or_else(|| self.invalid(token.cast()))
     }
 
@@ -150,8 +155,8 @@ impl<T> Table<T> {
     }
 }
 
-/// How many handles are live. Their objects stay reachable from the tables, so no leak checker sees one that a program
-/// forgot to free; a build for tests counts them.
+/// Counts the live handles in test builds. The tables keep their objects reachable, so a leak
+/// checker does not see an object that a program forgot to free.
 #[cfg(feature = "failpoints")]
 mod count {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -166,7 +171,7 @@ mod count {
         LIVE.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The handles of all types that are live. In no header, for no release has it.
+    /// Returns the number of live handles of all types. No release has this function.
     ///
     /// cbindgen:ignore
     #[no_mangle]

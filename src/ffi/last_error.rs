@@ -1,4 +1,4 @@
-//! What this thread's last failing call had to say.
+//! The last error of each thread, and the figures of its last update.
 
 use std::cell::RefCell;
 use std::ffi::{c_char, CString};
@@ -20,7 +20,7 @@ struct LastError {
     text: String,
 }
 
-/// What is known of a call as numbers.
+/// The figures of an update.
 struct Facts {
     attempts: u32,
     elapsed: Duration,
@@ -64,13 +64,14 @@ impl Facts {
 }
 
 struct Slot {
-    /// Of the last call, where it failed.
+    /// The error of the last call, if it failed.
     last: Option<LastError>,
-    /// Of the call before the present one, while that one runs.
+    /// The error of the call before the present one, while the present one runs.
     before: Option<LastError>,
-    /// Of the last call.
+    /// The figures of the last call.
     facts: Facts,
-    /// Which function that makes handles had failed, and why, for the calls that then get its NULL.
+    /// The function that failed to create a handle, and the reason, for later calls that receive
+    /// its NULL.
     cause: Option<(&'static str, String)>,
 }
 
@@ -79,12 +80,14 @@ impl Slot {
 }
 
 thread_local! {
-    /// Without a destructor: exit handlers, and destructors of the program's own, make calls after those here have run.
+    /// It has no destructor, because exit handlers and destructors of the program make calls after
+    /// the destructors of this library have run.
     static SLOT: ManuallyDrop<RefCell<Slot>> = const { ManuallyDrop::new(RefCell::new(Slot::EMPTY)) };
     static EMPTIES: Empties = const { Empties };
 }
 
-/// Empties the slot where its thread ends. An error that is kept after that leaks with the thread: a few hundred bytes.
+/// Empties the slot when its thread ends. An error that is stored after that leaks with the thread:
+/// a few hundred bytes.
 struct Empties;
 
 impl Drop for Empties {
@@ -93,7 +96,8 @@ impl Drop for Empties {
     }
 }
 
-/// Begins a call. Not inlined: in every function of the header it would take kilobytes.
+/// Begins a call. It is not inlined, because it would take kilobytes in every function of the
+/// header.
 #[inline(never)]
 pub(crate) fn clear() {
     with(|slot| {
@@ -102,13 +106,13 @@ pub(crate) fn clear() {
     });
 }
 
-/// Ends a call that succeeded. Not inlined, either.
+/// Ends a call that succeeded. It is not inlined either.
 #[inline(never)]
 pub(crate) fn forget() {
     with(|slot| slot.last = None);
 }
 
-/// Sets the error aside, to [`restore`] it.
+/// Takes the error out of the slot, for [`restore`].
 pub(crate) fn take() -> Aside {
     Aside(with(|slot| mem::replace(slot, Slot::EMPTY)).unwrap_or(Slot::EMPTY))
 }
@@ -117,10 +121,10 @@ pub(crate) fn restore(aside: Aside) {
     with(|slot| *slot = aside.0);
 }
 
-/// An error that was set aside.
+/// An error that was taken out of the slot.
 pub(crate) struct Aside(Slot);
 
-/// Keeps that the library failed so badly that the error itself could not be kept.
+/// Stores a fixed error, for a failure so severe that the error itself could not be stored.
 #[cold]
 pub(crate) fn keep_nothing_but_internal() {
     let message = c"a bug in commbox was caught; the client stays usable".to_owned();
@@ -132,12 +136,12 @@ pub(crate) fn keep_nothing_but_internal() {
     put(LastError { code: COMMBOX_INTERNAL, message, json, text: String::new() }, Facts::NONE);
 }
 
-/// Keeps the error of the call that ends.
+/// Stores the error of a call that failed.
 pub(crate) fn keep(error: &Error) {
     keep_as(error, text::c_string(error.to_json()));
 }
 
-/// The same, with the JSON of the error.
+/// Stores the error of a call that failed, and its JSON.
 pub(crate) fn keep_as(error: &Error, json: CString) {
     failpoint::reach("keep");
     let text = error.to_string();
@@ -145,7 +149,7 @@ pub(crate) fn keep_as(error: &Error, json: CString) {
     put(LastError { code: error.kind().code(), message, json, text }, Facts::of_error(error));
 }
 
-/// Keeps what is known of an update that succeeded.
+/// Stores the figures of an update that succeeded.
 pub(crate) fn keep_success(reply: &UpdateReply) {
     let facts = Facts::of_reply(reply);
     if facts.request_id.is_some() {
@@ -155,7 +159,7 @@ pub(crate) fn keep_success(reply: &UpdateReply) {
 }
 
 fn put(last: LastError, facts: Facts) {
-    // The first one has it run when the thread ends; nothing where it already has.
+    // The first access registers the destructor, unless it has already run.
     let _ = EMPTIES.try_with(|_| ());
     with(|slot| {
         slot.last = Some(last);
@@ -163,19 +167,21 @@ fn put(last: LastError, facts: Facts) {
     });
 }
 
-/// Ends `maker`, a function that makes handles: where it failed, its reason explains the NULL that it returned.
+/// Ends `maker`, a function that creates handles. If it failed, its reason explains the NULL that
+/// it returned.
 pub(crate) fn explain_null(maker: &'static str) {
     with(|slot| slot.cause = slot.last.as_ref().map(|last| (maker, last.text.clone())));
 }
 
-/// Why a NULL in the place of a handle of `maker` is NULL, where the call before this one on this thread had failed to
-/// make it, or had got the same NULL.
+/// Returns why a handle of `maker` is NULL, if the previous call of this thread was `maker` and
+/// failed, or received the same NULL.
 pub(crate) fn cause_of_null(maker: &str) -> Option<String> {
     let (failed, cause) = with(|slot| slot.before.as_ref().and(slot.cause.clone())).flatten()?;
     (failed == maker).then_some(cause)
 }
 
-/// Nothing where the slot is in use, or is gone: so it is at the end of a thread where thread-locals are not native.
+/// Returns `None` if the slot is in use, or is gone, as at the end of a thread where thread-locals
+/// are not native.
 fn with<T>(body: impl FnOnce(&mut Slot) -> T) -> Option<T> {
     SLOT.try_with(|slot| slot.try_borrow_mut().ok().map(|mut slot| body(&mut slot))).ok().flatten()
 }
@@ -185,79 +191,96 @@ fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
     found.unwrap_or(c"".as_ptr())
 }
 
-/// The code of this thread's last call. It tells why a function that returns a pointer returned NULL.
+/// Returns the code of this thread's last failure. It explains why a function that returns a
+/// pointer returned NULL. An accessor.
 ///
-/// @return A negative code or an HTTP status; #COMMBOX_OK where the last call succeeded. An accessor.
+/// @return A negative code or an HTTP status; #COMMBOX_OK if the last call succeeded.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error_code() -> i32 {
     accessor(COMMBOX_OK, || with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK))
 }
 
-/// A sentence about this thread's last call, if it failed: what was wrong, and what would be right. It names fields
-/// and lengths, never the API key or a value of the user.
+/// Returns a sentence about this thread's last failure: what is wrong, and what would be right. It
+/// contains names of fields and lengths, but never the API key or a value of the user. An accessor.
 ///
-/// @return The sentence, or "" where the last call succeeded; never NULL. It belongs to the library and is valid
-///         until this thread's next call that is not an accessor.
+/// @return The sentence; "" if the last call succeeded; never NULL. The library owns it. It is
+///         valid until this thread's next call that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error() -> *const c_char {
     accessor(c"".as_ptr(), || pointer(|last| &last.message))
 }
 
-/// Everything known about this thread's last call, if it failed, as a JSON object. Every member is there; what is
-/// not known is null.
+/// Returns all details of this thread's last failure as a JSON object. An accessor. Every member is
+/// present; a member that is not known is null.
 ///
-/// - `code`, `name`: the code, as a number and as a word (`"rate_limited"`, `"timeout"`)
+/// - `code`, `name`: the code as a number and as a name (`"rate_limited"`, `"timeout"`)
 /// - `message`: the sentence of commbox_last_error()
-/// - `http_status`: of the server's answer, where a status line came
-/// - `description`, `response_time`: the server's own words, as in the documented reply
-/// - `request_id`: what the server calls the request, as commbox_last_request_id() has it
-/// - `retry_after_ms`: how long the server asks to wait, in milliseconds
-/// - `attempts`: how often the update was tried
-/// - `elapsed_ms`: how long the call took, in milliseconds
-/// - `delivery`: `"not_sent"` (no byte of the request left), `"unknown"` (bytes may have arrived, and no full answer
-///   came) or `"answered"`
-/// - `response`: the server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged
-/// - `problems`: what is wrong with each option or field, where that is why the call failed, otherwise `[]`; at most 21
-///   objects `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows the path, which
-///   is empty if the whole is meant; other options are in braces, so that a program can name them in its own words
+/// - `http_status`: the HTTP status of the response, if a status line was received
+/// - `description`, `response_time`: the server's message and time, as in the documented reply
+/// - `request_id`: the server's id of the request, as commbox_last_request_id() returns it
+/// - `retry_after_ms`: how long to wait, in milliseconds: the time that the server asks for, or the
+///   time until a call that was delayed past its deadline could have been sent
+/// - `attempts`: the number of attempts
+/// - `elapsed_ms`: the duration of the call, in milliseconds
+/// - `delivery`: `"not_sent"` (no byte of the request was sent), `"unknown"` (the server may have
+///   processed the update, but no complete response was received) or `"answered"`
+/// - `response`: the body of the response, truncated to 4 KiB. It may repeat values that were sent,
+///   so take care where it is logged
+/// - `problems`: the problem of each option or field, if that is why the call failed, otherwise
+///   `[]`; at most 21 objects
+///   `{"path": "retry_cap_ms", "message": "must be at least {retry_base_ms}"}`. The message follows
+///   the path, which is empty if the problem concerns the whole. The names of other options are in
+///   braces, so that a program can replace them with its own names
 ///
-/// @return The object, or "" where the last call succeeded; never NULL. Valid as commbox_last_error() is.
+/// @return The object; "" if the last call succeeded; never NULL. The library owns it. It is valid
+///         until this thread's next call that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error_json() -> *const c_char {
     accessor(c"".as_ptr(), || pointer(|last| &last.json))
 }
 
-/// How many requests this thread's last update took: 0 if nothing was tried.
+/// Returns the number of attempts of this thread's last update. An accessor.
 ///
-/// These functions, from here to commbox_last_request_id(), tell of commbox_update_user_json() whether it succeeded or
-/// failed. After commbox_batch_next() has returned an update they tell of that one, and so do commbox_last_error() and
-/// its kind. After other functions they tell of nothing: 0, and "".
+/// This function and those from here to commbox_last_request_id() describe the last
+/// commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
+/// succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
+/// commbox_last_error*() describe that update. After any other function they describe nothing.
 ///
-/// @return The number. An accessor.
+/// @return The number of attempts; 0 if no request was made, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_attempts() -> i32 {
     accessor(0, || fact(|facts| facts.attempts.try_into().unwrap_or(i32::MAX)))
 }
 
-/// How long it took, in milliseconds.
+/// Returns the duration of this thread's last update. An accessor; see commbox_last_attempts().
 ///
-/// @return The time, 0 or more. An accessor.
+/// @return The duration in milliseconds, 0 or more; 0 if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_elapsed_ms() -> i64 {
     accessor(0, || fact(|facts| millis(facts.elapsed)))
 }
 
-/// The status of the server's answer.
+/// Returns the HTTP status of the response to this thread's last update. An accessor; see
+/// commbox_last_attempts().
 ///
-/// @return The HTTP status; 0 if no answer came. An accessor.
+/// @return The HTTP status; 0 if no response was received, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_http_status() -> i32 {
     accessor(0, || fact(|facts| facts.http_status.unwrap_or_default().into()))
 }
 
-/// Whether the update arrived at the server.
+/// Returns whether this thread's last update reached the server. An accessor; see
+/// commbox_last_attempts().
 ///
-/// @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED. An accessor.
+/// @return #COMMBOX_DELIVERY_NOT_SENT, #COMMBOX_DELIVERY_UNKNOWN or #COMMBOX_DELIVERY_ANSWERED;
+///         #COMMBOX_DELIVERY_UNKNOWN if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_delivery() -> i32 {
     accessor(COMMBOX_DELIVERY_UNKNOWN, || {
@@ -269,18 +292,25 @@ pub extern "C" fn commbox_last_delivery() -> i32 {
     })
 }
 
-/// How long the server asks to wait before the next request, in milliseconds.
+/// Returns how long to wait before the next request: the time that the server asked for in the
+/// response to this thread's last update, or the time until an update that was delayed past its
+/// deadline could have been sent. An accessor; see commbox_last_attempts().
 ///
-/// @return The time; -1 if it does not say. An accessor.
+/// @return The time in milliseconds; -1 if none was reported, or if there is no update.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_retry_after_ms() -> i64 {
     accessor(-1, || with(|slot| slot.facts.retry_after.map(millis)).flatten().unwrap_or(-1))
 }
 
-/// What the server calls the request, for its support: the header `X-Request-Id`, `Request-Id` or `X-Correlation-Id` of its
-/// answer.
+/// Returns the server's id of the request of this thread's last update, for questions to its
+/// support: the response header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`, or the one that
+/// the option `request_id_header` names. An accessor; see commbox_last_attempts().
 ///
-/// @return The text, visible ASCII, at most 128 bytes; "" if it does not say. Never NULL. Valid as commbox_last_error() is.
+/// @return The id, visible ASCII of at most 128 bytes; "" if the server sent none, or if there is
+///         no update; never NULL. The library owns it. It is valid until this thread's next call
+///         that is not an accessor.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_request_id() -> *const c_char {
     accessor(c"".as_ptr(), || {

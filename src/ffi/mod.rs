@@ -1,9 +1,10 @@
-//! The C interface: tokens, text and errors cross here, and nothing is decided.
+//! The C interface. It converts handles, text and errors, and decides nothing.
 //!
-//! The header is made from these files (`build.rs`), so what is written on a function here is what C programmers read.
+//! `include/commbox.h` is generated from these files (`build.rs`): the documentation of a function
+//! here is its documentation in C. The manual pages are generated from the header.
 
-// What a caller must keep to is the same for all functions and opens the header; a heading in Rust's manner on each
-// would only stand in C programmers' way.
+// The safety rules are the same for all functions, and the header begins with them. A Safety
+// section in every comment would only be in the way of C programmers.
 #![allow(clippy::missing_safety_doc)]
 
 mod client;
@@ -14,7 +15,7 @@ mod options;
 mod text;
 mod user;
 
-// Last in the header, for it builds on the rest.
+// Last in the header, because it builds on the rest.
 mod batch;
 
 use std::cell::Cell;
@@ -52,11 +53,11 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The one way in: clears this thread's last error, runs `body`, keeps its error, and lets no panic out.
+/// The boundary of every function that can fail: clears this thread's last error, runs `body`,
+/// stores its error, and catches panics. Returns the result of `body`, or the code of the error.
 ///
-/// Where `body` asks the caller's interrupt, that may call the library itself; its errors are not this call's.
-///
-/// Returns what `body` made, or the error's code after it was kept.
+/// If `body` invokes a callback of the program, that may call the library itself; the errors of
+/// such calls are not errors of this call.
 pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, i32> {
     let outcome = caught(|| {
         last_error::clear();
@@ -80,7 +81,8 @@ pub(crate) fn guard<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<
     }
 }
 
-/// The guard for accessors, which leave the last error as it is; `otherwise` is returned in the place of a panic.
+/// The boundary of accessors, which leave the last error unchanged. Returns `otherwise` if `body`
+/// panics.
 pub(crate) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     let found = caught(|| {
         let place = function_of(&body);
@@ -91,7 +93,7 @@ pub(crate) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     found.unwrap_or(otherwise)
 }
 
-/// Runs `body`; nothing where it panics.
+/// Runs `body`; returns `None` if it panics.
 fn caught<T>(body: impl FnOnce() -> T) -> Option<T> {
     silence_own_panics();
     let outer = INSIDE.replace(true);
@@ -100,7 +102,8 @@ fn caught<T>(body: impl FnOnce() -> T) -> Option<T> {
     outcome.ok()
 }
 
-/// The exported function that guards itself with this closure, where tests need its name.
+/// Returns the name of the exported function that calls the guard with this closure, in test
+/// builds.
 fn function_of<T>(_body: &T) -> &'static str {
     if !cfg!(feature = "failpoints") {
         return "";
@@ -108,8 +111,8 @@ fn function_of<T>(_body: &T) -> &'static str {
     std::any::type_name::<T>().split("::").find(|part| part.starts_with("commbox_")).unwrap_or_default()
 }
 
-/// The guard for functions that free: where they succeed they leave the last error, for it is after a failure that
-/// programs clean up.
+/// The boundary of functions that free. If they succeed, they leave the last error unchanged,
+/// because programs clean up after a failure.
 pub(crate) fn free(body: impl FnOnce() -> Result<()>) {
     let last = last_error::take();
     if guard(body).is_ok() {
@@ -117,17 +120,17 @@ pub(crate) fn free(body: impl FnOnce() -> Result<()>) {
     }
 }
 
-/// The guard for functions that return a code.
+/// The boundary of functions that return a code.
 pub(crate) fn code(body: impl FnOnce() -> Result<()>) -> i32 {
     guard(body).err().unwrap_or(COMMBOX_OK)
 }
 
-/// Has the panics of a thread of this library's own be silent, as those of guarded calls are.
+/// Makes panics of a thread of this library silent, like those of guarded calls.
 pub(crate) fn mark_thread_as_own() {
     INSIDE.set(true);
 }
 
-/// Keeps a panic inside the boundary from being printed; every other panic of the process is reported as before.
+/// Keeps caught panics from being printed. All other panics of the process are reported as before.
 fn silence_own_panics() {
     static ONCE: Once = Once::new();
     if ONCE.is_completed() {
@@ -141,18 +144,25 @@ fn silence_own_panics() {
             }
         }));
     };
-    // A fork in the middle would leave it unfinished in the child for ever.
+    // A fork in the middle would leave it unfinished in the child forever.
     fork::held(|| ONCE.call_once(silence));
 }
 
-/// The version of the library, `MAJOR.MINOR.PATCH`. A constant: never NULL, never freed. An accessor.
+/// Returns the version of the library, `MAJOR.MINOR.PATCH`. An accessor.
+///
+/// @return The version, a constant: never NULL, and never to be freed.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_version() -> *const c_char {
     accessor(c"".as_ptr(), || concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast())
 }
 
-/// The version of the binary interface, #COMMBOX_ABI_VERSION when the library was built. It rises when a program
-/// that was compiled before would break; compare it where the library is loaded at run time. An accessor.
+/// Returns the version of the binary interface (ABI) of the library. It increases when a program
+/// that was compiled with an older header would break. A program that loads the library at run time
+/// compares it with #COMMBOX_ABI_VERSION. An accessor.
+///
+/// @return The ABI version: the #COMMBOX_ABI_VERSION of the header that the library was built with.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_abi_version() -> u32 {
     accessor(0, || COMMBOX_ABI_VERSION)

@@ -1,4 +1,4 @@
-//! Options in C, set one by one.
+//! Options in C, which are set one by one.
 
 use std::ffi::c_char;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use crate::options::object::FromObject;
 use crate::options::settings::Settings;
 use crate::options::CallOptions;
 
-/// Options, for programs that would have to put JSON together otherwise. A handle.
+/// An opaque handle: options that are set one by one, for programs that do not want to write JSON.
 #[allow(non_camel_case_types)]
 pub struct commbox_options {
     _opaque: (),
@@ -19,22 +19,29 @@ pub struct commbox_options {
 
 static OPTIONS: Table<Mutex<Settings>> = Table::new(4, "options", "commbox_options_new");
 
-/// Makes options without a value: all are as by default.
+/// Creates an empty set of options, in which every option has its default.
 ///
-/// @return The options, to be freed with commbox_options_free(); NULL on failure.
+/// @return The options, which the caller frees with commbox_options_free(); NULL on failure.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_options_new() -> *mut commbox_options {
     OPTIONS.made(guard(|| OPTIONS.insert(Mutex::default())))
 }
 
-/// Sets an option of commbox_client_new(), commbox_batch_new() or commbox_update_user_json_with(). It is checked at once.
+/// Sets one option, which may be one of commbox_client_new(), commbox_batch_new() or
+/// commbox_update_user_json_with(). The value is checked at once. It replaces the value that was
+/// set before.
 ///
 /// @param options  The options.
-/// @param key      Its key, such as `total_timeout_ms`; `headers.NAME` for one header.
-/// @param value    Its value as text: `300`, `true`, `http://proxy.example:3128`; of `headers` a JSON object. It replaces a
-///                 value that was set before. Copied, and wiped when the options are freed.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE, #COMMBOX_INVALID_ARGUMENT, or #COMMBOX_INVALID_OPTIONS: the options then
-///         stay as they are.
+/// @param key      The key of the option, such as `total_timeout_ms`; `headers.NAME` for one
+///                 header.
+/// @param value    The value as text, such as `300`, `true` or `http://proxy.example:3128`; a JSON
+///                 object for `headers`. It is copied, and wiped when the options are freed.
+/// @return #COMMBOX_OK, or one of these codes, after which the options are unchanged:
+///         - #COMMBOX_INVALID_HANDLE: `options` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `key` or `value` is not text
+///         - #COMMBOX_INVALID_OPTIONS: the key is unknown, or the value is out of range
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_options_set(
     options: *mut commbox_options,
@@ -49,16 +56,17 @@ pub unsafe extern "C" fn commbox_options_set(
     })
 }
 
-/// Frees options. Clients and batches that were made with them keep their values.
+/// Frees options. Clients and batches that were created with them keep their values.
 ///
-/// @param options  The options. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
-///                 commbox_last_error_json(), and nothing happens.
+/// @param options  The options, or NULL. If they are already freed, nothing happens except that the
+///                 last error becomes #COMMBOX_INVALID_HANDLE.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_options_free(options: *mut commbox_options) {
     free(|| OPTIONS.remove(options));
 }
 
-/// What was set, or the defaults of NULL.
+/// Returns the options that were set, or the defaults if the handle is NULL.
 pub(super) fn read<T: FromObject>(options: *mut commbox_options) -> Result<T> {
     match options.is_null() {
         true => Settings::default().read(),
@@ -66,7 +74,7 @@ pub(super) fn read<T: FromObject>(options: *mut commbox_options) -> Result<T> {
     }
 }
 
-/// The options of a call.
+/// Returns the options of a call.
 ///
 /// # Safety
 ///

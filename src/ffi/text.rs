@@ -36,7 +36,7 @@ pub(crate) unsafe fn optional<'a>(text: *const c_char, name: &str) -> Result<Opt
     })
 }
 
-/// A C string of `text`. A NUL within, which C would take for the end, becomes U+FFFD.
+/// Returns a C string of `text`. A NUL in it, which would end the string in C, becomes U+FFFD.
 pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     CString::new(text).unwrap_or_else(|error| {
         let text = String::from_utf8_lossy(&error.into_vec()).replace('\0', "\u{fffd}");
@@ -44,16 +44,20 @@ pub(crate) fn c_string(text: impl Into<Vec<u8>>) -> CString {
     })
 }
 
-/// What a function that hands out a string returns for what its guard returned; NULL on failure. It is freed with
-/// commbox_string_free().
+/// Ends a function that returns a string: returns the string, which is freed with
+/// commbox_string_free(), or NULL on failure.
 pub(crate) fn handed_out(made: std::result::Result<CString, i32>) -> *mut c_char {
     made.map_or(std::ptr::null_mut(), CString::into_raw)
 }
 
-/// Frees a string that the library handed out: the reply of commbox_update_user_json(), the JSON of
-/// commbox_user_to_json(), commbox_batch_next() and commbox_batch_stats_json(). It leaves the last error as it is.
+/// Frees a string that the library returned as `char *`: the reply of commbox_update_user_json()
+/// and the JSON of commbox_user_to_json(), commbox_client_stats_json(),
+/// commbox_client_diagnose_json(), commbox_batch_next() and commbox_batch_stats_json(). An
+/// accessor.
 ///
-/// @param text  The string, once; NULL is fine. Any other pointer is undefined, as with free().
+/// @param text  The string, or NULL. Passing any other pointer, or the same string twice, is
+///              undefined behaviour, as with free().
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_string_free(text: *mut c_char) {
     accessor((), || {

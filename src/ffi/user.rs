@@ -9,7 +9,7 @@ use crate::ffi::{code, free, guard, text};
 use crate::fork;
 use crate::user::User;
 
-/// A user's fields on the way to becoming JSON, for programs without a JSON library. A handle.
+/// An opaque handle: the fields of a user, for programs without a JSON library.
 #[allow(non_camel_case_types)]
 pub struct commbox_user {
     _opaque: (),
@@ -22,21 +22,26 @@ fn with<T>(user: *const commbox_user, body: impl FnOnce(&mut User) -> Result<T>)
     fork::held(|| body(&mut user.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// Makes a user without fields.
+/// Creates a user without fields.
 ///
-/// @return The user, to be freed with commbox_user_free(); NULL on failure.
+/// @return The user, which the caller frees with commbox_user_free(); NULL on failure.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_user_new() -> *mut commbox_user {
     USERS.made(guard(|| USERS.insert(Mutex::default())))
 }
 
-/// Sets a field, such as `FirstName`. A field that was set before is overridden. Limits and near misses are checked
-/// by commbox_update_user_json().
+/// Sets a field of a user, such as `FirstName`. It replaces the value that was set before. The
+/// limits and the spelling of the fields are checked by commbox_update_user_json(), not here.
 ///
 /// @param user   The user.
-/// @param name   The field's name, case-sensitive. Not "" and not `Content`. Copied.
-/// @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+/// @param name   The name of the field, case-sensitive. It must not be "" or `Content`. It is
+///               copied.
+/// @param value  The value; NULL for a JSON null. It is copied, and escaped as JSON requires.
+/// @return #COMMBOX_OK, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_user_set(user: *mut commbox_user, name: *const c_char, value: *const c_char) -> i32 {
     code(|| {
@@ -47,12 +52,16 @@ pub unsafe extern "C" fn commbox_user_set(user: *mut commbox_user, name: *const 
     })
 }
 
-/// Sets a custom field, as `Content` holds it. A field that was set before is overridden.
+/// Sets a custom field of a user, a member of `Content`. It replaces the value that was set before.
 ///
 /// @param user   The user.
-/// @param name   The field's "Unique Name" of the Custom Fields module, case-sensitive. Not "". Copied.
-/// @param value  The value; NULL is JSON null. Copied and escaped as JSON needs.
-/// @return #COMMBOX_OK, #COMMBOX_INVALID_HANDLE or #COMMBOX_INVALID_ARGUMENT.
+/// @param name   The "Unique Name" of the field in the Custom Fields module, case-sensitive. It
+///               must not be "". It is copied.
+/// @param value  The value; NULL for a JSON null. It is copied, and escaped as JSON requires.
+/// @return #COMMBOX_OK, or one of these codes:
+///         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+///         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
+/// @since 1.0
 #[no_mangle]
 pub unsafe extern "C" fn commbox_user_set_custom(
     user: *mut commbox_user,
@@ -67,10 +76,14 @@ pub unsafe extern "C" fn commbox_user_set_custom(
     })
 }
 
-/// The body for commbox_update_user_json(): `{"data": {…}}` with the fields in the order they were first set.
+/// Returns the body for commbox_update_user_json(): `{"data": {…}}`, with the fields in the order
+/// in which they were first set. The user is unchanged.
 ///
-/// @param user  The user; it stays as it is.
-/// @return The JSON, to be freed with commbox_string_free(); NULL on failure.
+/// @param user  The user.
+/// @return The JSON, which the caller frees with commbox_string_free(); NULL on failure.
+///         commbox_last_error_code() then returns this code:
+///         - #COMMBOX_INVALID_HANDLE: `user` is invalid
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_user_to_json(user: *mut commbox_user) -> *mut c_char {
     text::handed_out(guard(|| with(user, |user| Ok(text::c_string(user.to_json())))))
@@ -78,8 +91,9 @@ pub extern "C" fn commbox_user_to_json(user: *mut commbox_user) -> *mut c_char {
 
 /// Frees a user.
 ///
-/// @param user  The user. NULL is fine. A handle that is already freed is #COMMBOX_INVALID_HANDLE in
-///              commbox_last_error_json(), and nothing happens.
+/// @param user  The user, or NULL. If it is already freed, nothing happens except that the last
+///              error becomes #COMMBOX_INVALID_HANDLE.
+/// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_user_free(user: *mut commbox_user) {
     free(|| USERS.remove(user));

@@ -1,4 +1,4 @@
-//! What a single call can be told.
+//! The options of a single call.
 
 use std::time::Duration;
 
@@ -6,27 +6,47 @@ use crate::error::{Problems, Result};
 use crate::headers::Headers;
 use crate::options::object::{check_bounds, check_time, count, millis, FromObject};
 
-/// What a single call can be told, in the place of what its client was told. Everything else about it, the rate limit and
-/// the order among it, is its client's.
+/// Options of a single call, which replace those of its client. An option that is unset is that of
+/// the client.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut options = commbox::CallOptions::default();
+/// options.total_timeout = Some(Duration::from_millis(300));
+/// options.headers.set("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CallOptions {
-    /// Longest time of the call, all included: 1 ms to a day. Of an update of a batch, from when it is dispatched.
+    /// Timeout of the call, which covers queueing, all attempts and all backoff: 1 ms to 24 hours.
+    /// For an update of a batch, it starts when the update is dispatched.
     pub total_timeout: Option<Duration>,
-    /// Longest time of one attempt: 1 ms to a day.
+    /// Timeout of one attempt: 1 ms to 24 hours.
     pub attempt_timeout: Option<Duration>,
-    /// Maximum number of retries: 0 to 100.
+    /// Maximum number of retries after a transient failure: 0 to 100.
     pub max_retries: Option<u32>,
-    /// Further headers; they replace those of the client that have the same names.
+    /// Additional headers. Each replaces a header of the client with the same name.
     pub headers: Headers,
 }
 
 impl CallOptions {
-    /// Reads a JSON object of options; what it does not name, or is null, is as the client has it.
+    /// Reads a JSON object of options, with the keys that `commbox_update_user_json_with()`
+    /// documents. A key that is missing or null is unset.
     ///
     /// # Errors
     ///
-    /// As for [`Options::from_json`](crate::Options::from_json).
+    /// Those of [`Options::from_json`](crate::Options::from_json).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let options = commbox::CallOptions::from_json(r#"{"max_retries": 0}"#)?;
+    /// assert_eq!(options.max_retries, Some(0));
+    /// # Ok::<(), commbox::Error>(())
+    /// ```
     pub fn from_json(text: &str) -> Result<Self> {
         Self::read(text)
     }

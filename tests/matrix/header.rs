@@ -20,7 +20,7 @@ pub struct Parameter {
     pub name: String,
     /// As it is written, without the name: `const char *`, `int32_t (*)(void *context)`.
     pub of_type: String,
-    /// What its `@param` says.
+    /// What its `@param` says, on one line.
     pub doc: String,
 }
 
@@ -114,7 +114,8 @@ fn parameter(doc: &str, text: &str) -> Parameter {
     };
     let mut lines = doc.split("@param ").skip(1).filter_map(|text| text.trim_start().split_once(' '));
     let doc = lines.find(|(of, _)| *of == name).map_or("", |(_, text)| text);
-    let doc = doc.split(" @").next().unwrap_or_default().to_owned();
+    let doc = doc.split(" @").next().unwrap_or_default();
+    let doc = doc.lines().map(|line| line.trim_start_matches(" *").trim()).collect::<Vec<_>>().join(" ");
     Parameter { name, of_type, doc }
 }
 

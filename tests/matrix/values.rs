@@ -102,7 +102,7 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
             let (negative, zero) = if parameter.doc.contains("1 or more") {
                 let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
                 (refused.clone(), refused)
-            } else if parameter.doc.contains("0 not at all, negative as long as it takes") {
+            } else if parameter.doc.contains("0 does not block, a negative value blocks without a limit") {
                 (Expect::Accepted, Expect::MayBeLate)
             } else {
                 (Expect::Either, Expect::Either)

@@ -3,8 +3,10 @@ using Microsoft.Extensions.Options;
 
 namespace CommBox.Extensions.Hosting;
 
-/// <summary>A client that was registered, and where its settings are.</summary>
-/// <param name="Name">The name of its options and its service key; "" for the one without.</param>
+/// <summary>A registered client, and the section with its settings.</summary>
+/// <param name="Name">
+/// The name of its options and its service key; "" for the client without a name.
+/// </param>
 /// <param name="Section">The section; null if code sets the options.</param>
 internal sealed record ClientRegistration(string Name, IConfigurationSection? Section)
 {

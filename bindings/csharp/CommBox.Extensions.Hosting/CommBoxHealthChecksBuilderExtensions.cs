@@ -3,24 +3,24 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace Microsoft.Extensions.DependencyInjection;
 
-/// <summary>Adds health checks of CommBox clients.</summary>
+/// <summary>Adds health checks for CommBox clients.</summary>
 public static class CommBoxHealthChecksBuilderExtensions
 {
     /// <summary>
-    /// Adds a check of the client that was registered without a name. It sends nothing: it reports
-    /// what the calls have shown.
+    /// Adds a health check for the client that was registered without a name. It sends nothing: it
+    /// reports the outcome of the client's calls.
     /// </summary>
     /// <remarks>
-    /// Unhealthy: the server does not answer, or it rejected the API key (401) and no call has
-    /// succeeded since. Degraded: the server throttles, or all calls failed that ended since the
-    /// check before; those that are refused for what is in an update, or cancelled, do not count.
+    /// Unhealthy: an outage, or the server rejected the API key (401) and no call has succeeded
+    /// since. Degraded: the server throttles, or all calls that ended since the previous check
+    /// failed; updates that were rejected for their content, and cancelled calls, do not count.
     /// </remarks>
     /// <param name="builder">The health checks.</param>
     /// <returns>The same health checks.</returns>
     public static IHealthChecksBuilder AddCommBox(this IHealthChecksBuilder builder) =>
         builder.AddCommBox(Options.Options.DefaultName);
 
-    /// <summary>Adds a check of a client that was registered by a name.</summary>
+    /// <summary>Adds a health check for a client that was registered with a name.</summary>
     /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
     /// <param name="builder">The health checks.</param>
     /// <param name="clientName">The client's name.</param>
@@ -29,12 +29,12 @@ public static class CommBoxHealthChecksBuilderExtensions
         this IHealthChecksBuilder builder, string clientName) =>
         builder.AddCommBox(clientName, failureStatus: null, tags: null);
 
-    /// <summary>Adds a check of a client.</summary>
+    /// <summary>Adds a health check for a client.</summary>
     /// <inheritdoc cref="AddCommBox(IHealthChecksBuilder)" path="/remarks"/>
     /// <param name="builder">The health checks.</param>
-    /// <param name="clientName">The client's name; "" for the one without.</param>
+    /// <param name="clientName">The client's name; "" for the client without a name.</param>
     /// <param name="failureStatus">
-    /// What is reported in the place of <see cref="HealthStatus.Unhealthy"/>; null for that.
+    /// The status to report instead of <see cref="HealthStatus.Unhealthy"/>; null for that status.
     /// </param>
     /// <param name="tags">The tags of the check; null for none.</param>
     /// <returns>The same health checks.</returns>

@@ -13,16 +13,17 @@ public static class CommBoxServiceCollectionExtensions
 {
     /// <summary>
     /// Registers one client for the whole program as <see cref="ICommBoxClient"/> and
-    /// <see cref="CommBoxClient"/>. Its settings are a section of the configuration, by the names
+    /// <see cref="CommBoxClient"/>. Its settings are a section of the configuration, with the names
     /// of <see cref="CommBoxClientOptions"/>.
     /// </summary>
     /// <remarks>
-    /// <para>The settings are checked when the host starts, and an unknown one is refused. Another
-    /// <see cref="CommBoxClientOptions.ApiKey"/> or
-    /// <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> is taken over while the program
-    /// runs; changed settings that are wrong are logged, and those before stay.</para>
-    /// <para>What the client does goes to the log "CommBox". When the host stops, the asynchronous
-    /// calls that were made finish within its shutdown timeout; those that do not are
+    /// <para>The settings are checked when the host starts, and an unknown one is rejected. A
+    /// changed <see cref="CommBoxClientOptions.ApiKey"/> or
+    /// <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> is applied while the program runs.
+    /// If changed settings are invalid, they are logged, and the previous ones remain in
+    /// effect.</para>
+    /// <para>The events of the client are sent to the log "CommBox". When the host stops, the
+    /// asynchronous calls that were made finish within its shutdown timeout; those that do not are
     /// cancelled.</para>
     /// </remarks>
     /// <param name="services">The services.</param>

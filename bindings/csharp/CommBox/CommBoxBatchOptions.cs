@@ -1,9 +1,9 @@
 namespace CommBox;
 
 /// <summary>
-/// What
-/// <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>
-/// can be told. Null keeps the default. Values are checked where the enumeration starts.
+/// The options of
+/// <see cref="CommBoxClient.UpdateUsersAsync(IAsyncEnumerable{UserUpdate}, CommBoxBatchOptions, CancellationToken)"/>.
+/// Null is the default of the library. Values are checked when the enumeration starts.
 /// </summary>
 public sealed class CommBoxBatchOptions
 {
@@ -11,44 +11,45 @@ public sealed class CommBoxBatchOptions
     private const int DefaultQueueLimit = 1024;
 
     /// <summary>
-    /// How many updates are in flight at a time, each on a thread and a connection of the library;
-    /// 1 to 256. Default: 8.
+    /// Maximum number of updates in flight, each with a thread and a connection of the library: 1
+    /// to 256. The default is 8.
     /// </summary>
     public int? Concurrency { get; set; }
 
     /// <summary>
-    /// How many updates are read ahead of the results that were taken, besides those in flight;
-    /// from 1, and with <see cref="Concurrency"/> to 1,000,000. Default: 1024.
+    /// Maximum number of updates that were read and whose results are uncollected, in addition to
+    /// those in flight: 1 or more, and together with <see cref="Concurrency"/> at most 1,000,000.
+    /// The default is 1024.
     /// </summary>
     public int? QueueLimit { get; set; }
 
     /// <summary>
-    /// At the first 401, read and send no more: what was read and not sent comes back as cancelled
-    /// (code -8), and the results end. Default: true.
+    /// At the first 401, read and send no more updates. Those that were read but not sent are
+    /// returned as cancelled (code -8), and the results end. The default is true.
     /// </summary>
     public bool StopOnUnauthorized { get; set; } = true;
 
     /// <summary>
-    /// How long an update waits while the server throttles without accepting one request. Default:
-    /// 15 minutes.
+    /// How long an update waits while the server throttles without accepting a request. The default
+    /// is 15 minutes.
     /// </summary>
     public TimeSpan? ThrottleTimeout { get; set; }
 
-    /// <summary>How long an update waits through an outage. Default: 10 minutes.</summary>
+    /// <summary>How long an update waits during an outage. The default is 10 minutes.</summary>
     public TimeSpan? OutageTimeout { get; set; }
 
     /// <summary>
-    /// Longest time of an update from when it was read, whatever it waits for: other updates,
-    /// throttling, an outage. An update that cannot meet it fails at once. Default: none.
+    /// Timeout of an update from when it is read, whatever it waits for: other updates, throttling,
+    /// an outage. An update that cannot meet it fails at once. The default is none.
     /// </summary>
     public TimeSpan? OverallTimeout { get; set; }
 
-    /// <summary>Told where the batch stands, about once a second and at the end.</summary>
+    /// <summary>Receives the progress, about once a second and at the end.</summary>
     public IProgress<CommBoxBatchStatistics>? Progress { get; set; }
 
     /// <summary>
-    /// How many updates are in memory at most. A limit that is none is left for the library to
-    /// name.
+    /// The maximum number of updates in memory. An out-of-range limit is left for the library to
+    /// report.
     /// </summary>
     internal int Room
     {
@@ -71,6 +72,6 @@ public sealed class CommBoxBatchOptions
     /// <summary>The property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
-    /// <summary>The options as the library takes them.</summary>
+    /// <summary>The options as the library reads them.</summary>
     internal string ToJson() => Table.ToJson(this);
 }

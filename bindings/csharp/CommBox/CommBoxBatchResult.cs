@@ -2,14 +2,14 @@ using System.Diagnostics.CodeAnalysis;
 
 namespace CommBox;
 
-/// <summary>What came of one of many updates.</summary>
+/// <summary>The result of one of many updates.</summary>
 /// <param name="Update">
 /// The update, as the source returned it. For a null row it is an empty update of user 0; see
 /// <see cref="Index"/>.
 /// </param>
-/// <param name="Result">The server's confirmation; null where it failed.</param>
+/// <param name="Result">The server's reply; null if the update failed.</param>
 /// <param name="Error">
-/// Why it failed; null where it succeeded. If reading the update threw an exception, that is its
+/// The failure; null if the update succeeded. If reading the update threw an exception, that is its
 /// inner exception. An update that was cancelled is a <see cref="CommBoxException"/> with the code
 /// -8.
 /// </param>
@@ -24,7 +24,8 @@ public sealed record CommBoxBatchResult(UserUpdate Update, UpdateResult? Result,
     public bool IsSuccess => Error is null;
 
     /// <summary>
-    /// Names the user by number alone: the values are personal data, which belong in no log.
+    /// Returns a text with the number of the user, but no values: they are personal data, which
+    /// should not be logged.
     /// </summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => LogText.Of(

@@ -2,46 +2,48 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>Where a batch stands: see <see cref="CommBoxBatchOptions.Progress"/>.</summary>
+/// <summary>The progress of many updates: see <see cref="CommBoxBatchOptions.Progress"/>.</summary>
 public sealed record CommBoxBatchStatistics
 {
-    /// <summary>How many updates wait to be sent.</summary>
+    /// <summary>Pending updates.</summary>
     public long Queued { get; init; }
 
-    /// <summary>How many are in flight.</summary>
+    /// <summary>Updates in flight.</summary>
     public long InFlight { get; init; }
 
-    /// <summary>How many the server confirmed.</summary>
+    /// <summary>Updates that the server confirmed.</summary>
     public long Succeeded { get; init; }
 
-    /// <summary>How many came to nothing.</summary>
+    /// <summary>Failed updates, including cancelled ones.</summary>
     public long Failed { get; init; }
 
-    /// <summary>How many failed with each <see cref="CommBoxException.Code"/>.</summary>
+    /// <summary>
+    /// The number of failed updates for each <see cref="CommBoxException.Code"/>.
+    /// </summary>
     public IReadOnlyDictionary<int, long> FailedByCode { get; init; } = new Dictionary<int, long>();
 
     /// <summary>Attempts beyond the first of an update.</summary>
     public long Retried { get; init; }
 
-    /// <summary>Requests that the server answered with 429.</summary>
+    /// <summary>Attempts that the server answered with 429.</summary>
     public long Throttled { get; init; }
 
-    /// <summary>Requests over the last second.</summary>
+    /// <summary>Requests per second, over the last second.</summary>
     public double RequestsPerSecond { get; init; }
 
-    /// <summary>Requests a second since the first update.</summary>
+    /// <summary>Requests per second, since the first update.</summary>
     public double AverageRequestsPerSecond { get; init; }
 
     /// <summary>
-    /// The rate that the client has learned from 429s, in requests a second; null before the first
-    /// one.
+    /// The rate limit that the client learned from 429s, in requests per second; null before the
+    /// first one.
     /// </summary>
     public double? LearnedRequestsPerSecond { get; init; }
 
-    /// <summary>The time since the first update.</summary>
+    /// <summary>Time since the first update.</summary>
     public TimeSpan Elapsed { get; init; }
 
-    /// <summary>The figures that are known.</summary>
+    /// <summary>Returns a text with all figures.</summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => LogText.Of(
         nameof(CommBoxBatchStatistics),

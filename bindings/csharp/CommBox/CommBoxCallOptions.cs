@@ -1,29 +1,28 @@
 namespace CommBox;
 
 /// <summary>
-/// Options of a single call, or of one of many updates. What is null is as the client has it.
-/// Values are checked when the call is made; times count in whole milliseconds.
+/// Options of a single call, or of one of many updates, which replace those of the client. Null is
+/// the option of the client. Values are checked when the call is made. Times have a precision of 1
+/// ms.
 /// </summary>
 public sealed class CommBoxCallOptions
 {
     /// <summary>
-    /// Replaces <see cref="CommBoxClientOptions.Timeout"/> for this call: from 1 ms to 24 hours,
-    /// which <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for.
+    /// Replaces <see cref="CommBoxClientOptions.Timeout"/>: 1 ms to 24 hours, which
+    /// <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
 
-    /// <summary>Replaces <see cref="CommBoxClientOptions.AttemptTimeout"/> for this call.</summary>
+    /// <summary>Replaces <see cref="CommBoxClientOptions.AttemptTimeout"/>.</summary>
     public TimeSpan? AttemptTimeout { get; set; }
 
-    /// <summary>
-    /// Replaces <see cref="CommBoxClientOptions.MaxRetries"/> for this call: 0 to 100.
-    /// </summary>
+    /// <summary>Replaces <see cref="CommBoxClientOptions.MaxRetries"/>: 0 to 100.</summary>
     public int? MaxRetries { get; set; }
 
     /// <summary>
-    /// Further headers of this call's requests; each replaces one of
-    /// <see cref="CommBoxClientOptions.Headers"/> that has the same name. The same names are
-    /// refused as there. Values are secrets: no message contains one.
+    /// Additional headers for this call. Each replaces a header of
+    /// <see cref="CommBoxClientOptions.Headers"/> with the same name. The same names are rejected
+    /// as there. Values are secrets: no message contains one.
     /// </summary>
     public IDictionary<string, string> Headers
     {
@@ -34,7 +33,8 @@ public sealed class CommBoxCallOptions
     private IDictionary<string, string>? _headers;
 
     /// <summary>
-    /// The text of options that are made of it; null for those that are to be written.
+    /// The JSON of these options, if it was given; otherwise null, and it is written from the
+    /// properties.
     /// </summary>
     private string? _json;
 

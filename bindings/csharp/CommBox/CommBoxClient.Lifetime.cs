@@ -1,19 +1,19 @@
 namespace CommBox;
 
-/// <content>Waiting for asynchronous calls, and the end of a client.</content>
+/// <content>Waiting for asynchronous calls, and closing a client.</content>
 public partial class CommBoxClient
 {
     /// <summary>
-    /// How many asynchronous calls have not ended. Those of <c>UpdateUsersAsync</c> are not
-    /// counted: who enumerates the results knows of each.
+    /// The number of asynchronous calls that have not ended. Those of <c>UpdateUsersAsync</c> do
+    /// not count: their results are enumerated.
     /// </summary>
     public virtual int PendingCount => _queue.Pending;
 
     /// <summary>
-    /// Waits until the asynchronous calls that were made before have ended, whatever came of them.
-    /// Others may be made meanwhile; they are not waited for.
+    /// Waits until the asynchronous calls that were made before have ended, whether they succeeded
+    /// or failed. It does not wait for calls that are made meanwhile.
     /// </summary>
-    /// <param name="cancellationToken">Ends the wait, and no call.</param>
+    /// <param name="cancellationToken">Cancels the wait, but no call.</param>
     /// <returns>A task that ends with the last of the calls.</returns>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public virtual Task FlushAsync(CancellationToken cancellationToken = default) =>
@@ -21,11 +21,11 @@ public partial class CommBoxClient
 
     /// <summary>
     /// Closes the client, and waits until the asynchronous calls that were made before have ended.
-    /// If the token is cancelled first, those that have not ended are cancelled, and each throws
+    /// If the token is cancelled first, the remaining calls are cancelled, and each throws
     /// <see cref="OperationCanceledException"/>.
     /// </summary>
     /// <param name="cancellationToken">
-    /// Bounds the wait, such as by the time that a host has to stop.
+    /// Limits the wait, for example to the shutdown timeout of a host.
     /// </param>
     /// <returns>A task that ends when every call has ended. It is not cancelled.</returns>
     public virtual async Task CloseAsync(CancellationToken cancellationToken = default)
@@ -50,8 +50,8 @@ public partial class CommBoxClient
     }
 
     /// <summary>
-    /// Closes the client. It does not wait: calls that were made before, asynchronous ones too,
-    /// finish as if nothing happened, and can be cancelled by their tokens still.
+    /// Closes the client. It does not block. Calls that were made before, including asynchronous
+    /// ones, continue and end as usual, and can still be cancelled by their tokens.
     /// <see cref="DisposeAsync"/> waits for them.
     /// </summary>
     public void Dispose()
@@ -62,7 +62,7 @@ public partial class CommBoxClient
 
     /// <summary>Closes the client.</summary>
     /// <param name="disposing">
-    /// Whether <see cref="Dispose()"/> calls; the handle has a finalizer of its own.
+    /// True if <see cref="Dispose()"/> calls this method. The handle has its own finalizer.
     /// </param>
     protected virtual void Dispose(bool disposing)
     {

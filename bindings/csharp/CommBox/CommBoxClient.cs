@@ -4,9 +4,13 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// Updates users in CommBox. One client for a whole program is best: its methods may be called from
-/// any number of threads at once, which then share its connections.
+/// A client of CommBox: one API key, one set of options and a connection pool. Create one client
+/// for a whole program, so that all threads share its connection pool and its rate limit. Its
+/// methods may be called from any thread at any time.
 /// </summary>
+/// <remarks>
+/// Everything in this package exists since version 1.0, unless it says otherwise.
+/// </remarks>
 /// <example><code>
 /// using var client = new CommBoxClient("my-api-key");
 /// UpdateResult result = client.UpdateUser(94382332, new UserInfo { FirstName = "John" });
@@ -18,19 +22,24 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// <summary>The asynchronous calls.</summary>
     private readonly UpdateQueue _queue;
 
-    /// <summary>Makes a client. Nothing is sent before the first call.</summary>
+    /// <summary>
+    /// Creates a client. It makes no connection and sends nothing before the first call.
+    /// </summary>
     /// <param name="apiKey">
-    /// The key that CommBox issued, without the word "Bearer". Default:
-    /// <see cref="CommBoxClientOptions.ApiKey"/>, else the environment's <c>COMMBOX_API_KEY</c>.
+    /// The key that CommBox issued, without the word "Bearer". The default is
+    /// <see cref="CommBoxClientOptions.ApiKey"/>, or else the environment variable
+    /// <c>COMMBOX_API_KEY</c>.
     /// </param>
     /// <param name="options">
-    /// Timeouts, proxy and the like; null for the defaults. Later changes to it have no effect.
+    /// Timeouts, proxy and other options; null for the defaults. Later changes to the object have
+    /// no effect.
     /// </param>
     /// <exception cref="CommBoxValidationException">
-    /// The key or an option is missing or wrong; all options are named.
+    /// The key is missing, or the key or an option is invalid. The message contains all problems of
+    /// the options.
     /// </exception>
     /// <exception cref="DllNotFoundException">
-    /// The native library was not found; every path tried is named.
+    /// The native library was not found. The message contains every path that was tried.
     /// </exception>
     public CommBoxClient(string? apiKey = null, CommBoxClientOptions? options = null)
     {
@@ -46,7 +55,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Makes a client that cannot send, for test doubles that override the methods. It needs no
+    /// Creates a client that cannot send, for test doubles that override the methods. It needs no
     /// native library.
     /// </summary>
     protected CommBoxClient()
@@ -62,26 +71,27 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Updates a user and waits for the server's answer, at most
+    /// Updates one user, and returns the server's reply. Blocks for at most
     /// <see cref="CommBoxClientOptions.Timeout"/>. Transient failures are retried: see
     /// <see cref="CommBoxClientOptions.MaxRetries"/>.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
-    /// <param name="user">What to change; only what is set is sent.</param>
-    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
+    /// <param name="user">The changes. Only properties that are set are sent.</param>
+    /// <param name="options">Options for this call; null for those of the client.</param>
     /// <param name="cancellationToken">
-    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// Cancels this call, and no other, within about 100 ms.
     /// </param>
-    /// <returns>The server's confirmation.</returns>
+    /// <returns>The server's reply.</returns>
     /// <exception cref="CommBoxException">
-    /// The update was not confirmed. The subclass tells why,
-    /// <see cref="CommBoxException.Delivery"/> whether it may have arrived.
+    /// The update was not confirmed. The subclass is the kind of failure, and
+    /// <see cref="CommBoxException.Delivery"/> shows whether the server may have processed the
+    /// update.
     /// </exception>
     /// <exception cref="OperationCanceledException">
     /// The token was cancelled, and is the exception's; or <see cref="Cancel"/> was called. The
     /// inner exception is a <see cref="CommBoxException"/>, whose
-    /// <see cref="CommBoxException.Delivery"/> tells whether the update may have arrived. There is
-    /// none if the call was cancelled before it began: nothing was sent.
+    /// <see cref="CommBoxException.Delivery"/> shows whether the server may have processed the
+    /// update. It is null if the call was cancelled before it began: nothing was sent.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual UpdateResult UpdateUser(
@@ -105,15 +115,14 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUser(userId, user, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from an element of a JSON document, which is sent as it was parsed, and waits
-    /// for the server's answer as
-    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from an element of a JSON document, which is sent as it was parsed, like
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="user">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
-    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="options">Options for this call; null for those of the client.</param>
     /// <param name="cancellationToken">
-    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// Cancels this call, and no other, within about 100 ms.
     /// </param>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUser(
@@ -136,17 +145,17 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUser(userId, user, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from JSON, which is sent as it is written, and waits for the server's answer
-    /// as <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from JSON, which is sent as it is written, like
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
-    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="options">Options for this call; null for those of the client.</param>
     /// <param name="cancellationToken">
-    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// Cancels this call, and no other, within about 100 ms.
     /// </param>
     /// <returns>
-    /// The server's confirmation; <see cref="UpdateResult.Raw"/> is its reply as it came.
+    /// The server's reply; <see cref="UpdateResult.Raw"/> is its text as it was received.
     /// </returns>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUserJson(
@@ -170,9 +179,8 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserJson(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from JSON in UTF-8, which is sent as it is written, and waits for the
-    /// server's answer as
-    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from JSON in UTF-8, which is sent as it is written, like
+    /// <see cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
     /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)"/>
     public virtual UpdateResult UpdateUserJson(
@@ -198,22 +206,23 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserJson(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user without blocking a thread while it waits. Updates of the same user are sent
-    /// in the order of the calls, one at a time.
+    /// Updates one user without blocking a thread. Updates of one user are sent one at a time, in
+    /// the order of the calls.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="user">
-    /// What to change; only what is set is sent. Read before this method returns.
+    /// The changes. Only properties that are set are sent. They are read before this method
+    /// returns.
     /// </param>
-    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="options">Options for this call; null for those of the client.</param>
     /// <param name="cancellationToken">
-    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// Cancels this call, and no other, within about 100 ms.
     /// </param>
     /// <remarks>
-    /// <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are in flight at a time.
-    /// <see cref="CommBoxClientOptions.Timeout"/> begins when the update may be sent: neither other
-    /// calls nor the server's throttling cost it any.
-    /// <see cref="CommBoxClientOptions.OverallTimeout"/> or the token bounds the whole.
+    /// At most <see cref="CommBoxClientOptions.MaxConcurrency"/> calls are in flight.
+    /// <see cref="CommBoxClientOptions.Timeout"/> starts when the update is dispatched: time spent
+    /// queued or rate limited by the server does not count.
+    /// <see cref="CommBoxClientOptions.OverallTimeout"/> or the token limits the whole call.
     /// </remarks>
     /// <inheritdoc cref="UpdateUser(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual Task<UpdateResult> UpdateUserAsync(
@@ -234,17 +243,18 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserAsync(userId, user, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from an element of a JSON document, which is sent as it was parsed, without
-    /// blocking a thread, as
-    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from an element of a JSON document, which is sent as it was parsed, without
+    /// blocking a thread, like
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="user">
-    /// The user's fields, or the whole body: <c>{"data": {…}}</c>. Read before this method returns.
+    /// The user's fields, or the whole body: <c>{"data": {…}}</c>. It is read before this method
+    /// returns.
     /// </param>
-    /// <param name="options">Options of this call alone; null for those of the client.</param>
+    /// <param name="options">Options for this call; null for those of the client.</param>
     /// <param name="cancellationToken">
-    /// Ends this call, and no other, within about 100 ms, wherever it waits.
+    /// Cancels this call, and no other, within about 100 ms.
     /// </param>
     /// <inheritdoc cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>
     public virtual Task<UpdateResult> UpdateUserAsync(
@@ -267,8 +277,8 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserAsync(userId, user, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from JSON, which is sent as it is written, without blocking a thread, as
-    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from JSON, which is sent as it is written, without blocking a thread, like
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
     /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)" path="/param"/>
     /// <inheritdoc cref="UpdateUserJson(long, string, CommBoxCallOptions, CancellationToken)" path="/returns"/>
@@ -291,9 +301,9 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
-    /// Updates a user from JSON in UTF-8, which is sent as it is written and is read before this
-    /// method returns, without blocking a thread, as
-    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/> does.
+    /// Updates one user from JSON in UTF-8, which is sent as it is written and is read before this
+    /// method returns, without blocking a thread, like
+    /// <see cref="UpdateUserAsync(long, UserInfo, CommBoxCallOptions, CancellationToken)"/>.
     /// </summary>
     /// <inheritdoc cref="UpdateUserJsonAsync(long, string, CommBoxCallOptions, CancellationToken)"/>
     public virtual Task<UpdateResult> UpdateUserJsonAsync(
@@ -322,13 +332,13 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         UpdateUserJsonAsync(userId, userJson, options: null, cancellationToken);
 
     /// <summary>
-    /// Checks an update as it is checked before it is sent. Nothing is sent, and nothing is waited
-    /// for.
+    /// Checks an update like <see cref="UpdateUser(long, UserInfo, CancellationToken)"/> does
+    /// before it sends anything. It sends nothing and does not block.
     /// </summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
-    /// <param name="user">What to change.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
+    /// <param name="user">The changes.</param>
     /// <exception cref="CommBoxValidationException">
-    /// The update would be refused; all problems are named.
+    /// The id or the user is invalid. The message contains all problems.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void ValidateUser(long userId, UserInfo user)
@@ -338,7 +348,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <inheritdoc cref="ValidateUser"/>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
     public virtual void ValidateUserJson(long userId, string userJson)
     {
@@ -348,10 +358,11 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Returns where the client stands: calls, failures, connections, rate and latency.
+    /// Returns the statistics of the client: calls, failures, connections, rate limit and latency.
     /// </summary>
     /// <returns>
-    /// The figures of this moment. Those that change meanwhile may differ by what runs.
+    /// The present figures. Counting takes no lock: they may differ from one another by the calls
+    /// that run while they are read.
     /// </returns>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual CommBoxStatistics GetStatistics()
@@ -361,12 +372,14 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Looks at what stands between this machine and the server: proxy, DNS lookup, connections,
-    /// TLS and its certificates, HTTP, and both clocks. It sends no update and no API key.
+    /// Checks the path from this machine to the server: proxy, DNS lookup, connections, TLS and its
+    /// certificates, HTTP, and both clocks. It sends no update and no API key. Blocks for at most
+    /// <see cref="CommBoxClientOptions.Timeout"/>.
     /// </summary>
-    /// <param name="cancellationToken">Ends the call within about 100 ms.</param>
+    /// <param name="cancellationToken">Cancels the call within about 100 ms.</param>
     /// <returns>
-    /// A JSON object, as <c>commbox.h</c> documents it; what was not reached is null.
+    /// A JSON object, as <c>commbox_client_diagnose_json</c> in <c>commbox.h</c> documents it. A
+    /// step that was not reached is null.
     /// </returns>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
@@ -378,37 +391,36 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Makes many updates, and tells what came of each, once, in the order in which they finish.
-    /// Updates of the same user are sent in the order of the source, one at a time. Nothing is sent
-    /// before the results are enumerated; each enumeration sends anew.
+    /// Updates many users, and returns each result, once, in the order in which the updates finish.
+    /// Updates of one user are sent one at a time, in the order of the source. Nothing is sent
+    /// before the results are enumerated, and each enumeration sends again.
     /// </summary>
     /// <param name="updates">
-    /// The updates. They are read only as fast as they are sent and their results taken,
-    /// <see cref="CommBoxBatchOptions.QueueLimit"/> ahead at most, so that the memory is constant
-    /// however many there are.
+    /// The updates. They are read only as fast as they are sent and their results are collected, at
+    /// most <see cref="CommBoxBatchOptions.QueueLimit"/> ahead, so the memory does not depend on
+    /// their number.
     /// </param>
     /// <param name="options">
-    /// How many at a time, progress and the like; null for the defaults.
+    /// Concurrency, progress and other options; null for the defaults.
     /// </param>
-    /// <param name="cancellationToken">
-    /// Ends the enumeration, as leaving it does, with an exception.
-    /// </param>
+    /// <param name="cancellationToken">Ends the enumeration with an exception.</param>
     /// <returns>
-    /// The results. An update that fails, or that is not what the API takes, is a result with its
-    /// <see cref="CommBoxBatchResult.Error"/>, and the others go on; so is one that cannot be read, or
-    /// that is null. If the source fails, what was not sent comes back as cancelled, then the
-    /// source's exception is thrown.
+    /// The results. An update that fails or is invalid is a result with an
+    /// <see cref="CommBoxBatchResult.Error"/>, and the others continue; so is one that cannot be
+    /// read, or that is null. If the source fails, the updates that were not sent are returned as
+    /// cancelled, and then the source's exception is thrown.
     /// </returns>
     /// <remarks>
-    /// Leaving the enumeration ends the batch at once: what was not sent never is, and what is
-    /// in flight is cancelled, its outcome unknown. To stop and still know of every update, end the
-    /// source. The source is read on the thread pool; one that waits is not waited for, and is
-    /// disposed when it returns. <see cref="Cancel"/> cancels the updates in flight, which come
-    /// back as such, and the others go on; <see cref="Dispose()"/> lets all of it finish.
-    /// <see cref="CommBoxClientOptions.Timeout"/> begins when an update may be sent. A progress
-    /// handler that throws ends the batch as a source that fails does.
+    /// Leaving the enumeration ends the batch at once: pending updates are dropped, and those in
+    /// flight are cancelled, with an unknown result. To stop and still receive the result of every
+    /// update, end the source. The source is read on the thread pool. If it blocks, the batch does
+    /// not wait for it, and it is disposed when it returns. <see cref="Cancel"/> cancels the
+    /// updates in flight, which are returned as cancelled, and the others continue;
+    /// <see cref="Dispose()"/> lets all of them finish. <see cref="CommBoxClientOptions.Timeout"/>
+    /// starts when an update is dispatched. A progress handler that throws ends the batch like a
+    /// source that fails.
     /// </remarks>
-    /// <exception cref="CommBoxValidationException">An option is wrong.</exception>
+    /// <exception cref="CommBoxValidationException">An option is invalid.</exception>
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual IAsyncEnumerable<CommBoxBatchResult> UpdateUsersAsync(
@@ -434,9 +446,9 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Ends every call that was made on the client, on any thread, within about 100 ms; each throws
-    /// <see cref="OperationCanceledException"/>, whose inner exception is null where the call was
-    /// not begun and nothing was sent. Calls that are made later work as before.
+    /// Cancels every call that is in flight on the client, on any thread: each throws
+    /// <see cref="OperationCanceledException"/> within about 100 ms. Its inner exception is null if
+    /// the call had not begun and nothing was sent. Calls that begin later are not affected.
     /// </summary>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void Cancel()
@@ -450,12 +462,11 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Puts another API key in the place of the present one, for every attempt from now on, on all
-    /// threads.
+    /// Replaces the API key. Every attempt that starts afterwards uses the new key, on any thread.
     /// </summary>
     /// <param name="apiKey">The new key.</param>
     /// <exception cref="CommBoxValidationException">
-    /// No request could carry the key; the present one stays.
+    /// The key is malformed. The client keeps its present key.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void SetApiKey(string apiKey)
@@ -469,12 +480,12 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Sets <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/> of the running client, for
-    /// every request from now on, those of waiting calls included.
+    /// Sets <see cref="CommBoxClientOptions.MaxRequestsPerSecond"/>, for every request from now on,
+    /// including those of pending calls.
     /// </summary>
-    /// <param name="rate">The rate, from 0.001 to 1,000,000; 0 removes the limit.</param>
+    /// <param name="rate">The rate, 0.001 to 1,000,000; 0 removes the limit.</param>
     /// <exception cref="CommBoxValidationException">
-    /// The rate is out of range; the present limit stays.
+    /// The rate is out of range. The client keeps its present limit.
     /// </exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void SetMaxRequestsPerSecond(double rate)
@@ -487,11 +498,13 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Sets <see cref="CommBoxClientOptions.LogLevel"/> of the running client. Without a
-    /// <see cref="CommBoxClientOptions.Log"/> it has no effect.
+    /// Sets <see cref="CommBoxClientOptions.LogLevel"/>. It has no effect without a
+    /// <see cref="CommBoxClientOptions.Log"/>.
     /// </summary>
-    /// <param name="level">The least important events that the log receives from now on.</param>
-    /// <exception cref="CommBoxValidationException">There is no such level.</exception>
+    /// <param name="level">
+    /// The level: the log receives its events and those of the levels before it.
+    /// </param>
+    /// <exception cref="CommBoxValidationException">The level is out of range.</exception>
     /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
     public virtual void SetLogLevel(CommBoxLogLevel level)
     {

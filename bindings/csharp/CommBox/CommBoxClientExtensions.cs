@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// Forms of <see cref="ICommBoxClient"/>'s calls that a test double need not implement: they make
-/// the calls that take JSON in a string.
+/// Overloads of the calls of <see cref="ICommBoxClient"/> that a test double need not implement:
+/// they make the calls that take JSON as a string.
 /// </summary>
 public static class CommBoxClientExtensions
 {

@@ -1,187 +1,196 @@
 namespace CommBox;
 
-/// <summary>What is done with a field of a user that the API does not document.</summary>
+/// <summary>What to do with a field of a user that the API does not document.</summary>
 public enum CommBoxUnknownFields
 {
-    /// <summary>It is refused, and nothing is sent.</summary>
+    /// <summary>Reject the update. Nothing is sent.</summary>
     Refuse = 0,
 
-    /// <summary>It is sent.</summary>
+    /// <summary>Send the field.</summary>
     Allow = 1,
 }
 
 /// <summary>
-/// What a <see cref="CommBoxClient"/> can be told. Null keeps the library's default. Values are
-/// checked where a client is made; times count in whole milliseconds.
+/// The options of a <see cref="CommBoxClient"/>. Null is the default of the library. Values are
+/// checked when a client is created. Times have a precision of 1 ms.
 /// </summary>
 public sealed class CommBoxClientOptions
 {
     /// <summary>
-    /// The key that CommBox issued, without the word "Bearer"; an <c>apiKey</c> that is passed to the
-    /// client goes first. Default: the environment's <c>COMMBOX_API_KEY</c>.
+    /// The key that CommBox issued, without the word "Bearer". An <c>apiKey</c> that is passed to
+    /// the client takes precedence. The default is the environment variable <c>COMMBOX_API_KEY</c>.
     /// </summary>
     public string? ApiKey { get; set; }
 
     /// <summary>
-    /// Where the API is, with a path prefix where it has one. Default: the environment's
-    /// <c>COMMBOX_BASE_URL</c>, else <c>https://api.commbox.io</c>. <c>http</c> only to loopback,
-    /// unless <see cref="AllowHttp"/>.
+    /// URL of the API; may have a path prefix; <c>http</c> only to loopback unless
+    /// <see cref="AllowHttp"/>. The default is the environment variable <c>COMMBOX_BASE_URL</c>, or
+    /// <c>https://api.commbox.io</c>.
     /// </summary>
     public string? BaseUrl { get; set; }
 
     /// <summary>
-    /// Allow <c>http</c> to any host: key and data then travel in the clear. Default: false.
+    /// Allow <c>http</c> to any host; the API key and the data are then sent unencrypted. The
+    /// default is false.
     /// </summary>
     public bool AllowHttp { get; set; }
 
     /// <summary>
-    /// Longest time of DNS lookup, connect, proxy and TLS handshake of one attempt. Default: 5 s.
+    /// Timeout of DNS lookup, connect, proxy and TLS handshake. The default is 5 s.
     /// </summary>
     public TimeSpan? ConnectTimeout { get; set; }
 
-    /// <summary>Longest time of one attempt. Default: 15 s.</summary>
+    /// <summary>Timeout of one attempt. The default is 15 s.</summary>
     public TimeSpan? AttemptTimeout { get; set; }
 
     /// <summary>
-    /// Longest time of a call, all included: waiting for its turn, every attempt and every wait
-    /// between. Of an asynchronous call, and of one of many updates, waiting for its turn does not
-    /// count. From 1 ms to 24 hours, which <see cref="System.Threading.Timeout.InfiniteTimeSpan"/>
-    /// stands for. Default: 60 s.
+    /// Timeout of a call, which covers queueing, all attempts and all backoff. For an asynchronous
+    /// call, and for one of many updates, time spent queued does not count. From 1 ms to 24 hours,
+    /// which <see cref="System.Threading.Timeout.InfiniteTimeSpan"/> stands for. The default is 60
+    /// s.
     /// </summary>
     public TimeSpan? Timeout { get; set; }
 
     /// <summary>
-    /// Longest time of an asynchronous call from when it is made, whatever it waits for: other
-    /// calls, throttling, an outage. A call that cannot meet it fails at once. Default: none.
+    /// Timeout of an asynchronous call from when it is made, whatever it waits for: other calls,
+    /// throttling, an outage. A call that cannot meet it fails at once. The default is none.
     /// </summary>
     public TimeSpan? OverallTimeout { get; set; }
 
     /// <summary>
     /// Maximum number of retries after a transient failure: HTTP 500, 502, 503 and 504, a
-    /// connection that fails or breaks, an attempt that takes too long. Sending the same values
-    /// twice does no harm. A 429 costs no retry. Default: 3.
+    /// connection that fails or breaks, an attempt that exceeds its timeout. Sending the same
+    /// values twice does no harm. A 429 does not count as a retry. The default is 3.
     /// </summary>
     public int? MaxRetries { get; set; }
 
     /// <summary>
-    /// The backoff before a retry is random, below a bound that doubles from this one to
-    /// <see cref="RetryCap"/>. A <c>Retry-After</c> of the server is its lower bound; if that
-    /// exceeds <see cref="Timeout"/>, the call fails at once. Default: 500 ms.
+    /// Bound of the first backoff. The bound doubles with each retry up to <see cref="RetryCap"/>,
+    /// and each backoff is a random time below it. The server's <c>Retry-After</c> is a lower bound
+    /// for the backoff; if it exceeds <see cref="Timeout"/>, the call fails at once. The default is
+    /// 500 ms.
     /// </summary>
     public TimeSpan? RetryBase { get; set; }
 
     /// <summary>
-    /// The largest bound of a wait; at least <see cref="RetryBase"/>. Default: 8 s.
+    /// Bound of every backoff, at least <see cref="RetryBase"/>. The default is 8 s.
     /// </summary>
     public TimeSpan? RetryCap { get; set; }
 
     /// <summary>
-    /// Requests a second over all threads of the client, evenly spaced; fractions allowed. 0 is no
-    /// limit, the default.
+    /// Rate limit of the client: the requests of all threads are evenly paced; 0.001 to 1,000,000,
+    /// or 0 for no limit. The default is 0.
     /// </summary>
     public double? MaxRequestsPerSecond { get; set; }
 
     /// <summary>
-    /// Calls for one user leave one at a time, in the order in which they were made, over direct
-    /// calls and batches, retries included. Default: true.
+    /// Send the calls for one user one at a time, in the order in which they were made; this
+    /// includes direct calls, batches and retries. The default is true.
     /// </summary>
     public bool OrderPerUser { get; set; } = true;
 
     /// <summary>
-    /// The name of a group: the processes of one system user on one machine that name the same
-    /// group share one rate limit and what they have learned of it. 1 to 64 letters, digits,
-    /// <c>.</c>, <c>_</c> and <c>-</c>; Unix only. Default: none.
+    /// Name of a group: processes of the same system user on one machine that have the same group
+    /// share one rate limit, and what was learned of the server's. 1 to 64 letters, digits,
+    /// <c>.</c>, <c>_</c> or <c>-</c>, not starting with <c>.</c>; Unix only. The default is no
+    /// group.
     /// </summary>
     public string? RateGroup { get; set; }
 
-    /// <summary>Connections kept open between calls. Default: 16.</summary>
+    /// <summary>
+    /// Maximum number of idle connections in the pool: 0 to 1024. The default is 16.
+    /// </summary>
     public int? MaxIdleConnections { get; set; }
 
     /// <summary>
-    /// How long an unused connection is kept; the next call closes what is older. Default: 60 s.
+    /// How long an idle connection is kept, checked by the next call. The default is 60 s.
     /// </summary>
     public TimeSpan? IdleTimeout { get; set; }
 
-    /// <summary>How long a DNS lookup is remembered. Default: 60 s.</summary>
+    /// <summary>How long the result of a DNS lookup is cached. The default is 60 s.</summary>
     public TimeSpan? DnsTtl { get; set; }
 
     /// <summary>
-    /// The URL of an HTTP proxy, <c>http://user:password@host:port</c>; "" for none. Default: the
-    /// environment's <c>HTTPS_PROXY</c> or <c>ALL_PROXY</c>; for a base URL of http
-    /// <c>http_proxy</c> or <c>ALL_PROXY</c>, and without <see cref="AllowHttp"/> only one on
-    /// loopback; none for the hosts in <c>NO_PROXY</c>.
+    /// URL of the proxy, <c>http://user:password@host:port</c>; "" for no proxy. The default is the
+    /// environment variable <c>HTTPS_PROXY</c> or <c>ALL_PROXY</c>; for <c>http</c> it is
+    /// <c>http_proxy</c> or <c>ALL_PROXY</c>, which without <see cref="AllowHttp"/> is used only if
+    /// it is on loopback. Hosts in <c>NO_PROXY</c> are reached without a proxy.
     /// </summary>
     public string? Proxy { get; set; }
 
-    /// <summary>A PEM file of certificates to trust beside the system's.</summary>
+    /// <summary>
+    /// PEM file of certificates to trust in addition to the system's trust store.
+    /// </summary>
     public string? CaFile { get; set; }
 
     /// <summary>
-    /// A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and
-    /// the certificates between it and its authority.
+    /// PEM file with the client certificate and its intermediate certificates, for servers and
+    /// gateways that request one (mutual TLS).
     /// </summary>
     public string? ClientCertFile { get; set; }
 
     /// <summary>
-    /// A PEM file with the key of <see cref="ClientCertFile"/>, not encrypted. Default: it is in
-    /// that file.
+    /// PEM file with the unencrypted private key of the client certificate. The default is
+    /// <see cref="ClientCertFile"/>.
     /// </summary>
     public string? ClientKeyFile { get; set; }
 
     /// <summary>
-    /// How many asynchronous calls are in flight at a time, each on a thread and a connection of
-    /// the library, which come as they are needed; 1 to 256. Further calls wait without a thread.
-    /// Default: 64.
+    /// Maximum number of asynchronous calls in flight: 1 to 256. Each has a thread and a connection
+    /// of the library, which are created as needed. Further calls are queued without a thread. The
+    /// default is 64.
     /// </summary>
     public int? MaxConcurrency { get; set; }
 
-    /// <summary>Check the user before it is sent. Default: true.</summary>
+    /// <summary>Check the user before it is sent. The default is true.</summary>
     public bool Validate { get; set; } = true;
 
     /// <summary>
-    /// What is done with a field that the API does not document, and drops without a word. Default:
-    /// it is refused.
+    /// What to do with a field that the API does not document. The server drops such fields
+    /// silently. The default is to reject the update.
     /// </summary>
     public CommBoxUnknownFields UnknownFields { get; set; }
 
     /// <summary>
-    /// The "Unique Names" of the account's custom fields: those in <see cref="UserInfo.Content"/>
-    /// must be among them. Null, the default, allows any.
+    /// The "Unique Names" of the account's custom fields. Other names in
+    /// <see cref="UserInfo.Content"/> are rejected. Null, the default, allows any name.
     /// </summary>
     public IReadOnlyCollection<string>? CustomFields { get; set; }
 
     /// <summary>
-    /// Headers to send with every request, such as the key of a gateway; at most 32. Values are
-    /// secrets: no message contains one. Refused are those that the library sets, such as
+    /// Additional headers for every request, such as the key of a gateway; at most 32. Values are
+    /// secrets: no message contains one. Headers that the library sets, such as
     /// <c>Authorization</c>, those of the connection, such as <c>Host</c>, and all <c>Content-…</c>
-    /// and <c>Proxy-…</c>.
+    /// and <c>Proxy-…</c> are rejected.
     /// </summary>
     public IDictionary<string, string> Headers { get; init; } =
         new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>
-    /// The header of the server's answers that is <see cref="UpdateResult.RequestId"/>. Default:
-    /// the first of <c>X-Request-Id</c>, <c>Request-Id</c> and <c>X-Correlation-Id</c> that is
-    /// there.
+    /// Response header that contains the request id, for <see cref="UpdateResult.RequestId"/>.
+    /// After it, <c>X-Request-Id</c>, <c>Request-Id</c> and <c>X-Correlation-Id</c> are read. The
+    /// default is null.
     /// </summary>
     public string? RequestIdHeader { get; set; }
 
     /// <summary>
-    /// Appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.
+    /// Text that is appended to <c>commbox/&lt;version&gt;</c> in the <c>User-Agent</c> header.
     /// </summary>
     public string? UserAgent { get; set; }
 
     /// <summary>
-    /// Receives what the client does, as it happens: calls, retries and why, throttling, outages,
-    /// connections. It is invoked on the thread where it happens, one of the library's in
-    /// asynchronous calls, by several at once, and holds up what that thread does: it should return
-    /// soon. It may use the client; what that does is not logged. An exception that it throws is a
-    /// warning of <see cref="System.Diagnostics.Trace"/>. Default: none, which costs nothing.
+    /// A callback for the events of the client: calls, retries, throttling, outages, connections.
+    /// It runs on the thread where the event happens, for asynchronous calls a thread of the
+    /// library, and may run on several threads at once. It delays that thread, so it should return
+    /// quickly. It may use the client; the events of such calls are not reported. If it throws an
+    /// exception, <see cref="System.Diagnostics.Trace"/> receives a warning. The default is none,
+    /// which costs nothing.
     /// </summary>
     public Action<CommBoxLogEvent>? Log { get; set; }
 
     /// <summary>
-    /// The least important events that <see cref="Log"/> receives. Default: retries and the like.
+    /// The level of <see cref="Log"/>: it receives the events of this level and those of the levels
+    /// before it. The default is <see cref="CommBoxLogLevel.Information"/>.
     /// </summary>
     public CommBoxLogLevel LogLevel { get; set; } = CommBoxLogLevel.Information;
 
@@ -211,9 +220,7 @@ public sealed class CommBoxClientOptions
         ("headers", nameof(Headers), options => options.Headers),
         ("request_id_header", nameof(RequestIdHeader), options => options.RequestIdHeader));
 
-    /// <summary>
-    /// How many asynchronous calls are in flight at a time where no number is set.
-    /// </summary>
+    /// <summary>The default of <see cref="MaxConcurrency"/>.</summary>
     private const int DefaultMaxConcurrency = 64;
 
     /// <summary>The options of asynchronous calls, which the library makes as a batch.</summary>
@@ -229,7 +236,8 @@ public sealed class CommBoxClientOptions
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
     /// <summary>
-    /// The options as the library reads them; <paramref name="baseUrl"/> serves where none is set.
+    /// The options as the library reads them. <paramref name="baseUrl"/> is the default of
+    /// <see cref="BaseUrl"/>.
     /// </summary>
     internal string ToJson(string? baseUrl)
     {

@@ -1,15 +1,15 @@
 namespace CommBox;
 
-/// <summary>Whether an update that failed reached the server.</summary>
+/// <summary>Whether a failed update reached the server.</summary>
 public enum CommBoxDelivery
 {
     /// <summary>
-    /// Bytes of the request may have arrived, and no full answer came. It is what is assumed if
-    /// nothing is known.
+    /// The server may have processed the update: the request may have reached it, but no complete
+    /// response was received. Also if nothing is known.
     /// </summary>
     Unknown = 0,
 
-    /// <summary>No byte of the request left: the update did not arrive.</summary>
+    /// <summary>No byte of the request was sent.</summary>
     NotSent = 1,
 
     /// <summary>The server answered.</summary>

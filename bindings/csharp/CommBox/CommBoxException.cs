@@ -4,24 +4,24 @@ using System.Text.RegularExpressions;
 namespace CommBox;
 
 /// <summary>
-/// A call failed. The kind of failure is the type, or <see cref="Code"/>; <see cref="Delivery"/>
-/// tells whether the update may have arrived. The message names fields and lengths, never the API
-/// key or a value of the user.
+/// A failed call. The kind of failure is the type, or <see cref="Code"/>; <see cref="Delivery"/>
+/// shows whether the server may have processed the update. The message contains names of fields and
+/// lengths, but never the API key or a value of the user.
 /// </summary>
 public class CommBoxException : Exception
 {
     /// <summary>
-    /// Makes an exception, as a test double needs it: <see cref="Code"/> and <see cref="Name"/> are
-    /// those of the type if it stands for one code, and all else can be set.
+    /// Creates an exception, for test doubles. <see cref="Code"/> and <see cref="Name"/> are those
+    /// of the type if it stands for one code; all other properties can be set.
     /// </summary>
-    /// <param name="message">What was wrong.</param>
+    /// <param name="message">A sentence that says what is wrong.</param>
     public CommBoxException(string message) : base(message)
     {
     }
 
-    /// <summary>Makes an exception with another one inside.</summary>
-    /// <param name="message">What was wrong.</param>
-    /// <param name="innerException">Why.</param>
+    /// <summary>Creates an exception with an inner exception.</summary>
+    /// <param name="message">A sentence that says what is wrong.</param>
+    /// <param name="innerException">The cause.</param>
     public CommBoxException(string message, Exception? innerException) : base(message, innerException)
     {
     }
@@ -49,58 +49,62 @@ public class CommBoxException : Exception
     }
 
     /// <summary>
-    /// The code of the failure: from 100 up the HTTP status of the answer, below 0 a failure of
-    /// this side. <see cref="CommBoxErrorCode"/> names them.
+    /// The code of the failure: below 0 the client failed, and 100 or more is the HTTP status.
+    /// <see cref="CommBoxErrorCode"/> has their names.
     /// </summary>
     public int Code { get; init; }
 
     /// <summary>Whether the same call may succeed later.</summary>
     public bool IsTransient { get; init; }
 
-    /// <summary>The code as a word, such as <c>rate_limited</c> or <c>timeout</c>.</summary>
+    /// <summary>The name of the code, such as <c>rate_limited</c> or <c>timeout</c>.</summary>
     public string Name { get; init; } = "";
 
-    /// <summary>The HTTP status of the server's answer; null where none came.</summary>
+    /// <summary>The HTTP status of the response; null if none was received.</summary>
     public int? HttpStatus { get; init; }
 
-    /// <summary>The server's own description of the failure.</summary>
+    /// <summary>The server's message.</summary>
     public string? Description { get; init; }
 
-    /// <summary>The time of the server's answer, as the server wrote it.</summary>
+    /// <summary>The time of the response, as the server wrote it.</summary>
     public string? ResponseTime { get; init; }
 
     /// <summary>
-    /// <see cref="ResponseTime"/> as a moment; null if it is not an ISO 8601 time with an offset.
+    /// <see cref="ResponseTime"/> as a point in time; null if it is not an ISO 8601 time with an
+    /// offset.
     /// </summary>
     public DateTimeOffset? RespondedAt => ServerTime.Parse(ResponseTime);
 
-    /// <summary>How long the server asks to wait before the next call.</summary>
+    /// <summary>
+    /// How long to wait before the next call: the time that the server asks for, or the time until
+    /// a call that was delayed past its deadline could have been sent.
+    /// </summary>
     public TimeSpan? RetryAfter { get; init; }
 
-    /// <summary>How often the update was tried.</summary>
+    /// <summary>The number of attempts.</summary>
     public int Attempts { get; init; }
 
-    /// <summary>How long the call took.</summary>
+    /// <summary>The duration of the call.</summary>
     public TimeSpan Elapsed { get; init; }
 
     /// <summary>Whether the update reached the server.</summary>
     public CommBoxDelivery Delivery { get; init; }
 
     /// <summary>
-    /// What the server calls the request, for its support; see
+    /// The server's id of the request, for questions to its support; see
     /// <see cref="UpdateResult.RequestId"/>.
     /// </summary>
     public string? RequestId { get; init; }
 
     /// <summary>
-    /// The body of the server's answer, cut at 4 KiB. It may repeat what was sent: mind where it is
-    /// logged.
+    /// The body of the response, truncated to 4 KiB. It may repeat values that were sent, so take
+    /// care where it is logged.
     /// </summary>
     public string? Response { get; init; }
 
     /// <summary>
-    /// The type, the message, what is known of the call, and where it was thrown. The server's
-    /// words, which may repeat what was sent, are left out: this text may be logged.
+    /// Returns the type, the message, what is known about the call, and the stack trace. It does
+    /// not contain the server's text, which may repeat values that were sent, so it may be logged.
     /// </summary>
     /// <returns>A text of several lines.</returns>
     public override string ToString()
@@ -206,8 +210,8 @@ public class CommBoxException : Exception
 }
 
 /// <summary>
-/// The server answered and did not confirm the update: a status other than success, or (code -9) an
-/// answer that is not the documented JSON.
+/// The server answered, but did not confirm the update: its status is not a success, or (code -9)
+/// the response is not the documented JSON.
 /// </summary>
 public class CommBoxApiException : CommBoxException
 {
@@ -228,8 +232,8 @@ public class CommBoxApiException : CommBoxException
 }
 
 /// <summary>
-/// The server answered 429: too many requests in a short time; or (code -11) the client held the
-/// call back for the server's sake, and nothing was sent. See
+/// The server answered 429: it received too many requests in a short time. Or (code -11) the
+/// server's rate limit delays the call past its deadline, and nothing was sent. See
 /// <see cref="CommBoxException.RetryAfter"/>.
 /// </summary>
 public sealed class CommBoxRateLimitException : CommBoxApiException
@@ -251,7 +255,7 @@ public sealed class CommBoxRateLimitException : CommBoxApiException
 }
 
 /// <summary>
-/// The server was not reached, or the connection broke: DNS lookup, connect, proxy, TLS, reset.
+/// The DNS lookup, the connection, the proxy or TLS failed, or the connection broke.
 /// </summary>
 public sealed class CommBoxConnectionException : CommBoxException
 {
@@ -290,9 +294,7 @@ public sealed class CommBoxTimeoutException : CommBoxException
     }
 }
 
-/// <summary>
-/// An argument, an option or the user is not what the call takes. Nothing was sent.
-/// </summary>
+/// <summary>An argument, an option or the user is invalid. Nothing was sent.</summary>
 public sealed class CommBoxValidationException : CommBoxException
 {
     /// <inheritdoc/>

@@ -3,58 +3,55 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// How much an event matters. A log of a level gets its events and those of the levels before it.
+/// The level of an event. A log with a level receives its events and those of the levels before it.
 /// </summary>
 public enum CommBoxLogLevel
 {
-    /// <summary>No event.</summary>
+    /// <summary>No events.</summary>
     Off = 0,
 
-    /// <summary>
-    /// What needs a person: the API key was rejected, the server does not answer.
-    /// </summary>
+    /// <summary>Events that need a person: the API key was rejected, an outage began.</summary>
     Error = 1,
 
-    /// <summary>A call failed, the server throttles.</summary>
+    /// <summary>Failed calls and throttling.</summary>
     Warning = 2,
 
-    /// <summary>Retries, and requests that resume.</summary>
+    /// <summary>Retries, and the end of a pause.</summary>
     Information = 3,
 
     /// <summary>Calls, requests, connections, DNS lookups, the trust store, the proxy.</summary>
     Debug = 4,
 
-    /// <summary>Reused connections, too.</summary>
+    /// <summary>Reused connections.</summary>
     Trace = 5,
 }
 
 /// <summary>
-/// Something that a client did: see <see cref="CommBoxClientOptions.Log"/>. It contains no API key,
-/// no value of a header and no value of a user.
+/// An event of a client: see <see cref="CommBoxClientOptions.Log"/>. It contains no API key, no
+/// header value and no value of a user.
 /// </summary>
 public sealed class CommBoxLogEvent
 {
     private string? _name;
 
-    /// <summary>How much it matters.</summary>
+    /// <summary>The level of the event.</summary>
     public CommBoxLogLevel Level { get; init; }
 
     /// <summary>
-    /// What happened, such as <c>retry</c> or <c>throttled</c>: the member <c>event</c> of the
-    /// JSON.
+    /// The name of the event, such as <c>retry</c> or <c>throttled</c>: the member <c>event</c> of
+    /// the JSON.
     /// </summary>
     public string Name => _name ??= ReadName();
 
-    /// <summary>What happened, as a sentence.</summary>
+    /// <summary>The event as a sentence.</summary>
     public string Message { get; init; } = "";
 
     /// <summary>
-    /// The same as a JSON object, with the figures that belong to it, such as <c>call</c> and
-    /// <c>attempt</c>.
+    /// The event as a JSON object, with its figures, such as <c>call</c> and <c>attempt</c>.
     /// </summary>
     public string Json { get; init; } = "{}";
 
-    /// <summary>The sentence.</summary>
+    /// <summary>Returns the sentence.</summary>
     /// <returns>A line for a log.</returns>
     public override string ToString() => Message;
 

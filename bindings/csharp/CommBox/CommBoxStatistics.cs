@@ -4,73 +4,70 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// Where a client stands: see <see cref="CommBoxClient.GetStatistics"/>. Counts begin when it was
-/// made.
+/// The statistics of a client, counted since it was created: see
+/// <see cref="CommBoxClient.GetStatistics"/>.
 /// </summary>
 public sealed record CommBoxStatistics
 {
     /// <summary>
-    /// The calls that were made, updates of <c>UpdateUsersAsync</c> that were dispatched included.
+    /// Calls that were made, including the updates of <c>UpdateUsersAsync</c> that were dispatched.
     /// </summary>
     public long Calls { get; init; }
 
-    /// <summary>The calls that the server confirmed.</summary>
+    /// <summary>Calls whose update the server confirmed.</summary>
     public long Succeeded { get; init; }
 
-    /// <summary>The calls that failed, cancelled ones included.</summary>
+    /// <summary>Calls that failed, including cancelled ones.</summary>
     public long Failed { get; init; }
 
-    /// <summary>How many failed with each <see cref="CommBoxException.Code"/>.</summary>
+    /// <summary>The number of failed calls for each <see cref="CommBoxException.Code"/>.</summary>
     public IReadOnlyDictionary<int, long> FailedByCode { get; init; } = new Dictionary<int, long>();
 
-    /// <summary>The requests.</summary>
+    /// <summary>Requests.</summary>
     public long Attempts { get; init; }
 
-    /// <summary>The requests beyond the first of a call.</summary>
+    /// <summary>Requests beyond the first of a call.</summary>
     public long Retried { get; init; }
 
-    /// <summary>The requests that the server answered with 429.</summary>
+    /// <summary>Requests that the server answered with 429.</summary>
     public long Throttled { get; init; }
 
-    /// <summary>
-    /// The requests that the server answered with another status from 400 to 499.
-    /// </summary>
+    /// <summary>Requests that the server answered with another status from 400 to 499.</summary>
     public long Refused { get; init; }
 
-    /// <summary>The calls that wait for their turn or for the next attempt, now.</summary>
+    /// <summary>Calls that are queued or in backoff now.</summary>
     public long Waiting { get; init; }
 
-    /// <summary>The requests that are being sent or answered, now.</summary>
+    /// <summary>Requests that are being sent or answered now.</summary>
     public long InFlight { get; init; }
 
-    /// <summary>The connections that are open, now.</summary>
+    /// <summary>Connections that are open now.</summary>
     public long ConnectionsOpen { get; init; }
 
     /// <summary>All connections that were opened.</summary>
     public long ConnectionsOpened { get; init; }
 
     /// <summary>
-    /// Whether requests may leave, now: <c>open</c>, or paused: <c>throttled</c> or <c>outage</c>.
+    /// Whether requests are paused now: <c>open</c> if they are not, otherwise <c>throttled</c> or
+    /// <c>outage</c>.
     /// </summary>
     public string State { get; init; } = "open";
 
-    /// <summary>
-    /// The rate at which requests may leave, in requests a second; null if nothing limits it.
-    /// </summary>
+    /// <summary>The present rate limit, in requests per second; null if there is none.</summary>
     public double? RequestsPerSecond { get; init; }
 
     /// <summary>
-    /// The rate that the client has learned from 429s; null before the first one.
+    /// The rate limit that the client learned from 429s; null before the first one.
     /// </summary>
     public double? LearnedRequestsPerSecond { get; init; }
 
-    /// <summary>The time until the next probe request; null unless requests are paused.</summary>
+    /// <summary>Time until the next probe request; null unless requests are paused.</summary>
     public TimeSpan? ProbeIn { get; init; }
 
-    /// <summary>How long the calls of the last minute took.</summary>
+    /// <summary>The latencies of recent calls.</summary>
     public CommBoxLatency Latency { get; init; } = new();
 
-    /// <summary>The figures that are known.</summary>
+    /// <summary>Returns a text with all figures.</summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => LogText.Of(
         nameof(CommBoxStatistics),
@@ -131,27 +128,27 @@ public sealed record CommBoxStatistics
 }
 
 /// <summary>
-/// How long the calls took that ended within the last 60 to 70 seconds and had made a request. The
-/// percentiles are exact to an eighth, and null if there was no call.
+/// The latencies of the calls that ended within the last 60 to 70 seconds and made a request. The
+/// percentiles are accurate to one eighth, and null if there are no such calls.
 /// </summary>
 public sealed record CommBoxLatency
 {
-    /// <summary>How many calls there were.</summary>
+    /// <summary>The number of calls.</summary>
     public long Count { get; init; }
 
-    /// <summary>How long all of them took together.</summary>
+    /// <summary>The sum of their latencies.</summary>
     public TimeSpan Sum { get; init; }
 
-    /// <summary>Half of the calls took no longer.</summary>
+    /// <summary>The median.</summary>
     public TimeSpan? P50 { get; init; }
 
-    /// <summary>90 % of the calls took no longer.</summary>
+    /// <summary>The 90th percentile.</summary>
     public TimeSpan? P90 { get; init; }
 
-    /// <summary>99 % of the calls took no longer.</summary>
+    /// <summary>The 99th percentile.</summary>
     public TimeSpan? P99 { get; init; }
 
-    /// <summary>The figures that are known.</summary>
+    /// <summary>Returns a text with all figures.</summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => LogText.Of(
         nameof(CommBoxLatency),

@@ -1,8 +1,8 @@
 namespace CommBox;
 
 /// <summary>
-/// What <see cref="CommBoxClient"/> does, for programs that put a test double in its place. Who
-/// made the client disposes it.
+/// The calls of <see cref="CommBoxClient"/>, for programs that replace it with a test double. The
+/// owner of the client disposes it.
 /// </summary>
 public interface ICommBoxClient
 {

@@ -5,12 +5,12 @@ using System.Text.Json;
 namespace CommBox;
 
 /// <summary>
-/// The server's reply to an update that it confirmed, and what the update took. What the reply
-/// lacks is null. The reply is parsed when it is first asked for.
+/// The server's reply to an update that it confirmed. A member that the reply does not have is
+/// null. The reply is parsed when a member is first read.
 /// </summary>
 public sealed class UpdateResult
 {
-    /// <summary>The reply as the library returned it, until it is asked for as text.</summary>
+    /// <summary>The reply as the library returned it, until <see cref="Raw"/> is read.</summary>
     private readonly byte[] _bytes = [];
     private string? _raw;
     private Reply? _reply;
@@ -28,30 +28,30 @@ public sealed class UpdateResult
     public string? ResponseTime { get => Parsed.ResponseTime; init => _reply = Parsed with { ResponseTime = value }; }
 
     /// <summary>
-    /// <see cref="ResponseTime"/> as a moment; null if it is not an ISO 8601 time with an offset.
+    /// <see cref="ResponseTime"/> as a point in time; null if it is not an ISO 8601 time with an
+    /// offset.
     /// </summary>
     public DateTimeOffset? RespondedAt => ServerTime.Parse(ResponseTime);
 
-    /// <summary>The reply as it came: JSON.</summary>
+    /// <summary>The reply as it was received: JSON.</summary>
     public string Raw { get => _raw ??= Encoding.UTF8.GetString(_bytes); init => _raw = value; }
 
-    /// <summary>How many requests the update took: 1, if nothing was retried.</summary>
+    /// <summary>The number of attempts: 1 if the update was not retried.</summary>
     public int Attempts { get; init; }
 
     /// <summary>
-    /// How long the update took, from the call or, in the queue of many, from when it was
-    /// dispatched.
+    /// The duration of the call. For one of many updates, it starts when the update is dispatched.
     /// </summary>
     public TimeSpan Elapsed { get; init; }
 
     /// <summary>
-    /// What the server calls the request, for its support: the header <c>X-Request-Id</c>,
-    /// <c>Request-Id</c> or <c>X-Correlation-Id</c> of its answer, or the one that
+    /// The server's id of the request, for questions to its support: the response header
+    /// <c>X-Request-Id</c>, <c>Request-Id</c> or <c>X-Correlation-Id</c>, or the one that
     /// <see cref="CommBoxClientOptions.RequestIdHeader"/> names. Null if there is none.
     /// </summary>
     public string? RequestId { get; init; }
 
-    /// <summary>Makes a result, as a test double needs it.</summary>
+    /// <summary>Creates a result, for test doubles.</summary>
     public UpdateResult()
     {
     }
@@ -63,8 +63,8 @@ public sealed class UpdateResult
     }
 
     /// <summary>
-    /// Names the user by number alone, and what the update took. The server's words are left out:
-    /// they may repeat what was sent.
+    /// Returns a text with the number of the user and what the update took. It does not contain the
+    /// server's text, which may repeat values that were sent.
     /// </summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => LogText.Of(
@@ -80,7 +80,7 @@ public sealed class UpdateResult
     internal static UpdateResult From(byte[] reply, Effort effort) => new(reply, effort);
 
     /// <summary>
-    /// What a reply contains. The update is done, so nothing in the reply may fail any more.
+    /// The content of a reply. The update is confirmed, so reading the reply must not fail.
     /// </summary>
     private sealed record Reply(long? Id, int? Status, string? Description, string? ResponseTime)
     {

@@ -5,8 +5,8 @@ using System.Text.Json.Serialization;
 namespace CommBox;
 
 /// <summary>
-/// What an update changes of a user. Only what is set is sent; what is not set, or is set to null,
-/// stays as it is in CommBox. To send a JSON null, use <see cref="SetNull"/>.
+/// The changes to a user. Only properties that are set are sent. A property that is unset or null
+/// leaves the field in CommBox unchanged. To send a JSON null, use <see cref="SetNull"/>.
 /// </summary>
 /// <example><code>
 /// var user = new UserInfo { FirstName = "John", Content = { ["VIP_Status"] = "8" } };
@@ -20,14 +20,13 @@ public sealed class UserInfo
     private static readonly string[] Fields = [.. Texts, nameof(Content)];
 
     /// <summary>
-    /// What is set, by name: of the properties a string, or null for a JSON null; of what was read
-    /// from JSON and has no property, any value.
+    /// The fields that are set, by name. A property is a string, or null for a JSON null; a field
+    /// that was read from JSON and has no property is any value.
     /// </summary>
     private readonly Dictionary<string, object?> _fields = [];
 
     /// <summary>
-    /// The id that your organization gives the user, such as a customer number; at most 50
-    /// characters.
+    /// The id of the user in your organization, such as a customer number; at most 50 characters.
     /// </summary>
     public string? UniqueId { get => Get(); set => Set(value); }
 
@@ -57,7 +56,7 @@ public sealed class UserInfo
     public IDictionary<string, object?> Content { get; init; } = new Dictionary<string, object?>();
 
     /// <summary>Sends a JSON null for a field, until the field is set again.</summary>
-    /// <param name="field">The field's name, such as <c>nameof(UserInfo.Phone2)</c>.</param>
+    /// <param name="field">The name of the field, such as <c>nameof(UserInfo.Phone2)</c>.</param>
     /// <returns>This user.</returns>
     public UserInfo SetNull(string field)
     {
@@ -66,16 +65,18 @@ public sealed class UserInfo
         return this;
     }
 
-    /// <summary>The user as it is sent. It holds personal data: mind where it is logged.</summary>
+    /// <summary>
+    /// Returns the user as it is sent. It contains personal data, so take care where it is logged.
+    /// </summary>
     /// <returns>A JSON object.</returns>
     /// <exception cref="CommBoxValidationException">
-    /// JSON cannot hold a name or a value (code -4).
+    /// JSON cannot represent a name or a value (code -4).
     /// </exception>
     public string ToJson() => JsonText.Object(WriteMembers);
 
     /// <summary>
-    /// Names the fields that are set, and no value: values are personal data, which belong in no
-    /// log.
+    /// Returns a text with the names of the fields that are set, but no values: they are personal
+    /// data, which should not be logged.
     /// </summary>
     /// <returns>A text for logs.</returns>
     public override string ToString()
@@ -86,10 +87,10 @@ public sealed class UserInfo
         return $"{nameof(UserInfo)} {{ {string.Join(", ", parts)} }}";
     }
 
-    /// <summary>The same as text for the library; to be disposed.</summary>
+    /// <summary>The user as text for the library. The caller disposes it.</summary>
     internal NativeText ToNative() => JsonText.ObjectToNative(this, static (user, json) => user.WriteMembers(json));
 
-    /// <summary>The same in an array, for calls that outlive the one that makes them.</summary>
+    /// <summary>The user as an array, for calls that outlive the method that makes them.</summary>
     internal byte[] ToTerminated()
     {
         using NativeText text = ToNative();

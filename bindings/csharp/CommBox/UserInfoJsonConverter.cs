@@ -4,9 +4,9 @@ using System.Text.Json.Serialization;
 namespace CommBox;
 
 /// <summary>
-/// Writes a <see cref="UserInfo"/> as <see cref="UserInfo.ToJson"/> does: only what is set. Reads
-/// it so that a null in the JSON is <see cref="UserInfo.SetNull"/>, and what it has no property for
-/// is kept and sent, so that the call checks it.
+/// Writes a <see cref="UserInfo"/> like <see cref="UserInfo.ToJson"/>: only the properties that are
+/// set. Reads a null in the JSON as <see cref="UserInfo.SetNull"/>. A field without a property is
+/// kept and sent, so that the call checks it.
 /// </summary>
 public sealed class UserInfoJsonConverter : JsonConverter<UserInfo>
 {

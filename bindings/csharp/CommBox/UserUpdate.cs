@@ -2,14 +2,15 @@ using System.Text.Json.Serialization;
 
 namespace CommBox;
 
-/// <summary>One of many updates: which user, and what to change.</summary>
+/// <summary>One of many updates: a user, and the changes.</summary>
 [JsonConverter(typeof(UserUpdateJsonConverter))]
 public sealed record UserUpdate
 {
-    /// <summary>An update from the fields that are set.</summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <summary>Creates an update from the properties that are set.</summary>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="user">
-    /// What to change; only what is set is sent. Read when the source has given it.
+    /// The changes. Only properties that are set are sent. They are read when the source has
+    /// returned the update.
     /// </param>
     public UserUpdate(long userId, UserInfo user)
     {
@@ -17,8 +18,8 @@ public sealed record UserUpdate
         (UserId, User) = (userId, user);
     }
 
-    /// <summary>An update from JSON, which is sent as it is written.</summary>
-    /// <param name="userId">The number that CommBox gave the user: 1 or more.</param>
+    /// <summary>Creates an update from JSON, which is sent as it is written.</summary>
+    /// <param name="userId">The number that CommBox assigned to the user: 1 or more.</param>
     /// <param name="userJson">The user's fields, or the whole body: <c>{"data": {…}}</c>.</param>
     public UserUpdate(long userId, string userJson)
     {
@@ -26,26 +27,27 @@ public sealed record UserUpdate
         (UserId, Json) = (userId, userJson);
     }
 
-    /// <summary>The number that CommBox gave the user.</summary>
+    /// <summary>The number that CommBox assigned to the user.</summary>
     public long UserId { get; }
 
-    /// <summary>What to change; null where <see cref="Json"/> tells it.</summary>
+    /// <summary>The changes; null if <see cref="Json"/> contains them.</summary>
     public UserInfo? User { get; }
 
-    /// <summary>What to change, as JSON; null where <see cref="User"/> tells it.</summary>
+    /// <summary>The changes as JSON; null if <see cref="User"/> contains them.</summary>
     public string? Json { get; }
 
-    /// <summary>Options of this update alone; null for those of the client.</summary>
+    /// <summary>Options for this update; null for those of the client.</summary>
     public CommBoxCallOptions? Options { get; init; }
 
     /// <summary>
-    /// Anything of the caller's, such as a row number; it comes back in
+    /// Anything that identifies the update, such as a row number. It is returned in
     /// <see cref="CommBoxBatchResult.Update"/>.
     /// </summary>
     public object? Tag { get; init; }
 
     /// <summary>
-    /// Names the user by number alone: the values are personal data, which belong in no log.
+    /// Returns a text with the number of the user, but no values: they are personal data, which
+    /// should not be logged.
     /// </summary>
     /// <returns>A text for logs.</returns>
     public override string ToString() => $"{nameof(UserUpdate)} {{ {nameof(UserId)} = {UserId} }}";

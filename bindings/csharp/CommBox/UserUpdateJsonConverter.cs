@@ -4,11 +4,11 @@ using System.Text.Json.Serialization;
 namespace CommBox;
 
 /// <summary>
-/// Writes and reads a <see cref="UserUpdate"/>, as a queue or an outbox keeps it: <c>UserId</c>,
+/// Writes and reads a <see cref="UserUpdate"/>, for a queue or an outbox: <c>UserId</c>,
 /// <c>User</c> or <c>Json</c>, and a <c>Tag</c> that is a string, a bool, a number, a
-/// <see cref="JsonElement"/> or a JsonNode; another one is refused. A tag that is a number is read as a
-/// <see cref="long"/>, or else as a <see cref="JsonElement"/>. <see cref="UserUpdate.Options"/>,
-/// whose headers are secrets, is not written.
+/// <see cref="JsonElement"/> or a JsonNode; other tags are rejected. A tag that is a number is read
+/// as a <see cref="long"/> if possible, otherwise as a <see cref="JsonElement"/>.
+/// <see cref="UserUpdate.Options"/> is not written, because its headers are secrets.
 /// </summary>
 public sealed class UserUpdateJsonConverter : JsonConverter<UserUpdate>
 {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import http.client
 import os
 import re
@@ -35,13 +34,6 @@ def server() -> Iterator[FakeServer]:
 def client(server: FakeServer) -> Iterator[Client]:
     with Client(server.api_key, base_url=server.url, retry_base=0.001, retry_cap=0.001) as client:
         yield client
-
-
-def test_the_example_works() -> None:
-    import commbox.testing
-
-    outcome = doctest.testmod(commbox.testing)
-    assert (outcome.failed, outcome.attempted) == (0, 3)
 
 
 def test_it_answers_as_commbox_does_and_records(server: FakeServer, client: Client) -> None:

@@ -2,9 +2,12 @@
 
 >>> from commbox import Client
 >>> with Client("my-api-key") as client:
-...     client.update_user(94382332, first_name="John", content={"VIP_Status": "8"})
+...     result = client.update_user(94382332, first_name="John", content={"VIP_Status": "8"})
+>>> result.status
+200
 
-Every error is a :class:`CommBoxError`.
+Every error is a :class:`CommBoxError`. Everything here exists since version 1.0, unless it says
+otherwise.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from ._stats import ClientStats, LatencyStats, LineStats
 
 __version__: str = _lib.commbox_version().decode()
-"""The version of the library that was loaded."""
+"""The version of the shared library that was loaded."""
 
 __all__ = [
     "APICancelledError",

@@ -1,4 +1,4 @@
-"""The client for asyncio: one batch of the library carries all calls."""
+"""The client for asyncio: one batch of the library sends all calls."""
 
 from __future__ import annotations
 
@@ -29,17 +29,25 @@ else:
 
 
 class AsyncClient(BaseClient):
-    """A :class:`Client` for asyncio: its calls are awaited, and no thread waits for one.
+    """A :class:`Client` for asyncio: its calls are awaited, and block no thread.
 
-    One for a whole program is best; it may be used from several event loops. Use it in an ``async with`` statement,
-    or call :meth:`aclose`. Cancelling the task that awaits a call cancels the call, within 100 ms.
+    Create one client for a whole program; several event loops may use it. Use it in an
+    ``async with`` statement, or call :meth:`aclose`. Cancelling the task that awaits a call cancels
+    the call, within 100 ms.
+
+    >>> async def main():
+    ...     async with AsyncClient("my-api-key") as client:
+    ...         return await client.update_user(94382332, first_name="John")
+    >>> asyncio.run(main()).status
+    200
 
     Args:
-        api_key: As for :class:`Client`.
-        max_concurrency: How many updates are sent at a time, 1 to 256; the others wait for their turn. Default 64.
-        overall_timeout: Timeout of a call from when it begins, whatever it waits for, in seconds. A call that cannot
-            meet it fails at once and sends nothing. Default: none.
-        **options: As for :class:`Client`. ``timeout`` begins when an update's turn has come.
+        api_key: The key that CommBox issued, as for :class:`Client`.
+        max_concurrency: Maximum number of updates in flight, 1 to 256; the others are queued. The
+            default is 64.
+        overall_timeout: Timeout of a call from when it begins, whatever it waits for, in seconds. A
+            call that cannot meet it fails at once and sends nothing. The default is none.
+        **options: As for :class:`Client`. ``timeout`` starts when an update is dispatched.
     """
 
     _courier: Optional[Courier] = None
@@ -79,10 +87,15 @@ class AsyncClient(BaseClient):
         headers: Optional[Mapping[str, str]] = None,
         **fields: Any,
     ) -> UpdateResult:
-        """Updates one user, and waits for the server to confirm it.
+        """Updates one user, and returns the server's reply.
 
-        It takes what :meth:`Client.update_user` takes, ``await client.update_user(94382332, first_name="John")`` or
-        ``await client.update_user(94382332, {"FirstName": "John"})``, and raises what that raises.
+        It takes the arguments of :meth:`Client.update_user`, and raises the same exceptions.
+
+        >>> async def main():
+        ...     async with AsyncClient("my-api-key") as client:
+        ...         return await client.update_user(94382332, {"FirstName": "John"}, max_retries=0)
+        >>> asyncio.run(main()).attempts
+        1
         """
         call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         finished = await self._update(user_id, user_json(user, fields), call)
@@ -98,8 +111,15 @@ class AsyncClient(BaseClient):
         max_retries: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> str:
-        """Updates one user with JSON text, and returns the server's reply as it came, as
-        :meth:`Client.update_user_json` does."""
+        """Updates one user with JSON text, and returns the server's reply as it was received, like
+        :meth:`Client.update_user_json`.
+
+        >>> async def main():
+        ...     async with AsyncClient("my-api-key") as client:
+        ...         return await client.update_user_json(94382332, '{"FirstName": "John"}')
+        >>> asyncio.run(main()).startswith('{"status"')
+        True
+        """
         call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         return (await self._update(user_id, c_text("user_json", user_json), call)).text
 
@@ -112,17 +132,26 @@ class AsyncClient(BaseClient):
         progress: AnyProgress = False,
         total: Optional[int] = None,
     ) -> AsyncGenerator[BatchResult, None]:
-        """Updates many users, and yields what came of each as they finish.
+        """Updates many users, and yields the results as they finish, like
+        :meth:`Client.update_users`.
 
-        It is as :meth:`Client.update_users`, for async iterables too; an ordinary one is read on the event loop, which
-        waits for each of its items. Leaving the loop early cancels what is under way as soon as Python finalizes the
-        generator; ``contextlib.aclosing`` does so at once.
+        An ordinary iterable is read on the event loop, which is blocked by each of its items; an
+        async iterable is awaited. Leaving the loop early cancels the updates in flight as soon as
+        Python finalizes the generator; ``contextlib.aclosing`` does so at once.
+
+        >>> async def main():
+        ...     async with AsyncClient("my-api-key") as client:
+        ...         async for result in client.update_users([(94382332, {"FirstName": "John"})]):
+        ...             print(result.user_id, result.ok)
+        >>> asyncio.run(main())
+        94382332 True
 
         Args:
-            updates: As for :meth:`Client.update_users`.
-            queue_limit: How many updates may be read and not yet taken back, besides those that are being sent.
-                Default 1024.
-            stop_on_unauthorized: Read no more updates once the server has refused the key (401). Default True.
+            updates: As for :meth:`Client.update_users`, or an async iterable.
+            queue_limit: Maximum number of updates that were read and whose results are uncollected,
+                in addition to those in flight. The default is 1024.
+            stop_on_unauthorized: Read no more updates after the server has rejected the API key
+                (401). The default is True.
             progress: As for :meth:`Client.update_users`. A function is called on the event loop.
             total: As for :meth:`Client.update_users`.
         """
@@ -147,8 +176,15 @@ class AsyncClient(BaseClient):
                 shown.close()
 
     async def aclose(self) -> None:
-        """Frees the client and its connections. It never waits; calls in flight finish as if nothing happened, and
-        later ones raise a CommBoxError. Closing again does nothing."""
+        """Closes the client and its connections. It does not block. Calls that are in flight
+        continue and return as usual; later calls raise a :class:`CommBoxError`. Closing again does
+        nothing.
+
+        >>> async def main():
+        ...     client = AsyncClient("my-api-key")
+        ...     await client.aclose()
+        >>> asyncio.run(main())
+        """
         self._close()
 
     async def __aenter__(self) -> Self:

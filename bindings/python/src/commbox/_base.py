@@ -1,4 +1,4 @@
-"""What the clients have in common: a handle of the library, made from a key and options."""
+"""What the clients have in common: a handle of the library, created with a key and options."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _end() -> None:
 
 
 class BaseClient:
-    """A client's handle, from its making to its end."""
+    """The handle of a client, from its creation to its end."""
 
     _handle: Optional[int] = None
     _closed = True
@@ -63,7 +63,7 @@ class BaseClient:
     _call = NO_OPTIONS
     """The options of each call that has none of its own."""
     _poll = _interrupt.CALLBACK()
-    """What calls ask while they wait; this asks nothing."""
+    """The callback that is invoked while a call blocks; this one is none."""
 
     def __init__(
         self,
@@ -131,19 +131,23 @@ class BaseClient:
         check(lib.commbox_client_set_interrupt(self._handle, self._poll, _interrupt.CONTEXT))
 
     def set_api_key(self, api_key: str) -> None:
-        """Puts another API key in the place of the present one, for every attempt that starts from now on.
+        """Replaces the API key. Every attempt that starts afterwards uses the new key.
+
+        >>> client.set_api_key("my-new-api-key")
 
         Raises:
-            ValidationError: The key is malformed; the present one stays.
+            ValidationError: The key is malformed. The client keeps its present key.
         """
         check(lib.commbox_client_set_api_key(self._handle, c_text("api_key", api_key)))
 
     def set_max_requests_per_second(self, rate: float) -> None:
-        """Sets the option ``max_requests_per_second`` of the running client, for every request from now on, those of
-        waiting calls included. 0 removes the limit.
+        """Sets the option ``max_requests_per_second``, for every request from now on, including
+        those of pending calls. 0 removes the limit.
+
+        >>> client.set_max_requests_per_second(20)
 
         Raises:
-            ValidationError: The rate is out of range; the present limit stays.
+            ValidationError: The rate is out of range. The client keeps its present limit.
         """
         check(lib.commbox_client_set_max_requests_per_second(self._handle, c_double("rate", rate)))
 
@@ -157,22 +161,27 @@ class BaseClient:
     ) -> Self:
         """Returns a client whose calls have these options by default.
 
-        Both use the same connections, API key and rate limit, and ``cancel``, ``set_api_key`` and
-        ``set_max_requests_per_second`` of one affect the other. The new client need not be closed; it ends when the
-        one it was made from is closed.
+        Both clients share their connections, API key and rate limit; ``cancel``, ``set_api_key``
+        and ``set_max_requests_per_second`` of one affect the other. The new client need not be
+        closed: it ends when the original is closed.
 
-            client.with_options(timeout=0.3, max_retries=0).update_user(94382332, first_name="John")
+        >>> quick = client.with_options(timeout=0.3, max_retries=0)
+        >>> quick.update_user(94382332, first_name="John").status
+        200
 
         Args:
-            timeout: Timeout of a call, all included, in seconds.
+            timeout: Timeout of a call, which covers queueing, all attempts and all backoff, in
+                seconds.
             attempt_timeout: Timeout of one attempt, in seconds.
             max_retries: Maximum number of retries after a transient failure, 0 to 100.
-            headers: Further headers of each request. They are added to those of the client.
+            headers: Additional headers for every request. Each replaces a header of the client with
+                the same name.
 
-        None keeps what the client has. Options of a call itself take precedence.
+        If an option is None, that of the original applies. The options of a call itself take
+        precedence.
 
         Raises:
-            ValidationError: An option is not what it must be.
+            ValidationError: An option is invalid.
         """
         call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         call.check()
@@ -198,13 +207,18 @@ class BaseClient:
         remarks: Union[str, Omitted, None] = OMITTED,
         content: Union[Mapping[str, Any], Omitted] = OMITTED,
     ) -> None:
-        """Checks an update as ``update_user`` does before it sends anything. Nothing is sent, and it does not block.
+        """Checks an update like ``update_user`` does before it sends anything. It sends nothing and
+        does not block.
 
-        It takes the same arguments as ``update_user``: the fields as keywords or in a mapping. With the client's
-        option ``validate=False`` the library checks only that the user is a JSON object.
+        It takes the same arguments as ``update_user``: the fields as keywords, or in a mapping. If
+        the client's option ``validate`` is False, it checks only that the user is a JSON object.
+
+        >>> client.validate_user(94382332, {"firstname": "John"})
+        Traceback (most recent call last):
+        commbox.ValidationError: ...
 
         Raises:
-            ValidationError: The id or the user is not what the API takes. The message names all problems.
+            ValidationError: The id or the user is invalid. The message contains all problems.
         """
         given = given_fields(
             unique_id=unique_id,
@@ -219,8 +233,10 @@ class BaseClient:
         self._validate(user_id, user_json(user, given))
 
     def validate_user_json(self, user_id: int, user_json: str) -> None:
-        """Checks an update as :meth:`validate_user` does. The fields are JSON text, as ``update_user_json`` takes
-        it."""
+        """Checks an update like :meth:`validate_user`, with JSON text as for ``update_user_json``.
+
+        >>> client.validate_user_json(94382332, '{"FirstName": "John"}')
+        """
         self._validate(user_id, c_text("user_json", user_json))
 
     def _validate(self, user_id: int, text: bytes) -> None:
@@ -228,9 +244,15 @@ class BaseClient:
 
     @property
     def stats(self) -> ClientStats:
-        """Figures of the client since it was made: calls, failures by code, connections, the rate limit, latencies.
+        """The statistics of the client since it was created: calls, failures by code, connections,
+        the rate limit, latencies.
 
-        Clients that were made with :meth:`with_options` have those of the client they were made from.
+        Clients that were created with :meth:`with_options` have the statistics of the original.
+
+        >>> client.update_user(94382332, first_name="John").status
+        200
+        >>> client.stats.succeeded
+        1
 
         Raises:
             CommBoxError: The client is closed.

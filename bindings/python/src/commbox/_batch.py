@@ -1,4 +1,4 @@
-"""Many updates at once: sent as they are read from an iterable, and handed back as they finish."""
+"""Many updates at once: sent while they are read from an iterable, and returned as they finish."""
 
 from __future__ import annotations
 
@@ -27,14 +27,21 @@ DONE, TIMEOUT, CANCELLED = 1, -7, -8
 
 @dataclass(frozen=True)
 class UserUpdate:
-    """An update among many."""
+    """An update for ``update_users``, with a tag and options of its own.
+
+    >>> update = UserUpdate(94382332, {"FirstName": "John"}, tag="row 7", timeout=5)
+    >>> [result.tag for result in client.update_users([update])]
+    ['row 7']
+    """
 
     user_id: int
-    """The number that CommBox gave the user, 1 or more."""
+    """The number that CommBox assigned to the user, 1 or more."""
     user: Union[Mapping[str, Any], str] = field(repr=False)
-    """The fields by the API's names, or JSON text, as ``update_user_json`` takes it."""
+    """The fields by the API's names, or JSON text as for ``update_user_json``."""
     tag: Any = field(default=None, repr=False)
-    """Anything of your own, such as the row that the update was made from: it comes back with the result."""
+    """Anything of your own, such as the row that the update comes from. It is returned with the
+    result.
+    """
     timeout: Optional[float] = None
     """Timeout of this update from when it is dispatched, in seconds; None for the client's."""
     attempt_timeout: Optional[float] = None
@@ -42,27 +49,33 @@ class UserUpdate:
     max_retries: Optional[int] = None
     """Maximum number of retries after a transient failure, 0 to 100; None for the client's."""
     headers: Optional[Mapping[str, str]] = field(default=None, repr=False)
-    """Further headers of its requests. They are added to those of the client."""
+    """Additional headers for this update. Each replaces a header of the client with the same name.
+    """
 
 
 AnyUpdate = Union[tuple[int, Union[Mapping[str, Any], str]], UserUpdate]
-"""What ``update_users`` takes: a pair of id and user, or a :class:`UserUpdate`."""
+"""What ``update_users`` accepts: a pair of id and user, or a :class:`UserUpdate`."""
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of one update among many: ``result`` or ``error``, never both."""
+    """The result of one update of ``update_users``: either ``result`` or ``error`` is set.
+
+    >>> for result in client.update_users([(94382332, {"FirstName": "John"})]):
+    ...     print(result.user_id, result.ok)
+    94382332 True
+    """
 
     index: int
-    """The update's place in the iterable, from 0."""
+    """The position of the update in the iterable, from 0."""
     user_id: Optional[int]
-    """The user's id; None where the update had none that is an integer."""
+    """The user's id; None if the update has none that is an integer."""
     update: AnyUpdate = field(repr=False)
-    """The update as it was given, to be tried again or logged."""
+    """The update as it was given, for example to log it or to send it again."""
     result: Optional[UpdateResult]
-    """The server's reply, where it confirmed the update."""
+    """The server's reply, if it confirmed the update."""
     error: Optional[CommBoxError]
-    """What ``update_user`` would have raised."""
+    """The exception that ``update_user`` would have raised."""
 
     @property
     def ok(self) -> bool:
@@ -77,36 +90,44 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class BatchStats:
-    """Where a batch stands."""
+    """The progress of ``update_users``.
+
+    >>> with client.update_users([(94382332, {"FirstName": "John"})]) as results:
+    ...     finished = list(results)
+    >>> results.stats.succeeded
+    1
+    """
 
     queued: int
-    """Updates that wait to be sent."""
+    """Pending updates."""
     in_flight: int
-    """Updates that are being sent."""
+    """Updates in flight."""
     finished: int
-    """Finished updates that were not taken back yet."""
+    """Uncollected results."""
     succeeded: int
-    """How many the server confirmed."""
+    """Updates that the server confirmed."""
     failed: int
-    """How many failed, those that were refused or cancelled among them."""
+    """Failed updates, including those that were rejected or cancelled."""
     failed_by_code: Mapping[int, int]
-    """How many failed with each code, such as ``{-8: 3, 404: 1}``."""
+    """The number of failed updates for each code, such as ``{-8: 3, 404: 1}``."""
     retried: int
     """Attempts beyond the first of an update."""
     throttled: int
-    """Requests that the server answered with 429."""
+    """Attempts that the server answered with 429."""
     requests_per_second: float
-    """Over the last second."""
+    """Requests per second, over the last second."""
     average_requests_per_second: float
-    """Since the first update was read."""
+    """Requests per second, since the first update was read."""
     learned_requests_per_second: Optional[float]
-    """The rate that the client has learned from 429s; None before the first one."""
+    """The rate limit that the client learned from 429s, in requests per second; None before the
+    first one.
+    """
     elapsed: float
-    """Since the first update was read, in seconds."""
+    """Time since the first update was read, in seconds."""
 
 
 class Finished(NamedTuple):
-    """An update that was taken back, as the library has it."""
+    """The result of an update, as the library has it."""
 
     tag: int
     code: int
@@ -122,12 +143,12 @@ class Batch:
     def __init__(self, client: Optional[int], **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
-        """Whether it is closed, and everything was taken back."""
+        """Whether it is closed, and all results were collected."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         self._number = 0
 
     def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
-        # Its queues are never full: callers count what they have submitted and not taken back.
+        # Its queues are never full: callers count the uncollected results.
         check(quick.commbox_batch_submit_with(self._handle, tag, user_id, user_json, call_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
@@ -179,10 +200,16 @@ class Batch:
 
 
 class Updates(Iterator[BatchResult]):
-    """The results of :meth:`Client.update_users`, in the order in which the updates finish.
+    """The results of ``Client.update_users``, in the order in which the updates finish.
 
-    It is an iterator for one thread, which sends only while it is iterated: leaving the loop leaves what was not sent.
-    Close it, use it in a ``with`` statement, or let go of it.
+    It is an iterator for one thread, and sends only while it is iterated: after leaving the loop,
+    the remaining updates are not sent. Close it, use it in a ``with`` statement, or drop the last
+    reference to it.
+
+    >>> with client.update_users([(94382332, {"FirstName": "John"})]) as results:
+    ...     for result in results:
+    ...         print(result.ok)
+    True
     """
 
     _closed = True
@@ -213,7 +240,7 @@ class Updates(Iterator[BatchResult]):
         self._index = 0
         self._pending: dict[int, AnyUpdate] = {}
         self._refused: Counter[int] = Counter()
-        # What is under way stands beside what waits. A limit that is none is left for the library to name.
+        # Updates in flight are in addition to the queue. The library reports a limit that is out of range.
         self._room = queue_limit + concurrency if queue_limit > 0 else queue_limit
         self._batch = Batch(
             client,
@@ -230,7 +257,13 @@ class Updates(Iterator[BatchResult]):
 
     @property
     def stats(self) -> BatchStats:
-        """Where it stands; once it is closed, where it stood then."""
+        """The progress; after :meth:`close`, the progress at that time.
+
+        >>> results = client.update_users([(94382332, {"FirstName": "John"})])
+        >>> results.stats.succeeded
+        0
+        >>> results.close()
+        """
         if not self._closed:
             self._stats = self._batch.stats()
         stats = dict(self._stats)
@@ -239,15 +272,28 @@ class Updates(Iterator[BatchResult]):
         return BatchStats(**stats)
 
     def cancel(self) -> None:
-        """Reads no more updates and sends no more: what was read and not sent comes back with an
-        :class:`APICancelledError`, what is under way with what comes of it. It may be called from any thread."""
+        """Reads no more updates, and sends no more. Updates that were read but not sent are
+        returned with an :class:`APICancelledError`, and those in flight with their own results. It
+        may be called from any thread.
+
+        >>> results = client.update_users([(94382332, {"FirstName": "John"})])
+        >>> results.cancel()
+        >>> list(results)
+        []
+        """
         if not self._closed:
             self._source = None
             self._batch.cancel()
 
     def close(self) -> None:
-        """Ends it without waiting: what was not sent is dropped, what is under way is cancelled, and nothing comes
-        back. Closing again does nothing."""
+        """Ends the iteration without blocking. Pending updates are dropped, those in flight are
+        cancelled, and no more results are returned. Closing again does nothing.
+
+        >>> results = client.update_users([(94382332, {"FirstName": "John"})])
+        >>> results.close()
+        >>> list(results)
+        []
+        """
         if not self._closed:
             # In a forked child the batch is the parent's.
             with suppress(CommBoxError):
@@ -322,7 +368,7 @@ class Updates(Iterator[BatchResult]):
         if finished is not None:
             return outcome(finished.tag, self._pending[finished.tag], finished)
         if self._batch.done and self._pending:
-            # A signal handler raised before it was submitted: whatever was submitted has come back.
+            # A signal handler raised before it was submitted: all other results were collected.
             index, update = next(iter(self._pending.items()))
             return failure(index, update, cancelled("this update was not sent: a signal interrupted its submission"))
         return None
@@ -391,7 +437,7 @@ def _kind(value: object) -> str:
 
 
 def outcome(index: int, update: AnyUpdate, finished: Finished) -> BatchResult:
-    """The result of an update that was taken back."""
+    """The result of an update that has finished."""
     if finished.code:
         return failure(index, update, from_json(finished.text, finished.code))
     return BatchResult(index, _user_id(update), update, read(finished.text, finished.took), None)

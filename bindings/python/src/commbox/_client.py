@@ -29,60 +29,78 @@ if TYPE_CHECKING:
 
 
 class Client(BaseClient):
-    """A CommBox API key, options, and connections that stay open between calls.
+    """A client of CommBox: an API key, options and a connection pool.
 
-    Making a client sends nothing. One for a whole program is best, shared by its threads: every method may be called
-    from any thread at any time, and other threads run while a call waits. Use it in a ``with`` statement, or call
-    :meth:`close`.
+    Creating a client sends nothing. Create one client for a whole program, so that all threads
+    share its connection pool and its rate limit. Every method may be called from any thread at any
+    time, and a call that blocks does not block other threads. Use it in a ``with`` statement, or
+    call :meth:`close`.
+
+    >>> with Client("my-api-key", timeout=10) as client:
+    ...     result = client.update_user(94382332, first_name="John")
+    >>> result.attempts
+    1
 
     Args:
-        api_key: The key that CommBox issued, without the word "Bearer". Default: the environment's
-            ``COMMBOX_API_KEY``, read now. It is never shown.
-        base_url: Where the API is, with a path prefix if need be. Default: the environment's ``COMMBOX_BASE_URL``,
-            read now, or ``https://api.commbox.io``. ``http`` is for loopback only, unless ``allow_http``.
-        allow_http: Allow ``http`` to any host: key and data then travel in the clear. Default False.
-        timeout: Longest time of a call, all included, in seconds. Default 60. This and every other time has the
-            precision of a millisecond and is at most a day.
-        attempt_timeout: Longest time of one attempt, in seconds. Default 15.
-        connect_timeout: Longest time of name lookup, connect and TLS handshake, in seconds. Default 5.
-        max_retries: Maximum number of retries after a transient failure, 0 to 100; a 429 counts as none. Default 3.
-        retry_base: The bound of the first wait between attempts, in seconds; it doubles, and each wait is a random part
-            of it. Default 0.5.
-        retry_cap: The highest bound, in seconds, not below ``retry_base``. Default 8.
-        max_requests_per_second: Over all threads, evenly spaced, 0.001 to 1000000; 0 is no limit, the default.
-        order_per_user: Calls for one user leave one at a time, in the order in which they were made, over direct calls
-            and batches, retries included. Default True.
-        rate_group: The name of a group: the processes of one system user on one machine that name the same group share
-            one rate limit and what they have learned of it. 1 to 64 letters, digits, ``.``, ``_`` and ``-``; Unix only.
-            Default: none.
-        max_idle_connections: Connections kept open between calls, 0 to 1024. Default 16.
-        idle_timeout: How long an unused connection is kept, in seconds; the next call closes what is older. Default 60.
-        dns_ttl: How long a name lookup is remembered, in seconds. Default 60.
-        proxy: An http(s) URL, or ``""`` for none. Default: the environment's ``HTTPS_PROXY`` or ``ALL_PROXY``; for an
-            ``http`` base_url ``http_proxy`` or ``ALL_PROXY``, and without ``allow_http`` only one on loopback; none for
-            the hosts in ``NO_PROXY``.
-        ca_file: A PEM file of certificates to trust beside the system's.
-        client_cert_file: A PEM file with the certificate for servers and gateways that ask for one (mutual TLS), and
-            the certificates between it and its authority.
-        client_key_file: A PEM file with its key, not encrypted. Default: the key is in ``client_cert_file``.
-        validate: Check the user before it is sent. Default True.
-        unknown_fields: ``"refuse"`` refuses fields that the API does not document, because it ignores them without an
-            error; ``"allow"`` sends them. Default ``"refuse"``.
-        custom_fields: The Unique Names of the account's custom fields. Names inside ``Content`` must be among them.
-            Default: any name.
-        user_agent: Appended to ``commbox/<version>``.
-        headers: Further headers of each request, such as a gateway's key: a mapping of names to values, at most 32.
-            Names that the library or the connection needs (``Authorization``, ``Host``, ``Content-Type``, …) are
-            refused. Values are visible ASCII, at most 4096 characters. They are secrets: no message contains one.
-        request_id_header: The header of answers that holds the server's request id. ``X-Request-Id``, ``Request-Id``
-            and ``X-Correlation-Id`` are looked at after it. Default: none.
+        api_key: The key that CommBox issued, without the word "Bearer". The default is the
+            environment variable ``COMMBOX_API_KEY``, read now. No message contains it.
+        base_url: URL of the API; may have a path prefix; ``http`` only to loopback unless
+            ``allow_http``. The default is the environment variable ``COMMBOX_BASE_URL``, read now,
+            or ``https://api.commbox.io``.
+        allow_http: Allow ``http`` to any host; the API key and the data are then sent unencrypted.
+            The default is False.
+        timeout: Timeout of a call, which covers queueing, all attempts and all backoff, in seconds.
+            The default is 60. This and every other time has a precision of 1 ms and is at most 24
+            hours.
+        attempt_timeout: Timeout of one attempt, in seconds. The default is 15.
+        connect_timeout: Timeout of DNS lookup, connect and TLS handshake, in seconds. The default
+            is 5.
+        max_retries: Maximum number of retries after a transient failure, 0 to 100; a 429 does not
+            count as one. The default is 3.
+        retry_base: Bound of the first backoff, in seconds. The bound doubles with each retry, and
+            each backoff is a random time below it. The default is 0.5.
+        retry_cap: Bound of every backoff, in seconds, at least ``retry_base``. The default is 8.
+        max_requests_per_second: Rate limit of the client: the requests of all threads are evenly
+            paced; 0.001 to 1000000, or 0 for no limit. The default is 0.
+        order_per_user: Send the calls for one user one at a time, in the order in which they were
+            made; this includes direct calls, batches and retries. The default is True.
+        rate_group: Name of a group: processes of the same system user on one machine that have the
+            same group share one rate limit, and what was learned of the server's. 1 to 64 letters,
+            digits, ``.``, ``_`` or ``-``, not starting with ``.``; Unix only. The default is no
+            group.
+        max_idle_connections: Maximum number of idle connections in the pool, 0 to 1024. The default
+            is 16.
+        idle_timeout: How long an idle connection is kept, checked by the next call, in seconds. The
+            default is 60.
+        dns_ttl: How long the result of a DNS lookup is cached, in seconds. The default is 60.
+        proxy: URL of the proxy, ``http`` or ``https``; ``""`` for no proxy. The default is the
+            environment variable ``HTTPS_PROXY`` or ``ALL_PROXY``; for ``http`` it is ``http_proxy``
+            or ``ALL_PROXY``, which without ``allow_http`` is used only if it is on loopback. Hosts
+            in ``NO_PROXY`` are reached without a proxy.
+        ca_file: PEM file of certificates to trust in addition to the system's trust store.
+        client_cert_file: PEM file with the client certificate and its intermediate certificates,
+            for servers and gateways that request one (mutual TLS).
+        client_key_file: PEM file with the unencrypted private key of the client certificate. The
+            default is ``client_cert_file``.
+        validate: Check the user before it is sent. The default is True.
+        unknown_fields: ``"refuse"`` rejects fields that the API does not document, because the
+            server drops them silently; ``"allow"`` sends them. The default is ``"refuse"``.
+        custom_fields: The Unique Names of the account's custom fields; other names in ``Content``
+            are rejected. The default allows any name.
+        user_agent: Text that is appended to ``commbox/<version>`` in the ``User-Agent`` header.
+        headers: Additional headers for every request, such as the key of a gateway: a mapping of
+            names to values, at most 32. Headers that the library or the connection sets
+            (``Authorization``, ``Host``, ``Content-Type``, …) are rejected. Values are at most 4096
+            visible ASCII characters. They are secrets: no message contains one.
+        request_id_header: Response header that contains the request id. After it, ``X-Request-Id``,
+            ``Request-Id`` and ``X-Correlation-Id`` are read. The default is no other header.
 
-    None keeps an option's default. A failure that may pass is tried again, and after a 429 all calls of the client wait
-    until the server is willing again; the README's section on delivery has the rules.
+    If an option is None, its default applies. Transient failures are retried, and a 429 pauses all
+    requests of the client until the server accepts a probe request.
 
     Raises:
-        ValidationError: The key is missing or malformed, or an option is not what it must be. All options that are
-            wrong are named at once.
+        ValidationError: The key is missing or malformed, or an option is invalid. The message
+            contains all problems.
     """
 
     _poll = _interrupt.POLL
@@ -138,43 +156,53 @@ class Client(BaseClient):
         max_retries: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> UpdateResult:
-        """Updates one user, and waits for the server to confirm it: at most the client's ``timeout``.
+        """Updates one user, and returns the server's reply. Blocks for at most the client's
+        ``timeout``.
 
-        The fields come as keywords, ``update_user(94382332, first_name="John", content={"VIP_Status": "8"})``, or in
-        a mapping with the API's own names, ``update_user(94382332, {"FirstName": "John"})``; giving both is a
-        TypeError. Fields that are not given stay as they are; None is sent as null.
+        The fields are keywords, or a mapping with the API's own names; giving both is a TypeError.
+        Fields that are omitted are unchanged; None is sent as null.
+
+        >>> client.update_user(94382332, first_name="John", content={"VIP_Status": "8"}).status
+        200
+        >>> client.update_user(94382332, {"FirstName": "John"}, timeout=0.5).status
+        200
 
         Args:
-            user_id: The number that CommBox gave the user, 1 or more.
-            user: The fields by the API's names. Other names are refused, unless the client's ``unknown_fields`` is
-                ``"allow"``.
-            unique_id: The id in your own system, at most 50 characters.
-            first_name: At most 100 characters.
-            last_name: At most 100 characters.
-            email: At most 255 characters.
-            phone1: At most 100 characters.
-            phone2: At most 100 characters.
+            user_id: The number that CommBox assigned to the user, 1 or more.
+            user: The fields by the API's names. Other names are rejected, unless the client's
+                ``unknown_fields`` is ``"allow"``.
+            unique_id: The user's id in your own system, at most 50 characters.
+            first_name: The first name, at most 100 characters.
+            last_name: The last name, at most 100 characters.
+            email: The email address, at most 255 characters.
+            phone1: The first phone number, at most 100 characters.
+            phone2: The second phone number, at most 100 characters.
             remarks: Free text.
-            content: Custom fields by their "Unique Name" of the Custom Fields module, case-sensitive; each value
-                anything that JSON has.
-            timeout: Timeout of this call, all included, in seconds.
+            content: Custom fields by their "Unique Name" in the Custom Fields module,
+                case-sensitive; each value is anything that JSON can represent.
+            timeout: Timeout of this call, which covers queueing, all attempts and all backoff, in
+                seconds.
             attempt_timeout: Timeout of one attempt, in seconds.
             max_retries: Maximum number of retries after a transient failure, 0 to 100.
-            headers: Further headers of this call's requests. They are added to those of the client, and replace those
-                with the same name.
+            headers: Additional headers for this call. Each replaces a header of the client with the
+                same name.
 
-        If ``timeout``, ``attempt_timeout``, ``max_retries`` or ``headers`` is None, the client's option applies.
+        If ``timeout``, ``attempt_timeout``, ``max_retries`` or ``headers`` is None, the client's
+        option applies.
 
         Raises:
-            ValidationError: The id, the user or an option is not what it must be; all problems are named at once.
-            APIStatusError: The server answered otherwise; its subclasses tell 400, 401, 403, 404, 429 and 500 up.
+            ValidationError: The id, the user or an option is invalid. The message contains all
+                problems.
+            APIStatusError: The server did not confirm the update. Its subclasses are for 400, 401,
+                403, 404, 429, and 500 and above.
             APIConnectionError: The server could not be reached, or the connection broke.
-            APITimeoutError: The time allowed has passed.
-            APIResponseError: The server's answer is not the documented JSON.
+            APITimeoutError: The deadline was exceeded.
+            APIResponseError: The response is not the documented JSON.
             APICancelledError: :meth:`cancel` was called.
-            CommBoxError: The base of all these, and raised itself where the client is closed.
+            CommBoxError: The base of all these; raised itself if the client is closed.
 
-        Ctrl-C and other signals are handled while the call waits, within 200 ms; what a handler raises ends the call.
+        While the call blocks, Ctrl-C and other signals are handled within 200 ms. An exception that
+        a signal handler raises ends the call.
         """
         given = given_fields(
             unique_id=unique_id,
@@ -199,10 +227,14 @@ class Client(BaseClient):
         max_retries: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> str:
-        """Updates one user with JSON text, and returns the server's reply as it came.
+        """Updates one user with JSON text, and returns the server's reply as it was received.
 
-        The text is the fields, ``{"FirstName": "John"}``, or the whole body, ``{"data": {…}}``, and is sent as it is
-        written. Otherwise it is as :meth:`update_user`.
+        The text is the fields, ``{"FirstName": "John"}``, or the whole body, ``{"data": {…}}``. It
+        is sent as it is written. Options and errors are those of :meth:`update_user`.
+
+        >>> reply = client.update_user_json(94382332, '{"FirstName": "John"}')
+        >>> reply.startswith('{"status"')
+        True
         """
         call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         return self._update(user_id, c_text("user_json", user_json), call.json)[0]
@@ -220,46 +252,57 @@ class Client(BaseClient):
         progress: Union[bool, Callable[[BatchProgress], object]] = False,
         total: Optional[int] = None,
     ) -> Updates:
-        """Updates many users, several at a time, and hands back what came of each as they finish.
+        """Updates many users, several at a time, and returns an iterator over the results in the
+        order in which they finish.
 
-        The updates are read only as fast as they are sent and taken back, so that a generator of millions needs no
-        more memory than one of thousands. Those of the same user are sent in their order, never two at a time. An
-        update that fails, or is not what it must be, is a result with its error and stops nothing; what the iterable
-        itself raises ends it all. An update's ``timeout`` begins when its turn to be sent has come.
+        The updates are read only as fast as they are sent and their results collected, so the
+        memory does not depend on their number. Updates of one user are sent one at a time, in their
+        order. An update that fails or is invalid is a result with an error, and the others
+        continue. An exception that the iterable raises ends the iteration. The ``timeout`` of an
+        update starts when it is dispatched.
 
-            for result in client.update_users([(94382332, {"FirstName": "John"}), (94382333, {"Remarks": None})]):
-                if not result.ok:
-                    print(result.user_id, result.error)
+        >>> rows = [(94382332, {"FirstName": "John"}), (94382333, {"Remarks": 7})]
+        >>> for result in client.update_users(rows):
+        ...     if not result.ok:
+        ...         print(result.user_id, result.error)
+        94382333 Remarks must be a string or null, not a number
 
         Args:
-            updates: Pairs of the user's id and the fields by the API's names, or JSON text as :meth:`update_user_json`
-                takes it; or :class:`UserUpdate` objects, which may have a timeout and headers of their own.
-            concurrency: How many are sent at a time, 1 to 256, each on a connection of its own. Default 8.
-            queue_limit: How many updates may be read and not yet taken back, besides those that are being sent.
-                Default 1024; with ``concurrency`` at most 1000000.
-            stop_on_unauthorized: At the first 401 read no more updates, and hand back those that were not sent as
-                cancelled. Default True.
-            throttle_timeout: How long an update waits while the server throttles without accepting one request, in
-                seconds. Default 900.
-            outage_timeout: How long an update waits through an outage, in seconds. Default 600.
-            overall_timeout: Timeout of an update from when it is read, whatever it waits for, in seconds. An update
-                that cannot meet it fails at once and is not sent. Default: none.
-            progress: Show on standard error how far it has come, with rate, failures and the time left: a bar where
-                ``tqdm`` is installed and this is a terminal, else a line every 5 seconds, every 30 where it is no
-                terminal, and at the end. A function is called instead, with a :class:`BatchProgress`, each time an
-                update has finished and once at the end, on the thread that iterates. What it raises ends the
-                iteration; the result that was due is the next one.
-            total: How many updates there are, for ``progress``. Default: the length of ``updates``, if it has one.
+            updates: Pairs of the user's id and the fields by the API's names, or JSON text as for
+                :meth:`update_user_json`; or :class:`UserUpdate` objects, which may have options of
+                their own.
+            concurrency: Maximum number of updates in flight, 1 to 256, each on its own connection.
+                The default is 8.
+            queue_limit: Maximum number of updates that were read and whose results are uncollected,
+                in addition to those in flight. The default is 1024; together with ``concurrency``
+                at most 1000000.
+            stop_on_unauthorized: At the first 401, read no more updates, and return those that were
+                not sent as cancelled. The default is True.
+            throttle_timeout: How long an update waits while the server throttles without accepting
+                a request, in seconds. The default is 900.
+            outage_timeout: How long an update waits during an outage, in seconds. The default is
+                600.
+            overall_timeout: Timeout of an update from when it is read, whatever it waits for, in
+                seconds. An update that cannot meet it fails at once and is not sent. The default is
+                none.
+            progress: Show the progress on standard error, with rate, failures and remaining time: a
+                bar if ``tqdm`` is installed and standard error is a terminal, otherwise a line
+                every 5 seconds, or every 30 if it is not a terminal, and at the end. If it is a
+                function, that is called instead with a :class:`BatchProgress`, each time an update
+                has finished and once at the end, on the thread that iterates. An exception that it
+                raises ends the iteration; the result that was due is the next one.
+            total: The number of updates, for ``progress``. The default is the length of
+                ``updates``, if it has one.
 
         Returns:
-            An iterator of :class:`BatchResult`, which sends while it is iterated. It can be closed and cancelled, and
-            has statistics.
+            An iterator of :class:`BatchResult`, which sends while it is iterated. It can be closed
+            and cancelled, and has statistics.
 
         Raises:
-            ValidationError: An option is out of bounds.
+            ValidationError: An option is out of range.
             CommBoxError: The client is closed.
 
-        Ctrl-C is handled as in :meth:`update_user`. Where the iterator is kept, it may go on afterwards.
+        Ctrl-C is handled as in :meth:`update_user`. The iterator can be continued afterwards.
         """
         self._follow_logging()
         return _late.Updates(
@@ -277,13 +320,17 @@ class Client(BaseClient):
         )
 
     def diagnose(self) -> dict[str, Any]:
-        """Looks at what stands between this machine and the server: proxy, addresses, TLS and certificates, clock.
+        """Checks the path from this machine to the server: proxy, addresses, TLS and certificates,
+        clock.
 
-        No update and no API key is sent. It blocks at most the client's ``timeout``.
+        It sends no update and no API key. It blocks for at most the client's ``timeout``.
+
+        >>> client.diagnose()["http"]["error"] is None
+        True
 
         Returns:
-            What was found, with the members that ``commbox_client_diagnose_json`` in ``commbox.h`` documents. Times
-            are in milliseconds. What was not reached is None.
+            The result, with the members that ``commbox_client_diagnose_json`` in ``commbox.h``
+            documents. Times are in milliseconds. A step that was not reached is None.
 
         Raises:
             APICancelledError: :meth:`cancel` was called.
@@ -297,15 +344,25 @@ class Client(BaseClient):
         return take_text(handle(_interrupt.call(lib.commbox_client_diagnose_json, self._handle)))
 
     def cancel(self) -> None:
-        """Cancels every call that is in flight now, on any thread: it raises :class:`APICancelledError` within 100 ms.
+        """Cancels every call that is in flight, on any thread: each raises
+        :class:`APICancelledError` within 100 ms.
 
-        Later calls work.
+        Calls that begin later are not affected.
+
+        >>> client.cancel()
         """
         check(lib.commbox_client_cancel(self._handle))
 
     def close(self) -> None:
-        """Frees the client and its connections. It never waits; calls in flight on other threads finish as if nothing
-        happened, and later ones raise a CommBoxError. Closing again does nothing."""
+        """Closes the client and its connections. It does not block. Calls that are in flight on
+        other threads continue and return as usual; later calls raise a :class:`CommBoxError`.
+        Closing again does nothing.
+
+        >>> client.close()
+        >>> client.update_user(94382332, first_name="John")
+        Traceback (most recent call last):
+        commbox.CommBoxError: the client is closed; make another one
+        """
         self._close()
 
     def __enter__(self) -> Self:

@@ -14,34 +14,50 @@ if TYPE_CHECKING:
 class CommBoxError(Exception):
     """The base of every error that this package raises. ``str(error)`` is :attr:`message`.
 
-    What is not known is None. The message names fields and lengths, never the API key or a value of the user.
+    A member that is not known is None. The message contains names of fields and lengths, but never
+    the API key or a value of the user.
+
+    >>> try:
+    ...     client.update_user(0, first_name="John")
+    ... except CommBoxError as error:
+    ...     print(error.name, error.code, error.delivery)
+    invalid_argument -1 not_sent
     """
 
     message: str
-    """What was wrong, and what would be right, in a sentence."""
+    """A sentence that says what is wrong, and what would be right."""
     code: int
-    """The HTTP status from 100 up; below 0 for failures of this side. The same in every language."""
+    """The code: below 0 the client failed, and 100 or more is the HTTP status. It is the same in
+    every language.
+    """
     name: str
-    """The code as a word, such as ``"rate_limited"`` or ``"timeout"``."""
+    """The name of the code, such as ``"rate_limited"`` or ``"timeout"``."""
     http_status: Optional[int]
-    """The status of the server's answer, where one came."""
+    """The HTTP status of the response, if one was received."""
     description: Optional[str]
-    """The server's own words. They may repeat what was sent: mind where they are logged."""
+    """The server's message. It may repeat values that were sent, so take care where it is logged.
+    """
     response_time: Optional[str]
-    """When the server answered, as it wrote it."""
+    """The time of the response, as the server wrote it."""
     retry_after: Optional[float]
-    """How long the server asks to wait, in seconds."""
+    """How long to wait, in seconds: the time that the server asks for, or the time until a call
+    that was delayed past its deadline could have been sent.
+    """
     attempts: int
-    """How often the update was tried."""
+    """The number of attempts."""
     elapsed: float
-    """How long the call took, in seconds."""
+    """The duration of the call, in seconds."""
     delivery: str
-    """``"not_sent"``: no byte of the update left; ``"unknown"``: it may have arrived, and no full answer came;
-    ``"answered"``: the server answered."""
+    """``"not_sent"``: no byte of the request was sent; ``"unknown"``: the server may have processed
+    the update, but no complete response was received; ``"answered"``: the server answered.
+    """
     response: Optional[str]
-    """The server's body, cut at 4 KiB. It may repeat what was sent: mind where it is logged."""
+    """The body of the response, truncated to 4 KiB. It may repeat values that were sent, so take
+    care where it is logged.
+    """
     request_id: Optional[str]
-    """The server's id of the request, from a header of its answer. Its support can find the request by it."""
+    """The server's id of the request, from a header of its response, for questions to its support.
+    """
 
     # Every field has a default, so that pickle, which calls the class with the message alone, can restore them after.
     def __init__(
@@ -79,32 +95,52 @@ resolvable(CommBoxError, globals())
 
 
 class ValidationError(CommBoxError, ValueError):
-    """The API key, an option, the user id or the user is not what the API takes. Nothing was sent."""
+    """The API key, an option, the user id or the user is invalid. Nothing was sent.
+
+    >>> try:
+    ...     client.update_user(94382332, first_name="J" * 101)
+    ... except ValidationError as error:
+    ...     print(error)
+    FirstName is 101 characters long; the limit is 100
+    """
 
 
 class APIConnectionError(CommBoxError):
-    """Name lookup, proxy, TLS, or a connection that broke. :attr:`delivery` tells whether the update may have
-    arrived."""
+    """The DNS lookup, the connection, the proxy or TLS failed, or the connection broke.
+    :attr:`delivery` shows whether the server may have processed the update.
+    """
 
 
 class APITimeoutError(APIConnectionError):
-    """The time allowed has passed. :attr:`delivery` tells whether the update may have arrived."""
+    """The deadline was exceeded. :attr:`delivery` shows whether the server may have processed the
+    update.
+    """
 
 
 class APICancelledError(CommBoxError):
-    """The call was cancelled. :attr:`delivery` tells whether the update may have arrived."""
+    """The call was cancelled. :attr:`delivery` shows whether the server may have processed the
+    update.
+    """
 
 
 class APIResponseError(CommBoxError):
-    """The server's answer is not the documented JSON, or is larger than 1 MiB; a proxy may have written it."""
+    """The response is not the documented JSON, or exceeds 1 MiB; it may come from a proxy."""
 
 
 class APIStatusError(CommBoxError):
-    """The server answered with a status that is no success: :attr:`code`. The update was not confirmed."""
+    """The server answered with the status :attr:`code`, and did not confirm the update.
+
+    >>> server.script(404)
+    >>> try:
+    ...     client.update_user(94382332, first_name="John")
+    ... except APIStatusError as error:
+    ...     print(error.code, error.name)
+    404 not_found
+    """
 
 
 class BadRequestError(APIStatusError):
-    """400: the server did not take the fields or their values; :attr:`description` has its own words."""
+    """400: the server rejected the fields or their values; :attr:`description` is its message."""
 
 
 class AuthenticationError(APIStatusError):
@@ -112,20 +148,29 @@ class AuthenticationError(APIStatusError):
 
 
 class PermissionDeniedError(APIStatusError):
-    """403: the API key may not do this, or a gateway before the server refused the request."""
+    """403: the API key is not allowed to update users, or a gateway rejected the request."""
 
 
 class NotFoundError(APIStatusError):
-    """404: no user has this id, or ``base_url`` is not where the API is."""
+    """404: no user has this id, or ``base_url`` is not the URL of the API."""
 
 
 class RateLimitError(APIStatusError):
-    """429: too many requests in a short time; wait :attr:`retry_after` seconds where it is known. With :attr:`code` -11
-    the client itself held the call back for the server's sake, and nothing was sent."""
+    """429: the server received too many requests in a short time; wait for :attr:`retry_after`
+    seconds if it is known. If :attr:`code` is -11, the server's rate limit delays the call past its
+    deadline, and nothing was sent.
+
+    >>> server.script(Answer(429, headers={"Retry-After": "120"}))
+    >>> try:
+    ...     client.update_user(94382332, first_name="John")
+    ... except RateLimitError as error:
+    ...     print(error.code, error.delivery)
+    429 answered
+    """
 
 
 class InternalServerError(APIStatusError):
-    """500 and above: the server, or a proxy before it, failed."""
+    """500 and above: the server, or a proxy in front of it, failed."""
 
 
 _CLASSES: dict[int, type[CommBoxError]] = {
@@ -218,7 +263,7 @@ TIMES = {
     "overall_timeout_ms": "overall_timeout",
     "outage_timeout_ms": "outage_timeout",
 }
-"""The library's options in milliseconds, and their keywords in seconds."""
+"""The library's options in milliseconds, and the keywords in seconds that they have here."""
 
 
 def _message(known: dict[str, Any]) -> str:

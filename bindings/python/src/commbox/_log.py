@@ -1,7 +1,7 @@
-"""The library's events in ``logging.getLogger("commbox")``, told on the thread where they happen.
+"""Sends the library's events to ``logging.getLogger("commbox")``, on the thread where they happen.
 
-Nothing is set up unless the program uses ``logging`` and the logger has a handler and a level for it. Each call looks
-whether that has changed.
+Nothing is set up unless the program uses ``logging`` and the logger has a handler and a level for
+it. Each call checks whether that has changed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ telling: set[int] = set()
 """The threads that run handlers now."""
 
 ending = False
-"""Whether the interpreter ends: nothing more is told then."""
+"""Whether the interpreter is shutting down. No event is reported then."""
 
 _logger: Optional[Any] = None
 _usable: Optional[bool] = None
 
 
 def wanted() -> int:
-    """The library's level that the program's logging is set up for; 0 if for none."""
+    """Returns the library's level that the program's logging is set up for; 0 if there is none."""
     logger = _logger or _find()
     if logger is None or ending or logger.disabled or not logger.hasHandlers() or not _is_usable():
         return 0
@@ -72,7 +72,7 @@ def _is_usable() -> bool:
 
 
 def tell(level: int, event_json: int, sentence: int) -> None:
-    """Hands an event, whose texts are at these addresses, to the logger."""
+    """Passes an event, whose texts are at these addresses, to the logger."""
     logger = _logger
     if logger is None:
         return

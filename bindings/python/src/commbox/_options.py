@@ -1,4 +1,4 @@
-"""Options on their way to the library: times in milliseconds, headers, and what a single call is given."""
+"""Options for the library: times in milliseconds, headers, and the options of a single call."""
 
 from __future__ import annotations
 

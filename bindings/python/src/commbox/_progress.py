@@ -1,4 +1,4 @@
-"""How far many updates have come, on standard error."""
+"""The progress of many updates, on standard error."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol, TextIO, Union
 
 
 class BatchProgress(NamedTuple):
-    """How far many updates have come, as a function given as ``progress`` gets it."""
+    """The progress of ``update_users``, for a function that is given as ``progress``.
+
+    >>> rows = [(94382332, {"FirstName": "John"})]
+    >>> for _ in client.update_users(rows, progress=lambda now: print(now.done, now.total)):
+    ...     pass
+    1 1
+    1 1
+    """
 
     done: int
     """Updates that have finished."""
     failed: int
-    """How many of these failed."""
+    """The number of these that failed."""
     total: Optional[int]
-    """How many updates there are; None if unknown."""
+    """The number of updates; None if unknown."""
     elapsed: float
-    """Since the updates began, in seconds."""
+    """Time since the first update, in seconds."""
 
 
 AnyProgress = Union[bool, Callable[[BatchProgress], object]]
-"""What ``update_users`` takes as ``progress``."""
+"""What ``update_users`` accepts as ``progress``."""
 
 
 class Progress(Protocol):

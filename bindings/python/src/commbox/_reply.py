@@ -12,24 +12,31 @@ if TYPE_CHECKING:
 
 
 class UpdateResult(NamedTuple):
-    """The server's reply to an update that it confirmed. What the reply does not have is None."""
+    """The server's reply to an update that it confirmed. A member that the reply does not have is
+    None.
+
+    >>> result = client.update_user(94382332, first_name="John")
+    >>> result.id, result.status, result.attempts
+    (94382332, 200, 1)
+    """
 
     id: Optional[int]
     """The id of the user that was updated."""
     status: Optional[int]
-    """The status in the reply, 200 in general."""
+    """The status in the reply, usually 200."""
     description: Optional[str]
-    """The server's own words, such as ``"Operation successful"``."""
+    """The server's message, such as ``"Operation successful"``."""
     response_time: Optional[str]
-    """When the server answered, as it wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
+    """The time of the response, as the server wrote it: ``"2024-08-06T07:51:52.2581942Z"``."""
     raw: str
-    """The whole reply as it came, JSON."""
+    """The whole reply as it was received, JSON."""
     attempts: int = 0
-    """How many requests the update took; more than 1 if it was retried. 0 if unknown."""
+    """The number of attempts; more than 1 if the update was retried; 0 if unknown."""
     elapsed: float = 0.0
-    """How long the update took, in seconds, with the precision of a millisecond."""
+    """The duration of the call, in seconds, with a precision of 1 ms."""
     request_id: Optional[str] = None
-    """The server's id of the request, from a header of its answer. Its support can find the request by it."""
+    """The server's id of the request, from a header of its response, for questions to its support.
+    """
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw")

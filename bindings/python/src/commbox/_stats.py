@@ -1,4 +1,4 @@
-"""The figures of a client."""
+"""The statistics of a client."""
 
 from __future__ import annotations
 
@@ -10,46 +10,62 @@ from typing import Optional
 
 @dataclass(frozen=True)
 class LineStats:
-    """When requests of a client may leave."""
+    """The state of the queue from which the requests of a client are sent, in :class:`ClientStats`.
+
+    >>> client.stats.line.state
+    'open'
+    """
 
     state: str
     """``"open"``; requests are paused if it is ``"throttled"`` or ``"outage"``."""
     requests_per_second: Optional[float]
-    """The rate at which requests may leave; None if nothing limits it."""
+    """The present rate limit, in requests per second; None if there is none."""
     learned_requests_per_second: Optional[float]
-    """The rate that the client has learned from 429s; None before the first one."""
+    """The rate limit that the client learned from 429s; None before the first one."""
     probe_in: Optional[float]
     """Time until the next probe request, in seconds; None unless requests are paused."""
 
 
 @dataclass(frozen=True)
 class LatencyStats:
-    """How long the calls took that ended within the last 60 to 70 seconds and had made a request."""
+    """The latencies of the calls that ended within the last 60 to 70 seconds and made a request, in
+    :class:`ClientStats`.
+
+    >>> client.stats.latency.count
+    0
+    """
 
     count: int
-    """How many calls these are."""
+    """The number of calls."""
     sum: float
-    """Their time together, in seconds."""
+    """The sum of their latencies, in seconds."""
     p50: Optional[float]
-    """Half of them took at most this long, in seconds, exact to an eighth; None if there are none."""
+    """The median, in seconds. The percentiles are accurate to one eighth; None if there are no
+    calls.
+    """
     p90: Optional[float]
-    """The same for 90 of 100."""
+    """The 90th percentile, in seconds."""
     p99: Optional[float]
-    """The same for 99 of 100."""
+    """The 99th percentile, in seconds."""
 
 
 @dataclass(frozen=True)
 class ClientStats:
-    """Figures of a client, from when it was made. They may differ by what runs while they are read."""
+    """The statistics of a client, counted since it was created. Counting takes no lock: the figures
+    may differ from one another by the calls that run while they are read.
+
+    >>> client.stats.calls
+    0
+    """
 
     calls: int
-    """Calls that were made, and updates of ``update_users`` that were dispatched."""
+    """Calls that were made, including the updates of ``update_users`` that were dispatched."""
     succeeded: int
-    """Calls that the server confirmed."""
+    """Calls whose update the server confirmed."""
     failed: int
     """Calls that failed, including cancelled ones."""
     failed_by_code: Mapping[int, int]
-    """Failures for each code, such as ``{-7: 2, 404: 1}``."""
+    """The number of failed calls for each code, such as ``{-7: 2, 404: 1}``."""
     attempts: int
     """Requests."""
     retried: int
@@ -59,21 +75,23 @@ class ClientStats:
     refused: int
     """Requests that the server answered with another status from 400 to 499."""
     waiting: int
-    """Calls that wait for their turn or for the next attempt."""
+    """Calls that are queued or in backoff now."""
     in_flight: int
-    """Requests that are being sent or answered."""
+    """Requests that are being sent or answered now."""
     connections_open: int
-    """Connections that are open."""
+    """Connections that are open now."""
     connections_opened: int
-    """Connections that were opened, those that are closed again included."""
+    """All connections that were opened."""
     line: LineStats
-    """When requests may leave."""
+    """The queue from which requests are sent."""
     latency: LatencyStats
-    """How long calls took lately."""
+    """The latencies of recent calls."""
 
 
 def client_stats(text: str) -> ClientStats:
-    """The figures that the library tells as JSON. Figures that this package does not know are left out."""
+    """Returns the statistics from the library's JSON. It ignores figures that this package does not
+    know.
+    """
     told = loads(text)
     line, latency = told["line"], told["latency"]
     counts = {name: told[name] for name in ClientStats.__dataclass_fields__ if isinstance(told[name], int)}

@@ -42,7 +42,13 @@ _PATH = re.compile(r"/users/([1-9][0-9]*)")
 
 @dataclass(frozen=True)
 class Request:
-    """A request that the server received."""
+    """A request that the server received.
+
+    >>> client.update_user(94382332, first_name="John").status
+    200
+    >>> server.requests[0].user_id, server.requests[0].fields
+    (94382332, {'FirstName': 'John'})
+    """
 
     method: str
     """The method, ``"POST"`` for an update."""
@@ -55,13 +61,22 @@ class Request:
 
     @property
     def user_id(self) -> Optional[int]:
-        """The id of the user in the path; None if it has none."""
+        """The id of the user in the path; None if the path has none.
+
+        >>> Request("POST", "/users/94382332", {}, "").user_id
+        94382332
+        """
         found = _PATH.search(self.path)
         return int(found.group(1)) if found else None
 
     @property
     def fields(self) -> dict[str, Any]:
         """The fields of the update by the API's names.
+
+        >>> client.update_user(94382332, first_name="John").status
+        200
+        >>> server.requests[0].fields
+        {'FirstName': 'John'}
 
         Raises:
             ValueError: The body is not that of an update.
@@ -75,15 +90,21 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server answers to a request."""
+    """The server's answer to a request.
+
+    >>> server.script(Answer(503), Answer(200, delay=0.01))
+    >>> client.update_user(94382332, first_name="John").attempts
+    2
+    """
 
     status: int = 200
     """The HTTP status, 200 to 599."""
     body: Union[str, Mapping[str, Any], None] = None
-    """The body: text, or an object to be written as JSON. None for the documented reply to the status. With status 200
-    and no body, the update changes the user in :attr:`FakeServer.users`."""
+    """The body: text, or an object to be written as JSON. None for the documented reply with the
+    status. With status 200 and no body, the update changes the user in :attr:`FakeServer.users`.
+    """
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Further headers, such as ``{"Retry-After": "1"}``."""
+    """Additional headers, such as ``{"Retry-After": "1"}``."""
     delay: float = 0.0
     """Time before the answer, in seconds."""
     reset: bool = False
@@ -100,11 +121,19 @@ class Answer:
 
 
 class FakeServer:
-    """An offline CommBox on a free port of 127.0.0.1, which runs until :meth:`close`, or in a ``with`` statement.
+    """An offline CommBox on a free port of 127.0.0.1. It runs until :meth:`close`, or in a ``with``
+    statement.
 
-    A request is answered with the next scripted answer. If none is left, it is answered as CommBox does: 401 for
-    another API key, 404 for another path, 400 for a body that is not that of an update, otherwise 200. A user with any
-    id exists. All attributes and methods may be used from any thread.
+    A request is answered with the next scripted answer. If none is left, it is answered as CommBox
+    does: 401 for another API key, 404 for another path, 400 for a body that is not that of an
+    update, otherwise 200. A user with any id exists. All attributes and methods may be used from
+    any thread.
+
+    >>> with FakeServer() as server, Client(server.api_key, base_url=server.url) as client:
+    ...     print(client.update_user(94382332, first_name="John").status)
+    ...     print(server.users)
+    200
+    {94382332: {'FirstName': 'John'}}
 
     Args:
         api_key: The API key that the server accepts.
@@ -113,12 +142,14 @@ class FakeServer:
     api_key: str
     """The API key that the server accepts."""
     url: str
-    """Where the server is, for ``base_url``."""
+    """The URL of the server, for ``base_url``."""
     users: dict[int, dict[str, Any]]
-    """The users as the updates have made them: the fields by the API's names, for each id."""
+    """The users after the updates so far: the fields by the API's names, for each id."""
     on_request: Optional[Callable[[Request], Optional[Answer]]]
-    """A function that chooses the answer to a request, on a thread of the server. If it returns None, or is None, the
-    script does. If it raises an exception, the answer is a 500 that names the exception."""
+    """A function that returns the answer to a request, on a thread of the server. If it returns
+    None, or is None, the script applies. If it raises an exception, the answer is a 500 that
+    contains the name of the exception.
+    """
 
     def __init__(self, api_key: str = "test-key") -> None:
         self.api_key = api_key
@@ -136,18 +167,32 @@ class FakeServer:
 
     @property
     def requests(self) -> list[Request]:
-        """The requests so far, in the order in which they arrived."""
+        """The requests so far, in the order in which they were received.
+
+        >>> len(server.requests)
+        0
+        """
         with self._lock:
             return list(self._requests)
 
     @property
     def unused_answers(self) -> int:
-        """How many scripted answers are left."""
+        """The number of scripted answers that are left.
+
+        >>> server.script(503)
+        >>> server.unused_answers
+        1
+        """
         with self._lock:
             return len(self._script)
 
     def script(self, *answers: Union[Answer, int]) -> None:
-        """Adds answers to the script: an :class:`Answer` each, or a status. Each answers one request, in this order.
+        """Adds answers to the script, each an :class:`Answer` or a status. Each answers one
+        request, in this order.
+
+        >>> server.script(503, Answer(429, headers={"Retry-After": "0"}))
+        >>> client.update_user(94382332, first_name="John").attempts
+        3
 
         Raises:
             ValueError: A status is not 200 to 599.
@@ -158,7 +203,13 @@ class FakeServer:
             self._script.extend(added)
 
     def reset(self) -> None:
-        """Forgets requests, users, script and :attr:`on_request`."""
+        """Removes the requests, the users, the script and :attr:`on_request`.
+
+        >>> server.script(503)
+        >>> server.reset()
+        >>> server.unused_answers
+        0
+        """
         with self._lock:
             self._requests.clear()
             self._script.clear()
@@ -166,7 +217,10 @@ class FakeServer:
             self.on_request = None
 
     def close(self) -> None:
-        """Ends the server and its connections. Closing again does nothing."""
+        """Stops the server and closes its connections. Closing again does nothing.
+
+        >>> server.close()
+        """
         self._server.end()
         self._thread.join()
 
