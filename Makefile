@@ -10,6 +10,7 @@
 # make command  builds the command `commbox`, target/command/commbox
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all that a file holds by
 #               the command
+# make docs     builds the site of the documentation, target/site, with a reference for each language
 # make test     runs every test of every language
 # make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
 #               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
@@ -45,6 +46,7 @@ PYTEST  := $(TARGET)/pytest
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
 DIST    := $(TARGET)/dist
+SPHINX  := $(TARGET)/sphinx
 NUGET   := bindings/csharp/CommBox
 
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
@@ -84,7 +86,7 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile lint lint-platforms advisories msrv \
+.PHONY: build install uninstall nuget dist demo docs release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile lint lint-platforms advisories msrv \
     clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -203,6 +205,16 @@ demo: build sandbox
 	    "Python=$(PYTHON) examples/update_user.py" "$$@"
 	$(CARGO) build --locked -p commbox-cli
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo_sync.py $(TARGET)/debug/commbox
+
+# A generator of its own version: each file of it and of what it needs is held to its hash.
+$(SPHINX)/ready: docs/site/requirements.txt
+	$(PYTHON) -m venv $(SPHINX)
+	$(SPHINX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
+
+docs: $(SPHINX)/ready
+	PYTHONDONTWRITEBYTECODE=1 $(SPHINX)/bin/python docs/site/build.py --cargo "$(CARGO)" --dotnet "$(DOTNET)" \
+	    "$(call absolute,$(TARGET))"
 
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
 PLATFORMS :=

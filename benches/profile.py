@@ -25,9 +25,10 @@ FEW, MANY = 100, 600
 
 HEAD = """# Where a warm call goes
 
-One update of the user of the vendor's example, on an open connection to nginx, whose answer has five headers: what 600
-calls take more than 100, divided by 500. Instructions by callgrind, allocations by DHAT, of the library with
-its symbols; it runs the same code as the one that is shipped. `make profile` writes this.
+One update of the user in the vendor's example, over an open connection to nginx, whose answer has
+five headers. The figures are the difference between 600 calls and 100 calls, divided by 500.
+Instructions are counted by callgrind, allocations by DHAT. The library has its symbols; its code is
+that of the library that is shipped. `make profile` writes this file.
 """
 
 CALL = "commbox_update_user_json"
