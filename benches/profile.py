@@ -141,9 +141,9 @@ def instructions(few: Graph, many: Graph) -> str:
         sys.exit(f"inlined, or called differently: {', '.join(gone)}; ROWS needs others")
     rows["ureq: the request and the head of the reply"] -= transport
     rows["the transport: look, send, receive"] = transport
-    rows["the boundary"] = whole(CALL) - whole(CORE)
+    rows["the C interface"] = whole(CALL) - whole(CORE)
     rows["the caller, who frees the reply"] = total - whole(CALL)
-    rows["the gate, the clock, limits, making ureq's values and dropping them"] = total - sum(rows.values())
+    rows["the line, the clock, limits, creating and dropping ureq's values"] = total - sum(rows.values())
     lines = [f"| {cost:,} | {cost / total:.0%} | {name} |\n" for name, cost in by_size(rows)]
     return f"\n{total:,} instructions:\n\n| | | |\n| ---: | ---: | --- |\n" + "".join(lines)
 

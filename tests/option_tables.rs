@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::page;
+use common::{header, page};
 use commbox::{BatchOptions, CallOptions, Options, UnknownFields};
 use serde_json::{json, Map, Value};
 
@@ -217,4 +217,39 @@ fn the_example_is_taken_as_it_stands() {
         assert_eq!(options.total_timeout, Duration::from_secs(10));
         assert!(!options.headers.is_empty());
     }
+}
+
+/// The rows of the header's tables for an option, each on one line.
+fn rows_of_header(key: &str) -> Vec<String> {
+    let mut rows: Vec<String> = Vec::new();
+    for line in header::text().lines().filter_map(|line| line.strip_prefix(" * ")) {
+        match rows.last_mut() {
+            _ if line.starts_with("| `") => rows.push(line.to_owned()),
+            Some(row) if !row.ends_with('|') && line.starts_with("  ") => {
+                row.push(' ');
+                row.push_str(line.trim());
+            }
+            _ => {}
+        }
+    }
+    let is_of = |row: &String| row.split('|').nth(1).is_some_and(|keys| keys.contains(&format!("`{key}`")));
+    rows.into_iter().filter(is_of).collect()
+}
+
+/// Options of a client and of a call have one name and one range, so the tables of both are looked at.
+#[test]
+fn the_header_has_the_same_ranges() {
+    let mut checked = 0;
+    for (section, _) in TABLES {
+        for Row { key, limits, .. } in rows(section) {
+            let found = rows_of_header(&key);
+            assert!(!found.is_empty(), "the header has no row for {key}");
+            let range = limits.trim_start_matches("0, or ").trim_end_matches(" characters");
+            for row in found.iter().filter(|_| range.contains(" to ")) {
+                assert!(row.contains(range), "{key} is {range} in docs/options.md; the header has {row}");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked >= 20, "{checked}");
 }
