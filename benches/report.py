@@ -88,7 +88,7 @@ favour of the library. ↑: more is better, so a ratio below 1 is.
 """
 
 
-IDLE_POOLS = """## Beside idle connections
+IDLE_POOLS = """## With idle connections
 
 A client in C over plain HTTP that has this number of connections and uses one of them for a call.
 The figures are medians of alternating runs. [`budgets.rs`](tests/budgets.rs) limits the instructions

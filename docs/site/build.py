@@ -46,10 +46,17 @@ GROUPS = {
 # Pages of the reference, in place of the files that they are made from.
 INSTEAD = {"include/commbox.h": "reference/c.md"}
 
+# How files are highlighted, by the ending of their names; others are not.
 LANGUAGES = {
-    **{name: "c" for name in ("c", "h")},
-    **{name: "cpp" for name in ("cpp", "hpp")},
-    **{"cs": "csharp", "csproj": "xml", "json": "json", "py": "python", "rs": "rust", "toml": "toml", "yml": "yaml"},
+    "c": "c",
+    "cpp": "cpp",
+    "cs": "csharp",
+    "csproj": "xml",
+    "h": "c",
+    "hpp": "cpp",
+    "py": "python",
+    "rs": "rust",
+    "toml": "toml",
 }
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
