@@ -21,7 +21,7 @@ const API_KEY: &str = "my-api-key";
 const PYTHON: [&str; 3] = ["README.md", "docs/python.md", "bindings/python/README.md"];
 
 /// Who compiles and runs the blocks of a language on a page; `*` is every page.
-const RUN_BY: [(&str, &str, &str); 30] = [
+const RUN_BY: [(&str, &str, &str); 32] = [
     ("*", "c", "c()"),
     ("*", "cpp", "cpp()"),
     ("README.md", "python", "python()"),
@@ -36,6 +36,8 @@ const RUN_BY: [(&str, &str, &str); 30] = [
     ("docs/services.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
     ("docs/services.md", "json", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
     ("bindings/csharp/CommBox.Extensions.Hosting/README.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
+    ("docs/spark.md", "python", "bindings/python/tests_spark/test_recipes.py"),
+    ("docs/spark.md", "sh", "test_recipes.py needs what it installs"),
     ("docs/powershell.md", "powershell", "CommBox.Tests/DocsTests.cs"),
     ("docs/rust.md", "rust", "package.rs"),
     ("docs/rust.md", "toml", "package.rs"),

@@ -104,7 +104,8 @@ fn the_lines_for_a_shell_work_as_they_stand() {
 
     let sandbox = Sandbox::start();
     let begin = "export COMMBOX_BASE_URL\n";
-    let lines = format!("{begin}{}", script.replace("curl ", "curl --fail --silent --noproxy '*' "));
+    let lines =
+        format!("{begin}{}", script.replace("curl ", "curl --fail --silent --noproxy '*' "));
     let mut reset = shell(&lines);
     let first = lines.split("# Forgets").next().expect("there is a first part").to_owned();
     let mut scripted = shell(&first);

@@ -168,9 +168,10 @@ def write_references(pages: Pages, dotnet: str | None) -> None:
     )
 
 
-def build(source: Path, site: Path) -> None:
+def build(source: Path, site: Path, library: Path) -> None:
     environment = {
         **os.environ,
+        "COMMBOX_LIBRARY": str(library),
         "PYTHONPATH": os.pathsep.join([str(ROOT / "bindings/python/src"), str(HERE)]),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -180,9 +181,20 @@ def build(source: Path, site: Path) -> None:
     subprocess.run(command, check=True, env=environment)
 
 
-def add_rustdoc(site: Path, cargo: str, target: Path) -> None:
+def run_cargo(cargo: str, target: Path, *arguments: str) -> None:
     environment = {**os.environ, "RUSTDOCFLAGS": "-D warnings", "CARGO_TARGET_DIR": str(target)}
-    subprocess.run([cargo, "doc", "--locked", "--no-deps", "--lib"], check=True, cwd=ROOT, env=environment)
+    subprocess.run([cargo, *arguments, "--locked", "--lib"], check=True, cwd=ROOT, env=environment)
+
+
+def build_library(cargo: str, target: Path) -> Path:
+    """The package for Python loads it when its documentation is read."""
+    run_cargo(cargo, target, "build")
+    name = {"darwin": "libcommbox.dylib", "win32": "commbox.dll"}.get(sys.platform, "libcommbox.so")
+    return target / "debug" / name
+
+
+def add_rustdoc(site: Path, cargo: str, target: Path) -> None:
+    run_cargo(cargo, target, "doc", "--no-deps")
     shutil.copytree(target / "doc", site / "reference/rust")
 
 
@@ -205,7 +217,7 @@ def main() -> None:
             if name.startswith("/") and not name.startswith("/reference/"):
                 pages.add(f"{name[1:]}.md")
     write_references(pages, shutil.which(arguments.dotnet))
-    build(source, site)
+    build(source, site, build_library(arguments.cargo, target))
     add_rustdoc(site, arguments.cargo, target)
     broken = links.broken(site, made_elsewhere=site / "reference/rust")
     if broken:

@@ -20,8 +20,6 @@ suppress_warnings = ["misc.highlighting_failure"]
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
-# The reference is made without the shared library.
-autodoc_mock_imports = ["commbox._library"]
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
