@@ -38,7 +38,8 @@ fn shell(lines: &str) -> std::process::Command {
 
 /// The blocks of a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
-    let parts = page.split(&format!("```{language}\n")).skip(1).map(str::to_owned);
+    let fence = format!("```{language}\n");
+    let parts = page.split(&fence).skip(1);
     parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
