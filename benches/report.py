@@ -18,7 +18,7 @@ from measure import Record
 NAMES = {"http": "plain HTTP", "https": "TLS 1.3"}
 PLOTTED = ("processor_us", "rate_8", "memory_kb")
 
-# The most telling lines, over TLS, which README.md has too.
+# The most telling lines, over TLS. README.md has those of processor time, too.
 TELLING = [
     ("C", "libcurl", "processor_us"),
     ("C", "libcurl", "memory_16_kb"),
@@ -29,72 +29,84 @@ TELLING = [
 
 INTRODUCTION = """# Benchmarks
 
-The library beside what programs would use instead, on the same work in one run. `make bench` repeats all of it in less
-than ten minutes, and writes this file; `make bench BENCH_QUICK=1` tries in about a minute whether it still works. It
-needs Linux, Rust, a C compiler and Python 3.10 or newer; Debian's packages it installs where it may, or names.
+These benchmarks compare the library with what programs would use instead, on the same work and in
+the same run. `make bench` repeats all of it in less than ten minutes and writes this file.
+`make bench BENCH_QUICK=1` checks in about a minute that the benchmarks still work. They need Linux,
+Rust, a C compiler and Python 3.10 or newer. If packages of Debian are missing, they are installed if
+that is permitted, and otherwise listed.
 
 ![Processor time, throughput and memory]({plot})
 
-In the plot each language has a scale of its own.
+Each language has its own scale in the plot.
 
-A call posts the example that the API's vendor publishes, as JSON text that is ready to be sent, and reads `status` and
-`Id` out of the JSON reply. The library checks the text and the reply besides, which the others do not. All keep their
-connections, have a time-out of a minute, and trust the same {roots} root certificates. Each is a program of its own in
-[`benches`](benches), with the same command line.
+A call posts the example that the API's vendor publishes, as JSON text that is ready to be sent, and
+reads `status` and `Id` from the JSON reply. In addition, the library checks the text and the reply,
+which the others do not. All keep their connections, have a timeout of a minute, and trust the same
+{roots} root certificates. Each is a program of its own in [`benches`](benches), with the same command
+line.
 
-- **Warm call**: from one thread, which shares a processor with the server, since they wait for each other in turn.
-  Apart, each call would wake two processors that sleep, which takes longer than the call, and differs between machines.
-- **Processor time**: user and system, of those calls.
-- **Instructions**: of the program, not of the system, counted by callgrind: what {many} calls take more than {few},
-  divided by {difference}. Of Python over plain HTTP only, since starting it takes callgrind long; not of .NET, which
-  does not run under it. In C also without what the program itself takes to read the reply with cJSON.
-- **System calls**: counted by strace in the same way, of five times as many calls or more, without `sched_yield`.
-- **Calls a second**: from 1, 8 and 64 threads at once, or tasks where it says asyncio, each with a user of its own.
-- **Memory**: over a program of the same language that does nothing. Peak: of one thread. With 16 idle connections: what
-  is resident while 16 threads wait that have made 100 calls each.
+- **Warm call**: from one thread. The program and the server share a processor, because they wait for
+  each other in turn. On separate processors, each call would wake two sleeping processors, which takes
+  longer than the call and differs between machines.
+- **Processor time**: user and system time of those calls.
+- **Instructions**: of the program without the kernel, counted by callgrind: the difference between
+  {many} calls and {few} calls, divided by {difference}. For Python it is measured over plain HTTP
+  only, because starting Python under callgrind takes long. .NET does not run under callgrind. For C,
+  a second row leaves out what the program itself takes to read the reply with cJSON.
+- **System calls**: counted by strace in the same way, over at least five times as many calls, without
+  `sched_yield`.
+- **Calls a second**: from 1, 8 and 64 threads at once (asyncio: tasks), each with its own user.
+- **Memory**: in addition to a program of the same language that does nothing. The peak is that of one
+  thread. With 16 idle connections, it is the resident memory while 16 threads wait that have made 100
+  calls each.
 - **Making a client**: before the first call. **Import**: in a Python that has imported nothing else.
-- **Process start to first answer**: over TLS, with all that the language and the trust store take.
-- **To be shipped**: stripped. C: the library, and the shared libraries that it needs, apart from glibc. Rust: the
-  program, over one that does nothing. Python: the installed packages that it takes. C#: the assembly and the library;
-  HttpClient is a part of .NET.
+- **Process start to first answer**: over TLS, including the start of the language's runtime and
+  reading the trust store.
+- **To be shipped**: stripped. C: the library and the shared libraries that it needs, except glibc.
+  Rust: the program, in addition to one that does nothing. Python: the packages that are installed for
+  it. C#: the assembly and the library; HttpClient is part of .NET.
 
-The bare socket sends bytes that were made ready once. It shows what the server, the system and the reading of the reply
-cost: nearly all of its instructions are cJSON's, and stand in the other figures for C too. ureq starts a thread for the
-name lookup of every call that has a time-out. The C# calls are the synchronous ones.
+The bare socket sends bytes that were prepared once. It shows the cost of the server, of the system,
+and of reading the reply: nearly all of its instructions are cJSON's, and are included in the other
+figures for C, too. ureq starts a thread for the DNS lookup of every call that has a timeout. The C#
+calls are the synchronous ones.
 
-The rounds go from one program to the next, {rounds} times over, so that a machine that slows down slows all of them;
-each figure is the median of its rounds. A ratio is of one run; if the machine does other work meanwhile, the figures
-themselves differ from run to run, and counts do not. A run in which an answer is missing, or after which the server has
-not seen as many requests as were to be made, ends the bench.
+The rounds alternate between the programs, {rounds} times, so that a machine that slows down slows all
+of them. Each figure is the median of its rounds. Ratios are taken within one run. If the machine does
+other work meanwhile, the times differ from run to run, but the counts do not. A run in which an answer
+is missing, or in which the server saw fewer requests than were made, ends the benchmark.
 
-The server is nginx {nginx} on this machine, one process, which answers from memory after it has read the body. It was
-chosen for its speed. By the processor time that a request took it on average,
+The server is nginx {nginx} on this machine, one process, which answers from memory after it has read
+the body. It was chosen for its speed. By the processor time that a request took it on average,
 {capacity}
 """
 
 RESULTS = """## Results
 
-A ratio is the other's figure divided by the library's. ↓: less is better, so a ratio above 1 speaks for the library.
-↑: more is better, so a ratio below 1 does.
+A ratio is the other's figure divided by the library's. ↓: less is better, so a ratio above 1 is in
+favour of the library. ↑: more is better, so a ratio below 1 is.
 """
 
 
-IDLE_POOLS = """## Beside idle connections
+IDLE_POOLS = """## With idle connections
 
-A client in C over plain HTTP that has so many connections, of which a call uses one: the medians of runs by turns.
-[`budgets.rs`](tests/budgets.rs) holds the instructions and the system calls of the same runs.
+A client in C over plain HTTP that has this number of connections and uses one of them for a call.
+The figures are medians of alternating runs. [`budgets.rs`](tests/budgets.rs) limits the instructions
+and the system calls of the same runs.
 """
 
-IN_THE_WAY = """## What stands in the way
+IN_THE_WAY = """## Why targets are not met
 
-- **Instructions over TLS, and allocations.** TLS takes 10,000 instructions of a call, for the request and the reply to
-  be encrypted. Of the others, more than half are ureq's, which makes a map of the reply's headers; and of the
-  allocations, of which there were to be 20 at most, ureq alone makes more. [`PROFILE.md`](benches/PROFILE.md), by
-  `make profile`, has where they go, and [`budgets.rs`](tests/budgets.rs) holds a call to what it takes now.
-- **Calls a second from 8 threads.** The server and the system take their part of the processors, whatever the client
-  does: {server} µs of each call over plain HTTP for the server, {floor} µs for the bare socket. Beyond that the library
-  takes {own} µs, and libcurl {other} µs, {times} times as much. Nobody waits for a lock: eight threads that share a
-  client make as few system calls as one, which `budgets.rs` holds them to as well.
+- **Instructions over TLS, and allocations.** Encrypting the request and decrypting the reply takes
+  10,000 instructions of a call. More than half of the rest are ureq's, which makes a map of the
+  reply's headers. The target for allocations was 20 at most; ureq alone makes more.
+  [`PROFILE.md`](benches/PROFILE.md), which `make profile` writes, shows where they are made, and
+  [`budgets.rs`](tests/budgets.rs) limits a call to the current figures.
+- **Calls a second from 8 threads.** The server and the system use their share of the processors,
+  whatever the client does: {server} µs of each call over plain HTTP for the server, {floor} µs for
+  the bare socket. The library takes {own} µs in addition, and libcurl {other} µs, which is {times}
+  times as much. No thread waits for a lock: eight threads that share a client make as few system
+  calls per call as one, which `budgets.rs` checks, too.
 """
 
 
@@ -120,7 +132,7 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
     if readme is not None:
         before, mark, rest = readme.read_text().partition("<!-- make bench -->\n")
         _, end, after = rest.partition("<!-- end -->\n")
-        readme.write_text("".join([before, mark, telling(context), end, after]))
+        readme.write_text("".join([before, mark, telling(context, "processor_us"), end, after]))
     plot.write_text(draw(list(panels(context))))
     few, many = context.counted
     parts = [
@@ -145,20 +157,20 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
             parts.append(results(context.record, group, scheme))
     parts.append(IDLE_POOLS)
     parts.append(table(["threads", "connections", "processor time of a call", "calls a second"], idle_pools(context)))
-    parts.append("## Where another is ahead\n\nBy more than a twentieth, the bare socket apart:\n")
+    parts.append("## Where another is ahead\n\nBy more than 5 %, not counting the bare socket:\n")
     parts.append(table(["", "", "", "the other", "commbox"], losses(context)))
-    parts.append("## Targets\n\nWith × it is the library's figure divided by the other's.\n")
+    parts.append("## Targets\n\nA figure with × is the library's figure divided by the other's.\n")
     parts.append(table(["", "", "target", "plain HTTP", "TLS 1.3"], targets.rows(context.record, context.groups)))
     parts.append(in_the_way(context))
     report.write_text("\n".join(parts).rstrip() + "\n")
 
 
-def telling(context: Context) -> str:
+def telling(context: Context, only: str | None = None) -> str:
     by_name = {group.name: group for group in context.groups}
     rows = []
     for language, other, key in TELLING:
         group = by_name.get(language)
-        if group is not None:
+        if group is not None and only in (None, key):
             compared = next(contestant for contestant in group.contestants if contestant.name == other)
             own, theirs = (context.record.median(group, one, "https", key) or 0 for one in (group.library, compared))
             measure = BY_KEY[key]

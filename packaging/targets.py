@@ -73,7 +73,7 @@ class Target:
 
 WINDOWS_LIBRARIES = ["ws2_32", "winhttp", "crypt32", "bcrypt", "userenv", "ntdll", "synchronization", "advapi32"]
 
-# In this order they stand in README.md.
+# In the order of the table in docs/install.md.
 TARGETS = [
     Target("linux-x64", "x86_64-unknown-linux-gnu", ZIG, "manylinux_2_17_x86_64", libc=".2.17"),
     Target("linux-arm64", "aarch64-unknown-linux-gnu", ZIG, "manylinux_2_17_aarch64", libc=".2.17"),

@@ -17,6 +17,98 @@ use common::tools::has;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const API_KEY: &str = "my-api-key";
 
+/// Pages whose examples in Python are programs: each block continues the one before it.
+const PYTHON: [&str; 3] = ["README.md", "docs/python.md", "bindings/python/README.md"];
+
+/// Who compiles and runs the blocks of a language on a page; `*` is every page.
+const RUN_BY: [(&str, &str, &str); 32] = [
+    ("*", "c", "c()"),
+    ("*", "cpp", "cpp()"),
+    ("README.md", "python", "python()"),
+    ("docs/python.md", "python", "python()"),
+    ("bindings/python/README.md", "python", "python()"),
+    ("docs/python.md", "py", "bindings/python/tests: test_frames.py, test_testing.py"),
+    ("README.md", "csharp", "csharp()"),
+    ("docs/csharp.md", "csharp", "csharp()"),
+    ("docs/testing-dotnet.md", "csharp", "csharp()"),
+    ("docs/dotnet-framework.md", "csharp", "csharp()"),
+    ("bindings/csharp/CommBox/README.md", "csharp", "csharp(): it is the first one of docs/csharp.md"),
+    ("docs/services.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
+    ("docs/services.md", "json", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
+    ("bindings/csharp/CommBox.Extensions.Hosting/README.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
+    ("docs/spark.md", "python", "bindings/python/tests_spark/test_recipes.py"),
+    ("docs/spark.md", "sh", "test_recipes.py needs what it installs"),
+    ("docs/powershell.md", "powershell", "CommBox.Tests/DocsTests.cs"),
+    ("docs/rust.md", "rust", "package.rs"),
+    ("docs/rust.md", "toml", "package.rs"),
+    ("docs/install.md", "toml", "the_same_commands_install(): it is the one of docs/rust.md"),
+    ("docs/options.md", "json", "option_tables.rs"),
+    ("docs/command.md", "toml", "cli/tests/docs.rs"),
+    ("docs/command.md", "sh", "cli/tests/docs.rs"),
+    ("README.md", "csv", "cli/tests/docs.rs"),
+    ("README.md", "console", "cli/tests/docs.rs"),
+    ("docs/install.md", "sh", "install_section.rs"),
+    ("docs/install.md", "cmake", "install_section.rs"),
+    ("docs/install.md", "xml", "install_section.rs"),
+    ("README.md", "sh", "shell_lines()"),
+    ("docs/c.md", "sh", "shell_lines()"),
+    ("docs/python.md", "sh", "the_same_commands_install()"),
+    ("bindings/python/README.md", "sh", "the_same_commands_install()"),
+];
+
+/// The pages for users.
+fn pages() -> Vec<String> {
+    let files = fs::read_dir(Path::new(ROOT).join("docs")).expect("there are pages");
+    let names = files.map(|file| file.expect("it can be read").file_name().into_string().expect("it is text"));
+    let mut pages: Vec<_> = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+    pages.sort();
+    assert!(pages.len() >= 20, "{pages:?}");
+    let others = ["README.md", "bindings/python/README.md", "bindings/csharp/CommBox/README.md"];
+    let hosting = "bindings/csharp/CommBox.Extensions.Hosting/README.md";
+    others.iter().chain([&hosting]).map(ToString::to_string).chain(pages).collect()
+}
+
+/// The blocks of a language, of all pages for users.
+fn blocks_of_all_pages(language: &str) -> Vec<String> {
+    pages().iter().flat_map(|page| page::blocks_in(&page::read(page), language)).collect()
+}
+
+/// A block that nobody runs, in a language or on a page that is new, would be wrong one day.
+#[test]
+fn every_example_is_run_by_a_test() {
+    let mut unknown = Vec::new();
+    for page in pages() {
+        for language in page::languages(&page::read(&page)) {
+            let run = |row: &&(&str, &str, &str)| [page.as_str(), "*"].contains(&row.0) && row.1 == language;
+            if RUN_BY.iter().find(run).is_none() {
+                unknown.push(format!("{page}: {language:?}"));
+            }
+        }
+    }
+    assert_eq!(unknown, [""; 0], "no test runs these examples");
+    for (page, language, by) in RUN_BY {
+        assert!(page == "*" || page::languages(&page::read(page)).contains(&language.to_owned()), "{page} {language}");
+        // The tests of other files are where they are said to be.
+        if let Some(file) = by.split(':').next().filter(|file| file.ends_with(".rs")) {
+            let folder = if file.contains('/') { "" } else { "tests" };
+            assert!(Path::new(ROOT).join(folder).join(file).exists(), "{by}");
+        }
+    }
+}
+
+/// Where several pages have a command, install_section.rs runs one, and the others are the same.
+#[test]
+fn the_same_commands_install() {
+    let install = blocks("docs/install.md", "sh");
+    for page in ["docs/python.md", "bindings/python/README.md"] {
+        for block in blocks(page, "sh") {
+            let is_same = |other: &String| other.split('#').next().map(str::trim) == Some(block.as_str());
+            assert!(install.iter().any(is_same), "{page}: {block}");
+        }
+    }
+    assert_eq!(blocks("docs/install.md", "toml"), blocks("docs/rust.md", "toml"));
+}
+
 /// The example that opens the header: its indented lines.
 fn header_example() -> String {
     let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
@@ -92,8 +184,8 @@ fn native(language: Language, name: &str, text: &str, sandbox: &Sandbox) {
 #[test]
 fn c() {
     let sandbox = sandbox();
-    for (index, block) in blocks("README.md", "c").iter().enumerate() {
-        native(Language::C, &format!("readme-c-{index}"), block, &sandbox);
+    for (index, block) in blocks_of_all_pages("c").iter().enumerate() {
+        native(Language::C, &format!("docs-c-{index}"), block, &sandbox);
     }
     let example = header_example();
     let program = format!(
@@ -106,8 +198,8 @@ fn c() {
 fn a_batch_in_c_that_takes_nothing_is_told() {
     let sandbox = sandbox();
     let is_batch = |block: &String| block.contains("commbox_batch_submit");
-    let example = blocks("README.md", "c").into_iter().find(is_batch).expect("there is an example of a batch");
-    let mut program = program(Language::C, "readme-c-no-key", &example, "", &sandbox);
+    let example = blocks("docs/batches.md", "c").into_iter().find(is_batch).expect("there is an example of a batch");
+    let mut program = program(Language::C, "docs-c-no-key", &example, "", &sandbox);
     let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
     assert_eq!(output.status.code(), Some(1));
     let told = String::from_utf8_lossy(&output.stderr);
@@ -118,8 +210,8 @@ fn a_batch_in_c_that_takes_nothing_is_told() {
 #[test]
 fn cpp() {
     let sandbox = sandbox();
-    for (index, block) in blocks("README.md", "cpp").iter().enumerate() {
-        native(Language::Cpp, &format!("readme-cpp-{index}"), block, &sandbox);
+    for (index, block) in blocks_of_all_pages("cpp").iter().enumerate() {
+        native(Language::Cpp, &format!("docs-cpp-{index}"), block, &sandbox);
     }
     let hpp = fs::read_to_string(Path::new(ROOT).join("include/commbox.hpp")).expect("the header is there");
     let example: Vec<_> = hpp.lines().filter_map(|line| line.strip_prefix(" *     ")).collect();
@@ -130,8 +222,7 @@ fn cpp() {
 #[test]
 fn python() {
     let sandbox = sandbox();
-    let pages = ["README.md", "bindings/python/README.md"];
-    for page in pages {
+    for page in PYTHON {
         let mut python = Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()));
         python
             .args(["-W", "error", "-c", &blocks(page, "python").join("\n")])
@@ -161,10 +252,8 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &Path)]) {
 fn shell_lines() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-shell");
     fs::create_dir_all(&folder).expect("the folder can be made");
-    fs::write(folder.join("update.c"), &blocks("README.md", "c")[0]).expect("the source can be written");
-    // tests/install_section.rs runs these.
-    let install = page::blocks_in(&page::section("README.md", "Install"), "sh");
-    for block in blocks("README.md", "sh").iter().filter(|block| !install.contains(block)) {
+    fs::write(folder.join("update.c"), &blocks("docs/c.md", "c")[0]).expect("the source can be written");
+    for block in [blocks("README.md", "sh"), blocks("docs/c.md", "sh")].concat() {
         match block.as_str() {
             // This is part of it.
             "make test" => {}
@@ -187,7 +276,7 @@ fn csharp() {
         return;
     }
     let sandbox = sandbox();
-    let pages = ["README.md", "bindings/csharp/README.md"];
+    let pages = ["README.md", "docs/csharp.md"];
     for (index, page) in pages.into_iter().enumerate() {
         let project = project(&format!("docs-csharp-{index}"), &blocks(page, "csharp").join("\n"));
         let mut run_it = Command::new(&dotnet);
@@ -301,40 +390,9 @@ fn the_benchmarks_are_those_of_the_report() {
     let readme = page::section("README.md", "Benchmarks");
     let (_, rest) = readme.split_once("<!-- make bench -->\n").expect("the place is marked");
     let (table, _) = rest.split_once("<!-- end -->").expect("its end is marked too");
-    assert_eq!(table.lines().filter(|line| line.contains('×')).count(), 5, "{table}");
-    assert!(page::read("BENCHMARKS.md").contains(table), "README.md has other figures than BENCHMARKS.md:\n{table}");
-}
-
-/// Pages for those who change the project, or install it.
-#[test]
-fn links_lead_to_files() {
-    let root = Path::new(ROOT);
-    let mut pages: Vec<_> = ["", "docs", "bindings/csharp", "bindings/python"]
-        .iter()
-        .flat_map(|folder| fs::read_dir(root.join(folder)).expect("it is a folder"))
-        .map(|entry| entry.expect("it can be read").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
-        .collect();
-    pages.sort();
-    assert!(pages.len() >= 10, "{pages:?}");
-    let mut broken = Vec::new();
-    for page in pages {
-        let text = fs::read_to_string(&page).expect("it is text");
-        let mut is_code = false;
-        let prose: String = text
-            .lines()
-            .filter(|line| {
-                is_code ^= line.starts_with("```");
-                !is_code
-            })
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        for link in prose.split("](").skip(1).filter_map(|rest| rest.split([')', '#', ' ']).next()) {
-            let is_file = !link.is_empty() && !link.contains("://");
-            if is_file && !page.parent().expect("it is in a folder").join(link).exists() {
-                broken.push(format!("{}: {link}", page.display()));
-            }
-        }
+    assert_eq!(table.lines().filter(|line| line.contains('×')).count(), 3, "{table}");
+    let report = page::read("BENCHMARKS.md");
+    for row in table.lines() {
+        assert!(report.lines().any(|line| line == row), "README.md has a row that BENCHMARKS.md has not: {row}");
     }
-    assert!(broken.is_empty(), "{broken:#?}");
 }

@@ -1,5 +1,5 @@
-//! The README's section "Install": its commands as they stand, one after the other. Those that build and install run in
-//! the checkout; from then on it is out of reach, and the rest runs in an empty folder.
+//! docs/install.md: its commands as they stand, one after the other. Those that build and install run in the checkout;
+//! from then on it is out of reach, and the rest runs in an empty folder.
 //!
 //! Only the environment says what is not the user's: another prefix than /usr/local, no network, and a sandbox.
 
@@ -14,16 +14,14 @@ use common::install::{
     at, bare, elsewhere, files, make, needed, run, target, target_of_make, updates, venv, with_rust, Folder, ROOT,
     VERSION,
 };
-use common::page::{blocks_in, section};
+use common::page::{blocks_in, read, section};
 use common::sandbox::Sandbox;
 use common::tools::has;
 
-/// The block of this language in a part of the section, or the one of several that has a word in it.
+/// The block of this language in a section, or the one of several that has a word in it.
 fn block(heading: &str, language: &str, word: &str) -> String {
-    let section = section("README.md", "Install");
-    let (_, rest) = section.split_once(&format!("\n### {heading}\n")).expect("the section has this part");
-    let part = rest.split("\n### ").next().expect("there is a first part");
-    let found: Vec<_> = blocks_in(part, language).into_iter().filter(|block| block.contains(word)).collect();
+    let part = section("docs/install.md", heading);
+    let found: Vec<_> = blocks_in(&part, language).into_iter().filter(|block| block.contains(word)).collect();
     let [block] = found.as_slice() else { panic!("{heading} has {} blocks of {language} with {word:?}", found.len()) };
     block.clone()
 }
@@ -181,13 +179,14 @@ fn csharp() {
     assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
 }
 
-/// What the section says of versions is so.
+/// What the page says of versions is so.
 #[test]
 fn versions() {
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("it is there");
     let rust = manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("it is told");
-    let section = section("README.md", "Install");
-    assert!(section.contains(&format!("Rust {rust} or newer")), "Cargo.toml says {rust}");
+    for page in ["README.md", "docs/install.md", "docs/rust.md"] {
+        assert!(read(page).contains(&format!("Rust {rust} or newer")), "{page}: Cargo.toml says {rust}");
+    }
     let series = VERSION.rsplit_once('.').expect("there are three parts").0;
-    assert!(section.contains(&format!("find_package(commbox {series} REQUIRED)")), "this is {VERSION}");
+    assert!(read("docs/install.md").contains(&format!("find_package(commbox {series} REQUIRED)")), "this is {VERSION}");
 }

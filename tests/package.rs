@@ -52,13 +52,13 @@ fn a_program_elsewhere_depends_on_it() {
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-user");
     fs::create_dir_all(project.join("src/bin")).expect("a folder can be made");
     let example = fs::read_to_string(Path::new(ROOT).join("examples/update_user.rs")).expect("the example is there");
-    let readme = page::blocks("README.md", "rust").remove(0);
+    let readme = page::blocks("docs/rust.md", "rust").remove(0);
     let at =
         r##"&Options::from_json(&format!(r#"{{"base_url": "{}"}}"#, std::env::var("COMMBOX_BASE_URL").unwrap()))?"##;
     let readme = readme.replace("&Options::default()", at).replace("my-api-key", "sandbox-key");
     assert!(readme.contains(at) && readme.contains("sandbox-key"), "{readme}");
 
-    let dependency = page::blocks("README.md", "toml").remove(0);
+    let dependency = page::blocks("docs/rust.md", "toml").remove(0);
     let path = format!("path = {:?}", package().to_str().expect("the path is text"));
     let manifest = dependency.replace("path = \"../commbox\"", &path);
     assert!(manifest.contains(&path), "{dependency}");

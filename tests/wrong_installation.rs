@@ -1,5 +1,5 @@
 //! Installations that cannot work: the library missing, of another processor, of an older or newer release. Each is told
-//! in words that the README's table under "Install" explains.
+//! in words that docs/install.md explains.
 //!
 //! Python and C#, which look for the library themselves, have tests of their own for this.
 
@@ -13,18 +13,17 @@ use common::page::section;
 use common::sandbox::Sandbox;
 use common::tools::has;
 
-/// The words in the first column of the README's table.
+/// The messages that docs/install.md explains: each item of its list begins with some, in bold.
 fn explained() -> Vec<String> {
-    let section = section("README.md", "Install");
-    let (_, table) = section.split_once("| what is told |").expect("the section has the table");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let cells = rows.filter_map(|row| row.split('|').nth(1));
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+    let section = section("docs/install.md", "Troubleshooting");
+    let items = section.lines().filter_map(|line| line.strip_prefix("- **")?.split_once("**"));
+    let messages = items.flat_map(|(messages, _)| messages.split('`').skip(1).step_by(2));
+    messages.map(str::to_owned).collect()
 }
 
-/// Holds a message to words that the README explains, and to others that it must have.
+/// Holds a message to words that the page explains, and to others that it must have.
 fn tells(message: &str, words: &str, more: &[&str]) {
-    assert!(explained().contains(&words.to_owned()), "README.md does not explain {words:?}");
+    assert!(explained().contains(&words.to_owned()), "docs/install.md does not explain {words:?}");
     // CMake breaks lines.
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in more.iter().chain([&words]) {

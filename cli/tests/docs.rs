@@ -1,4 +1,5 @@
-//! The documentation: what README.md shows works as it stands, and docs/command.md names every flag.
+//! The documentation: what README.md and docs/command.md show works as it stands, and every flag is
+//! documented.
 
 mod common;
 
@@ -17,6 +18,29 @@ fn block(page: &str, language: &str) -> String {
     let fence = format!("```{language}\n");
     let (_, rest) = page.split_once(&fence).expect("there is a block");
     rest.split_once("```").expect("it ends").0.to_owned()
+}
+
+/// Runs the lines of a block in a shell that finds the command.
+fn shell(lines: &str) -> std::process::Command {
+    let mut shell = std::process::Command::new("sh");
+    let folder = Path::new(env!("CARGO_BIN_EXE_commbox")).parent().expect("it is in a folder");
+    let mut path = folder.as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    for (name, _) in std::env::vars() {
+        if name.starts_with("COMMBOX_") || name.to_lowercase().ends_with("_proxy") {
+            shell.env_remove(name);
+        }
+    }
+    shell.args(["-ec", lines]).env("PATH", path);
+    shell
+}
+
+/// The blocks of a language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let parts = page.split(&fence).skip(1);
+    parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
 /// A text whose numbers of seconds and rates are left out.
@@ -58,6 +82,42 @@ fn the_options_file_is_taken_as_it_stands() {
     for part in ["windows-1255", "Content.City", "Content.Source, the same for all", "left out"] {
         assert!(printed.contains(part), "{part}: {printed}");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_lines_for_a_shell_work_as_they_stand() {
+    let [try_it, script] = &blocks(&page("docs/command.md"), "sh")[..] else {
+        panic!("docs/command.md has other blocks")
+    };
+    // On a port that is free; the shell's sandbox ends with the shell.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = free.local_addr().expect("it has an address").port().to_string();
+    drop(free);
+    assert_eq!(try_it.matches("8080").count(), 2, "{try_it}");
+    let lines = try_it.replace("8080", &port).replace(
+        "&\n",
+        "> address &\ntrap \"kill $!\" EXIT\nuntil [ -s address ]; do sleep 0.05; done\n",
+    );
+    let folder = Folder::new();
+    let told = end(shell(&lines).current_dir(folder.path())).ends(0);
+    assert!(told.contains("94382332"), "{told}");
+
+    let sandbox = Sandbox::start();
+    let begin = "export COMMBOX_BASE_URL\n";
+    let lines =
+        format!("{begin}{}", script.replace("curl ", "curl --fail --silent --noproxy '*' "));
+    let mut reset = shell(&lines);
+    let first = lines.split("# Forgets").next().expect("there is a first part").to_owned();
+    let mut scripted = shell(&first);
+    end(scripted.env("COMMBOX_BASE_URL", &sandbox.url)).ends(0);
+    let update = || sandbox.commbox("update").args(["7", "FirstName=John"]).output();
+    assert!(update().expect("it starts").status.success(), "a 429 and a reset are retried");
+    assert_eq!(sandbox.updates().len(), 3);
+    let told = end(shell(&first).env("COMMBOX_BASE_URL", &sandbox.url)).ends(0);
+    assert!(told.contains("FirstName"), "{told}");
+    end(reset.env("COMMBOX_BASE_URL", &sandbox.url)).ends(0);
+    assert_eq!((sandbox.updates().len(), sandbox.user(7)), (0, serde_json::json!({"Id": 7})));
 }
 
 #[test]

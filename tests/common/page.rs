@@ -20,6 +20,17 @@ pub fn blocks_in(text: &str, language: &str) -> Vec<String> {
     text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
 }
 
+/// The languages of the fenced blocks in a text; "" for a block without one.
+pub fn languages(text: &str) -> Vec<String> {
+    let mut is_code = false;
+    let fences = text.lines().filter_map(|line| line.trim_start().strip_prefix("```"));
+    let begins = fences.filter(|_| {
+        is_code = !is_code;
+        is_code
+    });
+    begins.map(str::to_owned).collect()
+}
+
 /// The same of a page, which has some. In scripting languages they go on from one to the next.
 pub fn blocks(page: &str, language: &str) -> Vec<String> {
     let found = blocks_in(&read(page), language);

@@ -1,4 +1,4 @@
-"""Missing values, and the loops over tables of the README, run as they stand."""
+"""Missing values, and the loops over tables of docs/python.md, run as they stand."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_missing_values_of_pandas_and_numpy() -> None:
         refuse(value, told)
 
 
-BLOCKS = re.findall(r"^```py\n(.*?)^```$", (CHECKOUT / "bindings/python/README.md").read_text(), re.M | re.S)
+BLOCKS = re.findall(r"^```py\n(.*?)^```$", (CHECKOUT / "docs/python.md").read_text(), re.M | re.S)
 """Those that need more than the standard library, or files."""
 
 PROGRAMS = [block for block in BLOCKS if "update_users(" in block]
@@ -128,7 +128,7 @@ def test_there_are_three_loops_and_a_test() -> None:
     ],
     ids=["csv", "sqlalchemy", "pandas"],
 )
-def test_the_loops_of_the_readme(
+def test_the_loops_of_the_page(
     commbox_server: FakeServer, tmp_path: Path, number: int, needs: tuple[str, ...], absent: dict[str, Any]
 ) -> None:
     if not installed(*needs):

@@ -240,11 +240,11 @@ def greet(user_id):
 """
 
 
-def test_the_test_of_the_readme(tmp_path: Path) -> None:
-    page = (CHECKOUT / "bindings/python/README.md").read_text()
+def test_the_test_of_the_page(tmp_path: Path) -> None:
+    page = (CHECKOUT / "docs/python.md").read_text()
     (test,) = [block for block in re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S) if "commbox_server" in block]
     (tmp_path / "my_program.py").write_text(MY_PROGRAM)
-    (tmp_path / "test_readme.py").write_text(test)
+    (tmp_path / "test_page.py").write_text(test)
     assert "1 passed" in run_pytest(tmp_path)
 
 

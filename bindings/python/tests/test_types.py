@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import CHECKOUT
 from interpreters import SOURCES, interpreters
 
-PAGES = ("README.md", "bindings/python/README.md")
+PAGES = ("README.md", "docs/python.md", "bindings/python/README.md")
 
 BEFORE = 'from commbox import Client\nclient = Client("key")\n'
 """Most examples go on where the one before ended."""
