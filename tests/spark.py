@@ -1,5 +1,6 @@
-"""Runs the tests of commbox.spark with each version of Spark: all with the newest one, and those that depend on the
-version with the oldest. `make test-spark` starts it, and has made the environments.
+"""Runs the tests of commbox.spark with each version of Spark: all with the newest one, and those
+that depend on the version with the oldest. `make test-spark` starts it, and has made the
+environments.
 
     spark.py ENVIRONMENT…    the folders of the environments, the newest version first
 

@@ -88,7 +88,8 @@ def session(master: str, folder: Path) -> SparkSession:
 
 
 def table(spark: SparkSession, rows: int = ROWS, users: int = USERS) -> DataFrame:
-    """Rows of users: the later one is changed, the lower is its key. ``number`` counts by time, from 1."""
+    """Rows of users: the later one is changed, the lower is its key. ``number`` counts by time,
+    from 1."""
     frame = spark.range(rows, numPartitions=4)
     number = F.lit(rows) - F.col("id")
     return frame.select(

@@ -84,7 +84,8 @@ FIELDS = {"FirstName": "name"}
 
 
 def wrong_arguments() -> dict[str, tuple[dict[str, Any], list[str]]]:
-    """Arguments, and what a message says of them. Expressions can be made only when there is a session."""
+    """Arguments, and what a message says of them. Expressions can be made only when there is a
+    session."""
     few = F.when(F.col("row_id") > 2, F.col("user_id"))
     same = F.when(F.col("row_id") > 2, 5).otherwise(F.col("row_id"))
     content = F.struct(F.struct("score").alias("Content"))

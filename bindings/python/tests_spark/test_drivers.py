@@ -148,7 +148,8 @@ def test_an_executor_that_dies_sends_nothing_twice(
     with running(driver(cluster.url, tmp_path, sandbox, path, **SLOWLY)) as process:
         for killed in range(1, 3):
             until(lambda: len(files(path)) >= 4 * killed, "the driver writes nothing")  # noqa: B023
-            # The first, then one of those that are there then: of the two, or of the two that took its place.
+            # The first, then one of those that are there then: of the two, or of the two that took
+            # its place.
             executors = cluster.executors()
             assert executors
             os.kill(executors[0], signal.SIGKILL)

@@ -30,8 +30,8 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
     assert order[:4] == [(4, "1"), (4, "2"), (4, "3"), (3, "4")]
     own: dict[str, Any] = {"own": True}
     failed, unanswered = {"status": 404}, {"delay_ms": 3000, "own": True}
-    # User 4: the row in the middle fails. User 3: the last one gets no answer, and the one before fails.
-    # User 2: the last one fails. User 1: all are confirmed.
+    # User 4: the row in the middle fails. User 3: the last one gets no answer, and the one before
+    # fails. User 2: the last one fails. User 1: all are confirmed.
     sandbox.script(own, failed, own, own, failed, unanswered, own, own, failed, own, own, own)
     outcomes = update_users(df, path, **COLUMNS, **ONE_BY_ONE, timeout=1)
     found = {12 - row.key: (row.name, row.delivery) for row in outcomes.where("not ok").collect()}

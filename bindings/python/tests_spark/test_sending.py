@@ -31,7 +31,8 @@ def test_each_row_once_in_order_and_actions_send_nothing(
     assert (row.user_id, row.ok, row.code, row.name, row.message) == (7 * 7919 % 5000 + 1, True, 0, "ok", None)
     assert (row.delivery, row.attempts) == ("answered", 1)
     assert 0 <= row.elapsed < 60
-    # A file for each chunk, but for those rows that may be finished and not collected when it is written.
+    # A file for each chunk, but for those rows that may be finished and not collected when it is
+    # written.
     assert len(files(path)) == 3
     assert not list(path.glob("_commbox*"))
     assert "commbox: 20,000 of 20,000 updates, 0 failed" in capsys.readouterr().err
@@ -124,7 +125,8 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
     shown: list[str] = []
 
     def cancel() -> None:
-        # All rows that Spark has read are with the driver: only the job that shows the sending runs.
+        # All rows that Spark has read are with the driver: only the job that shows the sending
+        # runs.
         time.sleep(1)
         store = context._jsc.sc().statusStore()
         shown.extend(store.job(job).description().get() for job in context.statusTracker().getActiveJobsIds())

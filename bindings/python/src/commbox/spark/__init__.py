@@ -1,11 +1,12 @@
 """Updates the users of a Spark DataFrame.
 
-Spark reads, joins, partitions and sorts. The driver sends, through one client, so that one rate limit, one order of
-each user's rows and one record of outcomes hold for the whole table. Executors need neither this package nor Python.
+Spark reads, joins, partitions and sorts. The driver sends, through one client, so that one rate
+limit, one order of each user's rows and one record of outcomes hold for the whole table. Executors
+need neither this package nor Python.
 
 >>> from commbox.spark import update_users
->>> outcomes = update_users(df, "s3://bucket/commbox/outcomes", id="user_id", key="row_id", order_by="changed_at",
-...                         fields={"FirstName": "first_name", "Content.City": "city"})
+>>> outcomes = update_users(df, "s3://bucket/commbox/outcomes", id="user_id", key="row_id",
+...                         order_by="changed_at", fields={"FirstName": "first_name"})
 >>> outcomes.where("not ok").show()
 
 It needs PySpark 3.5 or newer: ``pip install commbox[spark]``.
@@ -76,36 +77,41 @@ def update_users(
 ) -> DataFrame:
     """Updates the user of each row, and returns when every row has an outcome.
 
-    It is eager: it sends at once, from the driver, and writes what became of each row to ``path``. The DataFrame that
-    it returns is read from there, so no action on it sends anything again. Rows of the same user are sent in order and
-    never two at a time. Memory does not grow with the table.
+    It is eager: it sends at once, from the driver, and writes what became of each row to ``path``.
+    The DataFrame that it returns is read from there, so no action on it sends anything again. Rows
+    of the same user are sent in order and never two at a time. Memory does not grow with the table.
 
     Args:
-        df: The rows. It is computed twice, once to check it and once to send it: cache it if that is expensive, or if
-            it is not the same each time.
-        path: The folder that receives the outcomes, on any file system that Spark can write to. One run at a time
-            writes to it.
+        df: The rows. It is computed twice, once to check it and once to send it: cache it if that
+            is expensive, or if it is not the same each time.
+        path: The folder that receives the outcomes, on any file system that Spark can write to. One
+            run at a time writes to it.
         id: The column of the id that CommBox gave the user: a whole number, not NULL.
-        key: The column that identifies a row, also in a later run: a whole number or text, not NULL, each value once.
-        fields: The API's names, custom fields with ``Content.`` before the name, and the column of each. Their type is
-            string. Either this or ``user`` is given.
-        user: The column of all fields of a row: JSON text, which is sent as it is, or a struct whose members have the
-            API's names.
-        order_by: The column or columns by which the rows of one user are ordered, NULL first. Rows that are equal in
-            them are ordered by ``key``. Default: ``key``.
-        nulls: ``"omit"`` leaves fields that are NULL as they are in CommBox; ``"send"`` sends them as JSON null. A row
-            without a field to send is not sent, and is ok. It has no effect on JSON text.
-        resume: Go on with an earlier run that wrote to ``path``, however that ended: rows that it confirmed are left
-            out. A row is also left out, with an outcome named ``superseded``, if a later row of the same user was
-            confirmed or may have been delivered. By default a ``path`` that holds outcomes is refused.
-        chunk: Outcomes are written after so many rows, 2 to 1000000. If the driver dies, at most ``chunk`` plus
-            ``concurrency`` rows are sent again. Default 10000.
-        concurrency: How many updates are sent at a time, 1 to 256, each on a connection of its own. Default 8.
+        key: The column that identifies a row, also in a later run: a whole number or text, not
+            NULL, each value once.
+        fields: The API's names, custom fields with ``Content.`` before the name, and the column of
+            each. Their type is string. Either this or ``user`` is given.
+        user: The column of all fields of a row: JSON text, which is sent as it is, or a struct
+            whose members have the API's names.
+        order_by: The column or columns by which the rows of one user are ordered, NULL first. Rows
+            that are equal in them are ordered by ``key``. Default: ``key``.
+        nulls: ``"omit"`` leaves fields that are NULL as they are in CommBox; ``"send"`` sends them
+            as JSON null, which JSON text cannot be combined with. A row without a field to send is
+            not sent, and is ok. Default ``"omit"``.
+        resume: Go on with an earlier run that wrote to ``path``, however that ended: rows that it
+            confirmed are left out. A row is also left out, with an outcome named ``superseded``, if
+            a later row of the same user was confirmed or may have been delivered. By default a
+            ``path`` that holds outcomes is refused.
+        chunk: Outcomes are written after so many rows, 2 to 1000000. If the driver dies, at most
+            ``chunk`` plus ``concurrency`` rows are sent again. Default 10000.
+        concurrency: How many updates are sent at a time, 1 to 256, each on a connection of its own.
+            Default 8.
         throttle_timeout: As for :meth:`commbox.Client.update_users`, in seconds.
         outage_timeout: As for :meth:`commbox.Client.update_users`, in seconds.
         overall_timeout: As for :meth:`commbox.Client.update_users`, in seconds.
         progress: As for :meth:`commbox.Client.update_users`, and True by default.
-        client: A client to send with, which stays open. Default: one is made from ``api_key`` and the other options.
+        client: A client to send with, which stays open. Default: one is made from ``api_key`` and
+            the other options.
         api_key: As for :class:`commbox.Client`. It does not leave the driver.
         **options: As for :class:`commbox.Client`, such as ``max_requests_per_second``.
 
@@ -113,13 +119,15 @@ def update_users(
         The last outcome of each row in ``path``, as :func:`read_outcomes` reads it.
 
     Raises:
-        ValidationError: A column, a value of ``id`` or ``key``, ``path`` or an option is not what it must be; nothing
-            was sent.
-        AuthenticationError: The server refused the API key. Outcomes so far are written; the other rows were not sent.
+        ValidationError: A column, a value of ``id`` or ``key``, ``path`` or an option is not what
+            it must be; nothing was sent.
+        AuthenticationError: The server refused the API key. Outcomes so far are written; the other
+            rows were not sent.
         APICancelledError: The Spark job or the client was cancelled. Outcomes so far are written.
 
-    A row that fails stops nothing: ``ok`` is false in its outcome. Ctrl-C, and cancelling the job group, send no more
-    rows, wait for those in flight, and write the outcomes. ``resume=True`` goes on.
+    A row that fails stops nothing: ``ok`` is false in its outcome. Ctrl-C, and cancelling the job
+    group, send no more rows, wait for those in flight, and write the outcomes. ``resume=True`` goes
+    on.
     """
     check_progress(progress, None)
     if not isinstance(chunk, int) or isinstance(chunk, bool):
@@ -149,21 +157,25 @@ def update_users(
 def for_each_batch(
     path: Union[str, os.PathLike[str]], *, client: Optional[Client] = None, api_key: Optional[str] = None, **options: Any
 ) -> Callable[[DataFrame, int], None]:
-    """Returns a function for ``foreachBatch`` of Structured Streaming, which updates the users of each micro-batch.
+    """Returns a function for ``foreachBatch`` of Structured Streaming, which updates the users of
+    each micro-batch.
 
-        query = stream.writeStream.foreachBatch(for_each_batch("s3://bucket/outcomes", id="user_id", key="row_id",
-            fields={"FirstName": "first_name"})).option("checkpointLocation", "s3://bucket/checkpoint").start()
+        send = for_each_batch("s3://bucket/outcomes", id="user_id", key="row_id", user="json")
+        query = stream.writeStream.foreachBatch(send)
+        query.option("checkpointLocation", "s3://bucket/checkpoint").start()
 
-    The outcomes of a micro-batch are in a folder of its own, ``path/batch_id=…``. A micro-batch that Spark repeats,
-    because the query was restarted, goes on where it ended: rows that were confirmed are not sent again.
-    ``read_outcomes(spark, path)`` reads all of them. All micro-batches are sent through one client.
+    The outcomes of a micro-batch are in a folder of its own, ``path/batch_id=…``. A micro-batch
+    that Spark repeats, because the query was restarted, goes on where it ended: rows that were
+    confirmed are not sent again. ``read_outcomes(spark, path)`` reads all of them. All
+    micro-batches are sent through one client.
 
     Args:
         path: The folder that receives the outcomes. It belongs to one query and its checkpoint.
         client: As for :func:`update_users`.
         api_key: As for :func:`update_users`.
-        **options: As for :func:`update_users`: ``id``, ``key`` and either ``fields`` or ``user`` are required. A
-            ``key`` must be unique within a micro-batch. ``resume`` is not among them.
+        **options: As for :func:`update_users`: ``id``, ``key`` and either ``fields`` or ``user``
+            are required. A ``key`` must be unique within a micro-batch. ``resume`` is not among
+            them.
     """
     known = {*inspect.signature(update_users).parameters, *ClientOptions.__annotations__} - {"df", "path", "resume"}
     unknown = sorted(set(options) - known)

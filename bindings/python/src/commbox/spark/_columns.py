@@ -1,4 +1,5 @@
-"""From the columns of a DataFrame to the rows that are sent: their types are checked, and JSON is written by Spark."""
+"""From the columns of a DataFrame to the rows that are sent: their types are checked, and JSON is
+written by Spark."""
 
 from __future__ import annotations
 
@@ -50,8 +51,8 @@ class Found(NamedTuple):
 
 
 class Columns:
-    """The rows to send: ``key``, ``id``, ``user`` (JSON text; NULL if there is nothing to send) and ``position`` (what
-    orders the rows of a user).
+    """The rows to send: ``key``, ``id``, ``user`` (JSON text; NULL if there is nothing to send) and
+    ``position`` (what orders the rows of a user).
 
     Raises:
         ValidationError: Columns that are not what they must be; all are named at once.

@@ -1,4 +1,5 @@
-"""The jobs of a run in Spark's web page: they are in one group, say how far the run is, and can be cancelled."""
+"""The jobs of a run in Spark's web page: they are in one group, say how far the run is, and can be
+cancelled."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def is_cancelled(error: BaseException) -> bool:
 
 
 class Jobs:
-    """The jobs that this thread starts, in a ``with`` statement. A group that the caller has set is kept."""
+    """The jobs that this thread starts, in a ``with`` statement. A group that the caller has set is
+    kept."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
@@ -53,7 +55,8 @@ class Jobs:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Has jobs run outside the group: what was collected is written also if the group is cancelled."""
+        """Has jobs run outside the group: what was collected is written also if the group is
+        cancelled."""
         group = self._context.getLocalProperty(GROUP)
         self._context.setLocalProperty(GROUP, None)
         try:
@@ -65,9 +68,9 @@ class Jobs:
     def shown(self, progress: Callable[[], str], cancelled: Callable[[BaseException], None]) -> Iterator[None]:
         """Shows the sending as a job of the group, and calls ``cancelled`` when it is cancelled.
 
-        While the driver sends, Spark has nothing to do most of the time: without this job the web page would show
-        nothing, and there would be nothing to cancel. It waits on one of the executors' cores. If there is only one,
-        it is left to the jobs that read and write.
+        While the driver sends, Spark has nothing to do most of the time: without this job the web
+        page would show nothing, and there would be nothing to cancel. It waits on one of the
+        executors' cores. If there is only one, it is left to the jobs that read and write.
         """
         if self._cores() < 2:
             yield

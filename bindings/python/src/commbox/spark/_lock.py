@@ -1,7 +1,8 @@
 """One writer at a time: a file beside the outcomes, which its owner renews.
 
-Its age is not judged by a clock, since file systems and drivers have different ones: a run that finds the file watches
-whether it changes. The file system is Hadoop's, which Spark reads and writes with.
+Its age is not judged by a clock, since file systems and drivers have different ones: a run that
+finds the file watches whether it changes. The file system is Hadoop's, which Spark reads and writes
+with.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ class Outcomes:
         """Keeps other runs out, and finds what there is already.
 
         Raises:
-            ValidationError: Another run writes to it, or it holds something else, or it holds outcomes and ``resume``
-                is False.
+            ValidationError: Another run writes to it, or it holds something else, or it holds
+                outcomes and ``resume`` is False.
         """
         self._inspect(resume)
         with Lock(self._folder, self._spark.sparkContext.applicationId) as self._lock:
@@ -128,13 +128,15 @@ class Outcomes:
         return self._files().where("ok OR name = 'superseded'").select("key").distinct()
 
     def bounds(self) -> DataFrame:
-        """For each user the last row that was confirmed or may have been delivered: no earlier one may follow it."""
+        """For each user the last row that was confirmed or may have been delivered: no earlier one
+        may follow it."""
         delivered = self._files().where("delivery = 'unknown' OR (ok AND delivery = 'answered')")
         last = F.max(F.struct("position", "key")).alias("bound")
         return delivered.groupBy(F.col("user_id").alias("id")).agg(last)
 
     def append(self, outcomes: list[Outcome]) -> None:
-        """Writes outcomes, all or none: one file, which Spark moves to its place when it is complete."""
+        """Writes outcomes, all or none: one file, which Spark moves to its place when it is
+        complete."""
         if self._lock is not None and self._lock.lost:
             raise invalid(-1, f"another run has taken {self.path}, since this one stood still; this one ends")
         frame = self._spark.createDataFrame(outcomes, self._schema, verifySchema=False)
@@ -157,12 +159,14 @@ def last_of_each(files: DataFrame, by: list[str]) -> DataFrame:
 
 
 def read_outcomes(spark: SparkSession, path: Union[str, os.PathLike[str]]) -> DataFrame:
-    """Reads the last outcome of each row from a folder that :func:`update_users` or :func:`for_each_batch` wrote to.
+    """Reads the last outcome of each row from a folder that :func:`update_users` or
+    :func:`for_each_batch` wrote to.
 
-    The columns are ``key``, ``user_id``, ``ok``, ``code``, ``name``, ``message``, ``delivery`` (``not_sent``,
-    ``unknown`` or ``answered``), ``attempts`` and ``elapsed`` (in seconds); after :func:`for_each_batch` also
-    ``batch_id``. The code and the name of a row that was confirmed are 0 and ``ok``. They are NULL and ``empty`` for a
-    row without a field to send, and NULL and ``superseded`` for one that came too late.
+    The columns are ``key``, ``user_id``, ``ok``, ``code``, ``name``, ``message``, ``delivery``
+    (``not_sent``, ``unknown`` or ``answered``), ``attempts`` and ``elapsed`` (in seconds); after
+    :func:`for_each_batch` also ``batch_id``. The code and the name of a row that was confirmed are
+    0 and ``ok``. They are NULL and ``empty`` for a row without a field to send, and NULL and
+    ``superseded`` for one that came too late.
 
     Raises:
         ValidationError: There are no outcomes.

@@ -55,8 +55,8 @@ class Run:
     ) -> None:
         self._columns, self._outcomes = columns, outcomes
         self._client, self._batch, self._progress = client, batch, progress
-        # Finished updates that are not collected yet count as not written: while a file is written, the library goes
-        # on with those in its queue. Together they are a chunk.
+        # Finished updates that are not collected yet count as not written: while a file is written,
+        # the library goes on with those in its queue. Together they are a chunk.
         self._queue = max(1, min(1024, chunk // 8))
         self._chunk, self._file = chunk, chunk - self._queue
         self._jobs = Jobs(columns.frame.sparkSession)
@@ -127,8 +127,8 @@ class Run:
     def _send(self, rows: DataFrame, count: Count) -> None:
         self._jobs.describe(f"read {count.rows:,} rows")
         partitions = math.ceil(count.rows / self._chunk)
-        # By user, so that all rows of one are in one partition; in there by time, so that the rows of a user who has
-        # many, which are sent one after another, do not follow each other.
+        # By user, so that all rows of one are in one partition; in there by time, so that the rows
+        # of a user who has many, which are sent one after another, do not follow each other.
         ordered = rows.repartition(partitions, "id").sortWithinPartitions("position", "key")
         source = ordered.select("key", "id", "user", "position", "late").toLocalIterator(prefetchPartitions=True)
         sending = self._client.update_users(
@@ -156,7 +156,8 @@ class Run:
         self._end()
 
     def _read(self, source: Iterator[Any]) -> Iterator[UserUpdate]:
-        """The updates, on the thread that collects. A failure ends the reading, and not what is in flight."""
+        """The updates, on the thread that collects. A failure ends the reading, and not what is in
+        flight."""
         try:
             for key, user_id, user, position, late in source:
                 if late:
