@@ -13,8 +13,8 @@ from support import Sandbox
 from commbox import Client, ValidationError
 from commbox.spark import for_each_batch, update_users
 
-SCHEMA = """row_id bigint, user_id int, name string, city string, vip boolean, born date, at timestamp, paid decimal(9,2),
-    score double, tags array<string>, json string, code binary, text_id string"""
+SCHEMA = """row_id bigint, user_id int, name string, city string, vip boolean, born date, at timestamp,
+    paid decimal(9,2), score double, tags array<string>, json string, code binary, text_id string"""
 COLUMNS: dict[str, Any] = {"id": "user_id", "key": "row_id", "progress": False}
 
 
@@ -113,7 +113,7 @@ def wrong_arguments() -> dict[str, tuple[dict[str, Any], list[str]]]:
         "neither": ({"fields": None}, ["give the columns of the fields as fields, or the column of all fields as"]),
         "both": ({"user": "json"}, ["give the columns of the fields as fields, or"]),
         "order": ({"order_by": ["at", "tags"]}, ['"tags" (order_by) is of type array<string>']),
-        "nulls": ({"nulls": "null"}, ["nulls must be \"omit\" or \"send\", not 'null'"]),
+        "nulls": ({"nulls": "null"}, ['nulls must be "omit" or "send", not \'null\'']),
         "nulls of JSON": ({"fields": None, "user": "json", "nulls": "send"}, ['"json" (user) is JSON text']),
         "user": ({"fields": None, "user": "vip"}, ['"vip" (user) is of type boolean, and must be JSON text or a']),
         "date in user": ({"fields": None, "user": F.struct("born")}, ["born is of type date, and must be a string;"]),
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_named_and_nothing_is_sent(df: DataFrame, sandbox: Sand
 
 def test_arguments_of_another_type(df: DataFrame, spark: SparkSession, path: Path) -> None:
     stream = spark.readStream.format("rate").load()
-    for frame, arguments, message in [
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
         (df, {"chunk": 1.5}, "chunk must be an int, not float"),
         (df, {"progress": "yes"}, "progress must be True, False or a function"),
         (df, {"fields": {"FirstName": 7}}, r"fields\['FirstName'\] must be the name of a column or a Column, not int"),
@@ -149,9 +149,11 @@ def test_arguments_of_another_type(df: DataFrame, spark: SparkSession, path: Pat
         (df, {"client": Client("key"), "timeout": 5}, "give either a client, or the options of one: timeout"),
         (stream, {}, "df is a stream; use commbox.spark.for_each_batch"),
         ([(1, {})], {}, "df must be a DataFrame of Spark, not list"),
-    ]:
+    ]
+    for frame, arguments, message in wrong:
         with pytest.raises(TypeError, match=message):
             update_users(frame, path, **{**COLUMNS, "fields": FIELDS, **arguments})
-    for options, message in [({"id": "a"}, "needs key"), ({"id": "a", "key": "b", "resume": True}, "argument 'resume'")]:
-        with pytest.raises(TypeError, match=message):
-            for_each_batch(path, api_key="key", **options)
+    with pytest.raises(TypeError, match="needs key"):
+        for_each_batch(path, api_key="key", id="a")
+    with pytest.raises(TypeError, match="argument 'resume'"):
+        for_each_batch(path, api_key="key", id="a", key="b", resume=True)

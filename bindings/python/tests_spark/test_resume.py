@@ -45,13 +45,15 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
     sandbox.reset()
     outcomes = update_users(df, path, **COLUMNS, **ONE_BY_ONE, resume=True)
     assert [fields["Remarks"] for _, fields in sandbox.requests()] == ["6", "9"]
-    found = {12 - row.key: (row.code, row.name, row.delivery) for row in outcomes.where("not ok").collect()}
-    assert found == {2: (None, "superseded", "not_sent"), 5: (None, "superseded", "not_sent")}
+    late = {12 - row.key: (row.code, row.name, row.delivery) for row in outcomes.where("not ok").collect()}
+    assert late == {2: (None, "superseded", "not_sent"), 5: (None, "superseded", "not_sent")}
     assert outcomes.count() == 12
     # Mended rows that come back without the newer ones are not sent either; a new row is.
     written = len(files(path))
     mended = df.where("number = '2'").selectExpr("row_id + 100 AS row_id", "user_id", "changed_at", "number", "city")
-    new = df.where("number = '3'").selectExpr("-1L AS row_id", "user_id", "changed_at + interval 1 hour AS changed_at", "'99' AS number", "city")
+    new = df.where("number = '3'").selectExpr(
+        "-1L AS row_id", "user_id", "changed_at + interval 1 hour AS changed_at", "'99' AS number", "city"
+    )
     sandbox.reset()
     outcomes = update_users(mended.union(new), path, **COLUMNS, **ONE_BY_ONE, resume=True)
     assert [fields["Remarks"] for _, fields in sandbox.requests()] == ["99"]
@@ -134,8 +136,6 @@ def test_a_run_that_lost_the_folder_ends(
         folder.write(_lock.NAME, "another", replace=True)
 
     with pytest.raises(ValidationError, match="another run has taken"):
-        update_users(
-            table(spark, 1000, 100), path, **COLUMNS, chunk=100, max_requests_per_second=200, progress=take
-        )
+        update_users(table(spark, 1000, 100), path, **COLUMNS, chunk=100, max_requests_per_second=200, progress=take)
     assert len(sandbox.requests()) < 1000
     assert folder.read(_lock.NAME) == "another"

@@ -82,7 +82,7 @@ class Throttling(FakeServer):
 def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path: Path) -> None:
     rows = 4000
     with Throttling() as server:
-        options = {"api_key": server.api_key, "base_url": server.url}
+        options: dict[str, Any] = {"api_key": server.api_key, "base_url": server.url}
         outcomes = update_users(table(spark, rows, 1000), path, **COLUMNS, concurrency=32, **options)
         assert outcomes.where("ok").count() == rows
         arrived = numbers([(user_id, fields) for _, user_id, fields in server.accepted])
@@ -118,9 +118,7 @@ class Stopper:
         assert self.error is None
 
 
-def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
-    spark: SparkSession, sandbox: Sandbox, path: Path
-) -> None:
+def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     context = spark.sparkContext
     shown: list[str] = []
 
@@ -135,10 +133,8 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
     stopper = Stopper(500, cancel)
     context.setJobGroup("nightly", "the job of the night")
     try:
-        with pytest.raises(APICancelledError, match="the Spark job was cancelled; .* resume=True"):
-            update_users(
-                table(spark), path, **COLUMNS, chunk=10_000, max_requests_per_second=1000, progress=stopper
-            )
+        with pytest.raises(APICancelledError, match=r"the Spark job was cancelled; .* resume=True"):
+            update_users(table(spark), path, **COLUMNS, chunk=10_000, max_requests_per_second=1000, progress=stopper)
         assert context.getLocalProperty("spark.job.description") == "the job of the night"
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)

@@ -49,9 +49,7 @@ def test_a_repeated_batch_sends_only_what_is_not_confirmed(
     assert len(sandbox.requests()) == 401
 
 
-def test_stopping_the_query_ends_the_sending(
-    spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
-) -> None:
+def test_stopping_the_query_ends_the_sending(spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path) -> None:
     table(spark, 4000, 100).coalesce(1).write.parquet(str(tmp_path / "input"))
     stream = spark.readStream.schema(table(spark).schema).parquet(str(tmp_path / "input")).writeStream
     send = for_each_batch(path, **COLUMNS, progress=False, max_requests_per_second=200)

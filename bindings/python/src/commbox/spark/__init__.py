@@ -155,7 +155,11 @@ def update_users(
 
 
 def for_each_batch(
-    path: Union[str, os.PathLike[str]], *, client: Optional[Client] = None, api_key: Optional[str] = None, **options: Any
+    path: Union[str, os.PathLike[str]],
+    *,
+    client: Optional[Client] = None,
+    api_key: Optional[str] = None,
+    **options: Any,
 ) -> Callable[[DataFrame, int], None]:
     """Returns a function for ``foreachBatch`` of Structured Streaming, which updates the users of
     each micro-batch.

@@ -111,7 +111,7 @@ class Columns:
 
     def _position(self, order_by: Union[Column, str, Sequence[Union[Column, str]], None]) -> Column:
         given = [order_by] if isinstance(order_by, (str, Column)) else list(order_by or ())
-        members = []
+        members: list[Column] = []
         for found in [self._find(each, "order_by") for each in given] or [self.key]:
             if not isinstance(found.type, ORDERED):
                 what = "which Spark does not order, or outcomes cannot hold"
@@ -164,7 +164,7 @@ class Columns:
         if not isinstance(found.type, T.StructType):
             self._refuse(found, "F.struct(…) of the fields", "and must be JSON text or a struct")
             return F.lit(None)
-        self._problems.extend(struct_problems(found))
+        self._problems.extend(struct_problems(found, found.type))
         for member in found.type.fields:
             is_struct = member.name == CONTENT and isinstance(member.dataType, T.StructType)
             self.names[member.name] = dict.fromkeys(member.dataType.names) if is_struct else None
@@ -203,10 +203,9 @@ def as_text(code: str, kind: T.DataType) -> str:
     return f'{code}.cast("string")'
 
 
-def struct_problems(found: Found) -> Iterator[str]:
+def struct_problems(found: Found, kind: T.StructType) -> Iterator[str]:
     """What in a struct of fields is not what the API takes: text, and in Content what JSON has."""
-    assert isinstance(found.type, T.StructType)
-    for member in found.type.fields:
+    for member in kind.fields:
         label = f"{found.label}: {member.name}"
         if member.name == CONTENT:
             if isinstance(member.dataType, (T.StructType, T.MapType)):

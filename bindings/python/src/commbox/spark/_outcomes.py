@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
     elapsed: float
     position: Any
     """What ordered it among the rows of its user."""
-    run: int
+    run: int = 0
     """The number of the run, from 1: the last one of a key counts."""
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+LATE = "a later row of the same user was confirmed, or may have been delivered"
+EMPTY = "the row has no field to send"
+
+
 class Batch(NamedTuple):
     """Options of ``update_users``."""
 
@@ -39,6 +43,11 @@ class Count(NamedTuple):
     ids_missing: int
     keys_missing: int
     keys_repeated: int
+
+
+def not_sent(key: Any, user_id: int, position: Any, ok: bool, name: str, message: str) -> Outcome:
+    """The outcome of a row that is not handed to the library."""
+    return Outcome(key, user_id, ok, None, name, message, "not_sent", 0, 0.0, position)
 
 
 class Run:
@@ -161,10 +170,9 @@ class Run:
         try:
             for key, user_id, user, position, late in source:
                 if late:
-                    message = "a later row of the same user was confirmed, or may have been delivered"
-                    self._add(Outcome(key, user_id, False, None, "superseded", message, "not_sent", 0, 0.0, position, 0))
+                    self._add(not_sent(key, user_id, position, False, "superseded", LATE))
                 elif user is None:
-                    self._add(Outcome(key, user_id, True, None, "empty", None, "not_sent", 0, 0.0, position, 0))
+                    self._add(not_sent(key, user_id, position, True, "empty", EMPTY))
                 else:
                     yield UserUpdate(user_id, user, tag=(key, position))
                     continue
@@ -182,15 +190,14 @@ class Run:
             self._updates.cancel()
 
     def _collect(self, result: BatchResult) -> None:
-        key, position = result.tag
-        user_id = result.user_id or 0
+        (key, position), user_id = result.tag, result.user_id or 0
         if result.result is not None:
-            took = result.result
-            ok = name_of(0)
-            self._add(Outcome(key, user_id, True, 0, ok, None, "answered", took.attempts, took.elapsed, position, 0))
+            took = result.result.attempts, result.result.elapsed
+            self._add(Outcome(key, user_id, True, 0, name_of(0), None, "answered", *took, position))
             return
         error = result.error
-        assert error is not None
+        if error is None:
+            return
         if isinstance(error, APICancelledError) and error.delivery == "not_sent":
             # It has no outcome, and the next run sends it.
             self._unsent = self._unsent or error
@@ -198,7 +205,7 @@ class Run:
         if isinstance(error, AuthenticationError):
             self._unsent = error
         what = error.code, error.name, error.message, error.delivery, error.attempts, error.elapsed
-        self._add(Outcome(key, user_id, False, *what, position, 0))
+        self._add(Outcome(key, user_id, False, *what, position))
 
     def _add(self, outcome: Outcome) -> None:
         self._collected.append(outcome._replace(run=self._outcomes.run))
