@@ -16,6 +16,8 @@
 # make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
 #               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
 #               has them in its own count
+# make test-spark  runs the tests of commbox.spark with PySpark 3.5 and 4, which it fetches below target/spark. They need
+#               Java 17
 # make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
 #               tests run with each that they find
 # make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
@@ -88,8 +90,8 @@ LINK     := -L$(TARGET)/release -lcommbox "-Wl,-rpath,$(call absolute,$(TARGET)/
 export CARGO_TARGET_DIR := $(call absolute,$(TARGET))
 export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
-.PHONY: build manual install uninstall nuget dist demo docs release-notes sizes try-wheel test test-windows test-arm64 \
-    test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
+.PHONY: build manual install uninstall nuget dist demo docs release-notes sizes try-wheel test test-spark test-windows \
+    test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
     clean sandbox command
 
 # Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
@@ -234,6 +236,17 @@ test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready
 
 test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
+
+# Spark, Dask and Ray are fetched here, the newest version of Spark first.
+SPARK_VERSIONS := 4 3.5
+
+$(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
+	$(PYTHON) -m venv $(TARGET)/spark/$*
+	$(TARGET)/spark/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test-spark: build sandbox $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
+	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.
 pythons: $(VENV)/ready

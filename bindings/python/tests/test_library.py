@@ -100,6 +100,38 @@ def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> 
     assert "cargo build --release" in message
 
 
+def test_from_a_zip_file(place: Place, library: Path) -> None:
+    """As Spark's addPyFile brings a wheel: no system loads a library from in there."""
+    shutil.copy(library, place.beside)
+    wheel = shutil.make_archive(str(place.folder / "commbox-1.0.0"), "zip", place.package.parent)
+    shutil.rmtree(place.package)
+    environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
+    temporary = place.folder / "temporary"
+    temporary.mkdir()
+    environment.update(PYTHONPATH=wheel, LD_LIBRARY_PATH=str(place.system.parent), TMPDIR=str(temporary))
+    program = "import commbox, os; print(commbox.__file__, *os.listdir(os.environ['TMPDIR']))"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    package, copy = done.stdout.split()
+    assert package.startswith(wheel)
+    assert copy.endswith(_library.FILE_NAME)
+    # It lasts as long as the process.
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_zip_file_without_the_library_says_so(place: Place) -> None:
+    wheel = shutil.make_archive(str(place.folder / "commbox-1.0.0"), "zip", place.package.parent)
+    shutil.rmtree(place.package)
+    environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
+    environment.update(PYTHONPATH=wheel, LD_LIBRARY_PATH=str(place.system.parent))
+    command = [sys.executable, "-c", "import commbox"]
+    done = subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{wheel}/commbox/{_library.FILE_NAME} (beside the package)" in done.stderr
+    assert "pip install ./bindings/python" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [

@@ -104,7 +104,7 @@ def _candidates() -> Iterator[tuple[str, str]]:
         yield "COMMBOX_LIBRARY", os.path.abspath(chosen)
     # Without pathlib, which takes longer to import than all of this package.
     own = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
-    yield "beside the package", os.path.join(own, FILE_NAME)  # noqa: PTH118
+    yield "beside the package", _unpacked() or os.path.join(own, FILE_NAME)  # noqa: PTH118
     if sys.platform in ("win32", "darwin"):
         from ctypes.util import find_library
 
@@ -112,6 +112,30 @@ def _candidates() -> Iterator[tuple[str, str]]:
     else:
         # By its soname, as a linked program finds it; find_library would start a compiler to look for it.
         yield "on the system", f"libcommbox.so.{ABI_VERSION}"
+
+
+def _unpacked() -> str | None:
+    """A copy of the library that exists until the process ends, if the package is imported from a zip file, as a wheel
+    that Spark's ``addPyFile`` brings: no system loads a library from there."""
+    if not hasattr(getattr(__spec__, "loader", None), "archive"):
+        return None
+    import atexit
+    from contextlib import ExitStack, suppress
+    from importlib.resources import as_file, files
+
+    copies = ExitStack()
+    try:
+        path = copies.enter_context(as_file(files(__package__).joinpath(FILE_NAME)))
+    except OSError:  # it holds none, or there is no room
+        return None
+
+    @atexit.register
+    def remove() -> None:
+        # Windows deletes no library that is loaded.
+        with suppress(OSError):
+            copies.close()
+
+    return str(path)
 
 
 def _open(path: str) -> CDLL:

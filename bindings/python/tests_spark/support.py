@@ -1,0 +1,145 @@
+"""The sandbox, sessions of Spark, and the table that is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+ROWS, USERS = 20_000, 5_000
+KEY = "sandbox-key"
+
+
+class Sandbox:
+    """An offline CommBox."""
+
+    api_key = KEY
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Whatever proxy the environment names, this is loopback.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def reset(self) -> None:
+        self._ask("POST", "/sandbox/reset")
+
+    def script(self, *answers: dict[str, Any]) -> None:
+        self._ask("POST", "/sandbox/script", json.dumps(answers))
+
+    def requests(self) -> list[tuple[int, dict[str, Any]]]:
+        """The user and the fields of each update, in the order in which they arrived."""
+        requests = json.loads(self._ask("GET", "/sandbox/requests"))
+        return [(int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"]) for r in requests]
+
+    def user(self, user_id: int) -> dict[str, Any]:
+        reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))["data"]
+        return reply
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
+        request = urllib.request.Request(self.url + path, None if body is None else body.encode(), method=method)
+        with self._opener.open(request, timeout=60) as reply:
+            text: bytes = reply.read()
+            return text
+
+
+@contextmanager
+def running_sandbox() -> Iterator[Sandbox]:
+    target = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
+    program = os.environ.get("COMMBOX_SANDBOX", str(target / "debug/examples/sandbox"))
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            url = re.search(r"http://127\.0\.0\.1:\d+", line)
+            assert url, f"the sandbox's first line tells no address: {line!r}"
+            yield Sandbox(url.group())
+        finally:
+            process.terminate()
+
+
+def session(master: str, folder: Path) -> SparkSession:
+    """A session on loopback, with ports that are free, whose files are in this folder."""
+    builder = SparkSession.builder.master(master).appName("commbox")
+    for name, value in {
+        "spark.driver.memory": "768m",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.executor.memory": "512m",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
+        "spark.local.dir": str(folder / "local"),
+    }.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()
+
+
+def table(spark: SparkSession, rows: int = ROWS, users: int = USERS) -> DataFrame:
+    """Rows of users: the later one is changed, the lower is its key. ``number`` counts by time,
+    from 1."""
+    frame = spark.range(rows, numPartitions=4)
+    number = F.lit(rows) - F.col("id")
+    return frame.select(
+        F.col("id").alias("row_id"),
+        (F.col("id") * 7919 % users + 1).alias("user_id"),
+        F.timestamp_seconds(number + 1_700_000_000).alias("changed_at"),
+        number.cast("string").alias("number"),
+        F.concat(F.lit("City "), number.cast("string")).alias("city"),
+    )
+
+
+COLUMNS: dict[str, Any] = {
+    "id": "user_id",
+    "key": "row_id",
+    "order_by": "changed_at",
+    "fields": {"Remarks": "number", "Content.City": "city"},
+}
+"""The columns of the table."""
+
+
+def numbers(requests: list[tuple[int, dict[str, Any]]]) -> dict[int, list[int]]:
+    """For each user the numbers of the rows, as they arrived."""
+    arrived: dict[int, list[int]] = {}
+    for user_id, fields in requests:
+        arrived.setdefault(user_id, []).append(int(fields["Remarks"]))
+    return arrived
+
+
+def expected(rows: int = ROWS, users: int = USERS) -> dict[int, list[int]]:
+    """For each user the numbers of its rows, in order."""
+    found: dict[int, list[int]] = {}
+    for row_id in range(rows - 1, -1, -1):
+        found.setdefault(row_id * 7919 % users + 1, []).append(rows - row_id)
+    return found
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def files(path: Path) -> list[Path]:
+    """The files of outcomes that are complete."""
+    return list(path.glob("*.parquet"))
+
+
+def driver(master: str, folder: Path, sandbox: Sandbox, path: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Starts a driver of its own, which sends the table."""
+    words = [sys.executable, str(Path(__file__).with_name("driver_program.py")), master, str(folder), str(path)]
+    environment = {**os.environ, "COMMBOX_API_KEY": KEY, "COMMBOX_BASE_URL": sandbox.url}
+    return subprocess.Popen([*words, json.dumps(options)], env=environment, start_new_session=True)

@@ -1,0 +1,64 @@
+"""The examples of docs/spark.md, as they stand there."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from support import CHECKOUT, KEY, Sandbox, expected, numbers, table
+
+PAGE = (CHECKOUT / "docs/spark.md").read_text(encoding="utf-8")
+
+
+def examples(section: str) -> list[str]:
+    """The examples of a section."""
+    (text,) = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    found: list[str] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found, section
+    return found
+
+
+def test_the_examples_of_spark(
+    spark: SparkSession, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    df = table(spark, 400, 100).selectExpr(
+        "row_id", "user_id", "changed_at", "number AS first_name", "city", "date '1983-01-01' AS born"
+    )
+    df.write.parquet(str(tmp_path / "customers"))
+    names: dict[str, Any] = {"spark": spark, "df": df}
+    for section in ("Use", "Columns", "After a failure", "Structured Streaming"):
+        for example in examples(section):
+            sandbox.reset()
+            exec(example.replace("s3://bucket", str(tmp_path)), names)
+            assert sandbox.requests() or "read_outcomes" in example or "resume=True" in example, example
+    assert "commbox: " in capsys.readouterr().err
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("section", "module"), [("Dask", "dask"), ("Ray", "ray")])
+def test_the_recipe(section: str, module: str, spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
+    assert importlib.util.find_spec(module), f"{module} is not installed"
+    table(spark, 2000, 500).withColumnRenamed("number", "remarks").write.parquet(str(tmp_path / "customers"))
+    (example,) = examples(section)
+    program = tmp_path / "recipe.py"
+    program.write_text(example.replace("s3://bucket", str(tmp_path)))
+    environment = {
+        **os.environ,
+        "COMMBOX_API_KEY": KEY,
+        "COMMBOX_BASE_URL": sandbox.url,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "False",
+    }
+    done = subprocess.run(
+        [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+    assert numbers(sandbox.requests()) == expected(2000, 500)
+    assert re.search(r"2000 updated, 0 not", done.stdout), done.stdout

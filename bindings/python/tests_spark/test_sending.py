@@ -1,0 +1,180 @@
+"""The table: every row is sent once, in order, and what becomes of it is written down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+from support import COLUMNS, ROWS, Sandbox, expected, files, numbers, table
+
+from commbox import APICancelledError, AuthenticationError, BatchProgress, Client
+from commbox.spark import read_outcomes, update_users
+from commbox.testing import Answer, FakeServer, Request
+
+
+def test_each_row_once_in_order_and_actions_send_nothing(
+    spark: SparkSession, sandbox: Sandbox, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, chunk=8000)
+    assert numbers(sandbox.requests()) == expected()
+    # Each of these would send everything again, if Spark sent it.
+    assert outcomes.count() == ROWS
+    assert outcomes.where("not ok").count() == 0
+    assert outcomes.select(F.sum("attempts"), F.count_distinct("key")).first() == (ROWS, ROWS)
+    row = outcomes.where("key = 7").first()
+    assert row is not None
+    assert (row.user_id, row.ok, row.code, row.name, row.message) == (7 * 7919 % 5000 + 1, True, 0, "ok", None)
+    assert (row.delivery, row.attempts) == ("answered", 1)
+    assert 0 <= row.elapsed < 60
+    # A file for each chunk, but for those rows that may be finished and not collected when it is
+    # written.
+    assert len(files(path)) == 3
+    assert not list(path.glob("_commbox*"))
+    assert "commbox: 20,000 of 20,000 updates, 0 failed" in capsys.readouterr().err
+    # Everything is confirmed: a second run sends nothing.
+    again = update_users(table(spark), path, **COLUMNS, resume=True)
+    assert again.where("ok").count() == ROWS
+    assert len(sandbox.requests()) == ROWS
+    assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None
+
+
+def test_a_user_with_half_of_the_rows(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+    rows = table(spark, 4000, 500)
+    skewed = rows.withColumn("user_id", F.when(F.col("row_id") % 2 == 0, 1).otherwise(F.col("user_id")))
+    outcomes = update_users(skewed, path, **COLUMNS, concurrency=32, chunk=500, progress=False)
+    assert outcomes.where("ok").count() == 4000
+    arrived = numbers(sandbox.requests())
+    assert len(arrived[1]) >= 2000
+    assert sum(map(len, arrived.values())) == 4000
+    assert all(found == sorted(set(found)) for found in arrived.values())
+
+
+class Throttling(FakeServer):
+    """A server that lets 200 requests a second through, after a burst of 20."""
+
+    RATE, BURST = 200, 20
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accepted: list[tuple[float, int, dict[str, Any]]] = []
+        self._tokens, self._at = float(self.BURST), time.monotonic()
+        self._own = threading.Lock()
+        self.on_request = self._judge
+
+    def _judge(self, request: Request) -> Answer | None:
+        with self._own:
+            now = time.monotonic()
+            self._tokens = min(self.BURST, self._tokens + (now - self._at) * self.RATE)
+            self._at = now
+            if self._tokens < 1:
+                return Answer(429, headers={"Retry-After": "1"})
+            self._tokens -= 1
+            self.accepted.append((now, request.user_id or 0, request.fields))
+        return None
+
+
+@pytest.mark.once
+def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path: Path) -> None:
+    rows = 4000
+    with Throttling() as server:
+        options: dict[str, Any] = {"api_key": server.api_key, "base_url": server.url}
+        outcomes = update_users(table(spark, rows, 1000), path, **COLUMNS, concurrency=32, **options)
+        assert outcomes.where("ok").count() == rows
+        arrived = numbers([(user_id, fields) for _, user_id, fields in server.accepted])
+        assert arrived == expected(rows, 1000)
+        took = server.accepted[-1][0] - server.accepted[0][0]
+        print(f"{rows} updates at {server.RATE}/s: {took:.1f} s, ideal {rows / server.RATE:.1f} s")
+        assert took <= 1.2 * rows / server.RATE
+
+
+class Stopper:
+    """Does something, on another thread, when so many updates have finished."""
+
+    def __init__(self, after: int, action: Any) -> None:
+        self._after = after
+        self._reached = threading.Event()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(action,))
+        self._thread.start()
+
+    def __call__(self, progress: BatchProgress) -> None:
+        if progress.done >= self._after:
+            self._reached.set()
+
+    def _run(self, action: Any) -> None:
+        self._reached.wait(120)
+        try:
+            action()
+        except BaseException as error:
+            self.error = error
+
+    def join(self) -> None:
+        self._thread.join(60)
+        assert self.error is None
+
+
+def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+    context = spark.sparkContext
+    shown: list[str] = []
+
+    def cancel() -> None:
+        # All rows that Spark has read are with the driver: only the job that shows the sending
+        # runs.
+        time.sleep(1)
+        store = context._jsc.sc().statusStore()
+        shown.extend(store.job(job).description().get() for job in context.statusTracker().getActiveJobsIds())
+        context.cancelJobGroup("nightly")
+
+    stopper = Stopper(500, cancel)
+    context.setJobGroup("nightly", "the job of the night")
+    try:
+        with pytest.raises(APICancelledError, match=r"the Spark job was cancelled; .* resume=True"):
+            update_users(table(spark), path, **COLUMNS, chunk=10_000, max_requests_per_second=1000, progress=stopper)
+        assert context.getLocalProperty("spark.job.description") == "the job of the night"
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)
+        context.setLocalProperty("spark.job.description", None)
+    stopper.join()
+    assert any("of 20,000 rows finished, 0 failed" in text for text in shown), shown
+    sent = sandbox.requests()
+    assert 500 <= len(sent) < 10_000
+    # What was in flight has come to its end, and is written.
+    assert read_outcomes(spark, path).where("ok").count() == len(sent)
+    outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False)
+    assert outcomes.where("ok").count() == ROWS
+    assert numbers(sandbox.requests()) == expected()
+
+
+def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
+    spark: SparkSession, sandbox: Sandbox, path: Path
+) -> None:
+    with Client(max_requests_per_second=1000) as client:
+        stopper = Stopper(50, client.cancel)
+        with pytest.raises(APICancelledError):
+            update_users(table(spark, 4000, 100), path, **COLUMNS, client=client, progress=stopper)
+        stopper.join()
+        # It stays open.
+        client.set_max_requests_per_second(0)
+        update_users(table(spark, 4000, 100), path, **COLUMNS, client=client, resume=True, progress=False)
+    arrived = numbers(sandbox.requests())
+    assert {user: sorted(set(found)) for user, found in arrived.items()} == expected(4000, 100)
+
+
+def test_a_refused_key_is_raised_and_written(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+    with pytest.raises(AuthenticationError):
+        update_users(table(spark, 4000, 100), path, **COLUMNS, api_key="another-key", progress=False)
+    assert len(sandbox.requests()) <= 8
+    assert {row.name for row in read_outcomes(spark, path).collect()} == {"unauthorized"}
+    outcomes = update_users(table(spark, 4000, 100), path, **COLUMNS, resume=True, progress=False)
+    assert outcomes.where("ok").count() == 4000
+
+
+def test_a_table_without_rows(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+    outcomes: DataFrame = update_users(table(spark).where("row_id < 0"), path, **COLUMNS)
+    assert outcomes.count() == 0
+    assert sandbox.requests() == []
