@@ -21,7 +21,7 @@ int main(int argc, char **argv)
     /* No limit holds for root. */
     if (setrlimit(RLIMIT_NPROC, &one) != 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)) return 2;
     CHECK(commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL) == COMMBOX_CONNECTION);
-    CHECK(strstr(commbox_last_error(), "could not start a thread for the name lookup") != NULL);
+    CHECK(strstr(commbox_last_error(), "could not start a thread for the DNS lookup") != NULL);
     CHECK(strstr(commbox_last_error_json(), "\"delivery\":\"not_sent\"") != NULL);
     CHECK(commbox_batch_submit(batch, 1, 1, "{\"FirstName\": \"John\"}", -1) == COMMBOX_INTERNAL);
     CHECK(strstr(commbox_last_error(), "could not start a worker thread") != NULL);
