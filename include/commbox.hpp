@@ -105,11 +105,11 @@ inline const char *c_text(const std::string &text, const char *name) {
     if (const auto at = text.find('\0'); at != std::string::npos) {
         const std::string message = std::string(name) + " holds a NUL at byte " + std::to_string(at)
                                     + "; text must have none";
-        throw Error(
-            COMMBOX_INVALID_ARGUMENT, message,
-            R"({"code":-1,"name":"invalid_argument","message":")" + message
-                + R"(","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,)"
-                  R"("attempts":0,"elapsed_ms":0,"delivery":"not_sent","response":null})");
+        throw Error(COMMBOX_INVALID_ARGUMENT, message,
+                    R"({"code":-1,"name":"invalid_argument","message":")" + message
+                        + R"(","http_status":null,"description":null,"response_time":null,)"
+                          R"("retry_after_ms":null,)"
+                          R"("attempts":0,"elapsed_ms":0,"delivery":"not_sent","response":null})");
     }
     return text.c_str();
 }
