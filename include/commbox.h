@@ -13,8 +13,8 @@
  *             belongs to the caller, who frees it with commbox_string_free(), never with free().
  *
  * Handles     commbox_client *, commbox_options *, commbox_user * and commbox_batch * are opaque.
- *             Never dereference them. It is safe to pass a handle that is NULL, already freed or not
- *             returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
+ *             Never dereference them. It is safe to pass a handle that is NULL, already freed or
+ *             not returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
  *             handle once, with the function of its type. Freeing NULL does nothing.
  *
  * Errors      A function that can fail returns a code (int32_t), or a pointer that is NULL on
@@ -25,9 +25,9 @@
  *             Rust panic reaches the caller.
  *
  * Codes       0 is COMMBOX_OK. A code below 0 means that the client failed. A code from 1 to 99 is
- *             not an error. A code of 100 or more is the HTTP status with which the server answered.
- *             New codes may be added, so handle unknown codes by range. Any function that can fail
- *             may return COMMBOX_INTERNAL.
+ *             not an error. A code of 100 or more is the HTTP status with which the server
+ *             answered. New codes may be added, so handle unknown codes by range. Any function that
+ *             can fail may return COMMBOX_INTERNAL.
  *
  * Accessors   An accessor leaves the last error unchanged. The accessors are commbox_last_*(),
  *             commbox_code_*(), commbox_version(), commbox_abi_version() and the functions that
