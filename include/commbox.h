@@ -13,8 +13,8 @@
  *             belongs to the caller, who frees it with commbox_string_free(), never with free().
  *
  * Handles     commbox_client *, commbox_options *, commbox_user * and commbox_batch * are opaque.
- *             Never dereference them. It is safe to pass a handle that is NULL, already freed or not
- *             returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
+ *             Never dereference them. It is safe to pass a handle that is NULL, already freed or
+ *             not returned by this library: the call fails with COMMBOX_INVALID_HANDLE. Free each
  *             handle once, with the function of its type. Freeing NULL does nothing.
  *
  * Errors      A function that can fail returns a code (int32_t), or a pointer that is NULL on
@@ -25,9 +25,9 @@
  *             Rust panic reaches the caller.
  *
  * Codes       0 is COMMBOX_OK. A code below 0 means that the client failed. A code from 1 to 99 is
- *             not an error. A code of 100 or more is the HTTP status with which the server answered.
- *             New codes may be added, so handle unknown codes by range. Any function that can fail
- *             may return COMMBOX_INTERNAL.
+ *             not an error. A code of 100 or more is the HTTP status with which the server
+ *             answered. New codes may be added, so handle unknown codes by range. Any function that
+ *             can fail may return COMMBOX_INTERNAL.
  *
  * Accessors   An accessor leaves the last error unchanged. The accessors are commbox_last_*(),
  *             commbox_code_*(), commbox_version(), commbox_abi_version() and the functions that
@@ -429,8 +429,8 @@ int32_t commbox_client_set_log(commbox_client *client,
                                void *context);
 
 /**
- * Checks an update like commbox_update_user_json() does before it sends anything. It sends nothing
- * and does not block.
+ * Checks an update in the same way as commbox_update_user_json() does before it sends the request.
+ * It sends nothing and does not block.
  *
  * @param client     The client, whose options apply.
  * @param user_id    The user's id, as for commbox_update_user_json(): 1 or more.
@@ -450,8 +450,8 @@ int32_t commbox_client_validate_user_json(commbox_client *client,
  * Returns the statistics of a client as a JSON object. The counters start when the client is
  * created:
  *
- * - `calls`: calls that were made, including the updates of batches that were dispatched
- * - `succeeded`, `failed`: calls that ended; a cancelled call has failed
+ * - `calls`: calls that were made, including dispatched updates of batches
+ * - `succeeded`, `failed`: calls that ended; a cancelled call counts as failed
  * - `failed_by_code`: an object with the number of failures for each code: `{"-7": 2, "404": 1}`
  * - `attempts`: requests
  * - `retried`: requests beyond the first of a call
@@ -523,8 +523,9 @@ char *commbox_client_diagnose_json(commbox_client *client);
  * connections that fail or break, and attempts that exceed `attempt_timeout_ms`. Sending the same
  * values twice does no harm. Other statuses, TLS failures and redirects are not retried. The
  * server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
- * fails at once and reports `retry_after_ms`. A client also has a retry budget: it may retry 100
- * times (50 after timeouts) more than its calls succeed, and once more for each 5 successes.
+ * fails at once and reports `retry_after_ms`. A client also has a budget of 100 retries. A retry
+ * after a timeout takes two of them, and every 5 calls that succeed give one back, up to 100. When
+ * the budget is used up, a call fails instead of being retried.
  *
  * Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a
  * reused connection that the server closed before returning a byte, and a 401 for an API key that
@@ -540,8 +541,8 @@ char *commbox_client_diagnose_json(commbox_client *client);
  * #COMMBOX_CONNECTION, and the message says since when the outage lasts.
  *
  * **Order.** Calls for one user are sent one at a time, in the order in which they were made
- * (option `order_per_user`). The server may still apply a request that timed out later, after a
- * newer one; no client can prevent that.
+ * (option `order_per_user`). A request that timed out may still be applied by the server later,
+ * after a newer one; no client can prevent that.
  *
  * **Delivery.** After a failure, commbox_last_delivery() returns whether the server may have
  * processed the update.
@@ -676,7 +677,8 @@ const char *commbox_last_error_json(void);
  * This function and those from here to commbox_last_request_id() describe the last
  * commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
  * succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
- * commbox_last_error*() describe that update. After any other function they describe nothing.
+ * commbox_last_error*() describe that update. After any other function that is not an accessor,
+ * there is no last update.
  *
  * @return The number of attempts; 0 if no request was made, or if there is no update.
  * @since 1.0
@@ -741,7 +743,7 @@ const char *commbox_last_request_id(void);
 commbox_options *commbox_options_new(void);
 
 /**
- * Sets one option, which may be one of commbox_client_new(), commbox_batch_new() or
+ * Sets one option. It may be an option of commbox_client_new(), commbox_batch_new() or
  * commbox_update_user_json_with(). The value is checked at once. It replaces the value that was
  * set before.
  *
@@ -905,7 +907,8 @@ commbox_batch *commbox_batch_new_with(commbox_client *client, commbox_options *o
  * @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
  *                    blocks without a limit.
  * @return #COMMBOX_OK if the update was accepted: its result will be returned by
- *         commbox_batch_next(). Otherwise the update was not accepted, and one of these codes:
+ *         commbox_batch_next(). Otherwise the update was not accepted, and the code is one of
+ *         these:
  *         - #COMMBOX_TIMEOUT: the batch was full until the timeout
  *         - #COMMBOX_CANCELLED: the batch was cancelled or stopped, or the calls of the client
  *           were cancelled
@@ -945,8 +948,8 @@ int32_t commbox_batch_submit_with(commbox_batch *batch,
                                   int64_t timeout_ms);
 
 /**
- * Collects the result of the next update that has finished, in the order in which they finish.
- * Blocks until there is one, or until the timeout.
+ * Collects the result of the next update that has finished. Results are returned in the order in
+ * which the updates finish. Blocks until there is a result, or until the timeout.
  *
  * After #COMMBOX_OK, the functions commbox_last_*() describe the update whose result was returned:
  * `printf("row %llu: %s", tag, commbox_last_error())`.
@@ -957,9 +960,10 @@ int32_t commbox_batch_submit_with(commbox_batch *batch,
  *                    The parameter may be NULL.
  * @param code        Receives the code that commbox_update_user_json() would have returned; 0 if
  *                    there is no result. The parameter may be NULL.
- * @param json        Receives the server's reply if the code is #COMMBOX_OK, otherwise the object
- *                    that commbox_last_error_json() documents, which the caller frees with
- *                    commbox_string_free(); NULL if there is no result. The parameter may be NULL.
+ * @param json        Receives text that the caller frees with commbox_string_free(): the server's
+ *                    reply if the code is #COMMBOX_OK, otherwise the object that
+ *                    commbox_last_error_json() documents; NULL if there is no result. The
+ *                    parameter may be NULL.
  * @return #COMMBOX_OK if a result was collected; #COMMBOX_DONE if the batch is closed and all
  *         results were collected; or one of these codes:
  *         - #COMMBOX_TIMEOUT: no update finished before the timeout
@@ -1005,9 +1009,9 @@ int64_t commbox_batch_notify_fd(commbox_batch *batch);
 int32_t commbox_batch_close(commbox_batch *batch);
 
 /**
- * Cancels the updates that are not in flight, which are those that are queued or in backoff, and
- * closes the batch. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and
- * have their own results.
+ * Cancels the updates that are not in flight (those that are queued or in backoff), and closes the
+ * batch. The result of a cancelled update has the code #COMMBOX_CANCELLED. Updates in flight
+ * finish, and have their own results.
  *
  * @param batch  The batch.
  * @return #COMMBOX_OK, or this code:

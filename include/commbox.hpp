@@ -46,7 +46,8 @@ public:
 
     /** Creates an error from its parts. */
     Error(std::int32_t code, std::string message, std::string json)
-        : code_(code), text_(std::make_shared<const Text>(Text{std::move(message), std::move(json)})) {}
+        : code_(code),
+          text_(std::make_shared<const Text>(Text{std::move(message), std::move(json)})) {}
 
     /** Returns the code: below 0 the client failed, and 100 or more is the HTTP status. */
     std::int32_t code() const noexcept { return code_; }
@@ -102,12 +103,13 @@ constexpr std::int64_t without_limit = -1;
  */
 inline const char *c_text(const std::string &text, const char *name) {
     if (const auto at = text.find('\0'); at != std::string::npos) {
-        const std::string message =
-            std::string(name) + " holds a NUL at byte " + std::to_string(at) + "; text must have none";
+        const std::string message = std::string(name) + " holds a NUL at byte " + std::to_string(at)
+                                    + "; text must have none";
         throw Error(COMMBOX_INVALID_ARGUMENT, message,
-                    R"({"code":-1,"name":"invalid_argument","message":")" + message +
-                        R"(","http_status":null,"description":null,"response_time":null,"retry_after_ms":null,)"
-                        R"("attempts":0,"elapsed_ms":0,"delivery":"not_sent","response":null})");
+                    R"({"code":-1,"name":"invalid_argument","message":")" + message
+                        + R"(","http_status":null,"description":null,"response_time":null,)"
+                          R"("retry_after_ms":null,)"
+                          R"("attempts":0,"elapsed_ms":0,"delivery":"not_sent","response":null})");
     }
     return text.c_str();
 }
@@ -142,10 +144,11 @@ private:
 
 /** Builds the JSON of a user, escaped as JSON requires. Move-only. */
 class User {
-    // A template, because as plain overloads views would make a std::string and std::nullopt ambiguous.
+    // A template, because as plain overloads views would make a std::string and std::nullopt
+    // ambiguous.
     template <typename T>
-    using IfView = std::enable_if_t<std::is_same_v<T, std::string_view> ||
-                                    std::is_same_v<T, std::optional<std::string_view>>>;
+    using IfView = std::enable_if_t<std::is_same_v<T, std::string_view>
+                                    || std::is_same_v<T, std::optional<std::string_view>>>;
 
 public:
     /** Creates a user without fields. */
@@ -154,7 +157,9 @@ public:
     /**
      * Sets a field, such as "FirstName"; std::nullopt is a JSON null. It replaces a former value.
      */
-    User &set(const std::string &name, const std::optional<std::string> &value) { return set(name, text(value)); }
+    User &set(const std::string &name, const std::optional<std::string> &value) {
+        return set(name, text(value));
+    }
 
     /** The same with a C string, such as a literal; NULL is a JSON null. */
     User &set(const std::string &name, const char *value) {
@@ -186,7 +191,9 @@ public:
     }
 
     /** Returns the body, {"data": {…}}. */
-    std::string to_json() const { return detail::Owned<char>(commbox_user_to_json(user_.get())).get(); }
+    std::string to_json() const {
+        return detail::Owned<char>(commbox_user_to_json(user_.get())).get();
+    }
 
 private:
     static const char *text(const std::optional<std::string> &value) {
@@ -205,12 +212,13 @@ private:
 class Options {
 public:
     /** Creates options in which every option has its default. */
-    Options() : options_(std::make_shared<const detail::Owned<commbox_options>>(commbox_options_new())) {}
+    Options()
+        : options_(std::make_shared<const detail::Owned<commbox_options>>(commbox_options_new())) {}
 
     /** Sets an option by its key: set("idle_timeout_ms", "1000"). */
     Options &set(const std::string &key, const std::string &value) {
-        detail::check(
-            commbox_options_set(handle(), detail::c_text(key, "key"), detail::c_text(value, "value")));
+        detail::check(commbox_options_set(handle(), detail::c_text(key, "key"),
+                                          detail::c_text(value, "value")));
         return *this;
     }
 
@@ -245,7 +253,9 @@ public:
     Options &proxy(const std::string &url) { return set("proxy", url); }
 
     /** Sets an additional header for every request. */
-    Options &header(const std::string &name, const std::string &value) { return set("headers." + name, value); }
+    Options &header(const std::string &name, const std::string &value) {
+        return set("headers." + name, value);
+    }
 
 private:
     friend class Client;
@@ -265,14 +275,16 @@ public:
      * defaults.
      */
     explicit Client(const std::string &api_key, const std::string &options_json = {})
-        : client_(commbox_client_new(detail::c_text(api_key, "api_key"), detail::c_text(options_json, "options_json"))) {}
+        : client_(commbox_client_new(detail::c_text(api_key, "api_key"),
+                                     detail::c_text(options_json, "options_json"))) {}
 
     /** Creates a client with options that were set one by one. */
     Client(const std::string &api_key, const Options &options)
         : client_(commbox_client_new_with(detail::c_text(api_key, "api_key"), options.handle())) {}
 
     /** Creates a client with the API key in the environment variable COMMBOX_API_KEY. */
-    explicit Client(const Options &options = Options()) : client_(commbox_client_new_with(nullptr, options.handle())) {}
+    explicit Client(const Options &options = Options())
+        : client_(commbox_client_new_with(nullptr, options.handle())) {}
 
     // Constructing std::string from NULL is undefined, so these overloads are deleted.
     explicit Client(std::nullptr_t, const std::string & = {}) = delete;
@@ -284,8 +296,8 @@ public:
      */
     std::string update_user_json(std::int64_t user_id, const std::string &user_json) {
         char *reply = nullptr;
-        detail::check(
-            commbox_update_user_json(client_.get(), user_id, detail::c_text(user_json, "user_json"), &reply));
+        detail::check(commbox_update_user_json(client_.get(), user_id,
+                                               detail::c_text(user_json, "user_json"), &reply));
         return detail::Owned<char>(reply).get();
     }
 
@@ -304,21 +316,27 @@ public:
      * Updates one user like update_user_json(), with options for this call, which
      * commbox_update_user_json_with() documents.
      */
-    std::string update_user_json_with(std::int64_t user_id, const std::string &user_json, const std::string &call_json) {
+    std::string update_user_json_with(std::int64_t user_id, const std::string &user_json,
+                                      const std::string &call_json) {
         char *reply = nullptr;
-        detail::check(commbox_update_user_json_with(client_.get(), user_id, detail::c_text(user_json, "user_json"),
-                                                    detail::c_text(call_json, "call_json"), &reply));
+        detail::check(commbox_update_user_json_with(
+            client_.get(), user_id, detail::c_text(user_json, "user_json"),
+            detail::c_text(call_json, "call_json"), &reply));
         return detail::Owned<char>(reply).get();
     }
 
     /** Returns the statistics of the client, as commbox_client_stats_json() documents them. */
-    std::string stats_json() const { return detail::Owned<char>(commbox_client_stats_json(client_.get())).get(); }
+    std::string stats_json() const {
+        return detail::Owned<char>(commbox_client_stats_json(client_.get())).get();
+    }
 
     /**
      * Checks the path from this machine to the server, and returns the result as
      * commbox_client_diagnose_json() documents it.
      */
-    std::string diagnose_json() { return detail::Owned<char>(commbox_client_diagnose_json(client_.get())).get(); }
+    std::string diagnose_json() {
+        return detail::Owned<char>(commbox_client_diagnose_json(client_.get())).get();
+    }
 
     /**
      * Cancels every call that is in flight on the client, on any thread: each throws
@@ -337,7 +355,8 @@ public:
 
     /** Replaces the API key. Every attempt that starts afterwards uses the new key. */
     void set_api_key(const std::string &api_key) {
-        detail::check(commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));
+        detail::check(
+            commbox_client_set_api_key(client_.get(), detail::c_text(api_key, "api_key")));
     }
 
     /**
@@ -403,7 +422,8 @@ public:
      */
     explicit Batch(Client &client, const std::string &options_json = {})
         : held_(std::make_unique<Held>()),
-          batch_(commbox_batch_new(client.client_.get(), detail::c_text(options_json, "options_json"))) {}
+          batch_(commbox_batch_new(client.client_.get(),
+                                   detail::c_text(options_json, "options_json"))) {}
 
     /** Creates a batch with options that were set one by one. */
     Batch(Client &client, const Options &options)
@@ -446,7 +466,8 @@ public:
                 if (refused) {
                     on_result(std::move(*refused));
                 }
-                while (next_for(std::chrono::milliseconds::zero(), finished) == BatchStatus::finished) {
+                while (next_for(std::chrono::milliseconds::zero(), finished)
+                       == BatchStatus::finished) {
                     on_result(std::move(finished));
                 }
                 collecting = false;
@@ -474,8 +495,9 @@ public:
     template <typename Rep, typename Period>
     bool submit(std::uint64_t tag, std::int64_t user_id, const std::string &user_json,
                 std::chrono::duration<Rep, Period> timeout) {
-        const std::int32_t code = commbox_batch_submit(
-            batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"), detail::c_timeout(timeout));
+        const std::int32_t code =
+            commbox_batch_submit(batch_.get(), tag, user_id, detail::c_text(user_json, "user_json"),
+                                 detail::c_timeout(timeout));
         if (code != COMMBOX_TIMEOUT) {
             detail::check(code);
         }
@@ -527,10 +549,14 @@ public:
      * Cancels the updates that were submitted with a tag, including those in flight, within 100 ms.
      * Their results have the code COMMBOX_CANCELLED, unless they had already finished.
      */
-    void cancel_tag(std::uint64_t tag) { detail::check(commbox_batch_cancel_tag(batch_.get(), tag)); }
+    void cancel_tag(std::uint64_t tag) {
+        detail::check(commbox_batch_cancel_tag(batch_.get(), tag));
+    }
 
     /** Returns the progress of the batch, as commbox_batch_stats_json() documents it. */
-    std::string stats_json() const { return detail::Owned<char>(commbox_batch_stats_json(batch_.get())).get(); }
+    std::string stats_json() const {
+        return detail::Owned<char>(commbox_batch_stats_json(batch_.get())).get();
+    }
 
 private:
     /** A result as the library returned it. */
@@ -580,7 +606,8 @@ private:
         if (held_) {
             const std::lock_guard<std::mutex> lock(held_->mutex);
             const auto self = std::this_thread::get_id();
-            held_->collector = held_->has_collectors && held_->collector != self ? std::thread::id() : self;
+            held_->collector =
+                held_->has_collectors && held_->collector != self ? std::thread::id() : self;
             held_->has_collectors = true;
             if (!held_->results.empty()) {
                 one.splice(one.begin(), held_->results, held_->results.begin());
@@ -610,7 +637,8 @@ private:
         one.resize(1);
         char *json = nullptr;
         Raw &raw = one.front();
-        const std::int32_t code = commbox_batch_next(batch_.get(), timeout_ms, &raw.tag, &raw.code, &json);
+        const std::int32_t code =
+            commbox_batch_next(batch_.get(), timeout_ms, &raw.tag, &raw.code, &json);
         raw.json.reset(json);
         if (code == COMMBOX_DONE) {
             return BatchStatus::done;

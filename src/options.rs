@@ -95,8 +95,8 @@ pub struct Options {
     /// includes direct calls, batches and retries. The default is true.
     pub order_per_user: bool,
     /// Name of a group: processes of the same system user on one machine that have the same group
-    /// share one rate limit, what was learned of the server's, and pauses. 1 to 64 letters, digits,
-    /// `.`, `_` or `-`, not starting with `.`; Unix only. The default is `None`.
+    /// share one rate limit, pauses, and what they learned about the server's limit. 1 to 64
+    /// letters, digits, `.`, `_` or `-`, not starting with `.`; Unix only. The default is `None`.
     pub rate_group: Option<String>,
     /// Maximum number of idle connections in the pool: 0 to 1024. The default is 16.
     pub max_idle_connections: u32,

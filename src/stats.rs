@@ -35,7 +35,7 @@ use tagged::Tagged;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ClientStats {
-    /// Calls that were made, including the updates of batches that were dispatched.
+    /// Calls that were made, including dispatched updates of batches.
     pub calls: u64,
     /// Calls whose update the server confirmed.
     pub succeeded: u64,

@@ -71,6 +71,15 @@ fn every_function_is_documented() {
     }
 }
 
+#[test]
+fn lines_have_at_most_100_columns() {
+    for name in ["commbox.h", "commbox.hpp"] {
+        let text = fs::read_to_string(Path::new(ROOT).join("include").join(name)).expect("the header is there");
+        let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(long.is_empty(), "{name}: {long:#?}");
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod library {
     use super::common;

@@ -37,6 +37,44 @@ fn the_documentation_has_no_warning() {
     run(doc.env("RUSTDOCFLAGS", "-D warnings"));
 }
 
+/// The doctests run them.
+#[test]
+fn everything_public_has_an_example() {
+    // The C interface has its examples in the manual pages, and the fuzz targets are no part of the interface.
+    let left_out = ["ffi", "fuzzing.rs", "lib.rs"];
+    let (mut folders, mut found, mut without) = (vec![Path::new(ROOT).join("src")], 0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("it is a folder").map(|entry| entry.expect("it can be read")) {
+            if left_out.iter().any(|name| entry.file_name() == *name) {
+                continue;
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
+            }
+            let mut comment = String::new();
+            for line in fs::read_to_string(entry.path()).expect("it is text").lines().map(str::trim_start) {
+                let is_item = ["fn", "const fn", "struct", "enum", "type", "trait"]
+                    .iter()
+                    .any(|kind| line.strip_prefix("pub ").is_some_and(|item| item.starts_with(&format!("{kind} "))));
+                if line.starts_with("///") {
+                    comment += line;
+                } else if is_item {
+                    found += 1;
+                    if !comment.contains("# Examples") || !comment.contains("```") {
+                        without.push(format!("{}: {line}", entry.path().display()));
+                    }
+                }
+                if !line.starts_with("///") && !line.starts_with("#[") {
+                    comment.clear();
+                }
+            }
+        }
+    }
+    assert!(found > 60, "{found} public items");
+    assert!(without.is_empty(), "{without:#?}");
+}
+
 #[test]
 fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
     for file in ["include/commbox.h", "include/commbox.hpp", "LICENSE", "packaging/THIRD-PARTY.txt", "README.md"] {

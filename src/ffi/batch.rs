@@ -112,7 +112,8 @@ pub extern "C" fn commbox_batch_new_with(
 /// @param timeout_ms  How long to block while the batch is full: 0 does not block, a negative value
 ///                    blocks without a limit.
 /// @return #COMMBOX_OK if the update was accepted: its result will be returned by
-///         commbox_batch_next(). Otherwise the update was not accepted, and one of these codes:
+///         commbox_batch_next(). Otherwise the update was not accepted, and the code is one of
+///         these:
 ///         - #COMMBOX_TIMEOUT: the batch was full until the timeout
 ///         - #COMMBOX_CANCELLED: the batch was cancelled or stopped, or the calls of the client
 ///           were cancelled
@@ -177,8 +178,8 @@ unsafe fn submit(
     batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
 }
 
-/// Collects the result of the next update that has finished, in the order in which they finish.
-/// Blocks until there is one, or until the timeout.
+/// Collects the result of the next update that has finished. Results are returned in the order in
+/// which the updates finish. Blocks until there is a result, or until the timeout.
 ///
 /// After #COMMBOX_OK, the functions commbox_last_*() describe the update whose result was returned:
 /// `printf("row %llu: %s", tag, commbox_last_error())`.
@@ -189,9 +190,10 @@ unsafe fn submit(
 ///                    The parameter may be NULL.
 /// @param code        Receives the code that commbox_update_user_json() would have returned; 0 if
 ///                    there is no result. The parameter may be NULL.
-/// @param json        Receives the server's reply if the code is #COMMBOX_OK, otherwise the object
-///                    that commbox_last_error_json() documents, which the caller frees with
-///                    commbox_string_free(); NULL if there is no result. The parameter may be NULL.
+/// @param json        Receives text that the caller frees with commbox_string_free(): the server's
+///                    reply if the code is #COMMBOX_OK, otherwise the object that
+///                    commbox_last_error_json() documents; NULL if there is no result. The
+///                    parameter may be NULL.
 /// @return #COMMBOX_OK if a result was collected; #COMMBOX_DONE if the batch is closed and all
 ///         results were collected; or one of these codes:
 ///         - #COMMBOX_TIMEOUT: no update finished before the timeout
@@ -286,9 +288,9 @@ pub extern "C" fn commbox_batch_close(batch: *mut commbox_batch) -> i32 {
     code(|| BATCHES.get(batch)?.close())
 }
 
-/// Cancels the updates that are not in flight, which are those that are queued or in backoff, and
-/// closes the batch. Their results have the code #COMMBOX_CANCELLED. Updates in flight finish, and
-/// have their own results.
+/// Cancels the updates that are not in flight (those that are queued or in backoff), and closes the
+/// batch. The result of a cancelled update has the code #COMMBOX_CANCELLED. Updates in flight
+/// finish, and have their own results.
 ///
 /// @param batch  The batch.
 /// @return #COMMBOX_OK, or this code:

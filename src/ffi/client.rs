@@ -300,8 +300,8 @@ unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
 
-/// Checks an update like commbox_update_user_json() does before it sends anything. It sends nothing
-/// and does not block.
+/// Checks an update in the same way as commbox_update_user_json() does before it sends the request.
+/// It sends nothing and does not block.
 ///
 /// @param client     The client, whose options apply.
 /// @param user_id    The user's id, as for commbox_update_user_json(): 1 or more.
@@ -328,8 +328,8 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
 /// Returns the statistics of a client as a JSON object. The counters start when the client is
 /// created:
 ///
-/// - `calls`: calls that were made, including the updates of batches that were dispatched
-/// - `succeeded`, `failed`: calls that ended; a cancelled call has failed
+/// - `calls`: calls that were made, including dispatched updates of batches
+/// - `succeeded`, `failed`: calls that ended; a cancelled call counts as failed
 /// - `failed_by_code`: an object with the number of failures for each code: `{"-7": 2, "404": 1}`
 /// - `attempts`: requests
 /// - `retried`: requests beyond the first of a call
@@ -403,8 +403,9 @@ pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *
 /// connections that fail or break, and attempts that exceed `attempt_timeout_ms`. Sending the same
 /// values twice does no harm. Other statuses, TLS failures and redirects are not retried. The
 /// server's `Retry-After` is a lower bound for the backoff. If it exceeds the deadline, the call
-/// fails at once and reports `retry_after_ms`. A client also has a retry budget: it may retry 100
-/// times (50 after timeouts) more than its calls succeed, and once more for each 5 successes.
+/// fails at once and reports `retry_after_ms`. A client also has a budget of 100 retries. A retry
+/// after a timeout takes two of them, and every 5 calls that succeed give one back, up to 100. When
+/// the budget is used up, a call fails instead of being retried.
 ///
 /// Two cases are retried once regardless of `max_retries`, and count as attempts: a request on a
 /// reused connection that the server closed before returning a byte, and a 401 for an API key that
@@ -420,8 +421,8 @@ pub extern "C" fn commbox_client_diagnose_json(client: *mut commbox_client) -> *
 /// #COMMBOX_CONNECTION, and the message says since when the outage lasts.
 ///
 /// **Order.** Calls for one user are sent one at a time, in the order in which they were made
-/// (option `order_per_user`). The server may still apply a request that timed out later, after a
-/// newer one; no client can prevent that.
+/// (option `order_per_user`). A request that timed out may still be applied by the server later,
+/// after a newer one; no client can prevent that.
 ///
 /// **Delivery.** After a failure, commbox_last_delivery() returns whether the server may have
 /// processed the update.

@@ -247,7 +247,8 @@ pub extern "C" fn commbox_last_error_json() -> *const c_char {
 /// This function and those from here to commbox_last_request_id() describe the last
 /// commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
 /// succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
-/// commbox_last_error*() describe that update. After any other function they describe nothing.
+/// commbox_last_error*() describe that update. After any other function that is not an accessor,
+/// there is no last update.
 ///
 /// @return The number of attempts; 0 if no request was made, or if there is no update.
 /// @since 1.0

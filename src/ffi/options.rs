@@ -28,7 +28,7 @@ pub extern "C" fn commbox_options_new() -> *mut commbox_options {
     OPTIONS.made(guard(|| OPTIONS.insert(Mutex::default())))
 }
 
-/// Sets one option, which may be one of commbox_client_new(), commbox_batch_new() or
+/// Sets one option. It may be an option of commbox_client_new(), commbox_batch_new() or
 /// commbox_update_user_json_with(). The value is checked at once. It replaces the value that was
 /// set before.
 ///

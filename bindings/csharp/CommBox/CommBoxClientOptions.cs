@@ -91,9 +91,9 @@ public sealed class CommBoxClientOptions
 
     /// <summary>
     /// Name of a group: processes of the same system user on one machine that have the same group
-    /// share one rate limit, and what was learned of the server's. 1 to 64 letters, digits,
-    /// <c>.</c>, <c>_</c> or <c>-</c>, not starting with <c>.</c>; Unix only. The default is no
-    /// group.
+    /// share one rate limit, and what they learned about the server's limit. 1 to 64 letters,
+    /// digits, <c>.</c>, <c>_</c> or <c>-</c>, not starting with <c>.</c>; Unix only. The default
+    /// is no group.
     /// </summary>
     public string? RateGroup { get; set; }
 

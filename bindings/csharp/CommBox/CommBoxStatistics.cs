@@ -10,7 +10,7 @@ namespace CommBox;
 public sealed record CommBoxStatistics
 {
     /// <summary>
-    /// Calls that were made, including the updates of <c>UpdateUsersAsync</c> that were dispatched.
+    /// Calls that were made, including dispatched updates of <c>UpdateUsersAsync</c>.
     /// </summary>
     public long Calls { get; init; }
 

@@ -65,9 +65,9 @@ class Client(BaseClient):
         order_per_user: Send the calls for one user one at a time, in the order in which they were
             made; this includes direct calls, batches and retries. The default is True.
         rate_group: Name of a group: processes of the same system user on one machine that have the
-            same group share one rate limit, and what was learned of the server's. 1 to 64 letters,
-            digits, ``.``, ``_`` or ``-``, not starting with ``.``; Unix only. The default is no
-            group.
+            same group share one rate limit, and what they learned about the server's limit. 1 to 64
+            letters, digits, ``.``, ``_`` or ``-``, not starting with ``.``; Unix only. The default
+            is no group.
         max_idle_connections: Maximum number of idle connections in the pool, 0 to 1024. The default
             is 16.
         idle_timeout: How long an idle connection is kept, checked by the next call, in seconds. The

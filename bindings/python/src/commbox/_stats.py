@@ -59,7 +59,7 @@ class ClientStats:
     """
 
     calls: int
-    """Calls that were made, including the updates of ``update_users`` that were dispatched."""
+    """Calls that were made, including dispatched updates of ``update_users``."""
     succeeded: int
     """Calls whose update the server confirmed."""
     failed: int
