@@ -1,4 +1,4 @@
-"""Makes the reference for C# from what the compiler writes beside the assemblies: their documentation as XML."""
+"""Makes the reference for C# from the XML that the compiler writes next to the assemblies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ def page(root: Path, dotnet: str | None) -> str:
     parts = ["# C# reference\n"]
     for project in PROJECTS:
         folder = root / "bindings/csharp" / project
-        command = [dotnet, "build", str(folder), "-f", "net8.0", "-nologo", "-clp:NoSummary", "-v:quiet"]
+        command = [
+            dotnet,
+            "build",
+            str(folder),
+            "-f",
+            "net8.0",
+            "-nologo",
+            "-clp:NoSummary",
+            "-v:quiet",
+        ]
         environment = {**os.environ, "DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1"}
         subprocess.run(command, check=True, env=environment)
         written = folder / "bin/Debug/net8.0" / f"{project}.xml"
@@ -57,7 +66,9 @@ def signature(name: str) -> str:
     member = re.sub(r"``\d+", "", member)
     if not bracket and name[0] == "M":
         return f"{member}()"
-    return member + (f"({short(parameters[:-1] if parameters.endswith(')') else parameters)})" if bracket else "")
+    return member + (
+        f"({short(parameters[:-1] if parameters.endswith(')') else parameters)})" if bracket else ""
+    )
 
 
 def short(types: str) -> str:
