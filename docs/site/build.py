@@ -1,8 +1,9 @@
-"""Builds the site of the documentation: the pages of the repository, and a reference for each language.
+"""Builds the site of the documentation: the pages, and a reference for each language.
 
-`make docs` runs this. It collects the pages in a folder, where links to other files of the repository lead to pages that
-show them; writes the references for C and C#; has Sphinx build the site, with every warning an error; adds what
-`cargo doc` makes; and checks each link of the result.
+`make docs` runs this. It collects the pages in a folder. There, links to other files of the
+repository lead to pages that show them. It writes the references for C and C#, and has Sphinx build
+the site, where every warning is an error. It adds what `cargo doc` makes, and checks each link of
+the result.
 """
 
 from __future__ import annotations
@@ -83,7 +84,11 @@ class Pages:
         if path.endswith(".md"):
             place = "index.md" if path == "README.md" else path
             text = self._with_links((ROOT / path).read_text(encoding="utf-8"), path, place)
-            orphan = "" if place == "index.md" or self._is_in_a_group(path) else "---\norphan: true\n---\n\n"
+            orphan = (
+                ""
+                if place == "index.md" or self._is_in_a_group(path)
+                else "---\norphan: true\n---\n\n"
+            )
             self.write(place, orphan + text + (toctrees() if place == "index.md" else ""))
         elif Path(path).suffix in (".svg", ".png"):
             target = self._folder / path
@@ -103,7 +108,7 @@ class Pages:
         target.write_text(text, encoding="utf-8")
 
     def _with_links(self, text: str, path: str, place: str) -> str:
-        """The text, whose links lead to pages of the site. What is in a fenced block stays as it is."""
+        """The text, whose links lead to pages of the site. Fenced blocks stay as they are."""
 
         def replaced(match: re.Match[str]) -> str:
             target, hash_sign, anchor = match[1].partition("#")
@@ -121,7 +126,9 @@ class Pages:
             return f"]({posixpath.relpath(to, posixpath.dirname(place) or '.')}{hash_sign}{anchor})"
 
         parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
-        return "".join(part if part.startswith("```") else LINK.sub(replaced, part) for part in parts)
+        return "".join(
+            part if part.startswith("```") else LINK.sub(replaced, part) for part in parts
+        )
 
 
 def shown(path: str) -> str:
@@ -133,7 +140,10 @@ def listing(path: str) -> str:
     """A page that shows a file, or what is in a folder."""
     if (ROOT / path).is_dir():
         command = ["git", "-C", str(ROOT), "ls-files", "--", path]
-        text, language = subprocess.run(command, check=True, capture_output=True, text=True).stdout, "text"
+        text, language = (
+            subprocess.run(command, check=True, capture_output=True, text=True).stdout,
+            "text",
+        )
     else:
         text = (ROOT / path).read_text(encoding="utf-8")
         language = LANGUAGES.get(Path(path).suffix.lstrip("."), "text")
@@ -149,22 +159,31 @@ def toctrees() -> str:
     parts = []
     for title, names in GROUPS.items():
         places = [name if name.startswith("/") else f"/docs/{name}" for name in names]
-        places = [place for place in places if place.startswith("/reference/") or (ROOT / f"{place[1:]}.md").exists()]
-        parts.append(f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(places) + "\n```\n")
+        places = [
+            place
+            for place in places
+            if place.startswith("/reference/") or (ROOT / f"{place[1:]}.md").exists()
+        ]
+        parts.append(
+            f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(places) + "\n```\n"
+        )
     return "".join(parts)
 
 
 def write_references(pages: Pages, dotnet: str | None) -> None:
-    pages.write("reference/c.md", c_reference.page((ROOT / "include/commbox.h").read_text(encoding="utf-8")))
+    pages.write(
+        "reference/c.md", c_reference.page((ROOT / "include/commbox.h").read_text(encoding="utf-8"))
+    )
     pages.write("reference/csharp.md", csharp_reference.page(ROOT, dotnet))
     pages.write(
         "reference/python.md",
-        "# Python reference\n\n```{eval-rst}\n.. automodule:: commbox\n   :members:\n   :show-inheritance:\n"
-        "   :exclude-members: __version__\n```\n",
+        "# Python reference\n\n```{eval-rst}\n.. automodule:: commbox\n   :members:\n"
+        "   :show-inheritance:\n   :exclude-members: __version__\n```\n",
     )
     pages.write(
         "reference/rust.md",
-        "# Rust reference\n\n`cargo doc` makes it: <a href=\"rust/commbox/index.html\">the crate commbox</a>.\n",
+        "# Rust reference\n\n`cargo doc` makes it: "
+        '<a href="rust/commbox/index.html">the crate commbox</a>.\n',
     )
 
 
@@ -176,7 +195,16 @@ def build(source: Path, site: Path, library: Path) -> None:
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     doctrees = source.with_name(source.name + "-doctrees")
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--fail-on-warning", "--keep-going", "--jobs", "auto"]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "--quiet",
+        "--fail-on-warning",
+        "--keep-going",
+        "--jobs",
+        "auto",
+    ]
     command += ["-b", "html", "-c", str(HERE), "-d", str(doctrees), str(source), str(site)]
     subprocess.run(command, check=True, env=environment)
 

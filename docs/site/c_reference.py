@@ -1,4 +1,4 @@
-"""Makes the reference for C from include/commbox.h: a section for each function, in the order of the header."""
+"""Makes the reference for C from include/commbox.h: a section for each function, in its order."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ def page(header: str) -> str:
         if match["constant"]
     ]
     parts.append("## Types\n")
-    parts += [f"**`{match['type']}`**\n\n{body(match['doc'], functions)}\n" for match in found if match["type"]]
+    parts += [
+        f"**`{match['type']}`**\n\n{body(match['doc'], functions)}\n"
+        for match in found
+        if match["type"]
+    ]
     parts.append("## Functions\n")
     parts += [
-        f"### {match['function']}\n\n```c\n{match['prototype']}\n```\n\n{body(match['doc'], functions)}\n"
+        f"### {match['function']}\n\n```c\n{match['prototype']}\n```\n\n"
+        f"{body(match['doc'], functions)}\n"
         for match in found
         if match["function"]
     ]
@@ -73,7 +78,12 @@ def whole_rows(text: str) -> str:
     """Puts the rows of tables on one line each."""
     lines: list[str] = []
     for line in text.splitlines():
-        if lines and lines[-1].startswith("|") and not lines[-1].endswith("|") and line.startswith("  "):
+        if (
+            lines
+            and lines[-1].startswith("|")
+            and not lines[-1].endswith("|")
+            and line.startswith("  ")
+        ):
             lines[-1] += f" {line.strip()}"
         else:
             lines.append(line)
@@ -89,13 +99,15 @@ def flowing(text: str) -> str:
 
 
 def linked(text: str, functions: list[str]) -> str:
-    """Functions that are named become links, and constants code. What is code already stays as it is."""
+    """Functions that are named become links, and constants code. What is code already stays."""
     parts = re.split(r"(`[^`\n]*`)", text)
     for index in range(0, len(parts), 2):
         parts[index] = re.sub(r"#(COMMBOX_\w+)", r"`\1`", parts[index])
         parts[index] = re.sub(
             r"\b(commbox_\w+)\(\)",
-            lambda match: f"[`{match[1]}()`](#{match[1]})" if match[1] in functions else f"`{match[0]}`",
+            lambda match: (
+                f"[`{match[1]}()`](#{match[1]})" if match[1] in functions else f"`{match[0]}`"
+            ),
             parts[index],
         )
         parts[index] = re.sub(r"<(\w+)>", r"&lt;\1&gt;", parts[index])

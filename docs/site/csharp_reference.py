@@ -1,4 +1,4 @@
-"""Makes the reference for C# from what the compiler writes beside the assemblies: their documentation as XML."""
+"""Makes the reference for C# from the XML that the compiler writes next to the assemblies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Optional
 
 PROJECTS = ("CommBox", "CommBox.Extensions.Hosting")
 
@@ -20,21 +21,66 @@ def page(root: Path, dotnet: str | None) -> str:
     parts = ["# C# reference\n"]
     for project in PROJECTS:
         folder = root / "bindings/csharp" / project
-        command = [dotnet, "build", str(folder), "-f", "net8.0", "-nologo", "-clp:NoSummary", "-v:quiet"]
+        command = [
+            dotnet,
+            "build",
+            str(folder),
+            "-f",
+            "net8.0",
+            "-nologo",
+            "-clp:NoSummary",
+            "-v:quiet",
+        ]
         environment = {**os.environ, "DOTNET_CLI_TELEMETRY_OPTOUT": "1", "DOTNET_NOLOGO": "1"}
         subprocess.run(command, check=True, env=environment)
         written = folder / "bin/Debug/net8.0" / f"{project}.xml"
-        parts.append(assembly(ElementTree.parse(written).getroot()))
+        listed = [folder / f"PublicAPI.{state}.txt" for state in ("Shipped", "Unshipped")]
+        lines = "\n".join(file.read_text(encoding="utf-8-sig") for file in listed).splitlines()
+        parts.append(
+            assembly(ElementTree.parse(written).getroot(), {declared(line) for line in lines})
+        )
     return "\n".join(parts)
 
 
-def assembly(documentation: ElementTree.Element) -> str:
-    members = {member.get("name", ""): member for member in documentation.iter("member")}
+# A member's name, and how many parameters it has; none if it is not called.
+Declared = tuple[str, Optional[int]]
+
+
+def declared(line: str) -> Declared:
+    """A member as a line of the public interface has it: `static A.B.C(int d) -> void`."""
+    line = re.sub(r"^(?:(?:static|override|virtual|abstract|const|readonly) )+", "", line)
+    name, bracket, parameters = line.partition(" -> ")[0].partition("(")
+    if bracket:
+        return re.sub(r"<\w+>$", "", name), count(parameters.rpartition(")")[0])
+    return re.sub(r"\.(?:get|set|init)$", "", name.partition(" = ")[0]), None
+
+
+def documented(name: str) -> Declared:
+    """A member as the compiler names it: `M:A.B.C(System.Int32)`."""
+    full, bracket, parameters = name[2:].partition("(")
+    full = re.sub(r"`+\d+", "", full)
+    if full.endswith(".#ctor"):
+        full = f"{full[:-6]}.{full[:-6].rpartition('.')[2]}"
+    is_called = name.startswith("M:")
+    return full, count(parameters.partition(")")[0] if bracket else "") if is_called else None
+
+
+def count(parameters: str) -> int:
+    """How many parameters a list has; commas inside of types separate none."""
+    while parameters != (flat := re.sub(r"[<{\[][^<>{}\[\]]*[>}\]]", "", parameters)):
+        parameters = flat
+    return parameters.count(",") + 1 if parameters.strip() else 0
+
+
+def assembly(documentation: ElementTree.Element, public: set[Declared]) -> str:
+    """The public types of an assembly, and their public members."""
+    found = {member.get("name", ""): member for member in documentation.iter("member")}
+    members = {name: member for name, member in found.items() if documented(name) in public}
     types = [name for name in members if name.startswith("T:")]
     parts = []
     for name in types:
         own = name[2:]
-        parts.append(f"## {own.removeprefix('CommBox.')}\n\n{described(members[name])}\n")
+        parts.append(f"## {own.rpartition('.')[2]}\n\n{described(members[name])}\n")
         for other, member in members.items():
             if other[:2] != "T:" and owner(other) == own:
                 parts.append(f"**`{signature(other)}`**\n\n{described(member)}\n")
@@ -57,7 +103,9 @@ def signature(name: str) -> str:
     member = re.sub(r"``\d+", "", member)
     if not bracket and name[0] == "M":
         return f"{member}()"
-    return member + (f"({short(parameters[:-1] if parameters.endswith(')') else parameters)})" if bracket else "")
+    return member + (
+        f"({short(parameters[:-1] if parameters.endswith(')') else parameters)})" if bracket else ""
+    )
 
 
 def short(types: str) -> str:

@@ -23,7 +23,7 @@ class _Page(HTMLParser):
 
 
 def broken(site: Path, made_elsewhere: Path) -> list[str]:
-    """Each broken link, after the page that has it. Pages that another tool made are only led to."""
+    """Each broken link, after its page. Pages that another tool made are not checked."""
     pages: dict[Path, _Page] = {}
 
     def read(path: Path) -> _Page:
