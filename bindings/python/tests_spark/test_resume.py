@@ -20,7 +20,7 @@ ONE_BY_ONE: dict[str, Any] = {"concurrency": 1, "max_retries": 0, "progress": Fa
 def history(spark: SparkSession) -> DataFrame:
     """Three rows of each of four users, one after another."""
     return table(spark, 12, 12).selectExpr(
-        "row_id", "cast((12 - number) div 3 as int) + 1 AS user_id", "changed_at", "number", "city"
+        "row_id", "cast(row_id div 3 as int) + 1 AS user_id", "changed_at", "number", "city"
     )
 
 

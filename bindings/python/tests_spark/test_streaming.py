@@ -56,6 +56,8 @@ def test_stopping_the_query_ends_the_sending(spark: SparkSession, sandbox: Sandb
     query = stream.foreachBatch(send).option("checkpointLocation", str(tmp_path / "checkpoint")).start()
     until(lambda: len(sandbox.requests()) >= 100, "the query sends nothing")
     query.stop()
+    # Its thread may end before the function does.
+    until(lambda: not list(path.glob("*/_commbox.lock")), "the run does not end")
     sent = len(sandbox.requests())
     assert 100 <= sent < 4000
     assert read_outcomes(spark, path).where("ok").count() == sent

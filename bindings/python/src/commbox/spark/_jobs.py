@@ -107,7 +107,7 @@ class Jobs:
         while not ended.is_set():
             self.describe(progress())
             try:
-                # In the JVM: executors need no Python.
+                # In the JVM: no Python has to start for it.
                 self._spark.range(0, 1, 1, 1).selectExpr(wait).collect()
             except Exception as error:
                 if ended.is_set():

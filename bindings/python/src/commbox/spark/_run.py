@@ -186,6 +186,9 @@ class Run:
         # Ctrl-C also cancels all jobs, which may be noticed first.
         if self._failure is None or not isinstance(error, Exception):
             self._failure = error
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._updates is not None:
             self._updates.cancel()
 
@@ -199,8 +202,9 @@ class Run:
         if error is None:
             return
         if isinstance(error, APICancelledError) and error.delivery == "not_sent":
-            # It has no outcome, and the next run sends it.
+            # It has no outcome, and the next run sends it: no later row of its user is to be sent before.
             self._unsent = self._unsent or error
+            self._cancel()
             return
         if isinstance(error, AuthenticationError):
             self._unsent = error
