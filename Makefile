@@ -12,10 +12,10 @@
 # make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all that a file holds by
 #               the command
 # make docs     builds the site of the documentation, target/site, with a reference for each language
-# make test     runs every test of every language
+# make test     runs every test of every language. PLATFORMS="windows arm64 musl" adds those on other platforms, SPARK=1
+#               those of commbox.spark
 # make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
-#               they are; what they need of Debian is in tests/platforms.py. `make test PLATFORMS="windows arm64 musl"`
-#               has them in its own count
+#               they are; what they need of Debian is in tests/platforms.py
 # make test-spark  runs the tests of commbox.spark with PySpark 3.5 and 4, which it fetches below target/spark. They need
 #               Java 17
 # make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
@@ -228,24 +228,26 @@ docs: $(SPHINX)/ready
 	PYTHONDONTWRITEBYTECODE=1 $(SPHINX)/bin/python docs/site/build.py --cargo "$(CARGO)" --dotnet "$(DOTNET)" \
 	    "$(call absolute,$(TARGET))"
 
-# What the tests need of a network is fetched here, with the environment of the caller; they run without it.
-PLATFORMS :=
-
-test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready
-	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%)
-
 test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
 # Spark, Dask and Ray are fetched here, the newest version of Spark first.
 SPARK_VERSIONS := 4 3.5
+SPARK_READY    := $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
 
 $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
 	$(PYTHON) -m venv $(TARGET)/spark/$*
 	$(TARGET)/spark/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-test-spark: build sandbox $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
+# What the tests need of a network is fetched here, with the environment of the caller; they run without it.
+PLATFORMS :=
+SPARK     :=
+
+test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready $(if $(SPARK),$(SPARK_READY))
+	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%) $(if $(SPARK),$(SPARK_VERSIONS:%=--spark=$(TARGET)/spark/%))
+
+test-spark: build sandbox $(SPARK_READY)
 	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.

@@ -2,6 +2,7 @@
 
     tests/run.py                 all of them; started by `make test`, which has built the library and the sandbox
     tests/run.py --platform=…    these too on other platforms: windows, arm64, musl (tests/platforms.py)
+    tests/run.py --spark=…       those of commbox.spark too, with the Spark of this environment (tests/spark.py)
     tests/run.py COMMAND [ARG…]  one command, in the surroundings that the tests have
 
 The tests are to come to the same on every machine, so they see none of the variables that steer the library, and
@@ -170,13 +171,13 @@ def main() -> int:
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, quit_by)
     command = sys.argv[1:]
-    if command and not command[0].startswith("--platform="):
+    if command and not command[0].startswith("--"):
         process = start(command, {})
         try:
             return process.wait()
         finally:
             end(process)
-    return run_all([word.removeprefix("--platform=") for word in command])
+    return run_all(values(command, "--platform="), values(command, "--spark="))
 
 
 def run_other_pythons(report: Report) -> None:
@@ -229,7 +230,11 @@ def run_csharp(report: Report) -> None:
         report.suite("C# on Mono", ["sh", "-c", f"{build} && {run}"])
 
 
-def run_all(platforms: list[str]) -> int:
+def values(words: list[str], option: str) -> list[str]:
+    return [word.removeprefix(option) for word in words if word.startswith(option)]
+
+
+def run_all(platforms: list[str], spark: list[str]) -> int:
     report = Report()
     for tool, what in [
         ("valgrind", "the memory and lock checks"),
@@ -264,6 +269,8 @@ def run_all(platforms: list[str]) -> int:
         else:
             report.missing.append(f"the C# tests: they need the .NET SDK 10, and {DOTNET} is {version or 'broken'}")
 
+    if spark:
+        report.suite("commbox.spark", [sys.executable, "tests/spark.py", *spark])
     for platform in platforms:
         script = [sys.executable, "tests/platforms.py", platform]
         fetch(*script, "--prepare")
