@@ -180,7 +180,7 @@ fn chains() {
     says(&authority.refused("deep", &["second", "first"]), &["path length"]);
     authority.sign("plain", "ec:P-256", LEAF, Some("root"), "sha256");
     authority.sign("under", "ec:P-256", LEAF, Some("plain"), "sha256");
-    says(&authority.refused("under", &["plain"]), &["no authority (CA:FALSE)"]);
+    says(&authority.refused("under", &["plain"]), &["not an authority's (CA:FALSE)"]);
     let as_authority = format!("{CA}subjectAltName=IP:127.0.0.1\n");
     authority.sign("itself", "ec:P-256", &as_authority, Some("root"), "sha256");
     says(&authority.refused("itself", &[]), &["CA:TRUE"]);
