@@ -33,7 +33,7 @@ fn one_update_prints_the_reply_or_why_there_is_none() {
         (&["7", "firstname=canary"] as &[&str], 2, "firstname must be written \"FirstName\""),
         (&["0", "FirstName=canary"], 2, "user_id must be 1 or more"),
         (&["7", "canary"], 2, "NAME=VALUE"),
-        (&["7"], 2, "there is no field"),
+        (&["7"], 2, "no field is given"),
         (&["7", "--json", "missing.json"], 2, "missing.json"),
         (&["7", "FirstName=a", "--total-timeout", "0"], 2, "--total-timeout must be"),
     ] {

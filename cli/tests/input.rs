@@ -229,7 +229,7 @@ fn what_is_wrong_is_named_with_line_and_column_and_without_a_value() {
             "a rule for no field",
             "UserId,Mail\n7,a\n".into(),
             &["--map", "Mail=EMail"],
-            &["\"EMail\" is no field; did you mean \"Email\"?"],
+            &["\"EMail\" is not a field; did you mean \"Email\"?"],
         ),
         ("nothing", Vec::new(), &[], &["is empty"]),
         ("a workbook", b"PK\x03\x04canary".to_vec(), &[], &["save it as CSV"]),
@@ -240,7 +240,7 @@ fn what_is_wrong_is_named_with_line_and_column_and_without_a_value() {
                 .into(),
             &[],
             &[
-                "line 1: column \"Nots\" is no field",
+                "line 1: column \"Nots\" is not a field",
                 "line 2: the row is not a JSON object",
                 "line 3: the row has no user id",
                 "line 4: FirstName must be a string or null, not a number",

@@ -338,7 +338,7 @@ fn two_runs_on_one_journal_are_refused() {
         "a.csv.journal",
         "this is no journal, and it is long enough to be looked at.".repeat(20),
     );
-    assert!(end(&mut all.sync(&["a.csv"])).ends(2).contains("is no journal"));
+    assert!(end(&mut all.sync(&["a.csv"])).ends(2).contains("is not a journal"));
 }
 
 #[test]
