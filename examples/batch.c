@@ -68,7 +68,8 @@ int main(void)
     int32_t code = COMMBOX_OK, status = COMMBOX_OK;
     while ((status = commbox_batch_next(batch, -1, &row, &code, NULL)) != COMMBOX_DONE) {
         if (status == COMMBOX_CANCELLED) {
-            commbox_client_set_interrupt(client, NULL, NULL); /* or collecting what is left is cancelled, too */
+            /* Otherwise collecting the remaining results is cancelled, too. */
+            commbox_client_set_interrupt(client, NULL, NULL);
             commbox_batch_cancel(batch);
         } else if (status != COMMBOX_OK) {
             fprintf(stderr, "%s\n", commbox_last_error());

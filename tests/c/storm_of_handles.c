@@ -356,7 +356,8 @@ int main(int argc, char **argv)
     /* Of all who free a handle, one does. */
     long left = atomic_load(&shared.made) - atomic_load(&shared.freed);
     size_t live = commbox_live_handles == NULL ? 0 : commbox_live_handles();
-    printf("{\"updated\": %ld, \"cancelled\": %ld, \"refused\": %ld, \"taken back\": %ld, \"void\": %ld, ",
+    printf("{\"updated\": %ld, \"cancelled\": %ld, \"refused\": %ld, "
+        "\"taken back\": %ld, \"void\": %ld, ",
            atomic_load(&shared.updated), atomic_load(&shared.cancelled), atomic_load(&shared.refused),
            atomic_load(&shared.taken_back), atomic_load(&shared.void_handles));
     printf("\"left\": %ld, \"live\": %zu}\n", left, live);

@@ -1,13 +1,17 @@
 /* Does one thing as often as it is told to, for what one more costs to be counted:
  *
- *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
- *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client, with a user each
- *     warm_calls batch NUMBER BASE_URL    the same through a batch of 64 workers, with a user each and 64 at a time
- *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
+ *     warm_calls update NUMBER BASE_URL
+ *         updates a user on one client, with the example of the vendor's documentation
+ *     warm_calls share NUMBER BASE_URL
+ *         the same from eight threads, which share the client, with a user each
+ *     warm_calls batch NUMBER BASE_URL
+ *         the same through a batch of 64 workers, with a user each and 64 at a time
+ *     warm_calls set NUMBER
+ *         crosses the boundary to set a field to a text as long as that example
  *     warm_calls idle NUMBER BASE_URL CONNECTIONS THREADS
- *                                         updates a user from so many threads, on a client that has so many connections
- *                                         open, which it makes first: for that the server is to hold back its answers
- *                                         until so many requests have come
+ *         updates a user from so many threads, on a client that has so many connections open, which
+ *         it makes first: for that the server is to hold back its answers until so many requests
+ *         have come
  *
  * The last prints what a call took: of processor time and of time, in microseconds.
  */

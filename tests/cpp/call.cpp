@@ -1,8 +1,10 @@
 /*
  * Makes the calls that it reads from standard input, through commbox.hpp. tests/cases.rs drives it.
  *
- * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never); each ended by a NUL.
- * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
+ * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never)
+ * Out:  code, reply, error JSON (empty if there is none)
+ *
+ * Each of these is ended by a NUL.
  */
 
 #include <chrono>
