@@ -4,8 +4,8 @@
  *     COMMBOX_API_KEY=my-api-key ./batch < users.tsv
  *
  * A row is a user id, a tab, and the user's fields as JSON. Rows that failed are reported with the
- * reason, which holds no value of a user. After a SIGTERM nothing more is sent, and rows that were not
- * sent are reported as cancelled. */
+ * reason, which holds no value of a user. After a SIGTERM nothing more is sent, and rows that were
+ * not sent are reported as cancelled. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -40,7 +40,8 @@ static void *submit_rows(void *batch)
     for (uint64_t row = 1; getline(&line, &room, stdin) > 0; row++) {
         int64_t user_id = strtoll(line, &json, 10);
         if (commbox_batch_submit(batch, row, user_id, json, -1) != COMMBOX_OK) {
-            fprintf(stderr, "row %" PRIu64 " and those after it were not submitted: %s\n", row, commbox_last_error());
+            fprintf(stderr, "row %" PRIu64 " and those after it were not submitted: %s\n", row,
+                    commbox_last_error());
             break;
         }
     }

@@ -26,10 +26,11 @@
 
 #include "commbox.h"
 
-static const char user[] = "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
-                           "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
-                           "\"Remarks\":\"Some remarks about the customer\","
-                           "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
+static const char user[] =
+    "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
+    "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
+    "\"Remarks\":\"Some remarks about the customer\","
+    "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
 
 static int fail(const char *what)
 {
@@ -66,7 +67,8 @@ static int update_from(commbox_client *client, long number, int threads)
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 256 << 10);
     for (int i = 0; i < threads; i++) {
-        work[i] = (struct work){.client = client, .number = number / threads, .user_id = 94382332 + i};
+        work[i] =
+            (struct work){.client = client, .number = number / threads, .user_id = 94382332 + i};
     }
     for (int i = 1; i < threads; i++) {
         if (pthread_create(&work[i].thread, &small, update, &work[i]) != 0) {
@@ -85,7 +87,8 @@ static int update_from(commbox_client *client, long number, int threads)
 static int update_all(long number, const char *base_url, int threads)
 {
     char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}",
+             base_url);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     int status = update_from(client, number, threads);
     commbox_client_free(client);
@@ -120,9 +123,10 @@ static int measured_calls(commbox_client *client, long number, int threads)
 static int update_with_idle(long number, const char *base_url, int connections, int threads)
 {
     char options[256];
-    snprintf(options, sizeof options,
-             "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"max_idle_connections\": %d}", base_url,
-             connections);
+    snprintf(
+        options, sizeof options,
+        "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"max_idle_connections\": %d}",
+        base_url, connections);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     int status = update_from(client, connections, connections);
     double processor_before = processor_time(), before = now();
@@ -136,7 +140,8 @@ static int update_with_idle(long number, const char *base_url, int connections, 
 static int update_by_batch(long number, const char *base_url)
 {
     char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}",
+             base_url);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 64}");
     for (long submitted = 0, finished = 0; finished < number; finished++) {
@@ -149,7 +154,8 @@ static int update_by_batch(long number, const char *base_url)
         uint64_t tag;
         int32_t code;
         char *reply = NULL;
-        if (commbox_batch_next(batch, -1, &tag, &code, &reply) != COMMBOX_OK || code != COMMBOX_OK) {
+        if (commbox_batch_next(batch, -1, &tag, &code, &reply) != COMMBOX_OK
+            || code != COMMBOX_OK) {
             return fail("next");
         }
         commbox_string_free(reply);

@@ -14,7 +14,9 @@
 
 #include "commbox.hpp"
 
-static bool read_field(std::string &field) { return static_cast<bool>(std::getline(std::cin, field, '\0')); }
+static bool read_field(std::string &field) {
+    return static_cast<bool>(std::getline(std::cin, field, '\0'));
+}
 
 static void write_outcome(std::int32_t code, const std::string &reply, const std::string &error) {
     std::cout << code << '\0' << reply << '\0' << error << '\0' << std::flush;
@@ -25,10 +27,11 @@ class Canceller {
 public:
     Canceller(commbox::Client &client, const std::string &after_ms) {
         if (!after_ms.empty()) {
-            thread_ = std::thread([&client, after = std::chrono::milliseconds(std::stol(after_ms))] {
-                std::this_thread::sleep_for(after);
-                client.cancel();
-            });
+            thread_ =
+                std::thread([&client, after = std::chrono::milliseconds(std::stol(after_ms))] {
+                    std::this_thread::sleep_for(after);
+                    client.cancel();
+                });
         }
     }
     ~Canceller() {
@@ -44,7 +47,8 @@ private:
 int main() {
     std::string api_key, options, user_id, user, cancel_after;
     while (read_field(api_key)) {
-        if (!read_field(options) || !read_field(user_id) || !read_field(user) || !read_field(cancel_after)) {
+        if (!read_field(options) || !read_field(user_id) || !read_field(user)
+            || !read_field(cancel_after)) {
             std::cerr << "the input ends inside a call\n";
             return 1;
         }
