@@ -4,8 +4,8 @@
  *     COMMBOX_API_KEY=my-api-key ./batch < users.tsv
  *
  * A row is a user id, a tab, and the user's fields as JSON. Rows that failed are reported with the
- * reason, which holds no value of a user. After a SIGTERM nothing more is sent, and rows that were not
- * sent are reported as cancelled. */
+ * reason, which holds no value of a user. After a SIGTERM nothing more is sent, and rows that were
+ * not sent are reported as cancelled. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -40,7 +40,8 @@ static void *submit_rows(void *batch)
     for (uint64_t row = 1; getline(&line, &room, stdin) > 0; row++) {
         int64_t user_id = strtoll(line, &json, 10);
         if (commbox_batch_submit(batch, row, user_id, json, -1) != COMMBOX_OK) {
-            fprintf(stderr, "row %" PRIu64 " and those after it were not submitted: %s\n", row, commbox_last_error());
+            fprintf(stderr, "row %" PRIu64 " and those after it were not submitted: %s\n", row,
+                    commbox_last_error());
             break;
         }
     }
@@ -68,7 +69,8 @@ int main(void)
     int32_t code = COMMBOX_OK, status = COMMBOX_OK;
     while ((status = commbox_batch_next(batch, -1, &row, &code, NULL)) != COMMBOX_DONE) {
         if (status == COMMBOX_CANCELLED) {
-            commbox_client_set_interrupt(client, NULL, NULL); /* or collecting what is left is cancelled, too */
+            /* Otherwise collecting the remaining results is cancelled, too. */
+            commbox_client_set_interrupt(client, NULL, NULL);
             commbox_batch_cancel(batch);
         } else if (status != COMMBOX_OK) {
             fprintf(stderr, "%s\n", commbox_last_error());

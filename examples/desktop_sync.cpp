@@ -1,10 +1,11 @@
-// Sends the customers of a desktop program to CommBox, shows how far it has come, and can be stopped.
+// Sends the customers of a desktop program to CommBox, shows how far it has come, and can be
+// stopped.
 //
 //     c++ -std=c++17 desktop_sync.cpp -lcommbox -o desktop_sync
 //     COMMBOX_API_KEY=my-api-key ./desktop_sync customers.tsv
 //
-// A row of the file is a user id, a tab, and the user's fields as JSON. SIGTERM stands for the button "Stop": what was
-// not sent by then is reported, and can be sent the next time.
+// A row of the file is a user id, a tab, and the user's fields as JSON. SIGTERM stands for the
+// button "Stop": what was not sent by then is reported, and can be sent the next time.
 
 #include <chrono>
 #include <csignal>
@@ -23,8 +24,7 @@ using namespace std::chrono_literals;
 
 volatile std::sig_atomic_t stopped = 0;
 
-std::vector<commbox::Update> rows(std::istream &file)
-{
+std::vector<commbox::Update> rows(std::istream &file) {
     std::vector<commbox::Update> rows;
     std::string id, json;
     while (std::getline(file, id, '\t') && std::getline(file, json)) {
@@ -36,8 +36,7 @@ std::vector<commbox::Update> rows(std::istream &file)
 struct Tally {
     std::size_t updated = 0, failed = 0;
 
-    void operator()(const commbox::Finished &finished)
-    {
+    void operator()(const commbox::Finished &finished) {
         ++(finished.code == COMMBOX_OK ? updated : failed);
         if (finished.code != COMMBOX_OK) {
             std::cerr << "row " << finished.tag << ": " << commbox_last_error() << '\n';
@@ -48,8 +47,7 @@ struct Tally {
     }
 };
 
-int sync(std::istream &file)
-{
+int sync(std::istream &file) {
     // Checked when they are set. The key is that of COMMBOX_API_KEY.
     const auto options = commbox::Options().total_timeout(20s).max_retries(3);
     commbox::Client client(options);
@@ -76,8 +74,7 @@ int sync(std::istream &file)
 
 }  // namespace
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     std::signal(SIGTERM, [](int) { stopped = 1; });
     try {
         std::ifstream file(argc > 1 ? argv[1] : "/dev/stdin");

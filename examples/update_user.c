@@ -5,10 +5,11 @@
 
 int main(void)
 {
-    const char *user = "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
-                       "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
-                       "\"Remarks\":\"Some remarks about the customer\","
-                       "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
+    const char *user =
+        "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
+        "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
+        "\"Remarks\":\"Some remarks about the customer\","
+        "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
     const char *base_url = getenv("COMMBOX_BASE_URL");
     const char *api_key = getenv("COMMBOX_API_KEY");
     char options[512] = "";

@@ -14,7 +14,8 @@ static struct {
 void *client_open(const struct work *work)
 {
     char options[512];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"max_idle_connections\": %d}", work->url, work->threads);
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"max_idle_connections\": %d}",
+             work->url, work->threads);
     client.handle = commbox_client_new(API_KEY, options);
     client.body = work->body;
     if (client.handle == NULL) {
@@ -30,7 +31,8 @@ void client_close(void *opened)
     commbox_client_free(client.handle);
 }
 
-/* Threads share the client and its connections. Each has a user of its own: updates of one are sent in turn. */
+/* Threads share the client and its connections. Each has a user of its own: updates of one are sent
+ * in turn. */
 void *session_open(void *opened)
 {
     static int64_t users[1024];

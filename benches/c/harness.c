@@ -30,17 +30,19 @@ static double processor_time(void)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec)
-        + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+           + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the present. */
+/* A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the
+ * present. */
 static long memory(const char *name)
 {
     char line[256];
     long kilobytes = -1;
     FILE *status = fopen("/proc/self/status", "r");
     while (status != NULL && fgets(line, sizeof line, status) != NULL) {
-        if (strncmp(line, name, strlen(name)) == 0) kilobytes = strtol(line + strlen(name) + 1, NULL, 10);
+        if (strncmp(line, name, strlen(name)) == 0)
+            kilobytes = strtol(line + strlen(name) + 1, NULL, 10);
     }
     if (status != NULL) fclose(status);
     return kilobytes;
@@ -53,7 +55,7 @@ bool confirmed(const char *text)
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(reply, "data");
     const cJSON *id = cJSON_GetObjectItemCaseSensitive(data, "Id");
     bool good = cJSON_IsString(status) && strcmp(status->valuestring, "200") == 0
-        && cJSON_IsNumber(id) && (long)id->valuedouble == USER_ID;
+                && cJSON_IsNumber(id) && (long)id->valuedouble == USER_ID;
     if (!good) fprintf(stderr, "not the reply that was expected: %s\n", text);
     cJSON_Delete(reply);
     return good;
@@ -92,7 +94,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s URL CA_FILE THREADS WARMUP CALLS BODY\n", argv[0]);
         return 2;
     }
-    struct work work = {.url = argv[1], .ca_file = argv[2], .body = argv[6], .threads = atoi(argv[3])};
+    struct work work = {
+        .url = argv[1], .ca_file = argv[2], .body = argv[6], .threads = atoi(argv[3])};
     long warmup = atol(argv[4]), calls = atol(argv[5]) / work.threads;
 
     double began = now(CLOCK_MONOTONIC);
@@ -107,8 +110,11 @@ int main(int argc, char **argv)
     pthread_barrier_t barrier;
     pthread_barrier_init(&barrier, NULL, (unsigned)work.threads + 1);
     for (int i = 0; i < work.threads; i++) {
-        workers[i] = (struct worker){
-            .barrier = &barrier, .client = client, .warmup = warmup, .calls = calls, .times = times + i * calls};
+        workers[i] = (struct worker){.barrier = &barrier,
+                                     .client = client,
+                                     .warmup = warmup,
+                                     .calls = calls,
+                                     .times = times + i * calls};
         if (pthread_create(&workers[i].thread, NULL, work_off, &workers[i]) != 0) return 1;
     }
     pthread_barrier_wait(&barrier);

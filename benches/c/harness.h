@@ -1,6 +1,6 @@
 /*
- * What the contestants in C have in common: the command line, the threads, the clock, and the reading of the reply.
- * A contestant defines the five functions below; harness.c has main().
+ * What the contestants in C have in common: the command line, the threads, the clock, and the
+ * reading of the reply. A contestant defines the five functions below; harness.c has main().
  */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -28,7 +28,8 @@ void session_close(void *session);
 /* One call; whether it was confirmed. */
 bool session_update(void *session);
 
-/* Whether the reply is the documented one, for the user who was updated. Says so on stderr where it is not. */
+/* Whether the reply is the documented one, for the user who was updated. Says so on stderr where it
+ * is not. */
 bool confirmed(const char *reply);
 
 #endif

@@ -1,4 +1,5 @@
-/* No call: what a program spends by itself on the clock and on reading the reply, which here is the body. */
+/* No call: what a program spends by itself on the clock and on reading the reply, which here is the
+ * body. */
 #include "harness.h"
 
 void *client_open(const struct work *work)

@@ -1,4 +1,5 @@
-/* The floor: a request that was made ready once, on a socket a thread, and no more care than it takes to read the reply. */
+/* The floor: a request that was made ready once, on a socket a thread, and no more care than it
+ * takes to read the reply. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -28,7 +29,8 @@ void *client_open(const struct work *work)
         return NULL;
     }
     client.address.sin_port = htons((uint16_t)port);
-    client.length = (size_t)snprintf(client.request, sizeof client.request,
+    client.length = (size_t)snprintf(
+        client.request, sizeof client.request,
         "POST /users/%d HTTP/1.1\r\nHost: %s:%d\r\nAuthorization: Bearer " API_KEY "\r\n"
         "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
         USER_ID, host, port, strlen(work->body), work->body);

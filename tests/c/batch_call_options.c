@@ -1,5 +1,5 @@
-/* Updates of one batch, each with options of its own: argv is the address of a server that answers as
-   tests/batch_call_options.rs says. */
+/* Updates of one batch, each with options of its own: argv is the address of a server that answers
+   as tests/batch_call_options.rs says. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -16,7 +16,8 @@ int main(int argc, char **argv)
     char options[256];
     snprintf(options, sizeof options,
              "{\"base_url\": \"%s\", \"proxy\": \"\", \"retry_base_ms\": 1, \"max_retries\": 1,"
-             " \"headers\": {\"X-Tenant\": \"all\"}}", argv[1]);
+             " \"headers\": {\"X-Tenant\": \"all\"}}",
+             argv[1]);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
     CHECK(batch != NULL);
@@ -35,7 +36,8 @@ int main(int argc, char **argv)
     };
     enum { COUNT = sizeof rows / sizeof *rows };
     for (uint64_t row = 0; row < COUNT; row++)
-        CHECK(commbox_batch_submit_with(batch, row, rows[row].user_id, "{}", rows[row].options, -1) == COMMBOX_OK);
+        CHECK(commbox_batch_submit_with(batch, row, rows[row].user_id, "{}", rows[row].options, -1)
+              == COMMBOX_OK);
     CHECK(commbox_batch_close(batch) == COMMBOX_OK);
     for (uint64_t row = 0; row < COUNT; row++) {
         uint64_t tag = COUNT;

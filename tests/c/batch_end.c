@@ -1,5 +1,6 @@
-/* The ends of a batch: freed while it is full, cancelled, closed early. Its arguments are the options of a client whose
- * server takes long. Linux only: it counts its threads. tests/batch_end.rs runs it, under valgrind too. */
+/* The ends of a batch: freed while it is full, cancelled, closed early. Its arguments are the
+ * options of a client whose server takes long. Linux only: it counts its threads.
+ * tests/batch_end.rs runs it, under valgrind too. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
@@ -42,7 +43,8 @@ static commbox_batch *full(commbox_client *client, uint64_t *accepted)
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 2, \"queue_limit\": 10}");
     int32_t code = COMMBOX_OK;
     for (*accepted = 0; code == COMMBOX_OK; *accepted += code == COMMBOX_OK) {
-        code = commbox_batch_submit(batch, *accepted, (int64_t)*accepted + 1, "{\"FirstName\": \"John\"}", 200);
+        code = commbox_batch_submit(batch, *accepted, (int64_t)*accepted + 1,
+                                    "{\"FirstName\": \"John\"}", 200);
     }
     CHECK(code == COMMBOX_TIMEOUT);
     CHECK(*accepted == 12);

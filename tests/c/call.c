@@ -1,8 +1,10 @@
 /*
  * Makes the calls that it reads from standard input, through commbox.h. tests/cases.rs drives it.
  *
- * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never); each ended by a NUL.
- * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
+ * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never)
+ * Out:  code, reply, error JSON (empty if there is none)
+ *
+ * Each of these is ended by a NUL.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -15,7 +17,8 @@
 #include "commbox.h"
 
 /* The next field, to be freed; NULL at the end of the input. */
-static char *read_field(void) {
+static char *read_field(void)
+{
     size_t length = 0, capacity = 256;
     char *field = malloc(capacity);
     for (int c = getchar(); field != NULL; c = getchar()) {
@@ -41,14 +44,16 @@ static char *read_field(void) {
     exit(EXIT_FAILURE);
 }
 
-static void write_field(const char *field) {
+static void write_field(const char *field)
+{
     if (field != NULL) {
         fputs(field, stdout);
     }
     putchar('\0');
 }
 
-static void write_outcome(int32_t code, const char *reply) {
+static void write_outcome(int32_t code, const char *reply)
+{
     printf("%ld%c", (long)code, '\0');
     write_field(reply);
     write_field(commbox_last_error_json());
@@ -60,7 +65,8 @@ struct cancel {
     long after_ms;
 };
 
-static void *cancel_later(void *argument) {
+static void *cancel_later(void *argument)
+{
     const struct cancel *cancel = argument;
     struct timespec wait = {cancel->after_ms / 1000, cancel->after_ms % 1000 * 1000000};
     nanosleep(&wait, NULL);
@@ -69,7 +75,9 @@ static void *cancel_later(void *argument) {
 }
 
 /* Makes one call, which another thread cancels where `after` tells when. */
-static int32_t call(commbox_client *client, const char *user_id, const char *user, const char *after, char **reply) {
+static int32_t call(commbox_client *client, const char *user_id, const char *user,
+                    const char *after, char **reply)
+{
     struct cancel cancel = {client, strtol(after, NULL, 10)};
     pthread_t canceller;
     int cancels = after[0] != '\0';
@@ -84,7 +92,8 @@ static int32_t call(commbox_client *client, const char *user_id, const char *use
     return code;
 }
 
-static void *make_calls(void *unused) {
+static void *make_calls(void *unused)
+{
     (void)unused;
     char *api_key;
     while ((api_key = read_field()) != NULL) {
@@ -115,9 +124,10 @@ static void *make_calls(void *unused) {
     return NULL;
 }
 
-/* The calls run on a thread that ends, so that what is kept for a thread is freed when valgrind looks for leaks; the
- * main thread's own would not be. */
-int main(void) {
+/* The calls run on a thread that ends, so that what is kept for a thread is freed when valgrind
+ * looks for leaks; the main thread's own would not be. */
+int main(void)
+{
     pthread_t thread;
     if (pthread_create(&thread, NULL, make_calls, NULL) != 0 || pthread_join(thread, NULL) != 0) {
         fputs("no thread can be made\n", stderr);

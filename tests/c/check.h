@@ -1,4 +1,5 @@
-/* Checks of the C test programs: what does not hold is printed, with the library's last error, and counted. */
+/* Checks of the C test programs: what does not hold is printed, with the library's last error, and
+ * counted. */
 
 #ifndef COMMBOX_TESTS_CHECK_H
 #define COMMBOX_TESTS_CHECK_H
@@ -9,10 +10,10 @@
 
 static int failures = 0;
 
-static void check(int holds, const char *what, int line)
-{
+static void check(int holds, const char *what, int line) {
     if (!holds) {
-        printf("line %d: %s; the last error is %d: %s\n", line, what, (int)commbox_last_error_code(), commbox_last_error());
+        printf("line %d: %s; the last error is %d: %s\n", line, what,
+               (int)commbox_last_error_code(), commbox_last_error());
         failures++;
     }
 }

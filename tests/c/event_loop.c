@@ -1,5 +1,5 @@
-/* A batch in an event loop: every result is collected when its file descriptor is readable, and nothing
- * else is waited for. argv is the address of a sandbox. tests/batch_notify.rs runs it. */
+/* A batch in an event loop: every result is collected when its file descriptor is readable, and
+ * nothing else is waited for. argv is the address of a sandbox. tests/batch_notify.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <poll.h>
@@ -32,7 +32,8 @@ static int readable(int fd, int timeout_ms)
     return poll(&watched, 1, timeout_ms) == 1 && watched.revents == POLLIN;
 }
 
-/* Whether it is not readable where there is nothing to collect, after it was so once more for each of `results`. */
+/* Whether it is not readable where there is nothing to collect, after it was so once more for each
+ * of `results`. */
 static int is_quiet(commbox_batch *batch, int fd, int results)
 {
     for (int vain = 0; vain <= results; vain++) {
@@ -48,7 +49,8 @@ static void collects_all(commbox_client *client)
     int fd = (int)commbox_batch_notify_fd(batch);
     CHECK(fd >= 0 && !readable(fd, 0));
     for (uint64_t tag = 0; tag < UPDATES; tag++) {
-        CHECK(commbox_batch_submit(batch, tag, 1 + (int64_t)tag, "{\"FirstName\": \"John\"}", 0) == COMMBOX_OK);
+        CHECK(commbox_batch_submit(batch, tag, 1 + (int64_t)tag, "{\"FirstName\": \"John\"}", 0)
+              == COMMBOX_OK);
     }
     int collected = 0, vain = 0;
     int32_t outcome = COMMBOX_OK;
@@ -79,11 +81,13 @@ static void shows_what_was_not_sent(commbox_client *client)
 {
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
     CHECK(commbox_client_set_max_requests_per_second(client, 0.01) == COMMBOX_OK);
-    for (uint64_t tag = 0; tag < 3; tag++) CHECK(commbox_batch_submit(batch, tag, 1, "{}", 0) == COMMBOX_OK);
+    for (uint64_t tag = 0; tag < 3; tag++)
+        CHECK(commbox_batch_submit(batch, tag, 1, "{}", 0) == COMMBOX_OK);
     CHECK(readable((int)commbox_batch_notify_fd(batch), LONG_MS));
     CHECK(commbox_batch_next(batch, 0, NULL, NULL, NULL) == COMMBOX_OK);
     CHECK(is_quiet(batch, (int)commbox_batch_notify_fd(batch), 1));
-    CHECK(commbox_batch_cancel_tag(batch, 2) == COMMBOX_OK && readable((int)commbox_batch_notify_fd(batch), LONG_MS));
+    CHECK(commbox_batch_cancel_tag(batch, 2) == COMMBOX_OK
+          && readable((int)commbox_batch_notify_fd(batch), LONG_MS));
     commbox_batch_free(batch);
 
     commbox_client_set_max_requests_per_second(client, 0);

@@ -1,6 +1,6 @@
-/* Calls where a thread's own variables are gone already: in the destructor of a pthread key, and in an exit handler.
- * Prints where calls were made, and what did not hold. "threads" ends threads that have an error, and no more.
- * tests/exit.rs runs it. */
+/* Calls where a thread's own variables are gone already: in the destructor of a pthread key, and in
+ * an exit handler. Prints where calls were made, and what did not hold. "threads" ends threads that
+ * have an error, and no more. tests/exit.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -24,7 +24,8 @@ static void call(void)
     commbox_string_free(reply);
     CHECK(commbox_client_set_api_key(client, "a b") == COMMBOX_INVALID_ARGUMENT);
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT);
-    CHECK(strstr(commbox_last_error(), "api_key") && strstr(commbox_last_error_json(), "\"invalid_argument\""));
+    CHECK(strstr(commbox_last_error(), "api_key")
+          && strstr(commbox_last_error_json(), "\"invalid_argument\""));
 }
 
 static void at_end_of_thread(void *before)

@@ -1,5 +1,5 @@
-/* Forgets to free what it made: no leak checker sees it, for handles stay reachable from the library. Built for tests
- * alone, the library counts them. tests/growth.rs runs it. */
+/* Forgets to free what it made: no leak checker sees it, for handles stay reachable from the
+ * library. Built for tests alone, the library counts them. tests/growth.rs runs it. */
 
 #include <stddef.h>
 #include <stdio.h>
@@ -21,5 +21,7 @@ int main(void)
     commbox_client_free(client);
     commbox_client_free(client);
     printf("%zu %zu %zu", none, all, commbox_live_handles());
-    return forgotten_client != NULL && forgotten_user != NULL && forgotten_batch != NULL ? EXIT_SUCCESS : EXIT_FAILURE;
+    return forgotten_client != NULL && forgotten_user != NULL && forgotten_batch != NULL
+               ? EXIT_SUCCESS
+               : EXIT_FAILURE;
 }

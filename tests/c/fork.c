@@ -1,7 +1,8 @@
-/* Programs that fork, one a word: what a library must bear that is loaded into Python, PHP or a pre-forking server.
+/* Programs that fork, one a word: what a library must bear that is loaded into Python, PHP or a
+ * pre-forking server.
  *
- * Every call updates a user of its own, and its reply must be about that user. A third argument divides how often
- * things are done, for slow runs. Exits with 0 where all went well. */
+ * Every call updates a user of its own, and its reply must be about that user. A third argument
+ * divides how often things are done, for slow runs. Exits with 0 where all went well. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -24,7 +25,8 @@ static commbox_client *client;
 /* What divides the numbers of calls and forks. */
 static int part = 1;
 
-static void check(bool good, const char *what) {
+static void check(bool good, const char *what)
+{
     if (!good) {
         fprintf(stderr, "%s: %s\n", what, commbox_last_error_json());
         _exit(1);
@@ -32,7 +34,8 @@ static void check(bool good, const char *what) {
 }
 
 /* A call that succeeds and gets the answer to itself. */
-static void call(int64_t id) {
+static void call(int64_t id)
+{
     char body[64], about[32], *reply = NULL;
     snprintf(body, sizeof body, "{\"Remarks\":\"%" PRId64 "\"}", id);
     snprintf(about, sizeof about, "\"Id\":%" PRId64 "}", id);
@@ -41,14 +44,16 @@ static void call(int64_t id) {
     commbox_string_free(reply);
 }
 
-static void calls(int64_t first, int count) {
+static void calls(int64_t first, int count)
+{
     for (int i = 0; i < count; i++) {
         call(first + i);
     }
 }
 
 /* Both sides call at once. */
-static void both(void) {
+static void both(void)
+{
     call(1);
     pid_t child = fork_child();
     calls(child == 0 ? 1000 : 2000, 200 / part);
@@ -58,15 +63,18 @@ static void both(void) {
     wait_for(child);
 }
 
-/* Handles made before a fork serve both sides and the child's child, and are each side's own to free. */
-static void handles(void) {
+/* Handles made before a fork serve both sides and the child's child, and are each side's own to
+ * free. */
+static void handles(void)
+{
     commbox_user *user = commbox_user_new();
     check(commbox_user_set(user, "Remarks", "2") == COMMBOX_OK, "set");
     call(1);
     pid_t child = fork_child();
     if (child == 0) {
         char *json = commbox_user_to_json(user);
-        check(json != NULL && commbox_update_user_json(client, 2, json, NULL) == COMMBOX_OK, "the child's call");
+        check(json != NULL && commbox_update_user_json(client, 2, json, NULL) == COMMBOX_OK,
+              "the child's call");
         commbox_string_free(json);
         pid_t grandchild = fork_child();
         if (grandchild == 0) {
@@ -95,7 +103,8 @@ static void handles(void) {
 }
 
 /* A child that lives on does not keep the parent's connections open. */
-static void left(void) {
+static void left(void)
+{
     call(1);
     int held[2];
     check(pipe(held) == 0, "pipe");
@@ -116,14 +125,16 @@ static void left(void) {
 static atomic_int_least64_t next_id = 1;
 static atomic_bool done;
 
-static void *call_until_done(void *unused) {
+static void *call_until_done(void *unused)
+{
     while (!done) {
         call(atomic_fetch_add(&next_id, 1));
     }
     return unused;
 }
 
-static void *use_handles_until_done(void *unused) {
+static void *use_handles_until_done(void *unused)
+{
     while (!done) {
         commbox_user *user = commbox_user_new();
         check(commbox_user_set(user, "Remarks", "x") == COMMBOX_OK, "set");
@@ -133,7 +144,8 @@ static void *use_handles_until_done(void *unused) {
 }
 
 /* Forks while eight threads do something, and has each child do `in_child`. */
-static void fork_among(void *(*busy)(void *), int forks, void (*in_child)(int)) {
+static void fork_among(void *(*busy)(void *), int forks, void (*in_child)(int))
+{
     pthread_t threads[8];
     for (int i = 0; i < 8; i++) {
         check(pthread_create(&threads[i], NULL, busy, NULL) == 0, "thread");
@@ -152,12 +164,14 @@ static void fork_among(void *(*busy)(void *), int forks, void (*in_child)(int)) 
     }
 }
 
-static void call_and_free(int number) {
+static void call_and_free(int number)
+{
     call(1000000 + number);
     commbox_client_free(client);
 }
 
-static void use_handles(int number) {
+static void use_handles(int number)
+{
     (void)number;
     done = true;
     commbox_user *user = commbox_user_new();
@@ -165,13 +179,15 @@ static void use_handles(int number) {
     commbox_user_free(user);
 }
 
-static void fork_among_users(void) {
+static void fork_among_users(void)
+{
     /* Without a client. */
     fork_among(use_handles_until_done, 300 / part, use_handles);
 }
 
 /* The same when the variables of the thread that forks are gone. */
-static void fork_at_exit(void) {
+static void fork_at_exit(void)
+{
     commbox_user_free(commbox_user_new());
     pid_t child = fork_child();
     if (child == 0) {
@@ -181,13 +197,15 @@ static void fork_at_exit(void) {
     check(atexit(fork_among_users) == 0, "atexit");
 }
 
-static void *fail_to_connect(void *unused) {
+static void *fail_to_connect(void *unused)
+{
     check(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_TIMEOUT, "connected");
     return unused;
 }
 
 /* Nor a connection that is being made. */
-static void connecting(void) {
+static void connecting(void)
+{
     pthread_t thread;
     check(pthread_create(&thread, NULL, fail_to_connect, NULL) == 0, "thread");
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
@@ -197,7 +215,8 @@ static void connecting(void) {
             struct sockaddr_storage address;
             socklen_t length = sizeof address;
             bool is_socket = getsockname(fd, (struct sockaddr *)&address, &length) == 0;
-            check(!is_socket || address.ss_family != AF_INET, "the child holds the parent's connection");
+            check(!is_socket || address.ss_family != AF_INET,
+                  "the child holds the parent's connection");
         }
         _exit(0);
     }
@@ -205,14 +224,16 @@ static void connecting(void) {
     pthread_join(thread, NULL);
 }
 
-static void *call_once(void *unused) {
+static void *call_once(void *unused)
+{
     call(1);
     done = true;
     return unused;
 }
 
 /* While another thread makes what all connections of the client share. */
-static void sharing(void) {
+static void sharing(void)
+{
     pthread_t thread;
     check(pthread_create(&thread, NULL, call_once, NULL) == 0, "thread");
     pid_t children[1000];
@@ -232,9 +253,10 @@ static void sharing(void) {
     pthread_join(thread, NULL);
 }
 
-/* While a thread of the parent probes whether the server takes requests again, and another waits for what comes of it:
- * both are not there in the child. */
-static void probing(void) {
+/* While a thread of the parent probes whether the server takes requests again, and another waits
+ * for what comes of it: both are not there in the child. */
+static void probing(void)
+{
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) {
         check(pthread_create(&threads[i], NULL, call_once, NULL) == 0, "thread");
@@ -253,8 +275,10 @@ static void probing(void) {
     }
 }
 
-/* A daemon closes all file descriptors, gets their numbers for files of its own, and forks again: those stay its own. */
-static void daemon_files(void) {
+/* A daemon closes all file descriptors, gets their numbers for files of its own, and forks again:
+ * those stay its own. */
+static void daemon_files(void)
+{
     call(1);
     pid_t child = fork_child();
     if (child == 0) {
@@ -270,7 +294,8 @@ static void daemon_files(void) {
         pid_t grandchild = fork_child();
         if (grandchild == 0) {
             for (int i = 0; i < 8; i++) {
-                check(write(files[i], "log", 3) == 3 && lseek(files[i], 0, SEEK_END) == 3, "the file is the program's");
+                check(write(files[i], "log", 3) == 3 && lseek(files[i], 0, SEEK_END) == 3,
+                      "the file is the program's");
             }
             call(2);
             commbox_client_free(client);
@@ -291,7 +316,8 @@ static void daemon_files(void) {
     call(4);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     check(argc == 3 || argc == 4, "usage: fork WHAT OPTIONS_JSON [PART]");
     part = argc == 4 ? atoi(argv[3]) : 1;
     const char *what = argv[1];

@@ -1,6 +1,6 @@
-/* Makes calls of one outcome many times, and prints what the process then holds more than before: bytes of memory and
- * open files. Without arguments it names the outcomes; else they are an outcome, the URL of a sandbox, and how often.
- * tests/growth.rs runs it. */
+/* Makes calls of one outcome many times, and prints what the process then holds more than before:
+ * bytes of memory and open files. Without arguments it names the outcomes; else they are an
+ * outcome, the URL of a sandbox, and how often. tests/growth.rs runs it. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -22,7 +22,8 @@ static const char *user_json = "{\"FirstName\": \"John\"}";
 static commbox_client *make(const char *base_url, const char *more)
 {
     char options[300];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"max_retries\": 0, \"proxy\": \"\"%s}", base_url, more);
+    snprintf(options, sizeof options,
+             "{\"base_url\": \"%s\", \"max_retries\": 0, \"proxy\": \"\"%s}", base_url, more);
     return commbox_client_new("sandbox-key", options);
 }
 
@@ -166,14 +167,35 @@ static void measure(int32_t (*call)(void), int32_t expected, long times)
     printf("%ld %ld", grown, open_files() - files);
 }
 
-static void made(long times) { measure(make_client, COMMBOX_OK, times); }
-static void built(long times) { measure(build_user, COMMBOX_OK, times); }
-static void replaced(long times) { measure(replace_key, COMMBOX_OK, times); }
-static void updated(long times) { measure(update, COMMBOX_OK, times); }
-static void bad_options(long times) { measure(make_client_badly, COMMBOX_INVALID_OPTIONS, times); }
-static void bad_response(long times) { measure(update, COMMBOX_BAD_RESPONSE, times); }
+static void made(long times)
+{
+    measure(make_client, COMMBOX_OK, times);
+}
+static void built(long times)
+{
+    measure(build_user, COMMBOX_OK, times);
+}
+static void replaced(long times)
+{
+    measure(replace_key, COMMBOX_OK, times);
+}
+static void updated(long times)
+{
+    measure(update, COMMBOX_OK, times);
+}
+static void bad_options(long times)
+{
+    measure(make_client_badly, COMMBOX_INVALID_OPTIONS, times);
+}
+static void bad_response(long times)
+{
+    measure(update, COMMBOX_BAD_RESPONSE, times);
+}
 
-static void batch_made(long times) { measure(make_batch, COMMBOX_OK, times); }
+static void batch_made(long times)
+{
+    measure(make_batch, COMMBOX_OK, times);
+}
 
 static void updated_by_batch(long times)
 {
@@ -209,7 +231,10 @@ static int32_t update_at_nobody(void)
     return code;
 }
 
-static void refused_connection(long times) { measure(update_at_nobody, COMMBOX_CONNECTION, times); }
+static void refused_connection(long times)
+{
+    measure(update_at_nobody, COMMBOX_CONNECTION, times);
+}
 
 /* Where the machine is busy, the time may be over before the connection is refused. */
 static int32_t update_in_outage(void)
@@ -233,20 +258,30 @@ static void refused_user(long times)
     measure(update, COMMBOX_BAD_REQUEST, times);
 }
 
-static void cancelled(long times) { measure(cancel_callers, COMMBOX_OK, times / CALLERS); }
+static void cancelled(long times)
+{
+    measure(cancel_callers, COMMBOX_OK, times / CALLERS);
+}
 
 static const struct {
     const char *name;
     void (*measure)(long times);
 } outcomes[] = {
-    {"client made and freed", made}, {"user built", built},
-    {"key replaced", replaced}, {"updated", updated},
-    {"batch made and freed", batch_made}, {"updated by a batch", updated_by_batch},
-    {"bad options", bad_options}, {"bad text", bad_text},
-    {"bad user", bad_user}, {"bad handle", bad_handle},
-    {"bad response", bad_response}, {"refused connection", refused_connection},
+    {"client made and freed", made},
+    {"user built", built},
+    {"key replaced", replaced},
+    {"updated", updated},
+    {"batch made and freed", batch_made},
+    {"updated by a batch", updated_by_batch},
+    {"bad options", bad_options},
+    {"bad text", bad_text},
+    {"bad user", bad_user},
+    {"bad handle", bad_handle},
+    {"bad response", bad_response},
+    {"refused connection", refused_connection},
     {"held back in an outage", held_back},
-    {"refused user", refused_user}, {"cancelled", cancelled},
+    {"refused user", refused_user},
+    {"cancelled", cancelled},
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* A SIGTERM ends a call: the handler sets a flag, and the callback of the client reads it. argv is the
- * address of a server that never answers. tests/signals.rs runs it. */
+/* A SIGTERM ends a call: the handler sets a flag, and the callback of the client reads it. argv is
+ * the address of a server that never answers. tests/signals.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>

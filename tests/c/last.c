@@ -1,4 +1,5 @@
-/* What the accessors tell of the last update: argv is the address of a server that answers as tests/last.rs says. */
+/* What the accessors tell of the last update: argv is the address of a server that answers as
+ * tests/last.rs says. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -12,15 +13,17 @@
 static commbox_client *client_of(const char *url)
 {
     char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"retry_base_ms\": 1, \"max_retries\": 1}", url);
+    snprintf(options, sizeof options,
+             "{\"base_url\": \"%s\", \"proxy\": \"\", \"retry_base_ms\": 1, \"max_retries\": 1}",
+             url);
     return commbox_client_new("sandbox-key", options);
 }
 
 static int holds(int32_t attempts, int32_t status, int32_t delivery, const char *request_id)
 {
-    return commbox_last_attempts() == attempts && commbox_last_http_status() == status &&
-           commbox_last_delivery() == delivery && strcmp(commbox_last_request_id(), request_id) == 0 &&
-           commbox_last_elapsed_ms() >= 0;
+    return commbox_last_attempts() == attempts && commbox_last_http_status() == status
+           && commbox_last_delivery() == delivery
+           && strcmp(commbox_last_request_id(), request_id) == 0 && commbox_last_elapsed_ms() >= 0;
 }
 
 int main(int argc, char **argv)
@@ -43,17 +46,21 @@ int main(int argc, char **argv)
     /* Of a batch, the update that was taken back. */
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
     CHECK(commbox_last_attempts() == 0);
-    for (uint64_t tag = 0; tag < 2; tag++) CHECK(commbox_batch_submit(batch, tag, 1, "{}", -1) == COMMBOX_OK);
+    for (uint64_t tag = 0; tag < 2; tag++)
+        CHECK(commbox_batch_submit(batch, tag, 1, "{}", -1) == COMMBOX_OK);
     CHECK(commbox_batch_close(batch) == COMMBOX_OK);
     for (uint64_t expected = 0; expected < 2; expected++) {
         uint64_t tag = 9;
         int32_t code = -99;
         CHECK(commbox_batch_next(batch, -1, &tag, &code, NULL) == COMMBOX_OK && tag == expected);
-        CHECK(commbox_last_error_code() == code && code == (expected == 0 ? COMMBOX_OK : COMMBOX_NOT_FOUND));
-        CHECK(holds(1, expected == 0 ? 200 : 404, COMMBOX_DELIVERY_ANSWERED, expected == 0 ? "fifth" : "sixth"));
+        CHECK(commbox_last_error_code() == code
+              && code == (expected == 0 ? COMMBOX_OK : COMMBOX_NOT_FOUND));
+        CHECK(holds(1, expected == 0 ? 200 : 404, COMMBOX_DELIVERY_ANSWERED,
+                    expected == 0 ? "fifth" : "sixth"));
         CHECK((strcmp(commbox_last_error(), "") == 0) == (expected == 0));
     }
-    CHECK(commbox_batch_next(batch, -1, NULL, NULL, NULL) == COMMBOX_DONE && commbox_last_attempts() == 0);
+    CHECK(commbox_batch_next(batch, -1, NULL, NULL, NULL) == COMMBOX_DONE
+          && commbox_last_attempts() == 0);
     CHECK(strcmp(commbox_last_error(), "") == 0);
     commbox_batch_free(batch);
     commbox_client_free(client);
@@ -61,17 +68,23 @@ int main(int argc, char **argv)
     /* What request_id_header names, and otherwise the usual ones. */
     commbox_options *options = commbox_options_new();
     CHECK(commbox_options_set(options, "request_id_header", "x trace") == COMMBOX_INVALID_OPTIONS);
-    CHECK(strcmp(commbox_last_error(), "request_id_header is not a valid header name: use 1 to 64 letters, digits, - and _") == 0);
+    CHECK(
+        strcmp(commbox_last_error(),
+               "request_id_header is not a valid header name: use 1 to 64 letters, digits, - and _")
+        == 0);
     CHECK(commbox_options_set(options, "request_id_header", "x-trace") == COMMBOX_OK);
     CHECK(commbox_options_set(options, "base_url", argv[1]) == COMMBOX_OK);
     CHECK(commbox_options_set(options, "proxy", "") == COMMBOX_OK);
     client = commbox_client_new_with("sandbox-key", options);
     commbox_options_free(options);
-    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "seventh"));
-    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "eighth"));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK
+          && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "seventh"));
+    CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK
+          && holds(1, 200, COMMBOX_DELIVERY_ANSWERED, "eighth"));
     char *figures = commbox_client_stats_json(client);
     CHECK(figures != NULL && strstr(figures, "\"calls\":2,\"succeeded\":2,\"failed\":0,") != NULL);
-    CHECK(strstr(figures, "\"in_flight\":0,\"connections_open\":1,\"connections_opened\":1,") != NULL);
+    CHECK(strstr(figures, "\"in_flight\":0,\"connections_open\":1,\"connections_opened\":1,")
+          != NULL);
     CHECK(strstr(figures, "\"latency\":{\"count\":2,") != NULL);
     commbox_string_free(figures);
     commbox_client_free(client);

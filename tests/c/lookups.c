@@ -1,7 +1,7 @@
 /* Name lookups that take long, fail, or find an address that answers nobody: one program a word.
  *
- * What the C library would be asked is asked here, and passed on to it when it is time. Exits with 0 where all went
- * well. */
+ * What the C library would be asked is asked here, and passed on to it when it is time. Exits with
+ * 0 where all went well. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,29 +23,35 @@
 
 static commbox_client *client;
 
-/* How long each lookup takes, how many of the first never end, how many of the next fail, and how many were made. */
+/* How long each lookup takes, how many of the first never end, how many of the next fail, and how
+ * many were made. */
 static atomic_int delay_ms, to_hang, to_fail, lookups;
 
-static void check(bool good, const char *what) {
+static void check(bool good, const char *what)
+{
     if (!good) {
         fprintf(stderr, "%s (after %d lookups): %s\n", what, lookups, commbox_last_error_json());
         _exit(1);
     }
 }
 
-static void sleep_ms(int ms) {
+static void sleep_ms(int ms)
+{
     struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
     while (nanosleep(&left, &left) != 0) {
     }
 }
 
-static int now_ms(void) {
+static int now_ms(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int)(now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
 
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
     int (*ask)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&ask = dlsym(RTLD_NEXT, "getaddrinfo");
     lookups++;
@@ -61,49 +67,60 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
         return ask(name, service, hints, found);
     }
     struct addrinfo *second = NULL;
-    check(ask("127.0.0.1", service, hints, found) == 0 && ask("127.0.0.2", service, hints, &second) == 0, "numbers");
+    check(ask("127.0.0.1", service, hints, found) == 0
+              && ask("127.0.0.2", service, hints, &second) == 0,
+          "numbers");
     (*found)->ai_next = second;
     return 0;
 }
 
 /* For another user each time: calls for the same one would stand behind each other. */
-static int32_t call(void) {
+static int32_t call(void)
+{
     static atomic_int users;
     return commbox_update_user_json(client, ++users, "{}", NULL);
 }
 
-static void *call_well(void *unused) {
+static void *call_well(void *unused)
+{
     check(call() == COMMBOX_OK, "call");
     return unused;
 }
 
-static void *call_cancelled(void *unused) {
+static void *call_cancelled(void *unused)
+{
     check(call() == COMMBOX_CANCELLED, "cancelled");
     return unused;
 }
 
-static void *call_in_vain(void *unused) {
-    check(call() == COMMBOX_CONNECTION && strstr(commbox_last_error(), "was not found") != NULL, "not found");
+static void *call_in_vain(void *unused)
+{
+    check(call() == COMMBOX_CONNECTION && strstr(commbox_last_error(), "was not found") != NULL,
+          "not found");
     return unused;
 }
 
 static pthread_t threads[8];
 
-static void start(int count, void *(*what)(void *)) {
+static void start(int count, void *(*what)(void *))
+{
     for (int i = 0; i < count; i++) {
         check(pthread_create(&threads[i], NULL, what, NULL) == 0, "thread");
     }
     sleep_ms(50);
 }
 
-static void join(int count) {
+static void join(int count)
+{
     for (int i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
     }
 }
 
-/* An answer that comes when the attempt that asked is over serves the next one, for a while and as a whole. */
-static void late(void) {
+/* An answer that comes when the attempt that asked is over serves the next one, for a while and as
+ * a whole. */
+static void late(void)
+{
     delay_ms = 450;
     check(call() == COMMBOX_TIMEOUT, "in time");
     sleep_ms(1000);
@@ -112,13 +129,16 @@ static void late(void) {
 }
 
 /* The same with attempts of one call, none of which has the time for a lookup of its own. */
-static void retried(void) {
+static void retried(void)
+{
     delay_ms = 450;
-    check(call() == COMMBOX_OK && lookups == 1, "the second attempt finds what the first asked for");
+    check(call() == COMMBOX_OK && lookups == 1,
+          "the second attempt finds what the first asked for");
 }
 
 /* Nothing is remembered for 0 ms of what came in time. */
-static void anew(void) {
+static void anew(void)
+{
     check(call() == COMMBOX_OK && call() == COMMBOX_OK && lookups == 2, "each call asks");
     delay_ms = 1500;
     start(8, call_well);
@@ -127,7 +147,8 @@ static void anew(void) {
     check(call() == COMMBOX_OK && lookups == 4, "a later one has its own");
 }
 
-static void failing(void) {
+static void failing(void)
+{
     to_fail = 1;
     delay_ms = 1500;
     start(8, call_in_vain);
@@ -137,7 +158,8 @@ static void failing(void) {
 }
 
 /* Deadline and cancel hold for each of those that wait. */
-static void stopped(void) {
+static void stopped(void)
+{
     delay_ms = 60000;
     int began = now_ms();
     check(call() == COMMBOX_TIMEOUT, "the deadline");
@@ -150,7 +172,8 @@ static void stopped(void) {
     _exit(0);
 }
 
-static int32_t call_within(void *calls) {
+static int32_t call_within(void *calls)
+{
     if (*(int *)calls == 0) {
         *(int *)calls += 1;
         check(call() == COMMBOX_OK, "the call within");
@@ -159,14 +182,16 @@ static int32_t call_within(void *calls) {
 }
 
 /* A call that an interrupt makes may wait for the same lookup as the call that it interrupts. */
-static void within(void) {
+static void within(void)
+{
     int calls = 0;
     delay_ms = 400;
     check(commbox_client_set_interrupt(client, call_within, &calls) == COMMBOX_OK, "interrupt");
     check(call() == COMMBOX_OK && calls == 1 && lookups == 1, "the call");
 }
 
-static int count_threads(void) {
+static int count_threads(void)
+{
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");
     check(tasks != NULL, "tasks");
@@ -177,7 +202,8 @@ static int count_threads(void) {
     return count - 2;
 }
 
-static commbox_batch *batch_of(int updates) {
+static commbox_batch *batch_of(int updates)
+{
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 64}");
     for (int i = 0; i < updates; i++) {
         check(commbox_batch_submit(batch, (uint64_t)i, i + 1, "{}", -1) == COMMBOX_OK, "submit");
@@ -186,19 +212,22 @@ static commbox_batch *batch_of(int updates) {
 }
 
 /* 64 workers that begin at once ask once. */
-static void cold(void) {
+static void cold(void)
+{
     delay_ms = 200;
     commbox_batch *batch = batch_of(256);
     for (int i = 0; i < 256; i++) {
         int32_t code = -1;
-        check(commbox_batch_next(batch, -1, NULL, &code, NULL) == COMMBOX_OK && code == COMMBOX_OK, "update");
+        check(commbox_batch_next(batch, -1, NULL, &code, NULL) == COMMBOX_OK && code == COMMBOX_OK,
+              "update");
     }
     check(lookups == 1, "one lookup");
     commbox_batch_free(batch);
 }
 
 /* If none is ever answered, a few threads wait for it, however many attempts there were. */
-static void hung(void) {
+static void hung(void)
+{
     delay_ms = 60000;
     batch_of(256);
     int most = 0;
@@ -212,10 +241,13 @@ static void hung(void) {
     _exit(0);
 }
 
-/* One that is never answered does not keep the client from asking again, and the message says what it waited for. */
-static void endless(void) {
+/* One that is never answered does not keep the client from asking again, and the message says what
+ * it waited for. */
+static void endless(void)
+{
     to_hang = 1;
-    check(call() == COMMBOX_TIMEOUT && strstr(commbox_last_error(), "DNS lookup") != NULL, "in time");
+    check(call() == COMMBOX_TIMEOUT && strstr(commbox_last_error(), "DNS lookup") != NULL,
+          "in time");
     int calls = 1;
     while (call() != COMMBOX_OK) {
         check(++calls < 10, "it never asks again");
@@ -224,14 +256,16 @@ static void endless(void) {
     _exit(0);
 }
 
-static void unasked(void) {
+static void unasked(void)
+{
     to_fail = 1;
     check(call() == COMMBOX_OK && lookups == 0, "the call");
 }
 
 static atomic_bool done;
 
-static void *call_until_done(void *unused) {
+static void *call_until_done(void *unused)
+{
     while (!done) {
         call_well(unused);
     }
@@ -239,7 +273,8 @@ static void *call_until_done(void *unused) {
 }
 
 /* A child has nobody who would answer the parent's lookup: it makes its own. */
-static void forked(void) {
+static void forked(void)
+{
     delay_ms = 1200;
     start(8, call_well);
     pid_t child = fork_child();
@@ -268,7 +303,8 @@ static void forked(void) {
 
 static pid_t forked_within = -1;
 
-static int32_t fork_within(void *unused) {
+static int32_t fork_within(void *unused)
+{
     (void)unused;
     if (forked_within < 0) {
         forked_within = fork_child();
@@ -277,7 +313,8 @@ static int32_t fork_within(void *unused) {
 }
 
 /* Also where it is in the middle of the call that asked. */
-static void forking(void) {
+static void forking(void)
+{
     delay_ms = 400;
     check(commbox_client_set_interrupt(client, fork_within, NULL) == COMMBOX_OK, "interrupt");
     check(call() == COMMBOX_OK, "the call on either side");
@@ -288,7 +325,8 @@ static void forking(void) {
 }
 
 /* The first of two addresses answers nobody: that is paid for once. */
-static void dead(void) {
+static void dead(void)
+{
     int began = now_ms();
     check(call() == COMMBOX_OK, "the first call");
     int first = now_ms() - began;
@@ -301,13 +339,16 @@ static void dead(void) {
     check(lookups == 1, "lookups");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static const struct {
         const char *name;
         void (*run)(void);
-    } programs[] = {{"late", late},       {"retried", retried}, {"anew", anew},     {"failing", failing}, {"stopped", stopped},
-                    {"within", within},   {"cold", cold},       {"hung", hung},     {"forked", forked},   {"forking", forking},
-                    {"dead", dead},       {"endless", endless}, {"unasked", unasked}};
+    } programs[] = {{"late", late},       {"retried", retried}, {"anew", anew},
+                    {"failing", failing}, {"stopped", stopped}, {"within", within},
+                    {"cold", cold},       {"hung", hung},       {"forked", forked},
+                    {"forking", forking}, {"dead", dead},       {"endless", endless},
+                    {"unasked", unasked}};
     check(argc == 3, "usage: lookups WHAT OPTIONS_JSON");
     alarm(20);
     client = commbox_client_new("key", argv[2]);

@@ -1,6 +1,7 @@
 /* Calls on a machine that has its ways: a sandbox refuses to sleep, the clock stands before 1970.
  *
- * Usage: odd_machine sleep|clock OPTIONS_JSON. Prints the code of a call and everything known about its failure. */
+ * Usage: odd_machine sleep|clock OPTIONS_JSON. Prints the code of a call and everything known about
+ * its failure. */
 
 #define _DEFAULT_SOURCE
 #include <dlfcn.h>
@@ -14,13 +15,15 @@
 
 static bool refuses_sleep, is_before_1970;
 
-int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left) {
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *left)
+{
     int (*ask)(clockid_t, int, const struct timespec *, struct timespec *);
     *(void **)&ask = dlsym(RTLD_NEXT, "clock_nanosleep");
     return refuses_sleep ? EPERM : ask(clock, flags, time, left);
 }
 
-int nanosleep(const struct timespec *time, struct timespec *left) {
+int nanosleep(const struct timespec *time, struct timespec *left)
+{
     int (*ask)(const struct timespec *, struct timespec *);
     *(void **)&ask = dlsym(RTLD_NEXT, "nanosleep");
     if (refuses_sleep) {
@@ -30,7 +33,8 @@ int nanosleep(const struct timespec *time, struct timespec *left) {
     return ask(time, left);
 }
 
-int clock_gettime(clockid_t clock, struct timespec *now) {
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
     int (*ask)(clockid_t, struct timespec *);
     *(void **)&ask = dlsym(RTLD_NEXT, "clock_gettime");
     int result = ask(clock, now);
@@ -40,7 +44,8 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     return result;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 3) {
         return 2;
     }

@@ -1,5 +1,5 @@
-/* A call while the process can open only a few more files, and one after: prints of each the code, then the reply or
- * everything known about the failure. */
+/* A call while the process can open only a few more files, and one after: prints of each the code,
+ * then the reply or everything known about the failure. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -27,7 +27,8 @@ int main(int argc, char **argv)
     commbox_client *client = commbox_client_new("secret-key", argv[1]);
     struct rlimit before;
     int free_from = dup(STDIN_FILENO);
-    if (client == NULL || free_from < 0 || close(free_from) != 0 || getrlimit(RLIMIT_NOFILE, &before) != 0) {
+    if (client == NULL || free_from < 0 || close(free_from) != 0
+        || getrlimit(RLIMIT_NOFILE, &before) != 0) {
         fprintf(stderr, "%s\n", commbox_last_error());
         return 1;
     }

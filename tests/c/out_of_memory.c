@@ -1,5 +1,5 @@
-/* An update that is larger than the memory that is left: as a call, and for a batch. The process then has the rest.
- * tests/out_of_memory.rs runs it. */
+/* An update that is larger than the memory that is left: as a call, and for a batch. The process
+ * then has the rest. tests/out_of_memory.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -25,7 +25,7 @@ static rlim_t size(void)
 static int is_told(int32_t code)
 {
     return code == COMMBOX_INVALID_USER
-        && strcmp(commbox_last_error(), "user_json is too large for the available memory") == 0;
+           && strcmp(commbox_last_error(), "user_json is too large for the available memory") == 0;
 }
 
 int main(int argc, char **argv)

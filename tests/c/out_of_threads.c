@@ -1,5 +1,5 @@
-/* A name lookup and a batch in a process that may have no more threads. Its argument is the options of a client whose
- * host is a name. tests/out_of_threads.rs runs it. */
+/* A name lookup and a batch in a process that may have no more threads. Its argument is the options
+ * of a client whose host is a name. tests/out_of_threads.rs runs it. */
 
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -19,8 +19,11 @@ int main(int argc, char **argv)
     commbox_batch *batch = commbox_batch_new(client, NULL);
     struct rlimit one = {1, 1};
     /* No limit holds for root. */
-    if (setrlimit(RLIMIT_NPROC, &one) != 0 || (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)) return 2;
-    CHECK(commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL) == COMMBOX_CONNECTION);
+    if (setrlimit(RLIMIT_NPROC, &one) != 0
+        || (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0))
+        return 2;
+    CHECK(commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL)
+          == COMMBOX_CONNECTION);
     CHECK(strstr(commbox_last_error(), "could not start a thread for the DNS lookup") != NULL);
     CHECK(strstr(commbox_last_error_json(), "\"delivery\":\"not_sent\"") != NULL);
     CHECK(commbox_batch_submit(batch, 1, 1, "{\"FirstName\": \"John\"}", -1) == COMMBOX_INTERNAL);

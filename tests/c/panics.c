@@ -1,5 +1,5 @@
-/* Calls every function while the library is made to panic at the place that COMMBOX_FAIL_AT names, then works on as if
- * nothing had been. Its argument is the options of a client whose updates
+/* Calls every function while the library is made to panic at the place that COMMBOX_FAIL_AT names,
+ * then works on as if nothing had been. Its argument is the options of a client whose updates
  * succeed. tests/panics.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
@@ -17,7 +17,8 @@
 
 static int internal = 0;
 
-/* Counts an outcome that the panic caused; any other but success is no outcome that the panic may have. */
+/* Counts an outcome that the panic caused; any other but success is no outcome that the panic may
+ * have. */
 static void note(const char *function, int failed)
 {
     if (!failed) {
@@ -25,10 +26,12 @@ static void note(const char *function, int failed)
     }
     int32_t code = commbox_last_error_code();
     const char *json = commbox_last_error_json();
-    if (code == COMMBOX_INTERNAL && strstr(commbox_last_error(), "bug in commbox") && strstr(json, "\"code\":-10,")) {
+    if (code == COMMBOX_INTERNAL && strstr(commbox_last_error(), "bug in commbox")
+        && strstr(json, "\"code\":-10,")) {
         internal++;
     } else if (code != COMMBOX_INVALID_HANDLE) {
-        /* A handle that could not be made is none; what comes of using it is said by the function that makes it. */
+        /* A handle that could not be made is none; what comes of using it is said by the function
+         * that makes it. */
         printf("%s: %d %s %s\n", function, (int)code, commbox_last_error(), json);
         exit(EXIT_FAILURE);
     }
@@ -45,14 +48,16 @@ static void call_everything(const char *options)
 {
     commbox_client *client = commbox_client_new("sandbox-key", options);
     note("commbox_client_new", client == NULL);
-    note("commbox_client_set_log", commbox_client_set_log(client, 5, on_event, &client) != COMMBOX_OK);
+    note("commbox_client_set_log",
+         commbox_client_set_log(client, 5, on_event, &client) != COMMBOX_OK);
     for (int i = 0; i < 3; i++) {
         char *reply = NULL;
         int32_t code = commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", &reply);
         note("commbox_update_user_json", code != COMMBOX_OK);
         commbox_string_free(reply);
     }
-    note("commbox_update_user_json_with", commbox_update_user_json_with(client, 1, "{}", "{}", NULL) != COMMBOX_OK);
+    note("commbox_update_user_json_with",
+         commbox_update_user_json_with(client, 1, "{}", "{}", NULL) != COMMBOX_OK);
     commbox_options *set = commbox_options_new();
     note("commbox_options_new", set == NULL);
     note("commbox_options_set", commbox_options_set(set, "validate", "true") != COMMBOX_OK);
@@ -60,17 +65,20 @@ static void call_everything(const char *options)
     note("commbox_client_new_with", other == NULL);
     commbox_batch *empty = commbox_batch_new_with(client, NULL);
     note("commbox_batch_new_with", empty == NULL);
-    note("commbox_client_validate_user_json", commbox_client_validate_user_json(client, 1, "{}") != COMMBOX_OK);
+    note("commbox_client_validate_user_json",
+         commbox_client_validate_user_json(client, 1, "{}") != COMMBOX_OK);
     char *figures = commbox_client_stats_json(client);
     note("commbox_client_stats_json", figures == NULL);
     commbox_string_free(figures);
     char *diagnosis = commbox_client_diagnose_json(client);
     note("commbox_client_diagnose_json", diagnosis == NULL);
     commbox_string_free(diagnosis);
-    note("commbox_client_set_api_key", commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
+    note("commbox_client_set_api_key",
+         commbox_client_set_api_key(client, "sandbox-key") != COMMBOX_OK);
     note("commbox_client_set_max_requests_per_second",
          commbox_client_set_max_requests_per_second(client, 0) != COMMBOX_OK);
-    note("commbox_client_set_interrupt", commbox_client_set_interrupt(client, NULL, NULL) != COMMBOX_OK);
+    note("commbox_client_set_interrupt",
+         commbox_client_set_interrupt(client, NULL, NULL) != COMMBOX_OK);
     note("commbox_client_cancel", commbox_client_cancel(client) != COMMBOX_OK);
     commbox_user *user = commbox_user_new();
     note("commbox_user_new", user == NULL);
@@ -88,16 +96,19 @@ static void call_everything(const char *options)
         }
         int32_t outcome = COMMBOX_OK;
         char *json = NULL;
-        note("commbox_batch_next", commbox_batch_next(batch, 5000, NULL, &outcome, &json) != COMMBOX_OK);
+        note("commbox_batch_next",
+             commbox_batch_next(batch, 5000, NULL, &outcome, &json) != COMMBOX_OK);
         /* A panic on a thread of the batch comes back with the update. */
         internal += outcome == COMMBOX_INTERNAL;
         commbox_string_free(json);
     }
-    if (commbox_batch_submit_with(batch, 3, 1, "{\"FirstName\": \"John\"}", NULL, 0) != COMMBOX_OK) {
+    if (commbox_batch_submit_with(batch, 3, 1, "{\"FirstName\": \"John\"}", NULL, 0)
+        != COMMBOX_OK) {
         note("commbox_batch_submit_with", 1);
     } else {
         int32_t outcome = COMMBOX_OK;
-        note("commbox_batch_next", commbox_batch_next(batch, 5000, NULL, &outcome, NULL) != COMMBOX_OK);
+        note("commbox_batch_next",
+             commbox_batch_next(batch, 5000, NULL, &outcome, NULL) != COMMBOX_OK);
         internal += outcome == COMMBOX_INTERNAL;
     }
     note("commbox_batch_cancel_tag", commbox_batch_cancel_tag(batch, 1) != COMMBOX_OK);
@@ -124,7 +135,8 @@ static void call_everything(const char *options)
 
     commbox_client_set_log(client, 0, NULL, NULL);
 
-    /* The handles that were made before the panics are good after them, and so is everything else. */
+    /* The handles that were made before the panics are good after them, and so is everything else.
+     */
     char *place = strdup(getenv("COMMBOX_FAIL_AT"));
     unsetenv("COMMBOX_FAIL_AT");
     if (client != NULL && commbox_update_user_json(client, 1, "{}", NULL) != COMMBOX_OK) {

@@ -1,7 +1,8 @@
-/* Looks for API keys in the whole memory of this process: while a client lives, and after it is freed. Its arguments are
- * options of clients, with none of which the keys are valid. It reads two keys from standard input, each 40 bytes, and
- * keeps them only so that they cannot be taken for a find. "-" as the first argument has it look in the end alone, for
- * slow runs. Linux only. tests/secrets.rs runs it. */
+/* Looks for API keys in the whole memory of this process: while a client lives, and after it is
+ * freed. Its arguments are options of clients, with none of which the keys are valid. It reads two
+ * keys from standard input, each 40 bytes, and keeps them only so that they cannot be taken for a
+ * find. "-" as the first argument has it look in the end alone, for slow runs. Linux only.
+ * tests/secrets.rs runs it. */
 
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
@@ -42,7 +43,8 @@ static void wipe(char *key)
     }
 }
 
-/* Whether half of a key stands here: more than chance, and still found where one end was overwritten. */
+/* Whether half of a key stands here: more than chance, and still found where one end was
+ * overwritten. */
 static int is_key(const char *text)
 {
     for (int which = 0; which < KEYS; which++) {
@@ -70,7 +72,8 @@ static int count_keys(void)
     while (fgets(line, sizeof line, maps) != NULL) {
         unsigned long start, end;
         char mode;
-        if (sscanf(line, "%lx-%lx %c", &start, &end, &mode) != 3 || mode != 'r' || strstr(line, "[vvar") || strstr(line, "[vsyscall]")) {
+        if (sscanf(line, "%lx-%lx %c", &start, &end, &mode) != 3 || mode != 'r'
+            || strstr(line, "[vvar") || strstr(line, "[vsyscall]")) {
             continue;
         }
         unsigned long mine = (unsigned long)chunk;
@@ -141,12 +144,14 @@ int main(int argc, char **argv)
     show(0, key);
     int set = commbox_options_set(options, "headers.X-Gateway", key) == COMMBOX_OK;
     wipe(key);
-    set &= set_base_url(options, argv[first]) && commbox_options_set(options, "proxy", "") == COMMBOX_OK;
+    set &= set_base_url(options, argv[first])
+           && commbox_options_set(options, "proxy", "") == COMMBOX_OK;
     commbox_client *with_header = commbox_client_new_with("another", options);
     if (!set || with_header == NULL) {
         return EXIT_FAILURE;
     }
-    commbox_update_user_json_with(with_header, 1, "{}", "{\"max_retries\": 0, \"total_timeout_ms\": 300}", NULL);
+    commbox_update_user_json_with(with_header, 1, "{}",
+                                  "{\"max_retries\": 0, \"total_timeout_ms\": 300}", NULL);
     if (!is_slow) printf("alive %d\n", count_keys());
     commbox_client_free(with_header);
     commbox_options_free(options);

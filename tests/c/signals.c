@@ -1,6 +1,6 @@
-/* A signal that the program blocks in all its threads, to read it where it likes, while threads of the library are
- * there that were started before. Exits with 0 where it was read; one that a thread of the library takes ends the
- * process. tests/signals.rs runs it. */
+/* A signal that the program blocks in all its threads, to read it where it likes, while threads of
+ * the library are there that were started before. Exits with 0 where it was read; one that a thread
+ * of the library takes ends the process. tests/signals.rs runs it. */
 
 #define _GNU_SOURCE
 #include <netdb.h>
@@ -16,7 +16,8 @@
 static atomic_bool looks_up, was_read;
 
 /* In the place of the C library's: a lookup that takes long. */
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
 {
     (void)name, (void)service, (void)hints, (void)found;
     looks_up = 1;
@@ -33,7 +34,8 @@ static void read_signal(void)
     int signals = signalfd(-1, &terminated, SFD_CLOEXEC);
     kill(getpid(), SIGTERM);
     struct signalfd_siginfo signal;
-    was_read = read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo == SIGTERM;
+    was_read =
+        read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo == SIGTERM;
 }
 
 /* A set has room for more signals than there are, and functions leave that part of it as it is. */
@@ -76,7 +78,9 @@ int main(int argc, char **argv)
         commbox_batch_free(batch);
     } else {
         commbox_client_set_interrupt(client, poll, NULL);
-        if (commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL) != COMMBOX_CANCELLED) return 1;
+        if (commbox_update_user_json(client, 1, "{\"FirstName\": \"John\"}", NULL)
+            != COMMBOX_CANCELLED)
+            return 1;
     }
     commbox_client_free(client);
     return !was_read;

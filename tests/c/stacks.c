@@ -1,5 +1,6 @@
-/* Calls of several clients on one thread, each on a stack of its own: an interrupt callback goes on with another call while
- * its own waits, as a program with coroutines does. Each server must see the API key of its own client.
+/* Calls of several clients on one thread, each on a stack of its own: an interrupt callback goes on
+ * with another call while its own waits, as a program with coroutines does. Each server must see
+ * the API key of its own client.
  *
  * Usage: stacks OPTIONS_JSON... Exits with 0 if all calls succeeded. */
 
@@ -26,7 +27,9 @@ static int count, current, failures;
 static char memory[MOST][STACK];
 
 /* Takes its time, so that the other calls get theirs. */
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **found) {
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
     int (*ask)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&ask = dlsym(RTLD_NEXT, "getaddrinfo");
     struct timespec moment = {.tv_sec = 0, .tv_nsec = 150 * 1000000L};
@@ -34,7 +37,8 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     return ask(strstr(name, ".example") != NULL ? "127.0.0.1" : name, service, hints, found);
 }
 
-static void switch_to_next(void) {
+static void switch_to_next(void)
+{
     for (int step = 1; step < count; step++) {
         int next = (current + step) % count;
         if (!done[next]) {
@@ -46,13 +50,15 @@ static void switch_to_next(void) {
     }
 }
 
-static int32_t interrupt(void *unused) {
+static int32_t interrupt(void *unused)
+{
     (void)unused;
     switch_to_next();
     return 0;
 }
 
-static void run(int number) {
+static void run(int number)
+{
     for (int i = 0; i < CALLS; i++) {
         if (commbox_update_user_json(clients[number], 1, "{}", NULL) != COMMBOX_OK) {
             fprintf(stderr, "call: %s\n", commbox_last_error());
@@ -63,7 +69,8 @@ static void run(int number) {
     switch_to_next();
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     static ucontext_t first;
     count = argc - 1;
     if (count < 2 || count > MOST) {
@@ -73,7 +80,8 @@ int main(int argc, char **argv) {
         char key[32];
         snprintf(key, sizeof key, "key-%d", i);
         clients[i] = commbox_client_new(key, argv[i + 1]);
-        if (clients[i] == NULL || commbox_client_set_interrupt(clients[i], interrupt, NULL) != COMMBOX_OK) {
+        if (clients[i] == NULL
+            || commbox_client_set_interrupt(clients[i], interrupt, NULL) != COMMBOX_OK) {
             fprintf(stderr, "client: %s\n", commbox_last_error());
             return 1;
         }

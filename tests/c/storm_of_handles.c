@@ -1,7 +1,8 @@
-/* Many threads make, use, cancel, give new keys to and free the same few clients, users and batches at random; so each
- * handle may be freed at any moment, also while it is in use, also twice. Every outcome has to be one that the header documents
- * for it. It goes on for the seconds that it is given, and then until every kind of outcome has come, for a slow machine.
- * Arguments: a base URL where updates succeed, seconds, threads, a seed. tests/concurrency.rs runs it. */
+/* Many threads make, use, cancel, give new keys to and free the same few clients, users and batches
+ * at random; so each handle may be freed at any moment, also while it is in use, also twice. Every
+ * outcome has to be one that the header documents for it. It goes on for the seconds that it is
+ * given, and then until every kind of outcome has come, for a slow machine. Arguments: a base URL
+ * where updates succeed, seconds, threads, a seed. tests/concurrency.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -63,16 +64,19 @@ static void fail(const char *why)
     _exit(EXIT_FAILURE);
 }
 
-/* Ends the process where the outcome is none of those allowed, or the last error says something else. */
+/* Ends the process where the outcome is none of those allowed, or the last error says something
+ * else. */
 static void expect(const char *what, int32_t code, const int32_t *allowed, size_t count)
 {
     int known = 0;
     for (size_t i = 0; i < count; i++) {
         known = known || code == allowed[i];
     }
-    int told = code == COMMBOX_OK ? commbox_last_error()[0] == '\0' : commbox_last_error()[0] != '\0';
+    int told =
+        code == COMMBOX_OK ? commbox_last_error()[0] == '\0' : commbox_last_error()[0] != '\0';
     if (!known || !told || commbox_last_error_code() != code) {
-        printf("%s: %ld; last error %ld: %s\n", what, (long)code, (long)commbox_last_error_code(), commbox_last_error());
+        printf("%s: %ld; last error %ld: %s\n", what, (long)code, (long)commbox_last_error_code(),
+               commbox_last_error());
         fflush(stdout);
         _exit(EXIT_FAILURE);
     }
@@ -81,8 +85,9 @@ static void expect(const char *what, int32_t code, const int32_t *allowed, size_
     }
 }
 
-#define EXPECT(what, code, ...) \
-    expect(what, code, (const int32_t[]){__VA_ARGS__}, sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
+#define EXPECT(what, code, ...)                                                                    \
+    expect(what, code, (const int32_t[]){__VA_ARGS__},                                             \
+           sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
 
 /* A success, so that no error is left from before. */
 static void clear_error(void)
@@ -163,8 +168,10 @@ static void use_own(struct worker *self)
         free_user(user);
         self->client = make_client();
         self->user = make_user();
-        EXPECT("a freed client of one's own", commbox_client_cancel(client), COMMBOX_INVALID_HANDLE);
-        EXPECT("a freed user of one's own", commbox_user_set(user, "FirstName", "John"), COMMBOX_INVALID_HANDLE);
+        EXPECT("a freed client of one's own", commbox_client_cancel(client),
+               COMMBOX_INVALID_HANDLE);
+        EXPECT("a freed user of one's own", commbox_user_set(user, "FirstName", "John"),
+               COMMBOX_INVALID_HANDLE);
     }
 }
 
@@ -181,8 +188,10 @@ static void update(struct worker *self, commbox_client *client, commbox_user *us
     EXPECT("commbox_user_to_json", code, COMMBOX_OK, COMMBOX_INVALID_HANDLE);
     char *reply = NULL;
     int64_t id = 1 + draw(self, 5);
-    code = commbox_update_user_json(client, id, body == NULL ? "{\"LastName\": \"Doe\"}" : body, &reply);
-    EXPECT("commbox_update_user_json", code, COMMBOX_OK, COMMBOX_INVALID_HANDLE, COMMBOX_CANCELLED, COMMBOX_UNAUTHORIZED);
+    code = commbox_update_user_json(client, id, body == NULL ? "{\"LastName\": \"Doe\"}" : body,
+                                    &reply);
+    EXPECT("commbox_update_user_json", code, COMMBOX_OK, COMMBOX_INVALID_HANDLE, COMMBOX_CANCELLED,
+           COMMBOX_UNAUTHORIZED);
     if ((reply != NULL) != (code == COMMBOX_OK)) {
         fail("the reply does not fit the code");
     }
@@ -202,23 +211,27 @@ static void use_batch(struct worker *self, commbox_batch *batch)
         free_batch(batch);
         break;
     case 1:
-        EXPECT("commbox_batch_close", commbox_batch_close(batch), COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_batch_close", commbox_batch_close(batch), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     case 2:
-        EXPECT("commbox_batch_cancel", commbox_batch_cancel(batch), COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_batch_cancel", commbox_batch_cancel(batch), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     case 3:
-        EXPECT("commbox_batch_cancel_tag", commbox_batch_cancel_tag(batch, draw(self, 3)), COMMBOX_OK,
-               COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_batch_cancel_tag", commbox_batch_cancel_tag(batch, draw(self, 3)),
+               COMMBOX_OK, COMMBOX_INVALID_HANDLE);
         break;
     case 4:
         json = commbox_batch_stats_json(batch);
-        EXPECT("commbox_batch_stats_json", commbox_last_error_code(), COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_batch_stats_json", commbox_last_error_code(), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     default:
-        code = commbox_batch_submit(batch, draw(self, 3), 1 + draw(self, 5), "{\"LastName\": \"Doe\"}", draw(self, 20));
-        EXPECT("commbox_batch_submit", code, COMMBOX_OK, COMMBOX_TIMEOUT, COMMBOX_CANCELLED, COMMBOX_INVALID_HANDLE,
-               COMMBOX_INVALID_ARGUMENT);
+        code = commbox_batch_submit(batch, draw(self, 3), 1 + draw(self, 5),
+                                    "{\"LastName\": \"Doe\"}", draw(self, 20));
+        EXPECT("commbox_batch_submit", code, COMMBOX_OK, COMMBOX_TIMEOUT, COMMBOX_CANCELLED,
+               COMMBOX_INVALID_HANDLE, COMMBOX_INVALID_ARGUMENT);
         int32_t outcome = COMMBOX_OK;
         code = commbox_batch_next(batch, draw(self, 20), NULL, &outcome, &json);
         if (code == COMMBOX_OK) {
@@ -226,8 +239,8 @@ static void use_batch(struct worker *self, commbox_batch *batch)
             EXPECT("an update", outcome, COMMBOX_OK, COMMBOX_CANCELLED, COMMBOX_UNAUTHORIZED);
         } else {
             /* That it is done is no error. */
-            EXPECT("commbox_batch_next", code == COMMBOX_DONE ? COMMBOX_OK : code, COMMBOX_OK, COMMBOX_TIMEOUT,
-                   COMMBOX_CANCELLED, COMMBOX_INVALID_HANDLE);
+            EXPECT("commbox_batch_next", code == COMMBOX_DONE ? COMMBOX_OK : code, COMMBOX_OK,
+                   COMMBOX_TIMEOUT, COMMBOX_CANCELLED, COMMBOX_INVALID_HANDLE);
         }
         if ((json != NULL) != (code == COMMBOX_OK)) {
             fail("what is taken back does not fit the code");
@@ -240,7 +253,8 @@ static void use_batch(struct worker *self, commbox_batch *batch)
 
 static void step(struct worker *self)
 {
-    atomic_uintptr_t *client_place = &shared.clients[draw(self, PLACES)], *user_place = &shared.users[draw(self, PLACES)];
+    atomic_uintptr_t *client_place = &shared.clients[draw(self, PLACES)],
+                     *user_place = &shared.users[draw(self, PLACES)];
     atomic_uintptr_t *batch_place = &shared.batches[draw(self, PLACES)];
     commbox_client *client = (commbox_client *)atomic_load(client_place);
     commbox_user *user = (commbox_user *)atomic_load(user_place);
@@ -259,23 +273,28 @@ static void step(struct worker *self)
         }
         break;
     case 3:
-        EXPECT("commbox_client_cancel", commbox_client_cancel(client), COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_client_cancel", commbox_client_cancel(client), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     case 4:
-        EXPECT("commbox_client_set_api_key", commbox_client_set_api_key(client, draw(self, 4) ? "sandbox-key" : "former"),
+        EXPECT("commbox_client_set_api_key",
+               commbox_client_set_api_key(client, draw(self, 4) ? "sandbox-key" : "former"),
                COMMBOX_OK, COMMBOX_INVALID_HANDLE);
         break;
     case 5:
-        EXPECT("commbox_client_set_interrupt", commbox_client_set_interrupt(client, draw(self, 2) ? never : NULL, NULL),
-               COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_client_set_interrupt",
+               commbox_client_set_interrupt(client, draw(self, 2) ? never : NULL, NULL), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     case 6:
     case 7:
-        EXPECT("commbox_user_set", commbox_user_set(user, draw(self, 2) ? "FirstName" : "LastName", "John"), COMMBOX_OK,
+        EXPECT("commbox_user_set",
+               commbox_user_set(user, draw(self, 2) ? "FirstName" : "LastName", "John"), COMMBOX_OK,
                COMMBOX_INVALID_HANDLE);
         break;
     case 8:
-        EXPECT("commbox_user_set_custom", commbox_user_set_custom(user, "VIP", "8"), COMMBOX_OK, COMMBOX_INVALID_HANDLE);
+        EXPECT("commbox_user_set_custom", commbox_user_set_custom(user, "VIP", "8"), COMMBOX_OK,
+               COMMBOX_INVALID_HANDLE);
         break;
     case 9:
         use_own(self);
@@ -297,8 +316,9 @@ static void step(struct worker *self)
 
 static int every_outcome_came(void)
 {
-    return atomic_load(&shared.updated) > 0 && atomic_load(&shared.cancelled) > 0 && atomic_load(&shared.refused) > 0 &&
-           atomic_load(&shared.taken_back) > 0 && atomic_load(&shared.void_handles) > 0;
+    return atomic_load(&shared.updated) > 0 && atomic_load(&shared.cancelled) > 0
+           && atomic_load(&shared.refused) > 0 && atomic_load(&shared.taken_back) > 0
+           && atomic_load(&shared.void_handles) > 0;
 }
 
 static int goes_on(void)
@@ -326,7 +346,8 @@ int main(int argc, char **argv)
     if (argc != 5 || atoi(argv[3]) > MOST_THREADS) {
         return EXIT_FAILURE;
     }
-    const char *format = "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"total_timeout_ms\": 20000}";
+    const char *format =
+        "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"total_timeout_ms\": 20000}";
     snprintf(options, sizeof options, format, argv[1]);
     unsigned seconds = (unsigned)atoi(argv[2]);
     int threads = atoi(argv[3]);
@@ -340,7 +361,8 @@ int main(int argc, char **argv)
         replace_batch(&shared.batches[i], (commbox_client *)atomic_load(&shared.clients[i]));
     }
     for (int i = 0; i < threads; i++) {
-        workers[i].random = (strtoull(argv[4], NULL, 10) * MOST_THREADS + (uint64_t)i + 1) * 0x9e3779b97f4a7c15u;
+        workers[i].random =
+            (strtoull(argv[4], NULL, 10) * MOST_THREADS + (uint64_t)i + 1) * 0x9e3779b97f4a7c15u;
         if (pthread_create(&workers[i].thread, NULL, work, &workers[i]) != 0) {
             return EXIT_FAILURE;
         }
@@ -356,9 +378,11 @@ int main(int argc, char **argv)
     /* Of all who free a handle, one does. */
     long left = atomic_load(&shared.made) - atomic_load(&shared.freed);
     size_t live = commbox_live_handles == NULL ? 0 : commbox_live_handles();
-    printf("{\"updated\": %ld, \"cancelled\": %ld, \"refused\": %ld, \"taken back\": %ld, \"void\": %ld, ",
-           atomic_load(&shared.updated), atomic_load(&shared.cancelled), atomic_load(&shared.refused),
-           atomic_load(&shared.taken_back), atomic_load(&shared.void_handles));
+    printf("{\"updated\": %ld, \"cancelled\": %ld, \"refused\": %ld, "
+           "\"taken back\": %ld, \"void\": %ld, ",
+           atomic_load(&shared.updated), atomic_load(&shared.cancelled),
+           atomic_load(&shared.refused), atomic_load(&shared.taken_back),
+           atomic_load(&shared.void_handles));
     printf("\"left\": %ld, \"live\": %zu}\n", left, live);
     return EXIT_SUCCESS;
 }

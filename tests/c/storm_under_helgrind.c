@@ -1,7 +1,8 @@
-/* The storm for helgrind, which knows the locks of pthread and no others: Rust's are made of atomics and futexes, so it
- * would take everything that they guard for unguarded. Here it is told of them, by wrapping the functions of the
- * library's debug build that take and release them, and of the last reference to what is shared, which orders all uses
- * before the end. Nothing else is taken from its sight, but for atomics, see tests/valgrind/helgrind.supp. */
+/* The storm for helgrind, which knows the locks of pthread and no others: Rust's are made of
+ * atomics and futexes, so it would take everything that they guard for unguarded. Here it is told
+ * of them, by wrapping the functions of the library's debug build that take and release them, and
+ * of the last reference to what is shared, which orders all uses before the end. Nothing else is
+ * taken from its sight, but for atomics, see tests/valgrind/helgrind.supp. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
@@ -19,13 +20,16 @@
 #define RWLOCK_WRITE ZuZZN3std4sync6poison6rwlock15RwLockZDLTZDTZDGTZD5writeZa
 #define CONDVAR_WAIT ZuZZN3std4sync6poison7condvar7Condvar4wait17hZa
 #define CONDVAR_WAIT_TIMEOUT ZuZZN3std4sync6poison7condvar7Condvar12waitZutimeout17hZa
-#define DROP_OF(type) ZaZdZd##type##ZDLTZDTZDGTZDZDu20ZDasZDu20ZDcoreZdZdopsZdZddropZdZdDropZDGTZD4drop17hZa
-#define ARC_DROP ZaZdZdArcZDLTZDTZDCZDAZDGTZDZDu20ZDasZDu20ZDcoreZdZdopsZdZddropZdZdDropZDGTZD4drop17hZa
+#define DROP_OF(type)                                                                              \
+    ZaZdZd##type##ZDLTZDTZDGTZDZDu20ZDasZDu20ZDcoreZdZdopsZdZddropZdZdDropZDGTZD4drop17hZa
+#define ARC_DROP                                                                                   \
+    ZaZdZdArcZDLTZDTZDCZDAZDGTZDZDu20ZDasZDu20ZDcoreZdZdopsZdZddropZdZdDropZDGTZD4drop17hZa
 #define ARC_DROP_SLOW ZuZZN5alloc4sync16ArcZDLTZDTZDCZDAZDGTZD9dropZuslow17hZa
 #define EXPAND(library, function) I_WRAP_SONAME_FNNAME_ZZ(library, function)
 #define WRAP(function) EXPAND(LIBRARY, function)
 
-/* The result of taking a lock: whether it is poisoned, then the guard, whose words differ from type to type. */
+/* The result of taking a lock: whether it is poisoned, then the guard, whose words differ from type
+ * to type. */
 struct result {
     uintptr_t poisoned;
     uintptr_t guard[2];
@@ -89,12 +93,14 @@ uintptr_t WRAP(RWLOCK_READ)(struct result *result, void *lock)
     memcpy(reading[at].guard, result->guard, sizeof result->guard);
     reading[at].lock = lock;
     ANNOTATE_RWLOCK_ACQUIRED(lock, 0);
-    /* Helgrind orders a reader's reads after the last writer, and not its writes; a lock orders both. */
+    /* Helgrind orders a reader's reads after the last writer, and not its writes; a lock orders
+     * both. */
     ANNOTATE_HAPPENS_AFTER(lock);
     return returned;
 }
 
-/* While they wait, the lock is not theirs. A guard is passed as its two words, and a time as two. */
+/* While they wait, the lock is not theirs. A guard is passed as its two words, and a time as two.
+ */
 uintptr_t WRAP(CONDVAR_WAIT)(struct result *result, void *condvar, void *lock, uintptr_t poison)
 {
     OrigFn wait_for_it;
@@ -107,8 +113,8 @@ uintptr_t WRAP(CONDVAR_WAIT)(struct result *result, void *condvar, void *lock, u
     return returned;
 }
 
-uintptr_t WRAP(CONDVAR_WAIT_TIMEOUT)(void *result, void *condvar, void *lock, uintptr_t poison, uintptr_t seconds,
-                                     uintptr_t nanoseconds)
+uintptr_t WRAP(CONDVAR_WAIT_TIMEOUT)(void *result, void *condvar, void *lock, uintptr_t poison,
+                                     uintptr_t seconds, uintptr_t nanoseconds)
 {
     OrigFn wait_for_it;
     uintptr_t returned;
@@ -146,7 +152,9 @@ uintptr_t WRAP(DROP_OF(RwLockReadGuard))(uintptr_t *guard)
     uintptr_t returned;
     size_t at = 0;
     VALGRIND_GET_ORIG_FN(unlock_it);
-    while (at < 8 && (reading[at].lock == NULL || memcmp(reading[at].guard, guard, sizeof reading[at].guard) != 0)) {
+    while (at < 8
+           && (reading[at].lock == NULL
+               || memcmp(reading[at].guard, guard, sizeof reading[at].guard) != 0)) {
         at++;
     }
     if (at == 8) {

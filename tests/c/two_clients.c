@@ -6,14 +6,16 @@
 
 #include "commbox.h"
 
-static int32_t call(const char *options) {
+static int32_t call(const char *options)
+{
     commbox_client *client = commbox_client_new("key", options);
     int32_t code = commbox_update_user_json(client, 1, "{}", NULL);
     commbox_client_free(client);
     return code;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 4) {
         return 2;
     }

@@ -1,4 +1,5 @@
-/* Loads the library, makes a call and unloads it, over and over: nothing crashes, and nothing grows.
+/* Loads the library, makes a call and unloads it, over and over: nothing crashes, and nothing
+ * grows.
  *
  * Usage: unload LIBRARY OPTIONS_JSON CYCLES. It is not linked with the library. */
 
@@ -7,7 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static long resident_pages(void) {
+static long resident_pages(void)
+{
     long size = 0, resident = 0;
     FILE *file = fopen("/proc/self/statm", "r");
     if (file == NULL || fscanf(file, "%ld %ld", &size, &resident) != 2) {
@@ -17,7 +19,8 @@ static long resident_pages(void) {
     return resident;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     if (argc != 4) {
         return 2;
     }

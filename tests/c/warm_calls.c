@@ -1,13 +1,17 @@
 /* Does one thing as often as it is told to, for what one more costs to be counted:
  *
- *     warm_calls update NUMBER BASE_URL   updates a user on one client, with the example of the vendor's documentation
- *     warm_calls share NUMBER BASE_URL    the same from eight threads, which share the client, with a user each
- *     warm_calls batch NUMBER BASE_URL    the same through a batch of 64 workers, with a user each and 64 at a time
- *     warm_calls set NUMBER               crosses the boundary to set a field to a text as long as that example
+ *     warm_calls update NUMBER BASE_URL
+ *         updates a user on one client, with the example of the vendor's documentation
+ *     warm_calls share NUMBER BASE_URL
+ *         the same from eight threads, which share the client, with a user each
+ *     warm_calls batch NUMBER BASE_URL
+ *         the same through a batch of 64 workers, with a user each and 64 at a time
+ *     warm_calls set NUMBER
+ *         crosses the boundary to set a field to a text as long as that example
  *     warm_calls idle NUMBER BASE_URL CONNECTIONS THREADS
- *                                         updates a user from so many threads, on a client that has so many connections
- *                                         open, which it makes first: for that the server is to hold back its answers
- *                                         until so many requests have come
+ *         updates a user from so many threads, on a client that has so many connections open, which
+ *         it makes first: for that the server is to hold back its answers until so many requests
+ *         have come
  *
  * The last prints what a call took: of processor time and of time, in microseconds.
  */
@@ -22,10 +26,11 @@
 
 #include "commbox.h"
 
-static const char user[] = "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
-                           "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
-                           "\"Remarks\":\"Some remarks about the customer\","
-                           "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
+static const char user[] =
+    "{\"data\":{\"UniqueId\":\"0123456789\",\"FirstName\":\"John\",\"LastName\":\"Doe\","
+    "\"Phone1\":\"19175555555\",\"Email\":\"JohnDoe@gmail.com\","
+    "\"Remarks\":\"Some remarks about the customer\","
+    "\"Content\":{\"Birth_Date\":\"01-01-1983\",\"VIP_Status\":\"8\"}}}";
 
 static int fail(const char *what)
 {
@@ -62,7 +67,8 @@ static int update_from(commbox_client *client, long number, int threads)
     pthread_attr_init(&small);
     pthread_attr_setstacksize(&small, 256 << 10);
     for (int i = 0; i < threads; i++) {
-        work[i] = (struct work){.client = client, .number = number / threads, .user_id = 94382332 + i};
+        work[i] =
+            (struct work){.client = client, .number = number / threads, .user_id = 94382332 + i};
     }
     for (int i = 1; i < threads; i++) {
         if (pthread_create(&work[i].thread, &small, update, &work[i]) != 0) {
@@ -81,7 +87,8 @@ static int update_from(commbox_client *client, long number, int threads)
 static int update_all(long number, const char *base_url, int threads)
 {
     char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}",
+             base_url);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     int status = update_from(client, number, threads);
     commbox_client_free(client);
@@ -116,9 +123,10 @@ static int measured_calls(commbox_client *client, long number, int threads)
 static int update_with_idle(long number, const char *base_url, int connections, int threads)
 {
     char options[256];
-    snprintf(options, sizeof options,
-             "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"max_idle_connections\": %d}", base_url,
-             connections);
+    snprintf(
+        options, sizeof options,
+        "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0, \"max_idle_connections\": %d}",
+        base_url, connections);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     int status = update_from(client, connections, connections);
     double processor_before = processor_time(), before = now();
@@ -132,7 +140,8 @@ static int update_with_idle(long number, const char *base_url, int connections, 
 static int update_by_batch(long number, const char *base_url)
 {
     char options[256];
-    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}", base_url);
+    snprintf(options, sizeof options, "{\"base_url\": \"%s\", \"proxy\": \"\", \"max_retries\": 0}",
+             base_url);
     commbox_client *client = commbox_client_new("sandbox-key", options);
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 64}");
     for (long submitted = 0, finished = 0; finished < number; finished++) {
@@ -145,7 +154,8 @@ static int update_by_batch(long number, const char *base_url)
         uint64_t tag;
         int32_t code;
         char *reply = NULL;
-        if (commbox_batch_next(batch, -1, &tag, &code, &reply) != COMMBOX_OK || code != COMMBOX_OK) {
+        if (commbox_batch_next(batch, -1, &tag, &code, &reply) != COMMBOX_OK
+            || code != COMMBOX_OK) {
             return fail("next");
         }
         commbox_string_free(reply);

@@ -1,6 +1,6 @@
 /*
- * Many updates through commbox.hpp. tests/batch_cpp.rs drives it: batch URL PART [COUNT], after it scripted the sandbox.
- * Ends with 1 and a line for each check that fails.
+ * Many updates through commbox.hpp. tests/batch_cpp.rs drives it: batch URL PART [COUNT], after it
+ * scripted the sandbox. Ends with 1 and a line for each check that fails.
  */
 
 #include <chrono>
@@ -22,7 +22,8 @@ using commbox::Finished;
 using commbox::Update;
 using namespace std::chrono_literals;
 
-static_assert(std::is_nothrow_move_constructible_v<Batch> && std::is_nothrow_move_assignable_v<Batch>);
+static_assert(std::is_nothrow_move_constructible_v<Batch>
+              && std::is_nothrow_move_assignable_v<Batch>);
 static_assert(!std::is_copy_constructible_v<Batch> && !std::is_copy_assignable_v<Batch>);
 
 static const std::string user = R"({"FirstName":"John"})";
@@ -43,7 +44,8 @@ static void fails(std::int32_t code, const std::string &what, Call call) {
         call();
         check(false, what + " fails");
     } catch (const commbox::Error &error) {
-        check(error.code() == code, what + ": " + std::to_string(error.code()) + ", " + error.what());
+        check(error.code() == code,
+              what + ": " + std::to_string(error.code()) + ", " + error.what());
     }
 }
 
@@ -54,7 +56,8 @@ using Codes = std::map<std::int32_t, std::uint64_t>;
 class Outcomes {
 public:
     void add(const Finished &finished) {
-        check(codes_.emplace(finished.tag, finished.code).second, "tag " + std::to_string(finished.tag) + " comes once");
+        check(codes_.emplace(finished.tag, finished.code).second,
+              "tag " + std::to_string(finished.tag) + " comes once");
         check(finished.json.rfind('{', 0) == 0, "the outcome is a JSON object: " + finished.json);
     }
 
@@ -75,7 +78,8 @@ template <typename Time>
 static void takes_nothing(Batch &batch, Time time, BatchStatus status, const std::string &what) {
     Finished finished{7, COMMBOX_NOT_FOUND, "{}"};
     check(batch.next_for(time, finished) == status, what);
-    check(finished.tag == 7 && finished.code == COMMBOX_NOT_FOUND && finished.json == "{}", what + ": left alone");
+    check(finished.tag == 7 && finished.code == COMMBOX_NOT_FOUND && finished.json == "{}",
+          what + ": left alone");
 }
 
 static void on_one_thread(Client &client, std::uint64_t count) {
@@ -96,7 +100,8 @@ static void on_one_thread(Client &client, std::uint64_t count) {
     check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
     takes_nothing(batch, 0ms, BatchStatus::done, "a batch that is done stays so");
     const std::string stats = batch.stats_json();
-    check(stats.find("\"succeeded\":" + std::to_string(count)) != std::string::npos, "the stats count them: " + stats);
+    check(stats.find("\"succeeded\":" + std::to_string(count)) != std::string::npos,
+          "the stats count them: " + stats);
 }
 
 static void on_two_threads(Client &client, std::uint64_t count) {
@@ -130,7 +135,8 @@ static void whole_range(Client &client, std::uint64_t count) {
     none.run(std::vector<Update>(), [&](const Finished &) { check(false, "there is no result"); });
 }
 
-/** Far more updates than a batch holds, all of them submitted before the first is collected, also by two threads. */
+/** Far more updates than a batch holds, all of them submitted before the first is collected, also
+ * by two threads. */
 static void everything_first(Client &client, std::uint64_t count) {
     Batch batch(client);
     const auto submit = [&](std::uint64_t from, std::uint64_t to) {
@@ -172,10 +178,12 @@ struct Broken {
 
 static void broken_ranges(Client &client) {
     // The server was not asked yet about those whose own text is wrong.
-    const std::vector<Update> odd{{0, 1, user}, {1, 1, std::string("{}\0", 3)}, {2, 0, user}, {3, 2, user}};
+    const std::vector<Update> odd{
+        {0, 1, user}, {1, 1, std::string("{}\0", 3)}, {2, 0, user}, {3, 2, user}};
     Outcomes outcomes;
     Batch(client).run(odd, [&](Finished finished) { outcomes.add(finished); });
-    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_INVALID_ARGUMENT, 2}}, "an odd update is a result");
+    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_INVALID_ARGUMENT, 2}},
+          "an odd update is a result");
 
     Outcomes before;
     bool thrown = false;
@@ -216,9 +224,8 @@ static void broken_ranges(Client &client) {
     }
     Outcomes stopped;
     fails(COMMBOX_CANCELLED, "a batch that a rejected key stopped", [&] {
-        Batch(rejected, R"({"concurrency": 1, "queue_limit": 8})").run(many, [&](const Finished &finished) {
-            stopped.add(finished);
-        });
+        Batch(rejected, R"({"concurrency": 1, "queue_limit": 8})")
+            .run(many, [&](const Finished &finished) { stopped.add(finished); });
     });
     check(stopped.codes()[COMMBOX_UNAUTHORIZED] >= 1, "its results come first");
 }
@@ -228,9 +235,11 @@ static void longest(Client &client) {
     Batch batch(client);
     Finished finished;
     check(batch.submit(1, 1, user, std::chrono::seconds::max()), "there is room");
-    check(batch.next_for(std::chrono::seconds::max(), finished) == BatchStatus::finished, "seconds::max()");
+    check(batch.next_for(std::chrono::seconds::max(), finished) == BatchStatus::finished,
+          "seconds::max()");
     check(batch.submit(2, 1, user, std::chrono::hours::max()), "there is room");
-    check(batch.next_for(std::chrono::nanoseconds::max(), finished) == BatchStatus::finished, "nanoseconds::max()");
+    check(batch.next_for(std::chrono::nanoseconds::max(), finished) == BatchStatus::finished,
+          "nanoseconds::max()");
     takes_nothing(batch, std::chrono::seconds::min(), BatchStatus::timeout, "seconds::min()");
     takes_nothing(batch, 1us, BatchStatus::timeout, "a microsecond");
     takes_nothing(batch, std::chrono::duration<double>(0.001), BatchStatus::timeout, "a double");
@@ -251,7 +260,8 @@ static void cancel(Client &client) {
     while (batch.next_for(10s, finished) == BatchStatus::finished) {
         outcomes.add(finished);
     }
-    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_CANCELLED, 48}}, "what is under way finishes");
+    check(outcomes.codes() == Codes{{COMMBOX_OK, 2}, {COMMBOX_CANCELLED, 48}},
+          "what is under way finishes");
     check(!batch.next(), "the batch is done");
 }
 
@@ -269,14 +279,16 @@ static void cancel_tag(Client &client) {
     check(next && next->tag == 8 && next->code == COMMBOX_OK, "the second one is not");
     batch.submit(9, 0, user);
     next = batch.next();
-    check(next && next->tag == 9 && next->code == COMMBOX_INVALID_ARGUMENT, "the third one has no user");
+    check(next && next->tag == 9 && next->code == COMMBOX_INVALID_ARGUMENT,
+          "the third one has no user");
 }
 
 static void failures(Client client) {
     fails(COMMBOX_INVALID_OPTIONS, "an unknown option", [&] { Batch(client, R"({"speed": 1})"); });
     Batch batch(client);
     fails(COMMBOX_INVALID_ARGUMENT, "a NUL", [&] { batch.submit(1, 1, std::string("{}\0", 3)); });
-    fails(COMMBOX_INVALID_ARGUMENT, "a NUL", [&] { batch.submit(1, 1, std::string("{}\0", 3), 0ms); });
+    fails(COMMBOX_INVALID_ARGUMENT, "a NUL",
+          [&] { batch.submit(1, 1, std::string("{}\0", 3), 0ms); });
 
     Batch other = std::move(batch);
     Finished finished;
@@ -292,7 +304,8 @@ static void failures(Client client) {
     const auto next = other.next();
     check(next && next->code == COMMBOX_OK, "the batch outlives its client");
     other.close();
-    fails(COMMBOX_INVALID_ARGUMENT, "to submit to a closed batch", [&] { other.submit(2, 1, user); });
+    fails(COMMBOX_INVALID_ARGUMENT, "to submit to a closed batch",
+          [&] { other.submit(2, 1, user); });
     takes_nothing(other, 0ms, BatchStatus::done, "a closed batch without updates is done");
 }
 

@@ -1,8 +1,10 @@
 /*
  * Makes the calls that it reads from standard input, through commbox.hpp. tests/cases.rs drives it.
  *
- * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never); each ended by a NUL.
- * Out:  code, reply, error JSON; each ended by a NUL, empty where there is none.
+ * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never)
+ * Out:  code, reply, error JSON (empty if there is none)
+ *
+ * Each of these is ended by a NUL.
  */
 
 #include <chrono>
@@ -12,7 +14,9 @@
 
 #include "commbox.hpp"
 
-static bool read_field(std::string &field) { return static_cast<bool>(std::getline(std::cin, field, '\0')); }
+static bool read_field(std::string &field) {
+    return static_cast<bool>(std::getline(std::cin, field, '\0'));
+}
 
 static void write_outcome(std::int32_t code, const std::string &reply, const std::string &error) {
     std::cout << code << '\0' << reply << '\0' << error << '\0' << std::flush;
@@ -23,10 +27,11 @@ class Canceller {
 public:
     Canceller(commbox::Client &client, const std::string &after_ms) {
         if (!after_ms.empty()) {
-            thread_ = std::thread([&client, after = std::chrono::milliseconds(std::stol(after_ms))] {
-                std::this_thread::sleep_for(after);
-                client.cancel();
-            });
+            thread_ =
+                std::thread([&client, after = std::chrono::milliseconds(std::stol(after_ms))] {
+                    std::this_thread::sleep_for(after);
+                    client.cancel();
+                });
         }
     }
     ~Canceller() {
@@ -42,7 +47,8 @@ private:
 int main() {
     std::string api_key, options, user_id, user, cancel_after;
     while (read_field(api_key)) {
-        if (!read_field(options) || !read_field(user_id) || !read_field(user) || !read_field(cancel_after)) {
+        if (!read_field(options) || !read_field(user_id) || !read_field(user)
+            || !read_field(cancel_after)) {
             std::cerr << "the input ends inside a call\n";
             return 1;
         }

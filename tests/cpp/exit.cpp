@@ -1,6 +1,6 @@
 /*
- * Calls in the destructor of a static object, which runs when the variables of the main thread are gone. Prints what
- * they came to. tests/exit.rs drives it.
+ * Calls in the destructor of a static object, which runs when the variables of the main thread are
+ * gone. Prints what they came to. tests/exit.rs drives it.
  */
 
 #include <iostream>

@@ -1,7 +1,7 @@
 /*
- * Collecting results through commbox.hpp where the n-th allocation fails, for each n. tests/batch_cpp.rs drives it:
- * no_memory URL [any], after which allocations need not fail: valgrind has an operator new of its own.
- * Ends with 1 and a line for each check that fails.
+ * Collecting results through commbox.hpp where the n-th allocation fails, for each n.
+ * tests/batch_cpp.rs drives it: no_memory URL [any], after which allocations need not fail:
+ * valgrind has an operator new of its own. Ends with 1 and a line for each check that fails.
  */
 
 #include <cstdlib>
@@ -29,8 +29,12 @@ void *operator new(std::size_t size) {
     throw std::bad_alloc();
 }
 
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void *memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void *memory, std::size_t) noexcept {
+    std::free(memory);
+}
 
 static bool all_hold = true;
 
@@ -41,17 +45,20 @@ static void check(bool holds, const std::string &what) {
     }
 }
 
-/** Collects everything; after each success the next failure is one allocation further on. Returns the failures. */
+/** Collects everything; after each success the next failure is one allocation further on. Returns
+ * the failures. */
 static int collect(commbox::Batch &batch, bool with_time, std::set<std::uint64_t> &tags) {
     int failures = 0;
-    // Each result fails at its first allocation, then at its second, and so on, until there is none left to fail.
+    // Each result fails at its first allocation, then at its second, and so on, until there is none
+    // left to fail.
     for (long at = 0;; ++at) {
         try {
             commbox::Finished finished;
             bool is_one = true;
             allowed = at;
             if (with_time) {
-                is_one = batch.next_for(std::chrono::seconds::max(), finished) == commbox::BatchStatus::finished;
+                is_one = batch.next_for(std::chrono::seconds::max(), finished)
+                         == commbox::BatchStatus::finished;
             } else if (auto next = batch.next()) {
                 finished = std::move(*next);
             } else {
@@ -62,7 +69,8 @@ static int collect(commbox::Batch &batch, bool with_time, std::set<std::uint64_t
                 return failures;
             }
             check(tags.insert(finished.tag).second, "each result comes once");
-            check(finished.code == COMMBOX_OK && finished.json.size() > 40, "it is whole: " + finished.json);
+            check(finished.code == COMMBOX_OK && finished.json.size() > 40,
+                  "it is whole: " + finished.json);
             at = -1;
         } catch (const std::bad_alloc &) {
             allowed = -1;
@@ -76,7 +84,8 @@ int main(int argc, char **argv) {
         std::cerr << "usage: no_memory URL [any]\n";
         return 2;
     }
-    commbox::Client client("sandbox-key", R"({"proxy": "", "base_url": ")" + std::string(argv[1]) + "\"}");
+    commbox::Client client("sandbox-key",
+                           R"({"proxy": "", "base_url": ")" + std::string(argv[1]) + "\"}");
     for (const bool with_time : {false, true}) {
         commbox::Batch batch(client);
         for (std::uint64_t tag = 0; tag < 20; ++tag) {

@@ -1,5 +1,5 @@
-/* Options that are set one by one, and what a client and a batch make of them. argv is the address of a sandbox.
- * tests/options_cpp.rs runs it. */
+/* Options that are set one by one, and what a client and a batch make of them. argv is the address
+ * of a sandbox. tests/options_cpp.rs runs it. */
 
 #include <cstdlib>
 #include <iostream>
@@ -43,30 +43,44 @@ int main(int argc, char **argv) {
                                               .max_retries(0)
                                               .header("X-Trace", "1")
                                               .set("attempt_timeout_ms", "10000"));
-    check(client.update_user_json(1, R"({"FirstName": "John"})").find("200") != std::string::npos, "it updates");
+    check(client.update_user_json(1, R"({"FirstName": "John"})").find("200") != std::string::npos,
+          "it updates");
     check(client.stats_json().find("\"succeeded\":1") != std::string::npos, "it counts");
-    check(client.update_user_json_with(1, "{}", R"({"headers": {"X-Trace": "2"}})").size() > 2, "it takes a call's options");
+    check(client.update_user_json_with(1, "{}", R"({"headers": {"X-Trace": "2"}})").size() > 2,
+          "it takes a call's options");
     client.validate_user_json(1, "{}");
 
-    check(refused([&] { client.validate_user_json(1, R"({"first_name": "x"})"); }).find("\"FirstName\"") != std::string::npos,
+    check(refused([&] {
+              client.validate_user_json(1, R"({"first_name": "x"})");
+          }).find("\"FirstName\"")
+              != std::string::npos,
           "a name that is nearly right is refused");
-    check(refused([] { commbox::Options().total_timeout(0ms); }) == "total_timeout_ms must be from 1 ms to 24 hours",
+    check(refused([] { commbox::Options().total_timeout(0ms); })
+              == "total_timeout_ms must be from 1 ms to 24 hours",
           "a bound");
-    check(refused([] { commbox::Options().header("Host", "x"); }).find("headers.Host is reserved") == 0, "a reserved header");
-    check(refused([] { commbox::Options().set("max_retrys", "1"); }).find("max_retries") != std::string::npos, "a slip");
-    check(refused([] { commbox::Options().proxy(std::string("a\0b", 3)); }).find("value holds a NUL") == 0, "a NUL");
+    check(refused([] { commbox::Options().header("Host", "x"); }).find("headers.Host is reserved")
+              == 0,
+          "a reserved header");
+    check(refused([] { commbox::Options().set("max_retrys", "1"); }).find("max_retries")
+              != std::string::npos,
+          "a slip");
+    check(
+        refused([] { commbox::Options().proxy(std::string("a\0b", 3)); }).find("value holds a NUL")
+            == 0,
+        "a NUL");
 
     // An lvalue is built on, and serves more than once. What is chained may be kept.
     const auto kept = commbox::Options().base_url(url).max_retries(0);
     commbox::Client("sandbox-key", kept).update_user_json(1, "{}");
     commbox::Options options;
     options.set("concurrency", "2");
-    check(refused([&] { commbox::Client("key", options); }) == "concurrency is not an option of a client", "another's option");
+    check(refused([&] { commbox::Client("key", options); })
+              == "concurrency is not an option of a client",
+          "another's option");
     commbox::Batch batch(client, options);
     std::size_t count = 0;
-    batch.run(std::vector<commbox::Update>{{1, 1, "{}"}, {2, 2, "{}"}}, [&](commbox::Finished &&finished) {
-        count += finished.code == COMMBOX_OK;
-    });
+    batch.run(std::vector<commbox::Update>{{1, 1, "{}"}, {2, 2, "{}"}},
+              [&](commbox::Finished &&finished) { count += finished.code == COMMBOX_OK; });
     check(count == 2, "a batch takes them");
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -19,7 +19,8 @@ using commbox::Client;
 static_assert(!std::is_constructible_v<Client, std::nullptr_t>);
 static_assert(!std::is_constructible_v<Client, std::nullptr_t, std::string>);
 static_assert(!std::is_constructible_v<Client, std::string, std::nullptr_t>);
-static_assert(std::is_constructible_v<Client, const char *> && std::is_constructible_v<Client, std::string, const char *>);
+static_assert(std::is_constructible_v<Client, const char *>
+              && std::is_constructible_v<Client, std::string, const char *>);
 
 static bool all_hold = true;
 
@@ -27,8 +28,10 @@ static bool all_hold = true;
 template <typename Value>
 static void holds(const Value &value, const std::string &json, const std::string &what) {
     try {
-        const std::string user = commbox::User().set("Phone2", value).set_custom("Custom", value).to_json();
-        const std::string expected = R"({"data":{"Phone2":)" + json + R"(,"Content":{"Custom":)" + json + "}}}";
+        const std::string user =
+            commbox::User().set("Phone2", value).set_custom("Custom", value).to_json();
+        const std::string expected =
+            R"({"data":{"Phone2":)" + json + R"(,"Content":{"Custom":)" + json + "}}}";
         if (user != expected) {
             throw std::runtime_error(user);
         }

@@ -1,5 +1,5 @@
-/* What the generated program of the matrix is built on: good values to start from, and a report of what came of each
- * call, in fields that are ended by a NUL. */
+/* What the generated program of the matrix is built on: good values to start from, and a report of
+ * what came of each call, in fields that are ended by a NUL. */
 
 #define _DEFAULT_SOURCE
 #include <dirent.h>
@@ -20,25 +20,21 @@ static char *huge;
 static char *huge_broken;
 static char anything;
 
-static int32_t go_on(void *context)
-{
+static int32_t go_on(void *context) {
     (void)context;
     return 0;
 }
 
-static void heed(void *context, int32_t level, const char *event_json, const char *sentence)
-{
+static void heed(void *context, int32_t level, const char *event_json, const char *sentence) {
     (void)context, (void)level, (void)event_json, (void)sentence;
 }
 
 /* The token that a place will have after these two. */
-static uintptr_t next(uintptr_t former, uintptr_t live)
-{
+static uintptr_t next(uintptr_t former, uintptr_t live) {
     return live + (live - former);
 }
 
-static char *owned_text(void)
-{
+static char *owned_text(void) {
     commbox_user *user = commbox_user_new();
     char *text = commbox_user_to_json(user);
     commbox_user_free(user);
@@ -46,14 +42,12 @@ static char *owned_text(void)
 }
 
 /* What an output holds before the call. */
-static void prefill(void *output, size_t size)
-{
+static void prefill(void *output, size_t size) {
     memset(output, 0xa5, size);
 }
 
 /* 1 where every byte of an output is this one. */
-static int holds(const void *output, size_t size, unsigned char byte)
-{
+static int holds(const void *output, size_t size, unsigned char byte) {
     const unsigned char *bytes = output;
     while (size > 0 && bytes[size - 1] == byte) {
         size--;
@@ -61,8 +55,7 @@ static int holds(const void *output, size_t size, unsigned char byte)
     return size == 0;
 }
 
-static void free_written(const void *output)
-{
+static void free_written(const void *output) {
     char *text = NULL;
     if (!holds(output, sizeof text, 0xa5)) {
         memcpy(&text, output, sizeof text);
@@ -70,51 +63,44 @@ static void free_written(const void *output)
     }
 }
 
-static void tell_text(const char *field)
-{
+static void tell_text(const char *field) {
     fputs(field, report);
     fputc('\0', report);
     fflush(report);
 }
 
-static void tell_number(long number)
-{
+static void tell_number(long number) {
     char text[30];
     snprintf(text, sizeof text, "%ld", number);
     tell_text(text);
 }
 
-static void tell_pointer(const void *pointer)
-{
+static void tell_pointer(const void *pointer) {
     tell_text(pointer == NULL ? "NULL" : "something");
 }
 
-static void tell_output(const void *output, size_t size)
-{
-    tell_text(output == NULL             ? "no output"
-         : holds(output, size, 0)    ? "zero"
-         : holds(output, size, 0xa5) ? "untouched"
-                                     : "something");
+static void tell_output(const void *output, size_t size) {
+    tell_text(output == NULL              ? "no output"
+              : holds(output, size, 0)    ? "zero"
+              : holds(output, size, 0xa5) ? "untouched"
+                                          : "something");
 }
 
 /* The case's number stands there even if the call never returns. */
-static void begin(long number)
-{
+static void begin(long number) {
     tell_number(number);
     /* A success, so that no error is left from before. */
     commbox_user_free(commbox_user_new());
 }
 
-static void tell_error(void)
-{
+static void tell_error(void) {
     tell_number(commbox_last_error_code());
     tell_text(commbox_last_error());
     tell_text(commbox_last_error_json());
 }
 
 /* What is freed while it is in use may keep threads for a moment. */
-static int threads(void)
-{
+static int threads(void) {
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");
     for (struct dirent *task; tasks != NULL && (task = readdir(tasks)) != NULL;) {
@@ -130,13 +116,13 @@ static void *run_cases(void *unused);
 
 /* Arguments: a file for the report, the URL of a sandbox. The calls run on a thread that ends,
  * so that what is kept for a thread is freed when valgrind looks for leaks. */
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     pthread_t thread;
     if (argc != 3 || (report = fopen(argv[1], "wb")) == NULL) {
         return EXIT_FAILURE;
     }
-    snprintf(good_options, sizeof good_options, "{\"base_url\": \"%s\", \"max_retries\": 0, \"proxy\": \"\"}", argv[2]);
+    snprintf(good_options, sizeof good_options,
+             "{\"base_url\": \"%s\", \"max_retries\": 0, \"proxy\": \"\"}", argv[2]);
     huge = calloc(HUGE + 1, 1);
     huge_broken = calloc(HUGE + 1, 1);
     if (huge == NULL || huge_broken == NULL) {
