@@ -172,7 +172,10 @@ fn chains() {
     let authority = Authority::new("chains");
     authority.sign("between", "ec:P-256", CA, Some("root"), "sha256");
     authority.sign("leaf", "ec:P-256", LEAF, Some("between"), "sha256");
-    says(&authority.refused("leaf", &[]), &["not signed by an authority that is trusted", "ca_file", "intermediate", "full chain"]);
+    says(
+        &authority.refused("leaf", &[]),
+        &["not signed by an authority that is trusted", "ca_file", "intermediate", "full chain"],
+    );
     let short = CA.replace("CA:TRUE", "CA:TRUE,pathlen:0");
     authority.sign("first", "ec:P-256", &short, Some("root"), "sha256");
     authority.sign("second", "ec:P-256", CA, Some("first"), "sha256");

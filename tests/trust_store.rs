@@ -72,7 +72,11 @@ fn a_ca_file_is_trusted_beside_the_store() {
     for port in [server(&machine), server(&own)] {
         assert_eq!(call(port, program("call_once").env("SSL_CERT_FILE", &store), Some(&ca_file)).0, 0);
     }
-    refused(server(&own), program("call_once").env("SSL_CERT_FILE", &store), &["not signed by an authority that is trusted"]);
+    refused(
+        server(&own),
+        program("call_once").env("SSL_CERT_FILE", &store),
+        &["not signed by an authority that is trusted"],
+    );
 }
 
 #[test]
