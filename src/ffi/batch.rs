@@ -41,7 +41,7 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// | key | default | meaning |
 /// | --- | --- | --- |
 /// | `concurrency` | 8 | maximum number of updates in flight, each with a thread and a connection,
-///   which are kept; 1 to 256 |
+///   which end after the client's `idle_timeout_ms` without work; 1 to 256 |
 /// | `queue_limit` | 1024 | maximum number of pending updates and, separately, of uncollected
 ///   results; submitting blocks at either limit; 1 to 1000000 |
 /// | `stop_on_unauthorized` | `true` | at the first 401, close the batch and cancel the updates

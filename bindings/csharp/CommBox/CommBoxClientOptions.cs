@@ -137,8 +137,8 @@ public sealed class CommBoxClientOptions
 
     /// <summary>
     /// Maximum number of asynchronous calls in flight: 1 to 256. Each has a thread and a connection
-    /// of the library, which are created as needed. Further calls are queued without a thread. The
-    /// default is 64.
+    /// of the library, which are created as needed and end after <see cref="IdleTimeout"/> without
+    /// work. Further calls are queued without a thread. The default is 64.
     /// </summary>
     public int? MaxConcurrency { get; set; }
 
