@@ -56,7 +56,7 @@ public sealed class OptionsTests
         }
         using var client = new CommBoxClient("key", options);
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", All))!;
-        Assert.That(error.Message, Does.StartWith("CaFile names no file"));
+        Assert.That(error.Message, Does.StartWith("CaFile names a file that does not exist"));
     }
 
     [Test]

@@ -162,10 +162,10 @@ class BadIndex:
 @pytest.mark.parametrize(
     ("update", "user_id", "named"),
     [
-        ((7, {"FirstName": LONE_SURROGATE}), 7, "FirstName has half a surrogate"),
+        ((7, {"FirstName": LONE_SURROGATE}), 7, "FirstName has half of a surrogate"),
         ((7, {"Content": {"A": float("nan")}}), 7, "Content.A is NaN; use None, or leave it out"),
         ((7, {"FirstName": "x" * 101}), 7, "FirstName is 101 characters"),
-        ((7, LONE_SURROGATE), 7, "user has half a surrogate"),
+        ((7, LONE_SURROGATE), 7, "user has half of a surrogate"),
         ((7, "{}\0"), 7, "user has a NUL"),
         ((7, None), 7, "user must be a mapping or JSON text, not NoneType"),
         ((7, b"{}"), 7, "user must be a mapping or JSON text, not bytes"),

@@ -135,12 +135,12 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda client: client.update_user(7, first_name=LONE_SURROGATE), "FirstName has half a surrogate"),
+        (lambda client: client.update_user(7, first_name=LONE_SURROGATE), "FirstName has half of a surrogate"),
         (
             lambda client: client.update_user(7, content={"A": [LONE_SURROGATE]}),
-            "Content.A\\[0\\] has half a surrogate",
+            "Content.A\\[0\\] has half of a surrogate",
         ),
-        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "user has a name with half a surrogate"),
+        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "user has a name with half of a surrogate"),
         (lambda client: client.update_user(7, {"FirstName": "x" * 101}), "FirstName is 101 characters"),
         (
             lambda client: client.update_user(7, content={"A": float("nan")}),
@@ -151,9 +151,9 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
             "Content.A is of type object, which JSON does not have",
         ),
         (lambda client: client.update_user(7, {"Content": None}), "Content must be an object"),
-        (lambda client: client.update_user_json(7, LONE_SURROGATE), "user_json has half a surrogate"),
+        (lambda client: client.update_user_json(7, LONE_SURROGATE), "user_json has half of a surrogate"),
         (lambda client: client.update_user_json(7, '{"a": 1}\0'), "user_json has a NUL"),
-        (lambda client: client.set_api_key(LONE_SURROGATE), "api_key has half a surrogate"),
+        (lambda client: client.set_api_key(LONE_SURROGATE), "api_key has half of a surrogate"),
         (lambda client: client.set_api_key("key\0"), "api_key has a NUL"),
         (lambda client: client.set_api_key(""), "api_key is empty"),
     ],
@@ -225,7 +225,7 @@ def test_a_missing_key_says_what_to_do(key: str | None, told: str) -> None:
         ({"proxy": "ftp://x"}, "proxy"),
         ({"ca_file": Path("/nonexistent.pem")}, "ca_file"),
         ({"user_agent": "a\nb"}, "user_agent"),
-        ({"user_agent": LONE_SURROGATE}, "user_agent has half a surrogate"),
+        ({"user_agent": LONE_SURROGATE}, "user_agent has half of a surrogate"),
         ({"base_url": "http://api.commbox.io"}, "base_url"),
     ],
 )
