@@ -47,6 +47,13 @@ GROUPS = {
 # Pages of the reference, in place of the files that they are made from.
 INSTEAD = {"include/commbox.h": "reference/c.md"}
 
+# The modules in the reference for Python.
+MODULES = {
+    "commbox": "# Python reference",
+    "commbox.testing": "## Testing",
+    "commbox.spark": "## Spark",
+}
+
 # How files are highlighted, by the ending of their names; others are not.
 LANGUAGES = {
     "c": "c",
@@ -175,11 +182,13 @@ def write_references(pages: Pages, dotnet: str | None) -> None:
         "reference/c.md", c_reference.page((ROOT / "include/commbox.h").read_text(encoding="utf-8"))
     )
     pages.write("reference/csharp.md", csharp_reference.page(ROOT, dotnet))
-    pages.write(
-        "reference/python.md",
-        "# Python reference\n\n```{eval-rst}\n.. automodule:: commbox\n   :members:\n"
-        "   :show-inheritance:\n   :exclude-members: __version__\n```\n",
+    sections = (
+        f"{title}\n\n```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n"
+        "   :show-inheritance:\n   :exclude-members: __version__\n```\n"
+        for module, title in MODULES.items()
+        if list((ROOT / "bindings/python/src").glob(f"{module.replace('.', '/')}*"))
     )
+    pages.write("reference/python.md", "\n".join(sections))
     pages.write(
         "reference/rust.md",
         "# Rust reference\n\n`cargo doc` makes it: "

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from unittest.mock import MagicMock
+
 from pygments.lexers.special import TextLexer
+
+# The documentation of commbox.spark is read without PySpark, which is large.
+_SPARK = ("", ".errors", ".sql", ".sql.functions", ".sql.types")
+for _name in ("py4j", "py4j.protocol", *(f"pyspark{part}" for part in _SPARK)):
+    sys.modules[_name] = MagicMock(__version__="4.0.0")
 
 project = "commbox"
 copyright = "the authors of commbox"  # noqa: A001
