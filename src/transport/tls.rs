@@ -143,7 +143,7 @@ impl Wire for TlsStream {
     fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         loop {
             match self.connection.reader().read(buffer) {
-                // The server closed the connection without a TLS alert, so an attacker in between
+                // The server closed the connection without a TLS alert, so an intermediary
                 // may have cut the reply.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(WireError::Cut),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
