@@ -234,7 +234,6 @@ mod elsewhere {
         0
     }
 
-    /// A TCP socket.
     #[derive(Debug)]
     pub(crate) struct Socket(TcpStream);
 

@@ -203,7 +203,7 @@ impl Stats {
         Counted::in_process(&self.in_flight)
     }
 
-    /// Counts a call that made a request, and succeeded after this time.
+    /// Counts a call that made at least one request, and succeeded after `latency`.
     pub(crate) fn call_succeeded(&self, ended: Instant, latency: Duration) {
         self.succeeded.fetch_add(1, Relaxed);
         self.latencies.add(ended, latency);

@@ -30,7 +30,6 @@ pub(super) enum Scheme {
     Socks5h,
 }
 
-/// A proxy.
 pub(super) struct Proxy {
     pub(super) scheme: Scheme,
     pub(super) host: String,

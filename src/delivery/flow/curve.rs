@@ -21,7 +21,7 @@ pub(super) const START: f64 = 2.0;
 /// The steepness of the curve, in requests per second per second cubed.
 const STEEPNESS: f64 = 0.05;
 
-/// The factor by which a 429 cuts the rate, by the number of 429s in quick succession.
+/// The share of the rate that remains after a 429, by the number of 429s in quick succession.
 const CUTS: [f64; 5] = [0.9, 0.88, 0.85, 0.85, 0.85];
 
 /// The bounds of `K`, in seconds. Between them, `K` lasts at least [`REQUESTS`] requests.
@@ -57,7 +57,7 @@ const FEW: f64 = 3.0;
 pub(super) struct Curve {
     /// The rate at which the last 429 came.
     pub(super) ceiling: f64,
-    /// The factor by which the rate was cut then.
+    /// The share of the rate that remained then.
     pub(super) cut: f64,
     /// When requests resumed.
     pub(super) since: Moment,
