@@ -78,8 +78,8 @@ pub(crate) enum Held {
     },
 }
 
-/// The permission to send one request, whose outcome must be reported. Dropping it without a report
-/// leaves the state of the server unchanged.
+/// The permission to send one request, whose outcome must be reported. If it is dropped without a
+/// report, nothing is learned about the server.
 pub(crate) struct Departure<'a> {
     line: &'a Line,
     ticket: Option<Ticket>,

@@ -50,7 +50,8 @@ impl Pool {
         self.idle_timeout
     }
 
-    /// Closes the lanes that have been idle for longer than `idle_timeout`. Returns how many there were.
+    /// Closes the lanes that have been idle for longer than `idle_timeout`. Returns how many there
+    /// were.
     pub(super) fn close_aged(&self, now: Instant) -> usize {
         let closed = self.held(|idle| self.aged(idle, now));
         closed.len()
