@@ -10,8 +10,8 @@ use crate::delivery::park::Parker;
 pub(super) struct Signal {
     channel: Arc<Channel>,
     is_raised: bool,
-    /// How often the signal was raised, and how many of these events were read. They differ while a
-    /// [`Wake`] has not been dropped yet.
+    /// How often the signal was raised, and how many of these events were read. They may differ
+    /// after a clear, while a [`Wake`] has not been dropped yet.
     raised: u64,
     read: u64,
 }

@@ -33,7 +33,8 @@ const REQUESTS: f64 = 25.0;
 /// only once may be gone.
 const LONGEST_AT_FIRST: f64 = 8.5;
 
-/// At low rates, [`LONGEST_AT_FIRST`] is raised so that `K` can last this many requests.
+/// At low rates, the longest `K` is raised, up to [`LONGEST`], so that it can last this many
+/// requests.
 const FEWEST: f64 = 8.0;
 
 /// If no 429 comes for [`FREE`] seconds after `K`, the limit is gone: the rate then grows by the
