@@ -1,4 +1,5 @@
-//! Many updates at once: a queue with workers in front of one client, and a queue of what came of them behind.
+//! Sends many updates: workers take pending updates from a queue, send them through one client, and
+//! put the results into a second queue.
 
 mod job;
 mod options;
@@ -29,7 +30,7 @@ use job::{Job, Released};
 use queue::{Queue, Waiters};
 use signal::{Signal, Wake};
 
-/// The longest wait that is asked for: longer ones mean as long as it takes.
+/// The longest wait. Longer timeouts mean forever.
 const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Sends many updates through one client: any thread may submit updates, and any thread may collect
@@ -63,7 +64,7 @@ const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 /// ```
 pub struct Batch {
     shared: Arc<Shared>,
-    /// The process whose threads the workers are.
+    /// The process to which the worker threads belong.
     generation: u32,
 }
 
@@ -86,31 +87,31 @@ pub struct Finished {
     pub outcome: Result<UpdateReply>,
 }
 
-/// What the batch and its workers share.
+/// The state that the batch and its workers share.
 struct Shared {
     client: Arc<Client>,
     options: BatchOptions,
     queue: Mutex<Queue>,
-    /// There is another first deadline to watch, or nothing more will come.
+    /// Is notified when the first deadline changes, or when no update is queued any more.
     deadlines: Condvar,
-    /// Stops what waits for its turn, and lets finish what is under way.
+    /// Cancels updates that wait for their turn. Requests in flight are completed.
     graceful: Canceller,
-    /// What a worker does first, on its thread.
+    /// Each worker calls this first, on its thread.
     on_start: fn(),
 }
 
-/// What is left to do without the lock after an update was put into the queue.
+/// The work that remains, without the lock, after an update was queued.
 struct Added {
     released: Released,
-    /// The worker to wake for it.
+    /// The worker to wake for the update.
     worker: Option<Arc<Parker>>,
 }
 
-/// Why a wait came to nothing.
+/// Why a wait failed.
 enum Stopped {
     By(Error),
     Cancelled,
-    /// After so many milliseconds.
+    /// The timeout, in milliseconds, expired.
     Late(u128),
 }
 
@@ -405,10 +406,10 @@ impl Batch {
         Ok(self.shared.lock().stats(Instant::now(), learned))
     }
 
-    /// Ends it without waiting: what was not sent is dropped, what is under way is cancelled, and those that wait on
-    /// it are told.
+    /// Ends the batch without blocking: drops the pending updates, cancels those in flight, and
+    /// wakes all threads that wait on the batch.
     pub(crate) fn end(&self) {
-        // In a forked child the workers are not there, and the lock may be held for ever.
+        // In a forked child, the workers do not exist, and the lock may be held forever.
         if self.check_process().is_ok() {
             let _released = self.shared.lock().end();
             self.shared.wake_all();
@@ -423,7 +424,7 @@ impl Batch {
         Err(Error::new(ErrorKind::InvalidHandle, why))
     }
 
-    /// Waits for a change after which `look` finds what it looks for.
+    /// Blocks until `look` returns a value. Calls it again after each change.
     fn wait<T>(
         &self,
         waiters: impl Fn(&mut Queue) -> &mut Waiters,
@@ -431,7 +432,8 @@ impl Batch {
         mut look: impl FnMut(&mut Queue) -> Result<Option<T>>,
     ) -> Result<T, Stopped> {
         let watch = self.shared.client.watch(timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST)));
-        // Only one that was among the waiters passes on what woke it.
+        // Only a thread that was among the waiters can have taken a wake-up, which it must then
+        // pass on.
         let mut waited = false;
         let outcome = loop {
             let mut until = watch.deadline();
@@ -472,7 +474,7 @@ impl Batch {
         outcome
     }
 
-    /// Starts a worker where all are busy and there may be more.
+    /// Starts a worker if all are busy and `concurrency` allows another one.
     fn start_worker(&self, queue: &mut Queue) -> Result<()> {
         if queue.has_idle_worker() || queue.workers() >= self.shared.options.concurrency {
             return Ok(());
@@ -510,7 +512,7 @@ impl Shared {
         queue.for_finished.wake_all();
     }
 
-    /// Puts an update into the queue, or finishes it at once if it cannot meet its deadline.
+    /// Queues an update, or fails it at once if it cannot meet its deadline.
     fn add(
         self: &Arc<Self>,
         queue: &mut Queue,
@@ -536,7 +538,7 @@ impl Shared {
         }
     }
 
-    /// Finishes what is queued past its deadline.
+    /// Fails the queued updates whose deadline has passed.
     fn expire(&self, queue: &mut Queue) -> Released {
         let now = Instant::now();
         queue.expire(now, || match self.client.line().too_late(now, 0) {
@@ -549,7 +551,7 @@ impl Shared {
         })
     }
 
-    /// Finishes what is queued past its deadline, when nobody waits on the batch who would.
+    /// Fails queued updates at their deadlines, even if no thread is blocked on the batch.
     fn watch_deadlines(self: &Arc<Self>) {
         let mut queue = self.raw_lock();
         while !queue.is_over() {
@@ -573,15 +575,15 @@ impl Shared {
     }
 }
 
-/// The queues. Those who collect are woken when the lock has been released.
+/// The locked queues. When the lock has been released, collectors are woken.
 struct Locked<'a> {
     queue: MutexGuard<'a, Queue>,
-    /// Dropped after the queue.
+    /// Is dropped after `queue`, so that it wakes threads without the lock.
     wake: Wake,
 }
 
 impl Locked<'_> {
-    /// Releases the lock, and leaves it to the caller to wake those who collect.
+    /// Releases the lock. The caller wakes the collectors by dropping the result.
     fn release(mut self) -> Wake {
         let wake = self.queue.notify();
         drop(self);

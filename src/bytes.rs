@@ -1,12 +1,14 @@
-//! Looking for a byte in what is mostly short, where a search that is made for long texts takes long to begin; and
-//! numbers as text, without the formatting of the standard library, which takes ten times as long.
+//! Finds a byte in short texts, for which a search that is optimized for long texts takes long to
+//! start. Also formats numbers without the standard library, whose formatting takes ten times as
+//! long.
 
-/// Where `wanted` comes first, looked for eight bytes at a time.
+/// Returns the first position of `wanted`. Compares eight bytes at a time.
 pub(crate) fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     let mut rest = bytes;
     while let Some((word, after)) = rest.split_first_chunk() {
-        // Only what is wanted becomes 0, and only 0 both borrows and had no highest bit. Right up to the first.
+        // XOR turns only the wanted bytes into 0. Only a 0 byte both borrows and has a clear
+        // highest bit. The result is exact up to the first match.
         let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(wanted));
         let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
         if found != 0 {
@@ -18,7 +20,7 @@ pub(crate) fn find(wanted: u8, bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len() + found)
 }
 
-/// A number in digits, written to the end of `room`.
+/// Writes a number in decimal digits to the end of `room`.
 pub(crate) fn decimal(number: u64, room: &mut [u8; 20]) -> &[u8] {
     let (mut rest, mut at) = (number, room.len());
     for digit in room.iter_mut().rev() {

@@ -1,4 +1,4 @@
-//! The client: the life of one call, from the caller's text to the server's answer.
+//! The client: runs each call from the caller's text to the server's reply.
 
 mod call;
 mod deliver;
@@ -56,7 +56,7 @@ pub(crate) use held::held_back;
 /// # Ok::<(), commbox::Error>(())
 /// ```
 pub struct Client {
-    /// What may be replaced while calls run.
+    /// The fields that can be replaced while calls run.
     current: RwLock<Current>,
     transport: Transport,
     line: Arc<Line>,
@@ -386,8 +386,9 @@ impl Client {
         self.body(user_id, user_json).map(drop)
     }
 
-    /// Makes a call for an update of a batch whose turn has come. Its deadline is extended while the server holds it
-    /// back. Returns `None` if it is to be put back, since another update tells better whether the server is there.
+    /// Sends an update of a batch whose turn has come. While the server throttles or is down, the
+    /// deadline is extended. Returns `None` if the update must be put back because another update
+    /// is the better probe of the server.
     pub(crate) fn update_patiently(&self, update: Update<'_>, graceful: &Canceller) -> Option<Result<UpdateReply>> {
         let limit = update.options.total_timeout.unwrap_or(self.total_timeout);
         let watch = Watch::new(limit, self.canceller.clone(), None)
@@ -410,29 +411,30 @@ impl Client {
         }
     }
 
-    /// A watch for waiting on behalf of a caller of this client.
+    /// Creates a watch for a call that blocks on this client.
     pub(crate) fn watch(&self, limit: Duration) -> Watch {
         Watch::new(limit, self.canceller.clone(), self.read(|current| current.interrupt.clone()))
     }
 
-    /// How long a connection is kept that no call uses.
+    /// Returns how long an idle connection is kept.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.transport.idle_timeout()
     }
 
-    /// Closes the connections that no call used for that long.
+    /// Closes the connections that have been idle for longer than `idle_timeout`.
     pub(crate) fn close_aged_connections(&self) {
         if let Some(event) = self.transport.close_aged() {
             self.log.emit(LogLevel::Debug, || event);
         }
     }
 
-    /// The line that all requests of this client leave by.
+    /// Returns the line through which all requests of this client are sent.
     pub(crate) fn line(&self) -> &Arc<Line> {
         &self.line
     }
 
-    /// Runs `body`, and completes its error with what is known of the call.
+    /// Runs `body`. If it fails, adds the number of attempts, the time and the delivery to the
+    /// error.
     fn explained(
         &self,
         call: &mut Call<'_>,
@@ -444,7 +446,7 @@ impl Client {
             call.emit(LogLevel::Debug, || Event::new("call_began", "began"));
         }
         match body(self, call) {
-            // It ended when its last attempt did.
+            // The call ended when its last attempt ended.
             Ok(reply) => {
                 let elapsed = call.ended.saturating_duration_since(began);
                 self.stats.call_succeeded(call.ended, elapsed);

@@ -1,4 +1,4 @@
-//! Errors: a kind with a stable code, a sentence for people, and all details as JSON.
+//! Errors: a kind with a stable code, a message, and all details as JSON.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// How much of a server's body an error carries, in bytes.
+/// How much of a server's body an error contains, in bytes.
 const RESPONSE_LIMIT: usize = 4096;
 
 /// The result of this crate's functions.
@@ -96,7 +96,8 @@ impl ErrorKind {
         }
     }
 
-    /// The kind of a code of the C interface, except for those of success and unknown ones.
+    /// Returns the kind for a code of the C interface, or `None` for the codes of success and for
+    /// unknown ones.
     pub(crate) fn of_code(code: i32) -> Option<Self> {
         let own = [
             Self::InvalidArgument,
@@ -124,7 +125,7 @@ impl ErrorKind {
     /// ```
     #[must_use]
     pub fn name(self) -> &'static str {
-        // All of them are ASCII.
+        // All names are ASCII.
         self.c_name().to_str().unwrap_or_default()
     }
 
@@ -195,7 +196,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// As it stands in the error JSON.
+    /// Returns the name in the error JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -205,7 +206,7 @@ impl Delivery {
     }
 }
 
-/// What the server said along with an error.
+/// What the server's reply adds to an error.
 #[derive(Default)]
 pub(crate) struct Answer {
     pub(crate) http_status: Option<u16>,
@@ -246,7 +247,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error of this side, before anything was sent.
+    /// Returns an error that happened in this library, before anything was sent.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -260,20 +261,20 @@ impl Error {
         }
     }
 
-    /// The error of an option or a field that is not as it must be.
+    /// Returns the error of an invalid option or field.
     pub(crate) fn problem(kind: ErrorKind, path: &str, message: impl Into<String>) -> Self {
         let mut problems = Problems::default();
         problems.add(path, message);
         problems.into_error(kind)
     }
 
-    /// The error of a panic that was caught.
+    /// Returns the error of a caught panic.
     pub(crate) fn bug() -> Self {
         let message = "a bug in commbox was caught; the client stays usable. Please report what was called";
         Self::new(ErrorKind::Internal, message).with_delivery(Delivery::Unknown)
     }
 
-    /// Adds what else there is to say.
+    /// Appends a note to the message.
     pub(crate) fn with_note(mut self, note: &str) -> Self {
         self.message = format!("{}; {note}", self.message);
         self
@@ -284,7 +285,7 @@ impl Error {
         self
     }
 
-    /// Says that trying again is of no use, though the kind would allow it.
+    /// Marks the error as not worth retrying, although its kind would allow it.
     pub(crate) fn permanent(mut self) -> Self {
         self.permanent = true;
         self
@@ -505,7 +506,7 @@ impl Error {
             response: self.response(),
             problems: &self.problems,
         };
-        // Strings and numbers only, so this cannot fail.
+        // The fields are only strings and numbers, so this cannot fail.
         serde_json::to_string(&report).unwrap_or_default()
     }
 }
@@ -540,12 +541,12 @@ struct Report<'a> {
     problems: &'a [Problem],
 }
 
-/// A name as messages show it: so many characters of it, and nothing that cannot be seen.
+/// Returns a name for messages: at most `most` characters, with invisible ones escaped.
 pub(crate) fn shown(name: &str, most: usize) -> String {
     name.chars().take(most).flat_map(char::escape_debug).collect()
 }
 
-/// Whole milliseconds, as far as they go.
+/// Returns whole milliseconds, saturating.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -605,7 +606,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong: the first problems, and how many more there are.
+/// The first problems, and the number of further ones.
 #[derive(Default)]
 pub(crate) struct Problems {
     first: Vec<Problem>,
@@ -615,7 +616,7 @@ pub(crate) struct Problems {
 impl Problems {
     const SHOWN: usize = 20;
 
-    /// A problem of an option or a field.
+    /// Adds a problem of an option or a field.
     pub(crate) fn add(&mut self, path: &str, message: impl Into<String>) {
         if self.first.len() < Self::SHOWN {
             self.first.push(Problem { path: path.to_owned(), message: message.into() });
@@ -628,12 +629,12 @@ impl Problems {
         self.first.is_empty()
     }
 
-    /// The first of them, one by one.
+    /// Returns the first problems one by one.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = Problem> {
         self.first.into_iter()
     }
 
-    /// An error of these, unless there is none.
+    /// Returns an error that contains these problems, if there are any.
     pub(crate) fn check(self, kind: ErrorKind) -> Result<()> {
         match self.first.is_empty() {
             true => Ok(()),
@@ -651,7 +652,8 @@ impl Problems {
     }
 }
 
-/// A server's body as an error carries it: text, at most 4 KiB, cut between characters; none where it is empty.
+/// Returns the part of a server's body that an error contains: text, at most 4 KiB, cut between
+/// characters. Returns `None` if it is empty.
 pub(crate) fn excerpt(body: &[u8]) -> Option<String> {
     let mut text = String::from_utf8_lossy(body.get(..RESPONSE_LIMIT + 4).unwrap_or(body)).into_owned();
     let mut end = RESPONSE_LIMIT.min(text.len());

@@ -1,7 +1,8 @@
-//! Places where a test can make the library panic, to see that nothing comes of it, or pause, to see what others do
-//! meanwhile. They are there with the feature `failpoints` alone, which no release has.
+//! Places where a test can make the library panic, in order to see that it copes, or pause, in
+//! order to see what other threads do meanwhile. They exist only with the feature `failpoints`,
+//! which releases do not have.
 
-/// A place to panic at, if the environment's `COMMBOX_FAIL_AT` names it, or to pause at, if `COMMBOX_PAUSE_AT` does.
+/// Panics if `COMMBOX_FAIL_AT` names this place. Pauses if `COMMBOX_PAUSE_AT` does.
 #[cfg(feature = "failpoints")]
 #[allow(clippy::panic)]
 pub(crate) fn reach(place: &str) {

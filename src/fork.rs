@@ -1,18 +1,21 @@
-//! What keeps handles working on both sides of a `fork()`.
+//! Keeps handles usable in both processes after a `fork()`.
 //!
-//! A fork copies memory and open sockets, but only the thread that called it. So three things are seen to:
+//! A fork copies memory and open sockets, but only the thread that called it. So this module
+//! ensures three things:
 //!
-//! - No lock of this library is held by a thread that the child does not have: short critical sections run inside
-//!   [`held`], and a fork waits for them.
-//! - The child does not write to the parent's connections: [`generation`] tells which process made a connection.
-//! - The child does not keep the parent's connections open: in the child, each [`Socket`] of the parent is replaced by
-//!   one that is not connected.
+//! - No lock of this library is held by a thread that does not exist in the child: short critical
+//!   sections run inside [`held`], and a fork waits for them.
+//! - The child does not write to the parent's connections: [`generation`] identifies the process
+//!   that opened a connection.
+//! - The child does not keep the parent's connections open: in the child, each [`Socket`] of the
+//!   parent is replaced by an unconnected one.
 //!
-//! Programs close file descriptors that are not theirs (`closefrom(3)` in a daemon), and get the same numbers for files
-//! of their own. So a number alone means nothing: a socket is replaced or closed only if it is still the one that was
-//! made here, by its device and inode.
+//! Some programs close file descriptors that they do not own (for example with `closefrom(3)` in a
+//! daemon), and the system then gives the same numbers to other files. So a number alone does not
+//! identify a socket: a socket is replaced or closed only if its device and inode show that it is
+//! still the one that was created here.
 //!
-//! Elsewhere than on Unix there is no `fork()`, and all of this is nothing.
+//! Systems other than Unix have no `fork()`, and there this module does nothing.
 
 #[cfg(unix)]
 pub(crate) use unix::{generation, held, Socket};
@@ -34,38 +37,41 @@ mod unix {
     static HOOKED: AtomicBool = AtomicBool::new(false);
 
     thread_local! {
-        /// Empty but during a fork, so its destructor has nothing to do; with one it would be gone by the time that
-        /// exit handlers fork.
+        /// Is empty except during a fork, so it needs no destructor. With a destructor, it would
+        /// already be gone when exit handlers fork.
         static FORKING: ManuallyDrop<RefCell<Option<RwLockWriteGuard<'static, ()>>>> =
             const { ManuallyDrop::new(RefCell::new(None)) };
     }
 
-    /// Runs a critical section: short, without blocking, without another one inside.
+    /// Runs a critical section, which must be short, must not block, and must not contain another
+    /// one.
     pub(crate) fn held<T>(section: impl FnOnce() -> T) -> T {
         hook();
         let _no_fork = SECTIONS.read().unwrap_or_else(PoisonError::into_inner);
         section()
     }
 
-    /// How many forks lie between the first process and this one.
+    /// Returns how many forks have happened between the first process and this one.
     pub(crate) fn generation() -> u32 {
         hook();
         GENERATION.load(Ordering::Relaxed)
     }
 
-    /// Has forks heed this library from its first use on.
+    /// Registers the fork handlers when this library is first used.
     fn hook() {
-        // Not a Once: a fork in the middle of one would leave it unfinished in the child forever.
+        // A `Once` is not used: a fork during its initialization would leave it unfinished in the
+        // child forever.
         if !HOOKED.load(Ordering::Relaxed) && !HOOKED.swap(true, Ordering::Relaxed) {
-            // SAFETY: the handlers are functions of this library, which is never unloaded. If there is no memory for
-            // them, forks go on as without this library.
+            // SAFETY: the handlers are functions of this library, which is never unloaded. If there
+            // is no memory for them, forks work as they do without this library.
             unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
         }
     }
 
     extern "C" fn before() {
         let guard = SECTIONS.write().unwrap_or_else(PoisonError::into_inner);
-        // If thread-locals are not native and the thread is ending, the guard is dropped, and the fork does not wait.
+        // If thread-locals are not native and the thread is ending, the guard is dropped, and the
+        // fork does not wait.
         let _ = FORKING.try_with(|forking| forking.replace(Some(guard)));
     }
 
@@ -90,7 +96,7 @@ mod unix {
 
         use super::held;
 
-        /// Changed inside [`held`] only, so a forked child finds it unlocked and whole.
+        /// Is changed only inside [`held`], so a forked child finds it unlocked and consistent.
         static OPEN: Mutex<Open> = Mutex::new(Open { made: 0, notes: Vec::new() });
 
         struct Open {
@@ -98,7 +104,8 @@ mod unix {
             notes: Vec<Note>,
         }
 
-        /// A program may close the number of one and have it given to another, so each has a serial number.
+        /// An open socket. Each has a serial number, because a program may close its file
+        /// descriptor, and the system may then reuse the number.
         struct Note {
             serial: u64,
             fd: RawFd,
@@ -106,13 +113,13 @@ mod unix {
         }
 
         impl Note {
-            /// Whether the file descriptor still stands for the socket.
+            /// Returns whether the file descriptor still refers to the socket.
             fn holds(&self) -> bool {
                 Identity::of(self.fd) == Some(self.identity)
             }
         }
 
-        /// What a file descriptor stands for, as long as that is open.
+        /// Identifies what a file descriptor refers to, as long as it is open.
         #[derive(Clone, Copy, PartialEq, Eq)]
         struct Identity {
             device: libc::dev_t,
@@ -120,10 +127,11 @@ mod unix {
         }
 
         impl Identity {
-            /// That of a socket; `None` for everything else.
+            /// Returns the identity of a socket, or `None` for anything else.
             fn of(fd: RawFd) -> Option<Self> {
                 let mut status = MaybeUninit::<libc::stat>::uninit();
-                // SAFETY: fstat fills it where it returns 0, and may be called in a forked child.
+                // SAFETY: fstat fills `status` if it returns 0, and may be called in a forked
+                // child.
                 let status = unsafe {
                     if libc::fstat(fd, status.as_mut_ptr()) != 0 {
                         return None;
@@ -135,7 +143,8 @@ mod unix {
             }
         }
 
-        /// A TCP socket that a forked child does not keep open, and that is closed only while it is this library's.
+        /// A TCP socket that a forked child does not keep open. It is closed only while its file
+        /// descriptor still belongs to this library.
         #[derive(Debug)]
         pub(crate) struct Socket {
             stream: ManuallyDrop<TcpStream>,
@@ -143,7 +152,8 @@ mod unix {
         }
 
         impl Socket {
-            /// Makes the socket by `open`, which must not block. No fork comes between that and the note.
+            /// Creates the socket with `open`, which must not block. A fork cannot happen before
+            /// the socket is recorded.
             pub(crate) fn make(open: impl FnOnce() -> io::Result<TcpStream>) -> io::Result<Self> {
                 held(|| {
                     let stream = open()?;
@@ -179,17 +189,19 @@ mod unix {
             }
         }
 
-        /// Puts an unconnected socket in the place of each: the numbers stay taken, for objects that other threads of
-        /// the parent were using still name them, and the connections are the parent's alone.
+        /// Replaces each socket by an unconnected one. The numbers remain in use, because objects
+        /// that other threads of the parent were using still refer to them. The connections then
+        /// belong to the parent alone.
         pub(super) fn let_go() {
-            // Held elsewhere only if the fork did not wait; then nothing is known for certain.
+            // The lock is held only if the fork did not wait. The content is then unreliable.
             let Ok(mut open) = OPEN.try_lock() else {
                 return;
             };
             if open.notes.is_empty() {
                 return;
             }
-            // SAFETY: socket, fcntl, dup2 and close may be called in a forked child, and take numbers only.
+            // SAFETY: socket, fcntl, dup2 and close may be called in a forked child, and take only
+            // numbers.
             unsafe {
                 let nothing = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
                 let Some(dead) = Identity::of(nothing) else {
@@ -212,17 +224,16 @@ mod elsewhere {
     use std::net::TcpStream;
     use std::ops::Deref;
 
-    /// A critical section.
+    /// Runs a critical section.
     pub(crate) fn held<T>(section: impl FnOnce() -> T) -> T {
         section()
     }
 
-    /// There is one process.
+    /// There is only one process.
     pub(crate) fn generation() -> u32 {
         0
     }
 
-    /// A TCP socket.
     #[derive(Debug)]
     pub(crate) struct Socket(TcpStream);
 

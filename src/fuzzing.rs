@@ -1,4 +1,5 @@
-//! Ways in for the fuzz targets (`fuzz/`), to what is not public. In no build but theirs and the tests'.
+//! Gives the fuzz targets (`fuzz/`) access to private functions. It exists only in their builds and
+//! in those of the tests.
 
 use std::borrow::Cow;
 
@@ -11,28 +12,29 @@ use crate::reply::{self, UpdateReply};
 use crate::transport::Reply;
 use crate::user::{self, Rules};
 
-/// The body to send for `user_json`.
+/// Returns the body to send for `user_json`.
 pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
     let options = Options { validate, unknown_fields: UnknownFields::Allow, ..Options::default() };
     user::body(user_json, &Rules::new(&options))
 }
 
-/// The same check where every name must be known: those of the API, and one custom field.
+/// Checks a user if every name must be known: those of the API, and one custom field.
 pub fn check_strictly(user_json: &str) -> Result<()> {
     let options = Options { custom_fields: Some(vec!["VIP_Status".to_owned()]), ..Options::default() };
     user::body(user_json, &Rules::new(&options)).map(drop)
 }
 
-/// An option that is set as text.
+/// Sets an option as text.
 pub fn set_option(key: &str, value: &str) -> Result<()> {
     let mut settings = Settings::default();
     settings.set(key, value)?;
-    // Whether it is one of these or not, and together with what is set by default.
+    // Read it as each kind of options, together with the defaults, whether it belongs to that kind
+    // or not.
     let _ = (settings.read::<Options>(), settings.read::<BatchOptions>(), settings.read::<CallOptions>());
     Ok(())
 }
 
-/// What an answer is taken for.
+/// Interprets a reply.
 pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<UpdateReply> {
     reply::interpret(Reply { status, advice: Advice::default(), encoding: None, request_id: None, body, complete })
 }
@@ -41,7 +43,7 @@ pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<UpdateRep
 #[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
-/// What the fuzzer found worth keeping, and what once made it stop, without the fuzzer.
+/// Replays the fuzzer's corpus and its former crashes, without the fuzzer.
 #[cfg(test)]
 mod replay {
     use super::checks;
@@ -59,7 +61,7 @@ mod replay {
         inputs.sort();
         assert!(inputs.len() > 10, "{target} has an empty corpus");
         for input in inputs {
-            // Where it panics, this tells with what.
+            // If the check panics, this shows the input.
             eprintln!("{}", input.display());
             check(&fs::read(&input).unwrap());
         }

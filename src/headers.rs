@@ -1,4 +1,5 @@
-//! Headers of the program's own: checked before anything is sent, never printed, wiped when dropped.
+//! The headers that the program adds: validated before anything is sent, never printed, wiped when
+//! dropped.
 
 use std::fmt;
 
@@ -7,12 +8,13 @@ use zeroize::Zeroizing;
 use crate::error::{shown, Problems};
 use crate::json::{self, Members};
 
-/// The most headers of a client or of a call, and the longest name and value, in bytes.
+/// The maximum number of headers of a client or of a call, and the maximum length of a name and of
+/// a value, in bytes.
 const MOST: usize = 32;
 const LONGEST_NAME: usize = 64;
 const LONGEST_VALUE: usize = 4096;
 
-/// What this library sets itself, or the connection is made of.
+/// The headers that this library sets, or that control the connection.
 const RESERVED: [&str; 15] = [
     "accept",
     "accept-encoding",
@@ -75,12 +77,12 @@ impl Headers {
         self.0.push((name.to_owned(), Zeroizing::new(value.to_owned())));
     }
 
-    /// Sets all of `others`.
+    /// Sets all headers of `others`.
     pub(crate) fn extend(&mut self, others: &Self) {
         others.0.iter().for_each(|(name, value)| self.set(name, value));
     }
 
-    /// Reads them from a JSON object of strings; an error tells what it must be.
+    /// Reads headers from a JSON object of strings. The error describes what is expected.
     pub(crate) fn read(text: &str) -> Result<Self, &'static str> {
         const EXPECTED: &str = "an object of strings";
         let mut headers = Self::default();
@@ -94,7 +96,7 @@ impl Headers {
         Ok(headers)
     }
 
-    /// Adds everything that is wrong with them. No value is quoted.
+    /// Adds all problems of the headers. No value is quoted.
     pub(crate) fn add_problems(&self, problems: &mut Problems) {
         if self.0.len() > MOST {
             problems.add("headers", format!("must be {MOST} at most, not {}", self.0.len()));
@@ -108,11 +110,13 @@ impl Headers {
         }
     }
 
-    /// The bytes to send: these, and those of `others` that are not among these.
+    /// Returns the bytes to send: these headers, and those of `others` whose names are not among
+    /// these.
     pub(crate) fn to_bytes(&self, others: &Self) -> HeaderBytes {
         let others = others.0.iter().filter(|(name, _)| !self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
         let all = || others.clone().chain(&self.0);
-        // At once, for a vector that grows leaves its bytes behind.
+        // Allocate all at once, because a growing vector leaves copies of its bytes in freed
+        // memory.
         let length = all().map(|(name, value)| name.len() + value.len() + 4).sum();
         let mut bytes = Zeroizing::new(Vec::with_capacity(length));
         for (name, value) in all() {
@@ -128,17 +132,17 @@ impl Headers {
     }
 }
 
-/// Headers as they are sent, each with a line break before it.
+/// Headers as they are sent, each preceded by a line break.
 pub(crate) type HeaderBytes = Zeroizing<Vec<u8>>;
 
 impl fmt::Debug for Headers {
-    /// Names only.
+    /// Contains only the names.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// Whether a header can have this name.
+/// Checks whether a header can have this name.
 pub(crate) fn check_token(name: &str) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_token) {

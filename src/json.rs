@@ -1,4 +1,4 @@
-//! JSON read without being rewritten: an object's members in order, each value as its own text.
+//! Reads JSON without rewriting it: the members of an object in order, each value as its own text.
 
 mod scan;
 
@@ -10,15 +10,17 @@ use serde_json::value::RawValue;
 
 use crate::bytes::find;
 
-/// The members of a JSON object, each value as written: order, duplicates and digits kept.
+/// The members of a JSON object. Each value is unchanged, and order, duplicates and digits are
+/// kept.
 #[cfg_attr(test, derive(Debug, PartialEq))]
 pub(crate) struct Members<'a> {
     pub(crate) all: Vec<(Cow<'a, str>, &'a str)>,
-    /// Whether it is known that no text in it has an escape.
+    /// Whether it is known that no string contains an escape.
     pub(crate) is_plain: bool,
 }
 
-/// The value of the last member of this name in the object that `text` is; an error says where `text` is none.
+/// Returns the value of the last member of this name in the object `text`. The error describes why
+/// `text` is not an object.
 pub(crate) fn member<'a>(text: &'a str, name: &str) -> std::result::Result<Option<&'a str>, String> {
     match scan::member(text, name) {
         Some(found) => Ok(found),
@@ -26,11 +28,11 @@ pub(crate) fn member<'a>(text: &'a str, name: &str) -> std::result::Result<Optio
     }
 }
 
-/// What a member's value is as an object, or why it is none.
+/// The value of a member as an object, or the reason why it is not an object.
 type Nested<'a> = std::result::Result<Members<'a>, String>;
 
 impl<'a> Members<'a> {
-    /// Reads `text`. An error says where and what, and never quotes the text.
+    /// Parses `text`. The error contains the problem and its position, and never quotes the text.
     pub(crate) fn read(text: &'a str) -> std::result::Result<Self, String> {
         match scan::members(text, None) {
             Some((members, _)) => Ok(members),
@@ -38,7 +40,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Reads `text`, and the value of its last member of this name.
+    /// Parses `text`, and the value of its last member of this name.
     pub(crate) fn read_nested(text: &'a str, name: &str) -> std::result::Result<(Self, Option<Nested<'a>>), String> {
         let (members, inner) = match scan::members(text, Some(name)) {
             Some(scanned) => scanned,
@@ -54,14 +56,15 @@ impl<'a> Members<'a> {
             _ => {
                 let sentence = error.to_string();
                 let reason = sentence.split(" at line ").next().unwrap_or_default();
-                // At the end of the text the column is already past it, elsewhere it counts from 1.
+                // At the end of the text, the column is already past it. Elsewhere, columns count
+                // from 1.
                 let column = error.column() - usize::from(!error.is_eof() && error.column() > 0);
                 format!("is not JSON: {reason} at byte {}", offset(text, error.line(), column))
             }
         })
     }
 
-    /// The last member of this name, which is what JSON readers take.
+    /// Returns the last member of this name, as other JSON parsers do.
     pub(crate) fn get(&self, name: &str) -> Option<&'a str> {
         self.all.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
@@ -87,11 +90,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// A member's name, borrowed unless it has escapes.
+/// The name of a member, borrowed unless it contains escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// What a JSON value is, for messages: by its first character, so a broken one has a kind too.
+/// Returns the type of a JSON value for messages. Only the first character counts, so that a
+/// malformed value has a type too.
 pub(crate) fn kind(text: &str) -> &'static str {
     match text.trim_start().bytes().next() {
         Some(b'{') => "an object",
@@ -104,20 +108,21 @@ pub(crate) fn kind(text: &str) -> &'static str {
     }
 }
 
-/// A JSON string's text; `None` where the value is no string or its escapes make no text.
+/// Returns the text of a JSON string, or `None` if the value is not a string or its escapes are
+/// invalid.
 pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')) {
-        // Without escapes it stands there as it is.
+        // Without escapes, the text can be borrowed.
         Some(text) if find(b'\\', text.as_bytes()).is_none() => Some(Cow::Borrowed(text)),
         Some(_) => serde_json::from_str::<Name<'_>>(raw).ok().map(|Name(text)| text),
         None => None,
     }
 }
 
-/// What is wrong with a string that has no [`text`].
+/// The problem of a string for which [`text`] returns `None`.
 pub(crate) const NO_TEXT: &str = "has a \\u escape that is not a character (half of a surrogate pair)";
 
-/// The byte offset of a line, counted from 1, and a byte within it, counted from 0.
+/// Returns the byte offset for a line, counted from 1, and a byte within it, counted from 0.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (start + column).min(text.len())

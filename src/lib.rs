@@ -28,7 +28,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
 )]
 
-// By this name the checks of the fuzz targets know it, which the tests run too.
+// The checks of the fuzz targets, which the tests run too, use the crate under this name.
 #[cfg(test)]
 extern crate self as commbox;
 

@@ -1,8 +1,8 @@
-//! The log: what a client does, told to the program as it happens.
+//! The log: reports the events of a client to the program.
 //!
-//! An event is told where it happens, on the thread of the call that it belongs to, with no lock held.
-//! While no log is set, a call looks once whether one is. An event holds names, numbers and messages of
-//! errors, and nothing that a program gave as a secret or as a value: no key, no header's value, no
+//! An event is reported when it happens, on the thread of the call that it belongs to, with no lock
+//! held. If no log is set, a call only checks that. An event contains names, numbers and error
+//! messages, but no secret and no value from the program: no API key, no value of a header, no
 //! field of a user.
 
 use std::cell::Cell;
@@ -40,7 +40,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The level of a number from 1 to 5.
+    /// Returns the level for a number from 1 to 5.
     pub(crate) fn of_number(number: i32) -> Option<Self> {
         let all = [Self::Error, Self::Warning, Self::Info, Self::Debug, Self::Trace];
         all.into_iter().find(|level| *level as i32 == number)
@@ -77,21 +77,21 @@ pub type LogCallback = Arc<dyn Fn(LogLevel, &str, &str) + Send + Sync>;
 /// The log of a client.
 #[derive(Default)]
 pub(crate) struct Log {
-    /// The highest level that is told; 0 while the log is off.
+    /// The highest level that is reported; 0 while the log is off.
     level: AtomicU8,
     sink: RwLock<Option<LogCallback>>,
     calls: AtomicU64,
-    /// Whether it was told that the present API key was rejected.
+    /// Whether the rejection of the present API key has been reported.
     key_rejected: AtomicBool,
 }
 
 thread_local! {
-    /// Whether this thread runs a program's log callback, whose own calls are not told.
+    /// Whether this thread is running a log callback. Calls that the callback makes are not logged.
     static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Log {
-    /// Tells events up to `level` to `sink` from now on.
+    /// Reports events up to `level` to `sink` from now on.
     pub(crate) fn set(&self, sink: Option<(LogLevel, LogCallback)>) {
         let level = sink.as_ref().map_or(0, |(level, _)| *level as u8);
         let sink = sink.map(|(_, sink)| sink);
@@ -103,25 +103,26 @@ impl Log {
         self.key_rejected.store(false, Relaxed);
     }
 
-    /// Whether anything is told.
+    /// Returns whether any event is reported.
     pub(crate) fn is_on(&self) -> bool {
         self.level.load(Relaxed) > 0
     }
 
-    /// A call begins, or the one with this number goes on. `None` while the log is off.
+    /// Begins the events of a call, or continues those of the call with this number. Returns `None`
+    /// while the log is off.
     pub(crate) fn call(&self, number: Option<u64>) -> Option<Trace<'_>> {
         let call = || number.unwrap_or_else(|| self.calls.fetch_add(1, Relaxed) + 1);
         self.is_on().then(|| Trace { log: self, call: call() })
     }
 
-    /// What concerns the client and not one call.
+    /// Reports an event that concerns the client and not a single call.
     pub(crate) fn emit(&self, level: LogLevel, event: impl FnOnce() -> Event) {
         if level as u8 <= self.level.load(Relaxed) {
             self.pass_on(level, None, event());
         }
     }
 
-    /// The server rejected the API key, or accepted it. That it is rejected is told once.
+    /// Records that the server rejected or accepted the API key. A rejection is reported only once.
     pub(crate) fn key_is(&self, rejected: bool) {
         if self.key_rejected.load(Relaxed) != rejected
             && self.key_rejected.swap(rejected, Relaxed) != rejected
@@ -171,7 +172,7 @@ impl Trace<'_> {
     }
 }
 
-/// Something that happened.
+/// An event.
 pub(crate) struct Event {
     name: &'static str,
     sentence: String,
@@ -183,14 +184,14 @@ impl Event {
         Self { name, sentence: sentence.into(), members: Vec::new() }
     }
 
-    /// Adds a member; `None` is null.
+    /// Adds a member. `None` becomes null.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.members.push((name, value.into()));
         self
     }
 }
 
-/// An event as it is told.
+/// An event in the form in which it is reported.
 struct Told<'a> {
     level: LogLevel,
     call: Option<u64>,
@@ -213,7 +214,7 @@ impl Serialize for Told<'_> {
 }
 
 impl fmt::Display for Told<'_> {
-    /// A sentence, in one line.
+    /// Writes the event as a sentence on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(call) = self.call {
             write!(f, "call {call}: ")?;

@@ -1,26 +1,27 @@
-//! The name that was meant, of those that are known.
+//! Finds the known name that a misspelt name probably means.
 
-/// So many single changes part a name from one that is nearly right.
+/// The maximum edit distance of a misspelt name.
 const NEAR: usize = 2;
 
-/// Whether two names are the same but for how they are written: case, blanks, `_`, `-`, full-width forms,
-/// and characters that nobody sees.
+/// Returns whether two names differ only in case, blanks, `_`, `-`, full-width forms and invisible
+/// characters.
 pub(crate) fn is_same(left: &str, right: &str) -> bool {
     plain(left).eq(plain(right))
 }
 
-/// The known name that is nearly this one: written differently, or at most two changes away.
+/// Returns the known name that is nearest to this one: it differs only in form, or by at most two
+/// edits.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
     known.clone().find(|known| is_same(name, known)).or_else(|| {
         let name: String = plain(name).take(80).collect();
         let distances = known.map(|known| (distance(&name, &plain(known).collect::<String>()), known));
-        // Of short names, two changes leave too little.
+        // For short names, two edits would leave too little in common.
         let near = distances.filter(|(distance, known)| *distance <= NEAR.min(known.len() / 3));
         near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
     })
 }
 
-/// The letters and digits of a name, in lower case and in their plain forms.
+/// Returns the letters and digits of a name, in lower case and without full-width forms.
 fn plain(name: &str) -> impl Iterator<Item = char> + '_ {
     let visible = |character: &char| {
         let hidden = matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
@@ -37,7 +38,7 @@ fn plain(name: &str) -> impl Iterator<Item = char> + '_ {
         .flat_map(char::to_lowercase)
 }
 
-/// Edit distance (Levenshtein) in bytes, without regard to case.
+/// Returns the edit distance (Levenshtein) in bytes, ignoring case.
 pub(crate) fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, a) in left.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! The options of a client, with their defaults and bounds.
+//! The options of a client, with their defaults and ranges.
 
 mod call;
 pub(crate) mod object;
@@ -24,11 +24,11 @@ pub use call::CallOptions;
 
 use crate::options::object::{boolean, check_bounds, check_time, count, millis, text, FromObject};
 
-/// The head of a request has to fit into a buffer.
+/// The head of a request must fit into a buffer.
 const LONGEST_URL: usize = 2048;
 const LONGEST_USER_AGENT: usize = 256;
 
-/// The variable that names the server for options that do not.
+/// The variable that contains the server's URL if the options do not.
 const BASE_URL: &str = "COMMBOX_BASE_URL";
 
 /// What to do with a field of a user that the API does not document, in
@@ -200,7 +200,7 @@ impl Options {
         Self::read(text)
     }
 
-    /// Whether requests go out in the clear.
+    /// Returns whether requests are sent in the clear.
     pub(crate) fn is_clear(&self) -> bool {
         self.base_url.parse().is_ok_and(|uri: Uri| uri.scheme() == Some(&Scheme::HTTP))
     }
@@ -234,7 +234,7 @@ impl FromObject for Options {
         "request_id_header",
     ];
 
-    /// The defaults, with the server that the environment names.
+    /// Returns the defaults, with the server from the environment.
     fn initial() -> Self {
         let base_url = env::var(BASE_URL).ok().filter(|url| !url.is_empty());
         match base_url {
@@ -346,7 +346,7 @@ impl FromStr for Options {
 }
 
 impl fmt::Debug for Options {
-    /// Leaves out what may hold a password.
+    /// Omits what may contain a password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("base_url", &self.base_url)
@@ -361,20 +361,20 @@ impl fmt::Debug for Options {
     }
 }
 
-/// What a rate limit may be.
+/// The valid rate limits, for messages.
 pub(crate) const RATES: &str = "0 (no limit) or from 0.001 to 1000000";
 
 pub(crate) fn is_rate(rate: f64) -> bool {
     rate == 0.0 || (0.001..=1_000_000.0).contains(&rate)
 }
 
-/// Whether a text can name a group: it becomes part of a file's name.
+/// Returns whether a text can name a group. The name becomes part of a file name.
 fn is_group_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(fits)
 }
 
-/// Accepts a base URL, or tells what is wrong with it.
+/// Validates a base URL. The error describes what is wrong.
 fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
     if text.contains('#') {
         return Err("must have no fragment (#)");
@@ -399,7 +399,7 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
     }
 }
 
-/// The parser takes any text for a port, and who connects then takes the usual port for it.
+/// The parser accepts any text as a port, and the connector would then use the default port.
 fn check_host_and_port(authority: &Authority) -> Result<(), &'static str> {
     let host = authority.host();
     if host.strip_prefix('[').is_some_and(|rest| rest.trim_end_matches(']').parse::<Ipv6Addr>().is_err()) {
@@ -419,7 +419,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
-/// The proxy of a URL, or what is wrong with it.
+/// Parses the URL of a proxy. The error describes what is wrong.
 pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     let expected = "must be a URL such as http://proxy.example:3128 or http://user:password@proxy.example:3128";
     let proxy = Proxy::new(text).map_err(|_| expected)?;
@@ -543,7 +543,8 @@ mod tests {
         }
     }
 
-    /// A port that is none must not become the usual one: the key would go to whoever listens there.
+    /// An invalid port must not become the default port: the API key would be sent to whoever
+    /// listens there.
     #[test]
     fn ports() {
         let wrong = [":", ":0", ":65536", ":99999", ":80800", ":abc", ":-1", ":+80", ":8x", ":0x50", ":443O", "x:80"];

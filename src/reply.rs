@@ -158,14 +158,14 @@ impl From<UpdateReply> for String {
 }
 
 impl fmt::Display for UpdateReply {
-    /// The reply as it came.
+    /// The unchanged reply.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.json)
     }
 }
 
 impl fmt::Debug for UpdateReply {
-    /// Leaves out what the server wrote.
+    /// Omits the text of the server.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UpdateReply")
             .field("http_status", &self.http_status)
@@ -176,16 +176,16 @@ impl fmt::Debug for UpdateReply {
     }
 }
 
-/// What a reply's `status` says: the vendor types it as a string and shows a number.
+/// Parses the `status` of a reply. The vendor documents a string, but shows a number in examples.
 fn status(value: &str) -> Option<u16> {
     let text = json::text(value);
     let digits = text.as_deref().unwrap_or(value).trim();
-    // A number may be written as one with a fraction of nothing.
+    // A number may be written with a fraction of zeros.
     let digits = if text.is_none() { digits.trim_end_matches('0').strip_suffix('.').unwrap_or(digits) } else { digits };
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// The server's reply if it says that the update was done; otherwise the error that it stands for.
+/// Returns the server's reply if it confirms the update, or else the corresponding error.
 pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
     failpoint::reach("interpret");
     let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, request_id, body, complete } = reply;
@@ -195,7 +195,7 @@ pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
         false => Err(("is larger than 1 MiB", body)),
     };
     let member = |name| match &text {
-        // Some servers put a byte order mark before JSON; readers of JSON trip over it.
+        // Some servers put a byte order mark before the JSON, which JSON parsers reject.
         Ok(text) => json::member(text.trim_start_matches(BYTE_ORDER_MARK), name),
         Err((why, _)) => Err((*why).to_owned()),
     };
@@ -241,7 +241,7 @@ pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
     }))
 }
 
-/// What a status means here, and what to do about it.
+/// Explains a status of this API, and what to do about it.
 fn advice(status: u16) -> &'static str {
     match status {
         300..=399 => {

@@ -1,4 +1,4 @@
-//! The API key: checked once, never printed, wiped when dropped.
+//! The API key: validated once, never printed, wiped when dropped.
 
 use std::fmt;
 
@@ -6,14 +6,16 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind};
 
-/// The longest key, in bytes: far more than any, and far less than the room for the head of a request.
+/// The maximum length of a key, in bytes: much longer than any real key, and much shorter than the
+/// room for the head of a request.
 const LONGEST: usize = 4096;
 
-/// An API key that is fit for an `Authorization` header.
+/// A valid API key for an `Authorization` header.
 pub(crate) struct ApiKey(Zeroizing<String>);
 
 impl ApiKey {
-    /// Accepts visible ASCII only. An error tells what is wrong and where, never what the key is.
+    /// Accepts only visible ASCII characters. The error contains the problem and its position, but
+    /// never the key.
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
         let refuse = |why: String| Err(Error::new(ErrorKind::InvalidArgument, format!("api_key {why}")));
         if text.is_empty() {
@@ -38,13 +40,14 @@ impl ApiKey {
         }
     }
 
-    /// The key's bytes, for the request as it leaves.
+    /// Returns the bytes of the key, to be written into the request.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// Whether a text is a secret, or one of them is part of the other and has some length.
+/// Returns whether a text is a secret, or whether one contains the other and the shorter one has at
+/// least `TELLING` bytes.
 pub(crate) fn reveals(text: &str, secret: &[u8]) -> bool {
     const TELLING: usize = 6;
     let (text, secret) = (text.trim().as_bytes(), secret.trim_ascii());
@@ -52,10 +55,10 @@ pub(crate) fn reveals(text: &str, secret: &[u8]) -> bool {
     text == secret || (short.len() >= TELLING && long.windows(short.len()).any(|part| part == short))
 }
 
-/// Overwrites what held a secret.
+/// Overwrites the memory of a secret.
 pub(crate) fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
-    // Nobody reads the zeros, so without this the compiler may leave them out.
+    // The zeros are never read. Without this call, the compiler may omit the writes.
     std::hint::black_box(bytes);
 }
 

@@ -1,9 +1,9 @@
-//! Figures of a client, which its calls count without a lock.
+//! The statistics of a client, which its calls count without a lock.
 //!
-//! Most are sums that only grow. What goes up and down (calls, requests in flight, connections) and
-//! what is of a certain time (latencies) lie in [`Tagged`] cells: a number that counts for one process,
-//! or for one stretch of time, and is nothing in another one. So neither a fork nor the passing of time
-//! needs anybody to clear them.
+//! Most are sums that only grow. Values that go up and down (calls, requests in flight,
+//! connections) and values for a period of time (latencies) are stored in [`Tagged`] cells: such a
+//! number counts for one process or for one period, and is 0 in any other. So nothing needs to be
+//! reset after a fork or when time passes.
 
 mod latency;
 mod tagged;
@@ -148,12 +148,12 @@ impl ClientStats {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Numbers and names only, so this cannot fail.
+        // The fields are only numbers and names, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
 
-/// What calls count.
+/// The counters that calls update.
 pub(crate) struct Stats {
     succeeded: AtomicU64,
     failed: Box<[AtomicU64; CODES]>,
@@ -161,14 +161,15 @@ pub(crate) struct Stats {
     retried: AtomicU64,
     throttled: AtomicU64,
     refused: AtomicU64,
-    /// Calls that run, and those of their requests that are in flight.
+    /// The running calls, and their requests in flight.
     calls: Tagged,
     in_flight: Tagged,
     latencies: Latencies,
     pub(crate) connections: Arc<Connections>,
 }
 
-/// So many codes of this side, from -1 down, and so many statuses, from 100 up.
+/// The number of the library's own codes, from -1 down, and of all codes, including the statuses
+/// from 100 up.
 const OWN: usize = 11;
 const CODES: usize = OWN + 500;
 
@@ -188,12 +189,12 @@ impl Stats {
         }
     }
 
-    /// A call begins; it ends when what is returned is dropped.
+    /// Counts a running call until the returned value is dropped.
     pub(crate) fn call_begins(&self) -> Counted<'_> {
         Counted::in_process(&self.calls)
     }
 
-    /// A request is sent; it ends when what is returned is dropped.
+    /// Counts a request in flight until the returned value is dropped.
     pub(crate) fn attempt_begins(&self, is_first: bool) -> Counted<'_> {
         self.attempts.fetch_add(1, Relaxed);
         if !is_first {
@@ -202,7 +203,7 @@ impl Stats {
         Counted::in_process(&self.in_flight)
     }
 
-    /// A call that made a request succeeded after this time.
+    /// Counts a call that made at least one request, and succeeded after `latency`.
     pub(crate) fn call_succeeded(&self, ended: Instant, latency: Duration) {
         self.succeeded.fetch_add(1, Relaxed);
         self.latencies.add(ended, latency);
@@ -221,7 +222,7 @@ impl Stats {
         }
     }
 
-    /// The server answered by this status.
+    /// Counts a reply with this status.
     pub(crate) fn answered(&self, status: u16) {
         match status {
             429 => self.throttled.fetch_add(1, Relaxed),
@@ -258,7 +259,7 @@ impl Stats {
     }
 }
 
-/// Connections of a client.
+/// The connections of a client.
 #[derive(Default)]
 pub(crate) struct Connections {
     opened: AtomicU64,
@@ -266,7 +267,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// One was opened; it is open until what is returned is dropped.
+    /// Counts an open connection until the returned value is dropped.
     pub(crate) fn opens(self: &Arc<Self>) -> OpenConnection {
         self.opened.fetch_add(1, Relaxed);
         let generation = fork::generation();
@@ -275,7 +276,7 @@ impl Connections {
     }
 }
 
-/// Counts as an open connection.
+/// Is counted as an open connection.
 pub(crate) struct OpenConnection {
     connections: Arc<Connections>,
     generation: u32,
@@ -287,7 +288,7 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Counts in a cell, in the process that it was made in.
+/// Is counted in a cell, for the process in which it was created.
 pub(crate) struct Counted<'a> {
     cell: &'a Tagged,
     generation: u32,

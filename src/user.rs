@@ -1,4 +1,5 @@
-//! The request body: its shape, the limits of its fields, names that are nearly right, and a builder.
+//! The request body: its structure, the limits of its fields, the check for misspelt names, and a
+//! builder.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +14,8 @@ use crate::json::{self, Members};
 use crate::nearest::{is_same, nearest};
 use crate::options::{Options, UnknownFields};
 
-/// The vendor's limits for a user's fields, in characters (schema `User_Info`); `None` where it sets none.
+/// The fields of a user and the vendor's limits, in characters (schema `User_Info`). `None` means
+/// no limit.
 const FIELDS: [(&str, Option<usize>); 7] = [
     ("UniqueId", Some(50)),
     ("FirstName", Some(100)),
@@ -27,13 +29,13 @@ const FIELDS: [(&str, Option<usize>); 7] = [
 /// The object of custom fields.
 const CONTENT: &str = "Content";
 
-/// So many characters of an unknown name are shown.
+/// The maximum number of characters of an unknown name in a message.
 const LONGEST_SHOWN: usize = 40;
 
 /// The member that wraps a user in the request.
 const DATA: &str = "data";
 
-/// How users are checked.
+/// The options for checking users.
 pub(crate) struct Rules {
     validate: bool,
     unknown: UnknownFields,
@@ -50,14 +52,14 @@ impl Rules {
     }
 }
 
-/// The body to send for `user_json`: itself where it is `{"data": …}`, wrapped so where it is bare. Nothing in it is
-/// rewritten.
+/// Returns the body to send for `user_json`: unchanged if it is `{"data": …}`, or else wrapped in
+/// such an object. Its content is never rewritten.
 pub(crate) fn body<'a>(user_json: &'a str, rules: &Rules) -> Result<Cow<'a, str>> {
     failpoint::reach("check");
     let refuse = |why: String| Error::new(ErrorKind::InvalidUser, why);
     let (members, wrapped) = match Members::read_nested(user_json, DATA) {
         Ok(read) => read,
-        // Unchecked, anything that is JSON may be sent as data.
+        // Without validation, any valid JSON may be sent as data.
         Err(_) if !rules.validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return wrap(user_json),
         Err(why) => return Err(refuse(format!("user_json {why}"))),
     };
@@ -85,7 +87,8 @@ fn wrap(user_json: &str) -> Result<Cow<'_, str>> {
     joined(&["{\"", DATA, "\":", user_json, "}"]).map(Cow::Owned)
 }
 
-/// A text with all of a user in it, which may be larger than the memory that is left: no reason to end the process.
+/// Joins the parts into a text that contains a whole user. If it does not fit into memory, returns
+/// an error instead of aborting the process.
 pub(crate) fn joined(parts: &[&str]) -> Result<String> {
     let mut text = String::new();
     text.try_reserve_exact(parts.iter().map(|part| part.len()).sum())
@@ -96,7 +99,7 @@ pub(crate) fn joined(parts: &[&str]) -> Result<String> {
     Ok(text)
 }
 
-/// Beside `data` nothing may stand: it would be lost.
+/// Rejects any member besides `data`, because it would be lost.
 fn check_wrapper(members: &Members<'_>, problems: &mut Problems) {
     if members.all.len() > 1 {
         problems.add("", "\"data\" must be the only member; put every field inside \"data\", once");
@@ -111,7 +114,8 @@ fn check_user(user: &Members<'_>, rules: &Rules, problems: &mut Problems) {
         let seen = match FIELDS.iter().zip(&mut seen).find(|((field, _), _)| *field == name) {
             Some(((field, limit), seen)) => {
                 let fits = |limit| value.len() <= limit + 2;
-                // A text without escapes is good, and has no more characters than bytes: few are read closer.
+                // A string without escapes is valid, and has no more characters than bytes. So few
+                // strings need a full check.
                 if !(user.is_plain && value.starts_with('"') && limit.is_none_or(fits)) {
                     check_text(field, *limit, value, problems);
                 }
@@ -136,10 +140,10 @@ fn check_user(user: &Members<'_>, rules: &Rules, problems: &mut Problems) {
     }
 }
 
-/// Refuses a name that the API does not document, or that is nearly one that it does.
+/// Rejects a name that the API does not document, or that is a misspelt documented name.
 fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
     let message = match nearest(name, known()) {
-        // Elsewhere it is the wrapper.
+        // At the top level, `data` is the wrapper, so it must not appear here.
         Some(DATA) if name == DATA => "is inside \"data\"; wrap the user once".to_owned(),
         Some(known) if is_same(name, known) => format!("must be written \"{known}\""),
         Some(known) => format!("is not a field of a user; did you mean \"{known}\"?"),
@@ -160,7 +164,7 @@ fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
     problems.add(&shown(name, LONGEST_SHOWN), message);
 }
 
-/// Holds custom fields to those that the account has.
+/// Checks that the custom fields exist in the account.
 fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
     let members = match Members::read(content) {
         Ok(members) => members,
@@ -184,7 +188,7 @@ fn check_content(content: &str, rules: &Rules, problems: &mut Problems) {
     }
 }
 
-/// Every name that is known beside the caller's own.
+/// Returns every known name except the caller's custom fields.
 fn known() -> impl Iterator<Item = &'static str> + Clone {
     FIELDS.iter().map(|(name, _)| *name).chain([CONTENT, DATA])
 }
@@ -322,7 +326,7 @@ impl User {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Strings and nulls only, so this cannot fail.
+        // The members are only strings and nulls, so this cannot fail.
         let data = serde_json::to_string(self).unwrap_or_default();
         format!("{{\"{DATA}\":{data}}}")
     }
@@ -342,13 +346,13 @@ impl Serialize for User {
 }
 
 impl fmt::Debug for User {
-    /// Names only: the values are personal data.
+    /// Contains only the names, because the values are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("fields", &self.fields.names()).field("custom", &self.custom.names()).finish()
     }
 }
 
-/// Names and texts in the order they were first set.
+/// The names and texts, in the order in which they were first set.
 #[derive(Clone, Default)]
 struct Fields(Vec<(String, Option<String>)>);
 

@@ -1,8 +1,9 @@
-//! The binary interface does not change under programs that were compiled before.
+//! The binary interface stays compatible with programs that were compiled before.
 //!
-//! `tests/abi/commbox.h` is the interface as it was last recorded. Where the sources say something else, libabigail's
-//! `abidiff` tells whether a compiled caller would notice: both headers are compiled to libraries of empty functions,
-//! since the debug information of C says what callers see and that of Rust is thousands of types besides.
+//! `tests/abi/commbox.h` is the interface as it was last recorded. If the sources differ from it,
+//! libabigail's `abidiff` shows whether a compiled caller is affected. For this, both headers are
+//! compiled to libraries of empty functions: the debug information of C describes what callers see,
+//! while that of Rust contains thousands of other types.
 
 #[path = "abi/declarations.rs"]
 mod declarations;

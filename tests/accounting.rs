@@ -1,4 +1,5 @@
-//! All faults at random, from many threads over one client: every call is accounted for against what the server saw.
+//! Random faults of all kinds, with many threads that share one client. The outcome of every call
+//! must match what the server saw.
 
 mod faults;
 

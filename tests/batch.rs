@@ -1,4 +1,4 @@
-//! Many updates at once: every one comes back exactly once, in the order of its user, whatever happens.
+//! Batches: every update has exactly one result, in the order of its user, whatever happens.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Updates of one batch in C, each with options of its own.
+//! Updates of one batch in C, each with its own options.
 
 mod common;
 mod loopback;

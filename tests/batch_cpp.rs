@@ -1,4 +1,4 @@
-//! Many updates through the C++ header, also under valgrind.
+//! Batches through the C++ header, also under valgrind.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! The ends of a batch, seen from C: freed while it is full, cancelled, closed early. Nothing hangs, nothing leaks, no
-//! thread is left, and every update that was accepted comes back, unless its batch was freed.
+//! The ways to end a batch in C: freed while full, cancelled, closed early. Nothing hangs, nothing
+//! leaks, no thread remains, and every accepted update has a result, unless its batch was freed.
 
 #![cfg(target_os = "linux")]
 

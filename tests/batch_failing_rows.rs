@@ -1,4 +1,5 @@
-//! Rows that the server fails time after time while it takes all others: they hold up nobody.
+//! Updates that the server rejects repeatedly while it accepts all others. They must not delay
+//! other updates.
 
 mod loopback;
 

@@ -1,5 +1,5 @@
-//! A batch that stays open with nothing to send: after the idle timeout its threads end and its connections are
-//! closed, and the next update is sent as the first one was.
+//! A batch that stays open without updates: after the idle timeout, its threads end and its
+//! connections are closed, and the next update is sent like the first one.
 
 #![cfg(target_os = "linux")]
 

@@ -1,5 +1,6 @@
-//! A batch at work: as fast as the server allows, in memory that does not grow with the job, and nothing lost where the
-//! server does wrong. `COMMBOX_BATCH_UPDATES` makes the first test larger, and its server quick.
+//! A batch under load: it is as fast as the server allows, its memory use does not grow with the
+//! number of updates, and no update is lost if the server fails. `COMMBOX_BATCH_UPDATES` makes the
+//! first test larger, and its server fast.
 
 mod faults;
 

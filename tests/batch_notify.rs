@@ -1,4 +1,4 @@
-//! The file descriptor by which an event loop learns that there are results to collect.
+//! The file descriptor that shows an event loop that results can be collected.
 
 #![cfg(unix)]
 

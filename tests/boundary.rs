@@ -1,4 +1,4 @@
-//! What C programs may get wrong: the code that they get for it, and that nothing worse comes of it.
+//! Mistakes of C programs: each returns its error code, and nothing worse happens.
 
 mod common;
 

@@ -1,8 +1,10 @@
-//! What the library may cost: counts, which are the same on every machine, each with a little room. A change that costs
-//! more has a reason to be told of here, or is none.
+//! Limits for the cost of the library. The costs are counts, which are the same on every machine,
+//! and each limit leaves a little room. If a change costs more, explain the reason here, or avoid
+//! the cost.
 //!
-//! A warm call is one on a connection that is open: the example of the vendor's documentation, and its reply with the
-//! five headers that nginx sends. Its cost is the difference of a long run and a short one.
+//! A warm call uses an open connection. It sends the example of the vendor's documentation, and
+//! receives the reply with the five headers that nginx sends. Its cost is the difference between a
+//! long run and a short one.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! Plays the conformance cases in Rust, in C, in C++, and in C under valgrind.
+//! Runs the conformance cases in Rust, in C, in C++, and in C under valgrind.
 
 mod common;
 

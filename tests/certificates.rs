@@ -1,5 +1,5 @@
-//! Certificates that are refused: the message names the reason and the remedy. Made and served by OpenSSL, which makes
-//! what this library's own TLS would not.
+//! Rejected certificates: the message contains the reason and the remedy. OpenSSL creates and
+//! serves the certificates, because this library's own TLS would not create them.
 
 #![cfg(target_os = "linux")]
 

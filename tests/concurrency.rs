@@ -1,5 +1,5 @@
-//! Many threads with the same few handles, which each of them may free at any moment: every outcome is a documented
-//! one, nothing hangs, and in the end no handle is left.
+//! Many threads share a few handles, which each of them may free at any time. Every outcome is a
+//! documented one, nothing hangs, and no handle remains at the end.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! Where strangers run the tests, and programs the library: other locales and time zones, one processor, few files, no
-//! IPv6, signals that `nohup` has ignored, variables that mean something else, and paths with blanks and Hebrew letters.
+//! Unusual environments for the tests and for programs: other locales and time zones, one
+//! processor, few files, no IPv6, signals that `nohup` has ignored, variables with another meaning,
+//! and paths with blanks and Hebrew letters.
 
 #![cfg(target_os = "linux")]
 

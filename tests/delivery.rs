@@ -1,4 +1,4 @@
-//! What comes of a call on each fault of a server: delivered, failed, tried again.
+//! The outcome of a call for each fault of a server: delivered, failed, retried.
 
 mod faults;
 

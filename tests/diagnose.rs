@@ -1,4 +1,5 @@
-//! What a diagnosis finds between a machine and its server, and that it sends no update and no key.
+//! The diagnosis: what it finds between a machine and its server, and that it sends no update and
+//! no API key.
 
 mod loopback;
 mod tls_server;

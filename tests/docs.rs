@@ -1,7 +1,7 @@
-//! The examples of the documentation, compiled and run as they stand against the sandbox.
+//! Compiles the examples of the documentation unchanged, and runs them against the sandbox.
 //!
-//! A program takes the API's address from `COMMBOX_BASE_URL` where its language's wrapper reads that; in C and C++ the
-//! options of the example's client are put in its place.
+//! If the wrapper of the language reads `COMMBOX_BASE_URL`, the program gets the address from
+//! there. In C and C++, the options in the example are replaced by ones that contain the address.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The examples do what they say, against the sandbox and a signal.
+//! The examples do what they document, against the sandbox and with a signal.
 
 #![cfg(unix)]
 

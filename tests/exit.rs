@@ -1,5 +1,6 @@
-//! Calls at the end of a thread and of the process, after the destructors of thread-local variables: they work as any
-//! other, and what those of ordinary threads keep is freed.
+//! Calls at the end of a thread and of the process, after the destructors of thread-local
+//! variables. They work like any other call, and what the calls of ordinary threads allocate is
+//! freed.
 
 #![cfg(target_os = "linux")]
 

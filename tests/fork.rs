@@ -1,4 +1,4 @@
-//! `fork()`: handles stay good on both sides, and no side is in the other's way.
+//! `fork()`: handles remain usable in both processes, and neither disturbs the other.
 
 #![cfg(unix)]
 

@@ -1,4 +1,5 @@
-//! Calls leave nothing behind, whatever comes of them: no memory, no open file, no live handle that is not counted.
+//! Calls leave nothing behind, whatever their outcome: no memory, no open file, no uncounted
+//! handle.
 #![cfg(target_os = "linux")]
 
 mod common;

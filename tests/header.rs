@@ -1,4 +1,4 @@
-//! The headers: made from the sources, and fit for every C and C++ program.
+//! The headers: they are generated from the sources, and usable in every C and C++ program.
 
 mod common;
 

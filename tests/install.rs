@@ -1,5 +1,5 @@
-//! `make install`, and programs that are built against what it installed as their users build them: with pkg-config and
-//! CMake, in a folder of their own, where the checkout is out of reach.
+//! Runs `make install`, and builds programs against the installed files like users do: with
+//! pkg-config and CMake, in a separate folder, without access to the checkout.
 
 #![cfg(unix)]
 

@@ -1,7 +1,8 @@
-//! docs/install.md: its commands as they stand, one after the other. Those that build and install run in the checkout;
-//! from then on it is out of reach, and the rest runs in an empty folder.
+//! Runs the commands of docs/install.md unchanged, one after the other. Those that build and
+//! install run in the checkout. The others run in an empty folder, without access to the checkout.
 //!
-//! Only the environment says what is not the user's: another prefix than /usr/local, no network, and a sandbox.
+//! Only the environment differs from a user's: a prefix other than /usr/local, no network, and a
+//! sandbox.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Connections of a client: each concerns itself alone, the ones used last serve first, the others age.
+//! The connections of a client: a failure of one does not affect the others, the ones used last are
+//! reused first, and the others age.
 
 mod loopback;
 

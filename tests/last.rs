@@ -1,4 +1,4 @@
-//! What the accessors of the C interface tell of the last update.
+//! The accessors of the C interface for the last update.
 
 mod common;
 mod loopback;

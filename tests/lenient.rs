@@ -1,4 +1,5 @@
-//! Answers that other clients take although they are not as HTTP has them: the update was made, so the call succeeds.
+//! Replies that violate HTTP but that other clients accept. The server made the update, so the call
+//! succeeds.
 
 mod faults;
 mod loopback;

@@ -1,4 +1,4 @@
-//! The links of all pages: each leads to a file that is there, and to a heading of it.
+//! The links of all pages: each refers to an existing file, and to an existing heading in it.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What the log of a client tells: each event where it happens, and a change of state once.
+//! The log of a client: it reports each event when it happens, and each change of state once.
 
 mod loopback;
 

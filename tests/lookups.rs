@@ -1,6 +1,7 @@
-//! Name lookups: one at a time of a name, whose answer is for all, however late it comes.
+//! DNS lookups: one at a time for each name. Its result serves all waiting calls, however late it
+//! is.
 //!
-//! Each program asks the system in its own way, so that a lookup takes as long as the test wants.
+//! Each program replaces the system's lookup, so that it takes as long as the test requires.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! The table of handles under loom, in every order in which threads may come by. See `tests/loom`.
+//! Tests the table of handles with loom, in every order in which threads may run. See `tests/loom`.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! The manual pages: what the header says, free of mistakes, with examples that compile and run.
+//! The manual pages: they match the header, have no markup errors, and their examples compile and
+//! run.
 
 #![cfg(unix)]
 

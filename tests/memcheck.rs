@@ -1,8 +1,8 @@
-//! Every program of `tests/c` and `tests/cpp` under memcheck, so that none of them depends on what the memory happened
-//! to hold, and the library uses none that it was not given.
+//! Runs every program of `tests/c` and `tests/cpp` under memcheck, so that none depends on
+//! uninitialized memory, and the library accesses only memory that it was given.
 //!
-//! What a program is to find out is the subject of other tests. Here each does a little of all that it can do, and may
-//! end while its threads still run: what leaks is the subject of others too.
+//! Other tests check the results of the programs. Here, each does a little of everything, and may
+//! end while its threads are still running. Other tests also check for leaks.
 
 #![cfg(target_os = "linux")]
 

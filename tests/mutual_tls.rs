@@ -1,4 +1,4 @@
-//! A server or gateway that asks for the client's certificate.
+//! A server or gateway that requires a client certificate.
 
 mod loopback;
 mod tls_server;

@@ -1,4 +1,5 @@
-//! Machines that are not as others: no fault of theirs is taken for a bug, and the delivery that is told is true.
+//! Machines with unusual faults: the library does not report them as its own bugs, and the reported
+//! delivery is correct.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! The tables of docs/options.md, held to the library: its keys, their defaults, and their limits.
+//! The tables of docs/options.md match the library: its keys, their defaults and their ranges.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! A process that may open no more files for a moment: it is told so, and the moment leaves no trace.
+//! A process that cannot open more files for a moment: the error says so, and later calls are not
+//! affected.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,5 @@
-//! What is as large as the caller likes may be larger than the memory: that is told, and ends nothing.
+//! Input of any size may exceed the available memory. The call then returns an error, and the
+//! process continues.
 
 #![cfg(target_os = "linux")]
 

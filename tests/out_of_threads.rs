@@ -1,4 +1,4 @@
-//! A process that may have no more threads is told so.
+//! A process that cannot start more threads: the error says so.
 
 #![cfg(target_os = "linux")]
 

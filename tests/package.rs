@@ -1,4 +1,5 @@
-//! The crate as its Rust users get it: documented, packed, and a plain dependency of a program elsewhere.
+//! The crate as Rust users get it: documented, packaged, and usable as a plain dependency of
+//! another program.
 
 mod common;
 

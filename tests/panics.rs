@@ -1,7 +1,8 @@
-//! Bugs of the library itself: whatever panics in it, the caller gets `COMMBOX_INTERNAL`, the handles stay good, nothing
-//! is printed and nothing leaks.
+//! Bugs of the library: if it panics, the caller gets `COMMBOX_INTERNAL`, the handles remain
+//! usable, nothing is printed, and nothing leaks.
 //!
-//! The places to panic at are every exported function, taken from the header, and the stages that the sources name.
+//! It is made to panic in every exported function, taken from the header, and at the stages that
+//! the sources name.
 
 mod common;
 

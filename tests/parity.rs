@@ -1,4 +1,4 @@
-//! The bindings declare what the header declares: the same functions, with types of the same width, and no other codes.
+//! The bindings match the header: the same functions, types of the same width, and the same codes.
 
 mod common;
 

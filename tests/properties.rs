@@ -1,4 +1,5 @@
-//! What holds for every user, option and answer, tried with random ones through real calls to a loopback server.
+//! Properties that hold for every user, option and reply, tested with random ones in real calls to
+//! a loopback server.
 
 mod loopback;
 

@@ -1,4 +1,4 @@
-//! Calls through a proxy: a tunnel (`CONNECT`) to the API, and nothing of a call in the proxy's hands.
+//! Calls through a proxy: it opens a tunnel (`CONNECT`) to the API, and sees nothing of the calls.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! `make dist` and `make nuget`: what a release consists of, and that it works where it was unpacked.
+//! `make dist` and `make nuget`: the contents of a release, and that it works after it is unpacked.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The sandbox itself: its own rules, scripted answers, TLS, and how it starts and ends.
+//! The sandbox itself: its rules, scripted replies, TLS, and how it starts and ends.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! The API key and a user's values are in no message, no `Debug` text and no log line of any crate below; and the key
-//! is not in the process's memory once its client is freed.
+//! The API key and the values of a user do not appear in messages, in `Debug` output, or in log
+//! lines of the crates that the library uses. After the client is freed, the key is no longer in
+//! the memory of the process.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The threads of the library take no signal that is meant for the program's own.
+//! The threads of the library do not receive signals that are meant for the program.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! SOCKS5 proxies, and what HTTP proxies may answer to `CONNECT`.
+//! SOCKS5 proxies, and the possible replies of HTTP proxies to `CONNECT`.
 
 mod loopback;
 

@@ -1,5 +1,5 @@
-//! Programs that switch stacks in their interrupt callback: calls of several clients take turns on one thread. The program is
-//! "c/stacks.c".
+//! Programs that switch stacks in their callback: calls of several clients take turns on one
+//! thread. The program is "c/stacks.c".
 
 #![cfg(target_os = "linux")]
 

@@ -1,7 +1,8 @@
-//! Servers that limit rates, and senders that find out how fast they may send.
+//! Servers with rate limits, and senders that find out how fast they may send.
 //!
-//! Most of it is played in simulated time: the servers and networks are models (`storm/`), and the senders decide by
-//! the library's own code, which is included here. The rest is real, and short. The figures, in a table:
+//! Most tests run in simulated time: the servers and networks are models (`storm/`), and the
+//! senders use the library's own code, which is included here. The other tests are real, and short.
+//! To print the figures as a table:
 //!
 //! ```text
 //! cargo test --release --test storm -- --nocapture figures

@@ -1,4 +1,4 @@
-//! What the C++ header takes for text.
+//! The types that the C++ header accepts as text.
 
 mod common;
 

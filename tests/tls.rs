@@ -1,4 +1,5 @@
-//! TLS: whom the library trusts, what it says of those it does not, and what it does with connections.
+//! TLS: which certificates the library trusts, how it reports the others, and how it handles
+//! connections.
 
 mod loopback;
 mod tls_server;

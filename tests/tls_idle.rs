@@ -1,4 +1,4 @@
-//! What a TLS server says for itself on a connection that is idle, or is still being sent to.
+//! Messages that a TLS server sends on an idle connection, or while a request is being sent to it.
 
 mod loopback;
 mod tls_server;

@@ -1,4 +1,5 @@
-//! Where trust comes from. The system's store is read once a process, so each call is one of its own.
+//! The sources of trusted certificates. A process reads the system's store only once, so each call
+//! runs in a process of its own.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! `dlopen()`, a call over TLS, `dlclose()`, again and again.
+//! Repeats `dlopen()`, a call over TLS, and `dlclose()`.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,5 @@
-//! How long a call waits, for what, and what ends it: deadlines, `Retry-After`, the gate, cancel and interrupt.
+//! How long a call blocks, for what, and what ends it: deadlines, `Retry-After`, pauses, cancels
+//! and callbacks.
 
 mod faults;
 

@@ -1,7 +1,7 @@
-//! Installations that cannot work: the library missing, of another processor, of an older or newer release. Each is told
-//! in words that docs/install.md explains.
+//! Installations that cannot work: the library is missing, is for another processor, or is an older
+//! or newer release. docs/install.md explains the message of each.
 //!
-//! Python and C#, which look for the library themselves, have tests of their own for this.
+//! Python and C#, which search for the library themselves, have their own tests for this.
 
 mod common;
 

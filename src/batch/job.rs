@@ -1,4 +1,4 @@
-//! The updates of a batch, in the order in which they were submitted.
+//! The updates of a batch, in the order of their submission.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -9,15 +9,15 @@ use crate::delivery::park::Canceller;
 use crate::error::{Error, ErrorKind};
 use crate::options::CallOptions;
 
-/// An update that was submitted.
+/// A submitted update.
 pub(super) struct Job {
     pub(super) tag: u64,
     pub(super) user_id: i64,
     pub(super) user_json: String,
     pub(super) options: CallOptions,
-    /// When it is to have finished.
+    /// The update's deadline.
     pub(super) deadline: Option<Instant>,
-    /// Cancels it while it is in flight.
+    /// Cancels the update while it is in flight.
     pub(super) canceller: Canceller,
     pub(super) place: Place,
     pub(super) so_far: SoFar,
@@ -38,20 +38,20 @@ impl Job {
         Box::new(Self { tag, user_id, user_json, options, deadline, canceller, place, so_far, number })
     }
 
-    /// The error of an update that is not to be sent, or not again.
+    /// Returns the error of an update that is cancelled before it is sent, or before it is retried.
     pub(super) fn cancelled(&self, why: &str) -> Error {
         let what = if self.so_far.is_sent() { "this update was not sent again" } else { "this update was not sent" };
         self.so_far.explain(Error::new(ErrorKind::Cancelled, format!("{what}: {why}")))
     }
 }
 
-/// Places of updates that finished. They are to be dropped without the lock of the queue: that tells the
-/// next ones of their users, which may be of this batch.
+/// Finished updates whose places must be dropped without the lock of the queue: dropping a place
+/// notifies the next update for the same user, which may belong to this batch.
 #[must_use]
 #[derive(Default)]
 pub(super) struct Released(pub(super) VecDeque<Box<Job>>);
 
-/// Updates in the order of their numbers: in the order in which they were submitted.
+/// Updates in the order of their numbers, which is the order of their submission.
 #[derive(Default)]
 pub(super) struct Jobs(VecDeque<Box<Job>>);
 
@@ -77,7 +77,7 @@ impl Jobs {
         self.place(number).ok().and_then(|place| self.0.remove(place))
     }
 
-    /// Moves those with this tag to `taken`.
+    /// Moves the updates with this tag to `taken`.
     pub(super) fn take_tag(&mut self, tag: u64, taken: &mut VecDeque<Box<Job>>) {
         let mut place = 0;
         while let Some(job) = self.0.get(place) {

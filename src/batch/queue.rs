@@ -1,5 +1,5 @@
-//! The queues of a batch: what is to be sent, in which order, and what has finished. It never blocks; the
-//! batch does.
+//! The queues of a batch: the pending updates in their order, and the results. This code never
+//! blocks; the batch does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,39 +15,39 @@ use crate::reply::UpdateReply;
 
 pub(super) struct Queue {
     limit: usize,
-    /// What may be sent now.
+    /// The updates that can be sent now.
     ready: Jobs,
-    /// What stands behind an earlier update or call of its user.
+    /// The updates that wait for an earlier update or call for the same user.
     behind: Jobs,
-    /// The deadlines of what is queued, the first one first: those of a batch come in the order of the updates. Those of
-    /// updates that are queued no more are among them.
+    /// The deadlines of the queued updates, earliest first. Deadlines of updates that have left the
+    /// queue are removed later.
     deadlines: VecDeque<(Instant, u64)>,
     in_flight: Vec<(u64, u64, Canceller)>,
     finished: VecDeque<Finished>,
     workers: u32,
-    /// The workers that have nothing to do, the one that is idle for the shortest time at the back.
+    /// The idle workers. The one that became idle last is at the back.
     idle: Vec<Arc<Parker>>,
     state: State,
     counts: Counts,
-    /// Those who wait for room, and for what finishes.
+    /// The threads that wait for room, and those that wait for results.
     pub(super) for_room: Waiters,
     pub(super) for_finished: Waiters,
-    /// One of them, to be woken when the lock is released.
+    /// A thread from `for_finished`, which is woken when the lock is released.
     collector: Option<Arc<Parker>>,
-    /// Shows an event loop that there is something to collect.
+    /// Notifies an event loop that results can be collected.
     signal: Option<Signal>,
 }
 
-/// Threads that wait for a change, the longest first.
+/// The threads that wait for a change. The one that has waited longest is first.
 #[derive(Default)]
 pub(super) struct Waiters(VecDeque<Arc<Parker>>);
 
 enum State {
     Open,
     Closed,
-    /// Closed, and what was not sent is cancelled, for this reason.
+    /// Closed, and the pending updates were cancelled for this reason.
     Stopped(&'static str),
-    /// Freed.
+    /// The batch was freed.
     Ended,
 }
 
@@ -71,7 +71,7 @@ impl Queue {
         }
     }
 
-    // The submitter's side.
+    // For the submitter.
 
     pub(super) fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
@@ -95,7 +95,8 @@ impl Queue {
         self.queued() < self.limit && self.finished.len() < self.limit
     }
 
-    /// Puts an update in, which may be sent now if it `is_ready`. Returns whether its deadline is the first one.
+    /// Queues an update. `is_ready` means that it can be sent now. Returns whether its deadline is
+    /// the earliest one.
     pub(super) fn add(&mut self, job: Box<Job>, is_ready: bool) -> bool {
         self.counts.begin();
         let is_first = self.add_deadline(&job);
@@ -104,7 +105,7 @@ impl Queue {
         is_first
     }
 
-    /// Notes the deadline of an update that is queued. Returns whether it is the first one.
+    /// Stores the deadline of a queued update. Returns whether it is the earliest one.
     fn add_deadline(&mut self, job: &Job) -> bool {
         let Some(deadline) = job.deadline else {
             return false;
@@ -113,33 +114,33 @@ impl Queue {
             let (ready, behind) = (&self.ready, &self.behind);
             self.deadlines.retain(|(_, number)| ready.has(*number) || behind.has(*number));
         }
-        // Behind all others, unless the update was put back.
+        // This is the last position, unless the update was put back.
         let place = self.deadlines.partition_point(|(other, _)| *other <= deadline);
         self.deadlines.insert(place, (deadline, job.number));
         let is_first = place == 0;
         if is_first {
-            // Who waits for what finishes watches the deadlines.
+            // The threads that wait for results also watch the deadlines.
             self.for_finished.wake_all();
         }
         is_first
     }
 
-    /// Finishes an update at once that cannot meet its deadline.
+    /// Fails an update that cannot meet its deadline.
     pub(super) fn refuse(&mut self, job: Box<Job>, error: Error) -> Released {
         self.counts.begin();
         self.put_finished(&job, Err(error), Instant::now());
         Released([job].into())
     }
 
-    /// The turn of an update has come that stood behind its user.
+    /// Marks a waiting update as ready, because its turn has come.
     pub(super) fn make_ready(&mut self, number: u64) {
-        // One that was cancelled meanwhile leaves its turn as soon as it is dropped.
+        // The update is no longer there if it was cancelled. It ends its turn when it is dropped.
         if let Some(job) = self.behind.take(number) {
             self.ready.add(job);
         }
     }
 
-    // The workers' side.
+    // For the workers.
 
     pub(super) fn workers(&self) -> u32 {
         self.workers
@@ -157,19 +158,19 @@ impl Queue {
         !self.idle.is_empty()
     }
 
-    /// The worker becomes idle, until [`call_worker`](Self::call_worker) or
-    /// [`leave_idle`](Self::leave_idle) takes it out.
+    /// Adds a worker to the idle ones, until [`call_worker`](Self::call_worker) or
+    /// [`leave_idle`](Self::leave_idle) removes it.
     pub(super) fn become_idle(&mut self, worker: &Arc<Parker>) {
         self.idle.push(worker.clone());
     }
 
-    /// Takes an idle worker out, for what is ready now. It is to be woken without the lock. The others
-    /// stay idle, and end some time.
+    /// Removes an idle worker, for an update that is ready now. The caller wakes it without the
+    /// lock. The other workers stay idle, and end after a time.
     pub(super) fn call_worker(&mut self) -> Option<Arc<Parker>> {
         self.idle.pop()
     }
 
-    /// Takes this worker out; false if it was called.
+    /// Removes this worker from the idle ones. Returns false if it has been called.
     pub(super) fn leave_idle(&mut self, worker: &Arc<Parker>) -> bool {
         let place = self.idle.iter().rposition(|idle| Arc::ptr_eq(idle, worker));
         place.map(|place| self.idle.remove(place)).is_some()
@@ -191,13 +192,14 @@ impl Queue {
         Some(job)
     }
 
-    /// Whether there is more that may be sent now.
+    /// Returns whether an update can be sent now.
     pub(super) fn has_ready(&self) -> bool {
         self.ready.len() > 0
     }
 
-    /// Takes an update back that was in flight, behind those that are ready. Returns whether its deadline is the first one,
-    /// or the update with its error if it is not to be sent any more.
+    /// Queues an update again that was in flight, behind those that are ready. Returns whether its
+    /// deadline is the earliest one. If the update must not be sent again, returns it with its
+    /// error.
     pub(super) fn put_back(&mut self, mut job: Box<Job>) -> Result<bool, (Box<Job>, Error)> {
         let why = match self.state {
             State::Stopped(why) => Some(why),
@@ -221,7 +223,7 @@ impl Queue {
         self.put_finished(job, outcome, now);
     }
 
-    /// Counts what came of an update and the requests that were made for it, and hands it to the collector.
+    /// Counts an update and its requests, and queues its result.
     fn put_finished(&mut self, job: &Job, outcome: Result<UpdateReply>, now: Instant) {
         self.counts.add(&job.so_far.effort, &outcome, now);
         if !matches!(self.state, State::Ended) {
@@ -232,12 +234,12 @@ impl Queue {
         }
     }
 
-    /// Takes an update out of the queue, if it is there.
+    /// Removes an update from the queue, if it is there.
     fn take(&mut self, number: u64) -> Option<Box<Job>> {
         self.ready.take(number).or_else(|| self.behind.take(number))
     }
 
-    // The collector's side.
+    // For the collector.
 
     pub(super) fn check_not_ended(&self) -> Result<()> {
         match self.state {
@@ -254,35 +256,35 @@ impl Queue {
         !self.is_open() && self.queued() == 0 && self.in_flight.is_empty() && self.finished.is_empty()
     }
 
-    /// The number of what [`notify_by`](Self::notify_by) took.
+    /// Returns the file descriptor of the signal that [`notify_by`](Self::notify_by) stored.
     pub(super) fn notify_number(&self) -> Option<i64> {
         self.signal.as_ref().map(Signal::number)
     }
 
-    /// Shows by this from now on that there is something to collect. Returns its number.
+    /// Stores the signal that shows whether results can be collected. Returns its file descriptor.
     pub(super) fn notify_by(&mut self, signal: Signal) -> i64 {
         self.signal.insert(signal).number()
     }
 
-    /// Shows whether there is something to collect, or all is done, as soon as what this returns is
-    /// dropped.
+    /// Updates the signal, which shows whether there are results or the batch is done. Dropping the
+    /// returned value wakes the collectors.
     pub(super) fn notify(&mut self) -> Wake {
         let raised = self.signal.is_some() && (!self.finished.is_empty() || self.is_done());
         let channel = self.signal.as_mut().and_then(|signal| signal.set(raised));
         Wake { channel, collector: self.collector.take() }
     }
 
-    /// Whether nothing more finishes.
+    /// Returns whether no queued update remains and none can be added.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.state, State::Ended) || (!self.is_open() && self.queued() == 0)
     }
 
-    /// The first deadline of what is queued.
+    /// Returns the earliest deadline of the queued updates.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|(deadline, _)| *deadline)
     }
 
-    /// Finishes what is queued past its deadline.
+    /// Fails the queued updates whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant, why: impl Fn() -> Error) -> Released {
         let mut released = Released::default();
         while let Some((_, number)) = self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now) {
@@ -295,7 +297,7 @@ impl Queue {
         released
     }
 
-    // The end.
+    // For the end of the batch.
 
     pub(super) fn close(&mut self) {
         if self.is_open() {
@@ -303,7 +305,7 @@ impl Queue {
         }
     }
 
-    /// Closes it, and finishes what was not sent.
+    /// Closes the batch, and cancels the pending updates.
     pub(super) fn stop(&mut self, why: &'static str) -> Released {
         if matches!(self.state, State::Open | State::Closed) {
             self.state = State::Stopped(why);
@@ -328,7 +330,7 @@ impl Queue {
         released
     }
 
-    /// Frees it: nobody collects anything any more.
+    /// Frees the queues. Results are no longer collected.
     pub(super) fn end(&mut self) -> Released {
         self.state = State::Ended;
         self.finished.clear();
@@ -339,7 +341,7 @@ impl Queue {
         self.take_queued()
     }
 
-    /// Takes everything that was not sent.
+    /// Removes all pending updates.
     fn take_queued(&mut self) -> Released {
         self.deadlines.clear();
         Released(self.ready.take_all().chain(self.behind.take_all()).collect())
@@ -356,21 +358,21 @@ impl Queue {
 }
 
 impl Waiters {
-    /// Has the parker woken at the next change, if it is not to be already.
+    /// Adds a parker to those that the next change wakes, unless it is there already.
     pub(super) fn add(&mut self, parker: &Arc<Parker>) {
         if !self.0.iter().any(|known| Arc::ptr_eq(known, parker)) {
             self.0.push_back(parker.clone());
         }
     }
 
-    /// Takes a parker out; false if it was woken.
+    /// Removes a parker. Returns false if it has been woken.
     pub(super) fn remove(&mut self, parker: &Arc<Parker>) -> bool {
         let before = self.0.len();
         self.0.retain(|known| !Arc::ptr_eq(known, parker));
         self.0.len() < before
     }
 
-    /// Takes the one out that waits for the longest time.
+    /// Removes the parker that has waited longest.
     fn take(&mut self) -> Option<Arc<Parker>> {
         self.0.pop_front()
     }

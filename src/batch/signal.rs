@@ -1,28 +1,29 @@
-//! What an event loop watches: a file descriptor that is readable while results can be collected.
+//! The signal for event loops: a file descriptor that is readable while results can be collected.
 
 use std::io;
 use std::sync::Arc;
 
 use crate::delivery::park::Parker;
 
-/// A file descriptor, on Windows a socket, that is readable while it is raised. It may be readable once
-/// more after it was cleared.
+/// A file descriptor (a socket on Windows) that is readable while it is raised. It may become
+/// readable once more after it was cleared.
 pub(super) struct Signal {
     channel: Arc<Channel>,
     is_raised: bool,
-    /// How often it was raised, and how many of these were read. A [`Wake`] may still be on its way.
+    /// How often the signal was raised, and how many of these events were read. They may differ
+    /// after a clear, while a [`Wake`] has not been dropped yet.
     raised: u64,
     read: u64,
 }
 
-/// Wakes those who collect, as soon as this is dropped. They need the queue, so whoever has the queue
-/// locked releases it first.
+/// Wakes collectors when it is dropped. A woken collector needs the queue, so release the lock of
+/// the queue first.
 #[must_use]
 #[derive(Default)]
 pub(super) struct Wake {
-    /// What an event loop watches, and is to be raised.
+    /// The channel to raise, which an event loop watches.
     pub(super) channel: Option<Arc<Channel>>,
-    /// A thread that is blocked.
+    /// A blocked thread to wake.
     pub(super) collector: Option<Arc<Parker>>,
 }
 
@@ -31,12 +32,12 @@ impl Signal {
         Ok(Self { channel: Arc::new(Channel::new()?), is_raised: false, raised: 0, read: 0 })
     }
 
-    /// The number that the system has for it.
+    /// Returns the file descriptor or the socket.
     pub(super) fn number(&self) -> i64 {
         self.channel.number()
     }
 
-    /// Returns what is to be raised.
+    /// Raises or clears the signal. Returns the channel if the caller must raise it.
     pub(super) fn set(&mut self, raised: bool) -> Option<Arc<Channel>> {
         let rises = raised && !self.is_raised;
         self.is_raised = raised;
@@ -54,7 +55,7 @@ impl Signal {
 impl Drop for Wake {
     fn drop(&mut self) {
         if let Some(channel) = self.channel.take() {
-            // It has room for more than there are threads: this cannot fail.
+            // This cannot fail: the channel has room for more events than there are threads.
             let _ = channel.raise();
         }
         if let Some(collector) = self.collector.take() {
@@ -72,17 +73,17 @@ mod linux {
     use std::io::{self, Read, Write};
     use std::os::fd::{AsRawFd, FromRawFd};
 
-    /// An eventfd, which costs one file descriptor.
+    /// An eventfd, which needs one file descriptor.
     pub(in crate::batch) struct Channel(File);
 
     impl Channel {
         pub(super) fn new() -> io::Result<Self> {
-            // SAFETY: it takes numbers only.
+            // SAFETY: the function takes only numbers.
             let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
             if fd < 0 {
                 return Err(io::Error::last_os_error());
             }
-            // SAFETY: it was just made, and nobody else has it.
+            // SAFETY: the file descriptor has just been created, and nothing else owns it.
             Ok(Self(unsafe { File::from_raw_fd(fd) }))
         }
 
@@ -94,10 +95,10 @@ mod linux {
             (&self.0).write_all(&1_u64.to_ne_bytes())
         }
 
-        /// How often it was raised since it was last cleared.
+        /// Returns how often the channel was raised since it was last cleared.
         pub(super) fn clear(&self) -> u64 {
             let mut count = [0; 8];
-            // There is nothing to read if it was not raised.
+            // The read fails if the channel was not raised.
             (&self.0).read_exact(&mut count).map_or(0, |()| u64::from_ne_bytes(count))
         }
     }
@@ -118,7 +119,7 @@ mod elsewhere {
     #[cfg(windows)]
     use std::os::windows::io::AsRawSocket;
 
-    /// Two sockets that are connected; what is sent on one makes the other readable.
+    /// Two connected sockets. A byte sent on one makes the other readable.
     pub(in crate::batch) struct Channel {
         read: Socket,
         write: Socket,
@@ -128,7 +129,7 @@ mod elsewhere {
         pub(super) fn new() -> io::Result<Self> {
             #[cfg(unix)]
             let (read, write) = Socket::pair()?;
-            // Connected to each other, they take nothing from others.
+            // Connected to each other, the sockets do not receive from others.
             #[cfg(windows)]
             let (read, write) = {
                 let (read, write) = (Socket::bind((Ipv4Addr::LOCALHOST, 0))?, Socket::bind((Ipv4Addr::LOCALHOST, 0))?);
@@ -148,7 +149,7 @@ mod elsewhere {
 
         #[cfg(windows)]
         pub(super) fn number(&self) -> i64 {
-            // Handles of Windows fit into 32 bits.
+            // Handles on Windows fit into 32 bits.
             i64::try_from(self.read.as_raw_socket()).unwrap_or(-1)
         }
 
@@ -156,7 +157,7 @@ mod elsewhere {
             self.write.send(&[1]).map(drop)
         }
 
-        /// How often it was raised since it was last cleared.
+        /// Returns how often the channel was raised since it was last cleared.
         pub(super) fn clear(&self) -> u64 {
             let mut count = 0;
             while self.read.recv(&mut [0; 8]).is_ok() {
@@ -181,7 +182,7 @@ mod tests {
         assert!(signal.number() >= 0);
         for raised in [false, true, true, false, false, true, false] {
             drop(wake(&mut signal, raised));
-            // What is there can be taken, once.
+            // Each event can be read once.
             let found = signal.channel.clear();
             assert_eq!(found, u64::from(raised));
             if found > 0 {
@@ -199,7 +200,7 @@ mod tests {
         drop(first);
         drop(wake(&mut signal, false));
         drop(second);
-        // The event loop looks once more, in vain.
+        // The event loop wakes once more without a result.
         drop(wake(&mut signal, false));
         assert_eq!(signal.channel.clear(), 0);
         drop(wake(&mut signal, true));

@@ -68,7 +68,7 @@ impl BatchStats {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        // Numbers only, so this cannot fail.
+        // The fields are only numbers, so this cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 }
@@ -77,7 +77,7 @@ fn millis<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Err
     serializer.serialize_u64(error::millis(*time))
 }
 
-/// What a batch counts.
+/// The counters of a batch.
 pub(super) struct Counts {
     origin: Instant,
     began: Option<Instant>,
@@ -105,12 +105,12 @@ impl Counts {
         }
     }
 
-    /// An update was submitted.
+    /// Counts a submitted update.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
     }
 
-    /// Counts what came of an update, and the requests that were made for it.
+    /// Counts the outcome of an update, and its requests.
     pub(super) fn add<T>(&mut self, effort: &Effort, outcome: &Result<T, Error>, now: Instant) {
         let moment = self.moment(now);
         for _ in 0..effort.attempts {
@@ -128,7 +128,7 @@ impl Counts {
         }
     }
 
-    /// What was counted. What is in the queues, and the rate that was learned, the caller fills in.
+    /// Returns the counts. The caller adds the lengths of the queues and the learned rate.
     pub(super) fn stats(&mut self, now: Instant) -> BatchStats {
         let elapsed = self.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
         let (seconds, moment) = (elapsed.as_secs_f64(), self.moment(now));
@@ -149,7 +149,7 @@ impl Counts {
     }
 
     fn moment(&self, now: Instant) -> Moment {
-        // The clock of what is counted does not begin with nothing.
+        // The counters need a clock that does not start at zero.
         Moment::from_secs(10) + now.saturating_duration_since(self.origin)
     }
 }

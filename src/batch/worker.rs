@@ -1,4 +1,4 @@
-//! The life of a worker: it sends one update after another, and ends if there are none for a long time.
+//! The worker: sends one update after another, and ends after a long time without updates.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use crate::delivery::park::Parker;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reply::UpdateReply;
 
-/// The shortest time for which a worker stays idle: starting a thread costs more than keeping it.
+/// The shortest time for which a worker stays idle. It is cheaper to keep a thread than to start
+/// one.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
-/// What a worker has still to do after its update, together with taking the next one: so that it
-/// locks the queue once, and those who collect find it unlocked when they wake.
+/// The work that remains after an update. The worker does it together with taking the next update,
+/// so that it locks the queue only once, and collectors find the queue unlocked when they wake.
 #[derive(Default)]
 struct Rest {
-    /// The update of this batch that may be sent now that this one has finished.
+    /// The update of this batch whose turn comes because this one has finished.
     follows: Option<u64>,
     wake: Wake,
 }
@@ -60,14 +61,15 @@ impl Shared {
         }
     }
 
-    /// The next update to send. Blocks until there is one; returns `None` if the worker is to end.
+    /// Returns the next update to send. Blocks until there is one. Returns `None` if the worker
+    /// must end.
     fn next_job(&self, worker: &Arc<Parker>, rest: Rest) -> Option<Box<Job>> {
         let Rest { mut follows, mut wake } = rest;
         let idle_time = self.client.idle_timeout().max(SHORTEST_REST);
         let mut was_woken = true;
         loop {
             let mut queue = self.lock();
-            // One that was called is needed, even if it woke by itself meanwhile.
+            // A worker that was called is needed, even if its idle time ended before it was woken.
             let rested = queue.leave_idle(worker) && !was_woken;
             if let Some(number) = follows.take() {
                 queue.make_ready(number);
@@ -79,7 +81,7 @@ impl Shared {
             if queue.queued() == 0 && (rested || !queue.is_open()) {
                 queue.worker_ended();
                 drop(queue);
-                // The one that ends last finds the connections of all.
+                // The last worker to end sees the connections of all workers.
                 self.client.close_aged_connections();
                 return None;
             }
@@ -117,7 +119,8 @@ impl Shared {
         let mut rest = Rest { follows: None, wake: queue.release() };
         drop(released);
         match job.place.release() {
-            // What this update let follow, this worker takes next.
+            // If the next update for the same user belongs to this batch, this worker makes it
+            // ready.
             Some(Successor::Update(ready, number)) if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) => {
                 rest.follows = Some(number);
             }
@@ -125,7 +128,7 @@ impl Shared {
             None => {}
         }
         if !is_open {
-            // The last one tells all that it is over.
+            // This may have been the last update, so wake all waiting threads.
             self.wake_all();
         }
         rest

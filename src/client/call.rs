@@ -1,4 +1,4 @@
-//! One call on its way: its options, its deadline, and what it has been through.
+//! The state of one call: its options, its deadline, and its history so far.
 
 use std::time::{Duration, Instant};
 
@@ -13,56 +13,57 @@ use crate::log::{Event, LogLevel, Trace};
 use crate::options::CallOptions;
 use crate::transport::cancelled;
 
-/// An update of a batch, for [`Client::update_patiently`].
+/// An update of a batch, as passed to [`Client::update_patiently`].
 pub(crate) struct Update<'a> {
     pub(crate) user_id: i64,
     pub(crate) user_json: &'a str,
     pub(crate) place: &'a mut Place,
-    /// Cancels it while it is in flight, too.
+    /// Cancels the update, even while it is in flight.
     pub(crate) canceller: &'a Canceller,
-    /// When it is to end, whatever extends its deadline.
+    /// The time at which the update must end. Nothing extends it.
     pub(crate) overall: Option<Instant>,
     pub(crate) patience: Patience,
     pub(crate) options: &'a CallOptions,
-    /// Whether the batch has others that may be sent now.
+    /// Returns whether the batch has other updates that can be sent now.
     pub(crate) others: &'a dyn Fn() -> bool,
     pub(crate) so_far: &'a mut SoFar,
 }
 
-/// What a call took.
+/// The attempts that a call has made.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Effort {
     pub(crate) attempts: u32,
-    /// How many of them were answered by a 429.
+    /// How many attempts were answered with 429.
     pub(crate) throttled: u32,
 }
 
-/// What a call has been through. An update of a batch that is put back keeps it.
+/// The history of a call. An update of a batch that is put back keeps its history.
 #[derive(Default)]
 pub(crate) struct SoFar {
     pub(crate) effort: Effort,
-    /// Its number in the log.
+    /// The call's number in the log.
     pub(super) number: Option<u64>,
     pub(super) retries: u32,
-    /// Whether it was sent again with another key.
+    /// Whether the update was retried with a new API key.
     pub(super) rekeyed: bool,
     pub(super) began: Option<Instant>,
-    /// What became of the last attempt that sent anything.
+    /// The delivery of the last attempt that sent anything.
     pub(super) delivery: Delivery,
     /// Why the last attempt failed.
     pub(super) last: Option<Box<Error>>,
-    /// How many requests of the client were accepted before an outage was found to be the reason.
+    /// The number of requests of this client that had been accepted when this update was first
+    /// suspected to fail because of an outage.
     pub(super) accepted: Option<u64>,
 }
 
 impl SoFar {
-    /// Completes an error with what is known of the call.
+    /// Adds the number of attempts, the elapsed time and the delivery to an error.
     pub(crate) fn explain(&self, error: Error) -> Error {
         let elapsed = self.began.map(|began| began.elapsed()).unwrap_or_default();
         error.with_effort(self.effort.attempts, elapsed).with_delivery(self.delivery)
     }
 
-    /// Whether anything of it was sent.
+    /// Returns whether any attempt has sent anything.
     pub(crate) fn is_sent(&self) -> bool {
         self.delivery != Delivery::NotSent
     }
@@ -71,7 +72,8 @@ impl SoFar {
 /// Why a call ended without a reply.
 pub(super) enum Ended {
     Failed(Error),
-    /// Others of its batch are to be sent before, which one alone has none of.
+    /// The update goes back to its batch, so that other updates are sent first. Direct calls never
+    /// return it.
     PutBack(Error),
 }
 
@@ -81,26 +83,26 @@ impl From<Error> for Ended {
     }
 }
 
-/// What is special about a call for an update of a batch.
+/// The additional state of a call for an update of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct InBatch<'a> {
-    /// How long the server may hold it back beyond its deadline.
+    /// How long throttling or an outage may extend the deadline.
     pub(super) patience: Patience,
     pub(super) others: &'a dyn Fn() -> bool,
 }
 
-/// A call on its way.
+/// A call that is in progress.
 pub(super) struct Call<'a> {
     pub(super) watch: Watch,
-    /// Where the log is told what it does.
+    /// Emits the call's log events, if the client logs.
     pub(super) trace: Option<Trace<'a>>,
     pub(super) batch: Option<InBatch<'a>>,
     pub(super) options: &'a CallOptions,
-    /// Where they are not those of the client.
+    /// The headers of the call, if they differ from those of the client.
     pub(super) headers: Option<HeaderBytes>,
     /// When the last attempt ended.
     pub(super) ended: Instant,
-    /// Whether to make a connection for the next attempt.
+    /// Whether the next attempt must open a new connection.
     pub(super) fresh: bool,
     pub(super) so_far: SoFar,
 }
@@ -132,7 +134,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Waits before the next attempt; false if the wait would pass the deadline.
+    /// Blocks before the next attempt. Returns false if the wait would exceed the deadline.
     pub(super) fn sleep(&self, wait: Duration) -> Result<bool> {
         let until = Instant::now() + wait;
         if until >= self.watch.deadline() {

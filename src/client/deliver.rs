@@ -1,4 +1,4 @@
-//! The delivery of one update: attempts, what each one's outcome means, and what is done next.
+//! Delivers one update: sends the attempts, interprets each outcome, and decides what to do next.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::reply::{self, UpdateReply};
 use crate::secret::ApiKey;
 use crate::transport::{Attempt, Limits};
 
-/// As good as forever.
+/// Long enough to count as forever.
 const A_DAY: Duration = Duration::from_secs(86_400);
 
 impl Client {
@@ -32,7 +32,7 @@ impl Client {
             let departure = match self.line.depart(place, &call.watch, call.batch.map(|batch| batch.patience)) {
                 Ok(departure) => departure,
                 Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled).into()),
-                // An error that an attempt had says more.
+                // If an attempt has failed, its error is more helpful than that of the line.
                 Err(held) => {
                     let last = call.so_far.last.take();
                     return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held))).into());
@@ -44,18 +44,19 @@ impl Client {
                 Err(error) => error,
             };
             if error.delivery() == Delivery::NotSent && error.kind() == ErrorKind::Cancelled {
-                // Of an attempt before, the transport knows nothing.
+                // The transport does not know about earlier attempts, so build the error here.
                 return Err(call.stopped(Stop::Cancelled).into());
             }
             if error.kind() == ErrorKind::Http(401) && !call.so_far.rekeyed && !self.is_current(&api_key) {
                 call.so_far.rekeyed = true;
             } else if error.kind() == ErrorKind::Http(429) {
-                // The line waits it out. It costs no retry.
+                // The line delays the next attempt. A 429 does not count as a retry.
                 call.so_far.effort.throttled += 1;
             } else if !is_transient(&error) {
                 return Err(error.into());
             } else if call.batch.is_some() && self.line.is_outage() && !self.fails_alone(call) {
-                // A batch pauses in an outage. Another update is the next probe: this one may be what fails.
+                // Requests of a batch are paused during an outage. Use another update as the next
+                // probe, because this update may itself be the cause of the failure.
                 if self.puts_back(call) {
                     return Err(Ended::PutBack(error));
                 }
@@ -79,8 +80,8 @@ impl Client {
         }
     }
 
-    /// Sends one request, and reports to the line what came of it. One that meets a stale connection is sent again at
-    /// once: the server did not see it.
+    /// Sends one request, and reports the outcome to the line. If the request fails on a stale
+    /// connection, it is retried at once, because the server did not process it.
     fn attempt(
         &self,
         user_id: i64,
@@ -110,7 +111,8 @@ impl Client {
                 if error.delivery() != Delivery::NotSent {
                     call.so_far.delivery = error.delivery();
                 }
-                // What happened to one idle connection may have happened to others; one that brought an answer is good.
+                // What closed one idle connection may have closed others. A connection that
+                // returned a reply is good.
                 call.fresh |= attempt.reused_connection() && error.delivery() != Delivery::Answered;
                 if error.kind() == ErrorKind::Connection && attempt.met_a_stale_connection() {
                     fresh = true;
@@ -124,7 +126,7 @@ impl Client {
                     self.log.key_is(rejected);
                 }
             }
-            // A batch leaves when it has noted what came of it.
+            // An update of a batch keeps its place until the batch has recorded the outcome.
             let leaves = (reply.is_ok() && call.batch.is_none()).then_some(place);
             call.ended = attempt.ended();
             departure.report(call.ended, outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
@@ -132,18 +134,19 @@ impl Client {
         }
     }
 
-    /// How long to wait before the next retry, if there is one.
+    /// Returns the wait before the next retry, or `None` if there is none.
     fn backoff(&self, error: &Error, call: &Call<'_>) -> Option<Duration> {
         let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, call.so_far.retries)?;
         if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
             return Some(wait);
         }
-        // The budget is used up: a call fails, and a batch, which is to lose nothing, goes slowly.
+        // The retry budget is exhausted. A direct call fails. A batch must not lose updates, so it
+        // continues with the longest backoff.
         call.batch.map(|_| wait.max(self.retries.longest()))
     }
 
-    /// Whether an outage may be why an update of a batch has failed, retries included: its server has answered nothing
-    /// else meanwhile.
+    /// Returns whether an update of a batch, which failed despite retries, may have failed because
+    /// of an outage. That is so if the server has accepted no other request in the meantime.
     fn may_be_outage(&self, error: &Error, call: &Call<'_>) -> bool {
         let SoFar { effort, retries, .. } = call.so_far;
         call.batch.is_some()
@@ -153,19 +156,20 @@ impl Client {
             && !self.fails_alone(call)
     }
 
-    /// Whether others have succeeded since this update was found to fail.
+    /// Returns whether other updates have succeeded since this update was first suspected.
     fn fails_alone(&self, call: &Call<'_>) -> bool {
         call.so_far.accepted.is_some_and(|accepted| self.line.accepted() > accepted)
     }
 
-    /// Whether an update that fails is put back, for another to be sent. Notes that it was found to fail.
+    /// Returns whether a failing update is put back so that another one is sent first. Records how
+    /// many requests had been accepted when it was first suspected.
     fn puts_back(&self, call: &mut Call<'_>) -> bool {
         call.so_far.accepted.get_or_insert_with(|| self.line.accepted());
         call.batch.is_some_and(|batch| (batch.others)())
     }
 }
 
-/// What an attempt tells of the server.
+/// Returns what the outcome of an attempt shows about the server.
 fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcome {
     let error = match reply {
         Ok(_) => return Outcome::Accepted { exhausted: advice.exhausted },
@@ -173,7 +177,7 @@ fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcom
     };
     match error.kind() {
         ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
-        // The call had little time left, which says nothing.
+        // The attempt was cut short by the call's deadline, which shows nothing about the server.
         ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
         kind if is_transient(error) => Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout },
         _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },

@@ -1,4 +1,4 @@
-//! What the log is told of a call.
+//! The log events of a call.
 
 use std::time::Duration;
 
@@ -29,9 +29,9 @@ impl Client {
         self.ended(event, attempts, elapsed, error.request_id(), call)
     }
 
-    /// Adds what is told of each call that ends.
+    /// Adds the fields that every event for the end of a call contains.
     fn ended(&self, event: Event, attempts: u32, elapsed: Duration, id: Option<&str>, call: &Call<'_>) -> Event {
-        // Servers and gateways often send the caller's own header back.
+        // Servers and gateways often echo a header of the caller, which may be secret.
         let sent = call.headers.as_ref().unwrap_or(&self.header_bytes);
         event
             .with("attempts", attempts)
@@ -40,7 +40,7 @@ impl Client {
     }
 }
 
-/// A retry follows.
+/// Returns the event for a retry that is about to start.
 pub(super) fn retry(error: &Error, retries: u32, wait: Duration) -> Event {
     let sentence = format!("retries in {} ms, after: {error}", wait.as_millis());
     Event::new("retry", sentence)
@@ -49,7 +49,7 @@ pub(super) fn retry(error: &Error, retries: u32, wait: Duration) -> Event {
         .with("after", error.kind().name())
 }
 
-/// Whether a server may have sent back one of these headers.
+/// Returns whether the server may have copied `id` from one of these request headers.
 fn echoes(id: &str, headers: &[u8]) -> bool {
     let mut lines = headers.split(|byte| *byte == b'\n');
     lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::reveals(id, value)))
@@ -59,7 +59,7 @@ fn requests(count: u32) -> String {
     format!("{count} request{}", if count == 1 { "" } else { "s" })
 }
 
-/// A request ended.
+/// Returns the event for the end of an attempt.
 pub(super) fn attempt(reply: &Result<UpdateReply>, call: &Call<'_>, reused: bool) -> Event {
     let attempts = call.so_far.effort.attempts;
     let (name, status, sentence) = match reply {

@@ -1,9 +1,9 @@
-//! What a call is told that may not leave before its deadline.
+//! The errors of calls that cannot be sent before their deadline.
 
 use crate::delivery::line::Held;
 use crate::error::{Answer, Error, ErrorKind};
 
-/// The error of a call that the line holds back past its deadline.
+/// Returns the error of a call that the line holds back past its deadline.
 pub(crate) fn held_back(held: Held) -> Error {
     let (kind, wait) = match held {
         Held::Stopped(_) => (ErrorKind::Timeout, None),
@@ -14,7 +14,7 @@ pub(crate) fn held_back(held: Held) -> Error {
     Error::new(kind, reason(held)).with_answer(Answer { retry_after: wait, ..Answer::default() })
 }
 
-/// Why the line holds a call back.
+/// Returns the reason why the line holds a call back.
 pub(super) fn reason(held: Held) -> String {
     match held {
         Held::Stopped(_) => "deadline exceeded before the request could leave".into(),

@@ -1,8 +1,8 @@
-//! What the headers of a reply say about when to send again.
+//! Reads the response headers that say when to send the next request.
 
 use std::time::{Duration, SystemTime};
 
-/// The headers of rate limits that are read, in lower case.
+/// The names of the rate-limit headers that are read, in lower case.
 const RATE_LIMITS: [&str; 8] = [
     "ratelimit",
     "ratelimit-remaining",
@@ -14,24 +14,26 @@ const RATE_LIMITS: [&str; 8] = [
     "x-ratelimit-policy",
 ];
 
-/// A number from here up is a time since 1970 and not one from now, in seconds, and in milliseconds.
+/// A reset at or above these values is a time since 1970, in seconds or in milliseconds. A lower
+/// value counts seconds from now.
 const EPOCH_SECONDS: f64 = 1e9;
 const EPOCH_MILLIS: f64 = 1e12;
 
-/// What the headers of a reply say about when to send again.
+/// What the response headers say about when to send the next request.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Advice {
     /// `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
-    /// How long until the server accepts more, if it says that it accepts no more now: `RateLimit` or
-    /// `RateLimit-Remaining` and `RateLimit-Reset`, also with `X-` before it.
+    /// The time until the server accepts more requests, if it accepts none now. It comes from
+    /// `RateLimit`, or from `RateLimit-Remaining` and `RateLimit-Reset`, each also with the prefix
+    /// `X-`.
     pub(crate) exhausted: Option<Duration>,
-    /// The rate that the server accepts, in requests a second: `RateLimit-Policy`.
+    /// The rate that the server accepts, in requests per second, from `RateLimit-Policy`.
     pub(crate) policy: Option<f64>,
 }
 
 impl Advice {
-    /// Reads what was kept of the headers of a reply that came at `now`; `date` is its own `Date`.
+    /// Reads the stored headers of a reply that was received at `now`. `date` is its `Date` header.
     pub(crate) fn read(
         asked: Option<&str>,
         limits: &[(&'static str, String)],
@@ -60,24 +62,24 @@ impl Advice {
         advice
     }
 
-    /// How long a server that throttles asks to wait.
+    /// Returns how long a throttling server asks to wait.
     pub(crate) fn asked(&self) -> Option<Duration> {
         self.retry_after.into_iter().chain(self.exhausted).max()
     }
 }
 
-/// `Retry-After`, in seconds or as a date. A date counts from the reply's own `Date`: the clocks of the
-/// server and of this machine may disagree.
+/// Parses `Retry-After`, in seconds or as a date. A date is relative to the reply's own `Date`,
+/// because the clocks of the server and of this machine may differ.
 fn retry_after(text: &str, clock: impl Fn() -> SystemTime) -> Option<Duration> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit mean longer than anyone waits.
+        // If the number does not fit, the time is longer than any call waits.
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX / 1000)));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     Some(date.duration_since(clock()).unwrap_or_default())
 }
 
-/// A reset is so many seconds from now, or, where it is far too long for that, a time since 1970.
+/// Parses a reset: seconds from now, or a time since 1970 if the number is too large for that.
 fn from_now(reset: f64, clock: impl Fn() -> SystemTime) -> Option<Duration> {
     if reset < EPOCH_SECONDS {
         return Duration::try_from_secs_f64(reset).ok();
@@ -88,21 +90,22 @@ fn from_now(reset: f64, clock: impl Fn() -> SystemTime) -> Option<Duration> {
 }
 
 fn number(text: &str) -> Option<f64> {
-    // Some servers list the values of several windows; the first is that of the shortest.
+    // Some servers list the values of several windows. The first one belongs to the shortest
+    // window.
     let first = text.split([',', ';']).next()?.trim();
-    // As options read theirs: another reader would be as large as this file.
+    // The options use the same parser. Another one would be as large as this file.
     serde_json::from_str(first).ok().filter(|number: &f64| number.is_finite() && *number >= 0.0)
 }
 
-/// A parameter of the first item of a list: `"default";r=50;t=30`, or `limit=100, remaining=50, reset=30`
-/// as older drafts have it.
+/// Returns a parameter of the first item of a list: `"default";r=50;t=30`, or `limit=100,
+/// remaining=50, reset=30` as in older drafts.
 fn parameter(text: &str, names: &[&str]) -> Option<f64> {
     let parameters = text.split([',', ';']).filter_map(|part| part.split_once('='));
     let mut values = parameters.filter(|(name, _)| names.contains(&name.trim())).map(|(_, value)| value);
     number(values.next()?)
 }
 
-/// `100;w=60` and `"default";q=100;w=60`; of several the slowest.
+/// Parses `100;w=60` or `"default";q=100;w=60`. If there are several policies, the slowest counts.
 fn policy(text: &str) -> Option<f64> {
     let rates = text.split(',').filter_map(|item| {
         let quota = parameter(item, &["q"]).or_else(|| number(item))?;
@@ -112,7 +115,8 @@ fn policy(text: &str) -> Option<f64> {
     rates.reduce(f64::min)
 }
 
-/// The name under which a header of a rate limit is kept, if it is one. `Retry-After` is looked for elsewhere.
+/// Returns the lower-case name of a rate-limit header, or `None` for any other header.
+/// `Retry-After` is handled elsewhere.
 pub(crate) fn known(name: &[u8]) -> Option<&'static str> {
     let is_near = (9..=21).contains(&name.len()) && matches!(name.first(), Some(b'r' | b'R' | b'x' | b'X'));
     if !is_near {

@@ -1,21 +1,22 @@
-//! The line: a client-wide queue that decides when each request may leave.
+//! The line: a client-wide queue that decides when each request may be sent.
 //!
-//! Every request of a client, from direct calls and batches alike, leaves by [`Line::depart`], and what
-//! came of it comes back by [`Departure::report`]. The decisions are those of a [`Flow`]; the line has
-//! the calls wait for them.
+//! Every request of a client, from direct calls and batches alike, is sent after [`Line::depart`]
+//! returns, and its outcome is reported with [`Departure::report`]. A [`Flow`] makes the decisions;
+//! the line blocks the calls until they may send.
 //!
-//! - **First come, first served.** A call gets a number when it is made. Calls that wait stand in the
-//!   order of their numbers, each blocked on a [`Parker`] of its own. Only the first one watches the
-//!   clock. When it leaves, it wakes the next. Nothing is polled.
-//! - **Order per user.** A call for a user that has another one in flight or waiting stands behind it,
-//!   until that has returned with all its retries. Other users notice nothing. An update of a batch that
-//!   stands behind its user occupies no thread: the batch is told when its turn comes ([`Ready`]).
-//! - **Nobody waits in vain.** A call whose deadline passes before it could leave fails at once: when it
-//!   comes, and when a pause begins that is longer than its deadline.
-//! - **Callbacks.** While a call invokes its callback it steps aside, since that may take long, and may
-//!   make a call of its own.
+//! - **First come, first served.** A call gets a number when it is made. Waiting calls are queued
+//!   in the order of their numbers, each blocked on its own [`Parker`]. Only the first one watches
+//!   the clock. When it is sent, it wakes the next. Nothing is polled.
+//! - **Order per user.** If another call for the same user is in flight or waiting, a call waits
+//!   until that one has returned, including all its retries. Calls for other users are not
+//!   affected. An update of a batch that waits for its user does not occupy a thread: the batch is
+//!   notified when the update's turn comes ([`Ready`]).
+//! - **Calls fail early.** A call that cannot be sent before its deadline fails at once: when it is
+//!   made, or when a pause begins that exceeds its deadline.
+//! - **Callbacks.** While a call invokes its callback, it leaves the queue, because the callback
+//!   may take long and may make a call itself.
 //!
-//! With `rate_group`, the [`Flow`] is that of all processes of the [`Group`].
+//! With `rate_group`, all processes of the [`Group`] share the [`Flow`].
 
 mod clock;
 mod events;
@@ -39,7 +40,7 @@ use state::{State, Step, Waiter};
 
 pub(crate) use turns::{Place, Ready, Successor};
 
-/// As good as forever.
+/// Long enough to count as forever.
 const FAR: Duration = Duration::from_secs(86_400);
 
 pub(crate) struct Line {
@@ -49,27 +50,27 @@ pub(crate) struct Line {
     log: Arc<Log>,
 }
 
-/// How long an update of a batch waits for the server: without one accepted request while it throttles,
-/// and through an outage. Its deadline is extended meanwhile.
+/// How long an update of a batch waits for the server: while the server throttles and accepts
+/// nothing, and during an outage. The update's deadline is extended meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) throttled: Duration,
     pub(crate) outage: Duration,
 }
 
-/// Why a call may not leave before its deadline.
+/// Why a call cannot be sent before its deadline.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Held {
     Stopped(Stop),
-    /// The server throttles; in this time the call could leave.
+    /// The server throttles. The call could be sent after `wait`.
     Throttled {
         wait: Duration,
     },
-    /// `max_requests_per_second`.
+    /// `max_requests_per_second` delays the call for `wait`.
     Limited {
         wait: Duration,
     },
-    /// The server has not answered for so long; the next probe is due in `wait`.
+    /// The server has been down for `lasts`. The next probe is due after `wait`.
     Outage {
         lasts: Duration,
         failures: u32,
@@ -77,21 +78,22 @@ pub(crate) enum Held {
     },
 }
 
-/// Leave to send one request, whose outcome is to be reported. Dropped without, it says nothing about
-/// the server.
+/// The permission to send one request, whose outcome must be reported. If it is dropped without a
+/// report, nothing is learned about the server.
 pub(crate) struct Departure<'a> {
     line: &'a Line,
     ticket: Option<Ticket>,
 }
 
 impl Line {
-    /// `limit` is `max_requests_per_second`, `ordered` is `order_per_user`, and `group` the name of the
-    /// `rate_group`, if there is one.
+    /// `limit` is `max_requests_per_second`, `ordered` is `order_per_user`, and `group` is the name
+    /// of the `rate_group`, if any.
     pub(crate) fn new(limit: f64, ordered: bool, group: Option<&str>, log: Arc<Log>) -> Result<Self> {
         let clock = Clock::start();
         let flow = Flow::new(limit, seed());
         let (flow, group) = match group {
-            // The processes of a group do not know of each other's first requests.
+            // The processes of a group do not know about each other's first requests, so start
+            // slowly.
             Some(name) => (flow.ramp(clock.now()), Some(Group::join(name)?)),
             None => (flow, None),
         };
@@ -99,7 +101,7 @@ impl Line {
         Ok(Self { state: Mutex::new(state), clock, ordered, log })
     }
 
-    /// Waits until a request of the call in this place may leave.
+    /// Blocks until the call in this place may send a request.
     pub(crate) fn depart(
         &self,
         place: &mut Place,
@@ -128,7 +130,7 @@ impl Line {
     }
 
     fn wait(&self, number: u64, watch: &Watch, patience: Option<Patience>) -> Result<Departure<'_>, Held> {
-        /// Steps aside, however the waiting ends.
+        /// Removes the call from the queue, however the wait ends.
         struct Standing<'a>(&'a Line, u64);
         impl Drop for Standing<'_> {
             fn drop(&mut self) {
@@ -158,7 +160,7 @@ impl Line {
         }
     }
 
-    /// Gives leave to send back, for another call.
+    /// Returns an unused permission to send, so that another call can use it.
     fn give_back(&self, ticket: Ticket) {
         drop(Departure { line: self, ticket: Some(ticket) });
     }
@@ -167,7 +169,8 @@ impl Line {
         self.locked(&mut |state, _| state.remove(number));
     }
 
-    /// Why a request that would stand behind `ahead` others cannot leave before this deadline.
+    /// Returns why a request behind `ahead` others cannot be sent before this deadline, or `None`
+    /// if it can.
     pub(crate) fn too_late(&self, deadline: Instant, ahead: usize) -> Option<Held> {
         let deadline = self.clock.moment(deadline);
         let mut held = None;
@@ -180,34 +183,34 @@ impl Line {
         held
     }
 
-    /// Takes the tokens of a retry, unless the budget has too few.
+    /// Takes the tokens for a retry. Returns false if the budget has too few.
     pub(crate) fn take_retry(&self, after_timeout: bool) -> bool {
         self.held(|state| state.budget.take(after_timeout))
     }
 
-    /// Whether requests are paused for an outage.
+    /// Returns whether requests are paused because of an outage.
     pub(crate) fn is_outage(&self) -> bool {
         self.held(|state| state.flow.paused().is_some_and(|(why, _)| why == Why::Outage))
     }
 
-    /// How many requests of this process were accepted.
+    /// Returns how many requests of this process were accepted.
     pub(crate) fn accepted(&self) -> u64 {
         self.held(|state| state.accepted)
     }
 
-    /// How many transient failures the client has had in a row.
+    /// Returns how many consecutive transient failures the client has had.
     pub(crate) fn failures(&self) -> u32 {
         self.held(|state| state.flow.failing().1)
     }
 
-    /// The rate that was learned, in requests a second.
+    /// Returns the learned rate, in requests per second.
     pub(crate) fn learned(&self) -> Option<f64> {
         let mut learned = None;
         self.locked(&mut |state, now| learned = state.flow.learned(now));
         learned
     }
 
-    /// Sets `max_requests_per_second`; 0 for none.
+    /// Sets `max_requests_per_second`; 0 removes the limit.
     pub(crate) fn set_limit(&self, limit: f64) {
         self.locked(&mut |state, now| {
             state.flow.set_limit(now, limit);
@@ -215,7 +218,8 @@ impl Line {
         });
     }
 
-    /// Runs a critical section on what the line knows of the server, and wakes whom that concerns.
+    /// Runs a critical section on the shared state of the server, then wakes the waiting call that
+    /// must check again.
     fn locked(&self, section: &mut dyn FnMut(&mut State, Moment)) {
         self.locked_at(self.clock.now(), section);
     }
@@ -231,7 +235,7 @@ impl Line {
         }
     }
 
-    /// Runs a critical section on what is this process's own.
+    /// Runs a critical section on the state that belongs to this process alone.
     fn held<T>(&self, section: impl FnOnce(&mut State) -> T) -> T {
         fork::held(|| section(&mut self.lock()))
     }
@@ -248,8 +252,8 @@ impl Departure<'_> {
         self.ticket.and_then(|ticket| ticket.probe())
     }
 
-    /// Reports what came at `ended` of the request, and whether the update was confirmed. The call `leaves` its place
-    /// then.
+    /// Reports the outcome of the request that ended at `ended`, and whether the update was
+    /// confirmed. The call then leaves the place `leaves`, if any.
     pub(crate) fn report(mut self, ended: Instant, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
         self.end(ended, outcome, confirmed, leaves);
     }

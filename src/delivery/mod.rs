@@ -1,4 +1,4 @@
-//! When a request may leave, how long a call may wait, and what is retried.
+//! Decides when a request may be sent, how long a call may block, and what is retried.
 
 pub(crate) mod advice;
 pub(crate) mod flow;

@@ -1,4 +1,4 @@
-//! How a thread blocks until it is woken, and what wakes it: another thread, or a cancel.
+//! Blocks a thread until another thread or a cancel wakes it.
 
 use std::cell::Cell;
 use std::mem;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::fork;
 
-/// Blocks one thread until another wakes it. A wake-up that comes first is kept.
+/// Blocks one thread until another wakes it. A wake-up that comes early is kept.
 ///
-/// Not `std::thread::park`: the handle of a thread that the library did not start is memory that is
-/// never freed.
+/// `std::thread::park` is not used: for a thread that the library did not start, it allocates a
+/// handle that is never freed.
 #[derive(Default)]
 pub(crate) struct Parker {
     woken: Mutex<bool>,
@@ -19,7 +19,7 @@ pub(crate) struct Parker {
 }
 
 impl Parker {
-    /// Blocks until the thread is woken, or the time has passed. Returns whether it was woken.
+    /// Blocks until the thread is woken or the time has elapsed. Returns whether it was woken.
     pub(crate) fn park(&self, time: Option<Duration>) -> bool {
         let woken = self.lock();
         let mut woken = match time {
@@ -34,7 +34,7 @@ impl Parker {
 
     pub(crate) fn unpark(&self) {
         let was_woken = mem::replace(&mut *self.lock(), true);
-        // Without the lock, which the thread needs to go on.
+        // Notify after the lock is released, because the woken thread needs it.
         if !was_woken {
             self.change.notify_one();
         }
@@ -45,7 +45,7 @@ impl Parker {
     }
 }
 
-/// Cancels every call that runs when it is told to, and none that begins later.
+/// Cancels every call that is in progress. Calls that begin later are not affected.
 #[derive(Clone, Default)]
 pub(crate) struct Canceller(Arc<Cancels>);
 
@@ -59,7 +59,7 @@ struct Cancels {
 #[derive(Default)]
 struct Blocked {
     parkers: Vec<Option<Arc<Parker>>>,
-    /// The places among them that are free.
+    /// The indexes of free places in `parkers`.
     free: Vec<usize>,
     /// The process that the threads belong to.
     generation: u32,
@@ -68,7 +68,7 @@ struct Blocked {
 impl Canceller {
     pub(crate) fn cancel(&self) {
         self.0.count.fetch_add(1, Ordering::SeqCst);
-        // Who comes later sees the count.
+        // A call that registers after this point sees the new count.
         let mut parkers = Vec::new();
         self.blocked(&mut |blocked| parkers.extend(blocked.parkers.iter().flatten().cloned()));
         for parker in parkers {
@@ -76,18 +76,18 @@ impl Canceller {
         }
     }
 
-    /// Whether it was ever told to.
+    /// Returns whether `cancel` has ever been called.
     pub(crate) fn has_cancelled(&self) -> bool {
         self.0.count.load(Ordering::SeqCst) > 0
     }
 
-    /// Watches for a cancel from now on.
+    /// Watches for cancels from now on.
     pub(crate) fn watched(self) -> Watched {
         let before = self.0.count.load(Ordering::SeqCst);
         Watched { canceller: self, before, place: Cell::new(None) }
     }
 
-    /// Watches for a cancel since the canceller was made.
+    /// Watches for cancels since the canceller was created.
     pub(crate) fn watched_from_start(&self) -> Watched {
         Watched { canceller: self.clone(), before: 0, place: Cell::new(None) }
     }
@@ -97,7 +97,7 @@ impl Canceller {
             let mut blocked = self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner);
             let generation = fork::generation();
             if blocked.generation != generation {
-                // The threads of the parent are not here.
+                // A forked child does not have the threads of its parent.
                 *blocked = Blocked { generation, ..Blocked::default() };
             }
             section(&mut blocked);
@@ -105,11 +105,11 @@ impl Canceller {
     }
 }
 
-/// A canceller as a call looks at it.
+/// The view that one call has of a canceller.
 pub(crate) struct Watched {
     canceller: Canceller,
     before: u64,
-    /// Where the call's parker is among those to wake, and in which process.
+    /// The index of the call's parker among those to wake, and the process to which it belongs.
     place: Cell<Option<(u32, usize)>>,
 }
 
@@ -118,7 +118,7 @@ impl Watched {
         self.canceller.0.count.load(Ordering::SeqCst) != self.before
     }
 
-    /// Has a cancel wake this thread, too.
+    /// Makes a cancel wake this thread too.
     pub(crate) fn register(&self, parker: &Arc<Parker>) {
         self.canceller.blocked(&mut |blocked| {
             let free = blocked.free.pop();

@@ -1,4 +1,4 @@
-//! Which failures are retried, and after how long.
+//! Decides which failures are retried, and after which wait.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind};
 use crate::options::Options;
 
-/// How often to retry, and how long to wait: exponential backoff with full jitter.
+/// The number of retries, and the wait before each: exponential backoff with full jitter.
 #[derive(Clone, Copy)]
 pub(crate) struct Policy {
     max_retries: u32,
@@ -21,13 +21,13 @@ impl Policy {
         Self { max_retries: options.max_retries, base: options.retry_base, cap: options.retry_cap }
     }
 
-    /// The same, with another number of retries if there is one.
+    /// Returns the same policy with another number of retries, if one is given.
     pub(crate) fn with_max_retries(self, max_retries: Option<u32>) -> Self {
         Self { max_retries: max_retries.unwrap_or(self.max_retries), ..self }
     }
 
-    /// The wait before the next attempt, after so many `retries`; none if the failure is not retried. The server's
-    /// `Retry-After` makes it longer, and never shorter.
+    /// Returns the wait before the next attempt, after `retries` retries, or `None` if the failure
+    /// is not retried. The server's `Retry-After` can only make it longer.
     pub(crate) fn wait(&self, error: &Error, retries: u32) -> Option<Duration> {
         if retries >= self.max_retries || !is_transient(error) {
             return None;
@@ -47,20 +47,22 @@ impl Policy {
     }
 }
 
-/// Whether a retry may help. It is safe: the body sets the same values each time. A 429 is no failure: the line waits it
-/// out.
+/// Returns whether a retry may help. A retry is safe, because the body sets the same values each
+/// time. A 429 is not a failure: the line delays the next attempt.
 pub(crate) fn is_transient(error: &Error) -> bool {
     error.kind() != ErrorKind::Http(429) && error.kind().is_transient() && !error.is_permanent()
 }
 
-/// What a server asks for and up to a tenth more, so that its clients do not all come back at once.
+/// Adds up to 10 % of jitter to the time that a server asks for, so that its clients do not all
+/// return at once.
 fn with_jitter(asked: Duration) -> Duration {
-    // Longer than a year is as good as never, and fits every clock.
+    // More than a year is as good as never, and fits into every clock.
     let asked = asked.min(Duration::from_secs(365 * 86_400));
     asked + asked.mul_f64(0.1 * random())
 }
 
-/// From 0 up to 1. Good enough to spread waits; seeded anew in every process, forked ones too.
+/// Returns a number from 0 up to 1. It is good enough to spread waits, and is seeded anew in every
+/// process, including forked ones.
 fn random() -> f64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(process::id());
@@ -116,7 +118,7 @@ mod tests {
             assert!((10.0..=11.0).contains(&wait.as_secs_f64()));
         }
         assert!(POLICY.wait(&error(u64::MAX), 0).is_some());
-        // The server that asks for nothing waits for the backoff.
+        // A server that asks for no wait still gets the backoff.
         let waits: Vec<_> = (0..400).filter_map(|_| POLICY.wait(&error(0), 2)).collect();
         assert!(waits.iter().max() > Some(&Duration::from_millis(225)));
     }

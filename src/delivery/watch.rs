@@ -1,4 +1,5 @@
-//! What a blocked call watches: its deadline, cancels from other threads, and its callback.
+//! The conditions that end a blocked call: its deadline, cancels from other threads, and its
+//! callback.
 
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use crate::delivery::park::{Parker, Watched};
 
 pub(crate) use crate::delivery::park::Canceller;
 
-/// The longest time without asking the callback. Half of the 100 ms that are promised, so that a busy
-/// machine keeps them too.
+/// The longest time between two invocations of the callback. It is half of the promised 100 ms, so
+/// that the promise holds on a busy machine too.
 pub(crate) const SLICE: Duration = Duration::from_millis(50);
 
 /// Why a call stops waiting.
@@ -19,32 +20,32 @@ pub(crate) enum Stop {
     Late,
 }
 
-/// What is to be done after a time of blocking.
+/// What to do after `park` returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// Look again: the thread was woken, or the time has come.
+    /// Check again: the thread was woken, or the time has elapsed.
     Look,
     /// Invoke the callback, with [`Watch::invoke_callback`].
     InvokeCallback,
 }
 
-/// Invoked while a call blocks, on its thread; true ends the call.
+/// Is invoked while a call blocks, on the call's thread. If it returns true, the call is cancelled.
 pub(crate) type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// One call's watch. It begins when the call does.
+/// The watch of one call. It begins when the call begins.
 pub(crate) struct Watch {
     began: Instant,
     deadline: Cell<Instant>,
-    /// A deadline that nothing extends.
+    /// The final deadline, which nothing extends.
     overall: Option<Instant>,
     canceller: Watched,
     /// Cancels this call alone.
     own: Option<Watched>,
-    /// Cancels it only while nothing of it is in flight.
+    /// Cancels this call only while none of its requests is in flight.
     graceful: Option<Watched>,
     interrupt: Option<Interrupt>,
     last_invoked: Cell<Instant>,
-    /// Made when the call first blocks.
+    /// Created when the call first blocks.
     parker: OnceCell<Arc<Parker>>,
 }
 
@@ -64,15 +65,16 @@ impl Watch {
         }
     }
 
-    /// Heeds `own` too, and `graceful` while it waits in the line or between attempts.
+    /// Adds `own`, and `graceful`, which applies while the call waits in the line or between
+    /// attempts.
     pub(crate) fn with_cancellers(mut self, own: &Canceller, graceful: &Canceller) -> Self {
-        // They were made for this call and its like, which may have been cancelled before it began.
+        // These cancellers may have been triggered before the call began, and must still apply.
         self.own = Some(own.watched_from_start());
         self.graceful = Some(graceful.watched_from_start());
         self
     }
 
-    /// Ends at this time at the latest, whatever extends the deadline.
+    /// Adds a deadline that nothing extends.
     pub(crate) fn with_overall(mut self, overall: Option<Instant>) -> Self {
         self.overall = overall;
         self.extend(Duration::ZERO);
@@ -91,13 +93,14 @@ impl Watch {
         self.overall
     }
 
-    /// Moves the deadline.
+    /// Extends the deadline, at most to the final one.
     pub(crate) fn extend(&self, time: Duration) {
         let deadline = self.deadline.get() + time;
         self.deadline.set(self.overall.map_or(deadline, |overall| overall.min(deadline)));
     }
 
-    /// How long the call may wait for I/O before it looks around again, at most until `until`.
+    /// Returns how long the call may block on I/O before it must check again, at most until
+    /// `until`.
     pub(crate) fn slice(&self, until: Instant) -> Result<Duration, Stop> {
         let now = Instant::now();
         if self.is_cancelled() || (self.is_callback_due(now) && self.invoke_callback().is_err()) {
@@ -110,7 +113,7 @@ impl Watch {
         Ok(left.min(SLICE))
     }
 
-    /// Whether the call may begin something.
+    /// Fails if a graceful cancel forbids the call to send anything more.
     pub(crate) fn check_graceful_cancel(&self) -> Result<(), Stop> {
         match self.graceful.as_ref().is_some_and(Watched::has_cancelled) {
             true => Err(Stop::Cancelled),
@@ -118,7 +121,8 @@ impl Watch {
         }
     }
 
-    /// What wakes this call's thread when it blocks in [`park`](Self::park).
+    /// Returns the parker that wakes the thread of this call when it blocks in
+    /// [`park`](Self::park).
     pub(crate) fn parker(&self) -> &Arc<Parker> {
         self.parker.get_or_init(|| {
             let parker = Arc::new(Parker::default());
@@ -129,11 +133,11 @@ impl Watch {
         })
     }
 
-    /// Blocks until `until`, forever if that is `None`, or until the thread is woken. Nothing of the
-    /// call may be in flight. The deadline is the caller's affair.
+    /// Blocks until `until` (or forever, if it is `None`), or until the thread is woken. No request
+    /// of the call may be in flight. The caller checks the deadline.
     pub(crate) fn park(&self, until: Option<Instant>) -> Result<Wake, Stop> {
         let parker = self.parker();
-        // Not before the parker is known to them: a cancel in between would wake nobody.
+        // Check after the parker is registered: otherwise, a cancel in between would wake nobody.
         self.check_cancelled()?;
         let now = Instant::now();
         if self.is_callback_due(now) {
@@ -146,10 +150,9 @@ impl Watch {
         Ok(Wake::Look)
     }
 
-    /// Invokes the callback.
     pub(crate) fn invoke_callback(&self) -> Result<(), Stop> {
         let interrupted = self.interrupt.as_ref().is_some_and(|interrupt| interrupt());
-        // The callback may have taken its time.
+        // The callback may have taken a long time.
         self.last_invoked.set(Instant::now());
         if interrupted {
             return Err(Stop::Cancelled);
@@ -157,7 +160,7 @@ impl Watch {
         Ok(())
     }
 
-    /// Blocks until `until`, or until the call is to stop.
+    /// Blocks until `until`, or until the call must stop.
     pub(crate) fn sleep(&self, until: Instant) -> Result<(), Stop> {
         loop {
             let now = Instant::now();
@@ -172,7 +175,7 @@ impl Watch {
         }
     }
 
-    /// Whether a call of which nothing is in flight may go on.
+    /// Fails if the call is cancelled. Only valid while none of its requests is in flight.
     fn check_cancelled(&self) -> Result<(), Stop> {
         if self.is_cancelled() {
             return Err(Stop::Cancelled);
@@ -184,7 +187,8 @@ impl Watch {
         self.canceller.has_cancelled() || self.own.as_ref().is_some_and(Watched::has_cancelled)
     }
 
-    /// Whether the callback is due: once a slice, however short the waits are.
+    /// Returns whether the callback is due. It is invoked once per `SLICE`, however short the waits
+    /// are.
     fn is_callback_due(&self, now: Instant) -> bool {
         self.interrupt.is_some() && now.saturating_duration_since(self.last_invoked.get()) >= SLICE
     }

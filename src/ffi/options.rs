@@ -50,7 +50,8 @@ pub unsafe extern "C" fn commbox_options_set(
 ) -> i32 {
     code(|| {
         with(options, |settings| {
-            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
             unsafe { settings.set(text::required(key, "key")?, text::required(value, "value")?) }
         })
     })

@@ -62,7 +62,8 @@ pub(crate) fn handed_out(made: std::result::Result<CString, i32>) -> *mut c_char
 pub unsafe extern "C" fn commbox_string_free(text: *mut c_char) {
     accessor((), || {
         if !text.is_null() {
-            // SAFETY: by contract a string that the library handed out with CString::into_raw, freed once.
+            // SAFETY: by contract, the library returned this string from CString::into_raw, and it
+            // is freed once.
             drop(unsafe { CString::from_raw(text) });
         }
     });

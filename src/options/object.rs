@@ -1,4 +1,4 @@
-//! Options as a JSON object: read key by key, held to their bounds, with all that is wrong told at once.
+//! Options as a JSON object: read key by key and checked, with all problems reported together.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,38 +8,38 @@ use crate::headers::Headers;
 use crate::json::{self, Members};
 use crate::nearest::distance;
 
-/// So many characters of an unknown key are shown; no option has a longer one.
+/// The maximum number of characters of an unknown key in a message. No option has a longer name.
 const LONGEST_SHOWN: usize = 40;
 
-/// Options that are read from a JSON object. What it does not name keeps its default, and so does what is null.
+/// Options that are read from a JSON object. An option that is missing or null keeps its default.
 pub(crate) trait FromObject: Default {
-    /// The names of all of them.
+    /// The names of all options.
     const KEYS: &'static [&'static str];
 
-    /// Who has them, in messages.
+    /// The owner of the options, for messages.
     const WHOSE: &'static str;
 
-    /// What is not set.
+    /// Returns the defaults.
     fn initial() -> Self {
         Self::default()
     }
 
-    /// The headers among them, if there may be any.
+    /// Returns the headers among the options, if this kind has any.
     fn headers(&mut self) -> Option<&mut Headers> {
         None
     }
 
-    /// Takes the value of one of the keys; an error tells what it must be.
+    /// Sets the option of this name. The error describes what is expected.
     fn set(&mut self, name: &str, value: &str) -> Result<(), &'static str>;
 
-    /// Adds everything that is out of bounds.
+    /// Adds every option that is out of range.
     fn add_problems(&self, problems: &mut Problems);
 
-    /// What the text of them is called in messages.
+    /// The name of the parameter that contains the options, for messages.
     const PARAMETER: &'static str = "options_json";
 
-    /// Reads them, or names every unknown key and every value that is not of its kind or out of bounds. No value is
-    /// quoted.
+    /// Reads the options. The error contains every unknown key and every value of the wrong type or
+    /// out of range. No value is quoted.
     fn read(text: &str) -> Result<Self> {
         let mut options = Self::initial();
         let mut problems = Problems::default();
@@ -59,7 +59,7 @@ pub(crate) trait FromObject: Default {
         Ok(options)
     }
 
-    /// Checks every bound, for options that were put together in Rust.
+    /// Checks the ranges of options that were set in Rust.
     fn check(&self) -> Result<()> {
         let mut problems = Problems::default();
         self.add_problems(&mut problems);
@@ -91,17 +91,17 @@ pub(crate) fn check_bounds(problems: &mut Problems, name: &str, value: u128, bou
     }
 }
 
-/// The longest of all times: a day.
+/// The maximum of all durations: a day.
 const LONGEST: Duration = Duration::from_secs(86_400);
 
-/// A time may be up to a day.
+/// Checks that a duration is at least `least` and at most a day.
 pub(crate) fn check_time(problems: &mut Problems, name: &str, time: Duration, least: Duration) {
     if time < least || time > LONGEST {
         problems.add(name, format!("must be from {} ms to 24 hours", least.as_millis()));
     }
 }
 
-/// Adds that a value is of the wrong kind, or a string that is no text.
+/// Adds the problem of a value that has the wrong type, or is an invalid string.
 pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value: &str) {
     let given = json::kind(value);
     let whole = expected.contains("whole") && given == "a number";
@@ -116,9 +116,9 @@ pub(super) fn misfit(problems: &mut Problems, name: &str, expected: &str, value:
     }
 }
 
-/// Adds that a key is not an option, with the nearest one where there is one.
+/// Adds the problem of an unknown key, with the nearest option, if there is one.
 pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
-    // Names longer than any option are far from all, and take long to compare.
+    // Names longer than any option are not similar to any, and comparing them takes long.
     let compared = if name.len() > LONGEST_SHOWN { &[] } else { keys };
     let nearest = compared.iter().map(|key| (distance(name, key), *key)).min();
     let message = match nearest {

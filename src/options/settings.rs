@@ -1,4 +1,4 @@
-//! Options set one by one, each as text: for programs that would have to put JSON together otherwise.
+//! Options that are set one by one, each as text, so that programs need not build JSON.
 
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -9,21 +9,21 @@ use crate::headers::Headers;
 use crate::options::object::{misfit, unknown, FromObject};
 use crate::options::{CallOptions, Options};
 
-/// What comes before the name of a header.
+/// The prefix of the option for a header.
 const HEADER: &str = "headers.";
 
-/// Options of a client, a batch or a call. Each is checked when it is set; which of them belong together is checked by
-/// whoever gets them.
+/// Options of a client, a batch or a call. Each is checked when it is set. Their combination is
+/// checked when they are used.
 #[derive(Default)]
 pub(crate) struct Settings {
-    /// Keys, and their values as JSON.
+    /// The keys, and their values as JSON.
     values: Vec<(&'static str, Zeroizing<String>)>,
     headers: Headers,
 }
 
 impl Settings {
-    /// Sets an option, in the place of a value that was set before. A text is given as it is, without quotes; `headers.NAME`
-    /// sets one header.
+    /// Sets an option, and replaces a value that was set before. Text is given without quotes.
+    /// `headers.NAME` sets one header.
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let mut problems = Problems::default();
         if let Some(name) = key.strip_prefix(HEADER) {
@@ -47,7 +47,7 @@ impl Settings {
         Ok(())
     }
 
-    /// The options of one kind. Those of another kind alone are an error.
+    /// Returns the options of one kind. Options that belong only to another kind are an error.
     pub(crate) fn read<T: FromObject>(&self) -> Result<T> {
         let mut problems = Problems::default();
         let mut options = T::initial();
@@ -70,11 +70,12 @@ impl Settings {
     }
 }
 
-/// The JSON of a value, if `key` is an option of this kind; or what is wrong with it alone.
+/// Returns the JSON of a value if `key` is an option of this kind, or what is wrong with the value.
+/// Returns `None` for other keys.
 fn judge<T: FromObject>(key: &str, value: &str) -> Option<Result<(&'static str, Zeroizing<String>)>> {
     let known = *T::KEYS.iter().find(|known| **known == key)?;
     let mut scratch = T::default();
-    // A text needs no quotes, and neither does one word of several.
+    // A string needs no quotes, and neither does one of several words.
     let is_text = scratch.set(key, "0").is_err_and(|expected| expected == "a string" || expected.starts_with('"'));
     let json = Zeroizing::new(if is_text { serde_json::Value::from(value).to_string() } else { value.to_owned() });
     let mut problems = Problems::default();
@@ -84,7 +85,7 @@ fn judge<T: FromObject>(key: &str, value: &str) -> Option<Result<(&'static str, 
             Err(_) => problems.add(key, format!("must be {expected}")),
         }
     } else {
-        // Others may be set later, so what concerns two of them is not looked at.
+        // Other options may be set later, so combinations of options are not checked here.
         let mut all = Problems::default();
         scratch.add_problems(&mut all);
         all.into_iter()

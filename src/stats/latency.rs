@@ -1,4 +1,5 @@
-//! Latencies of the last minute, in buckets: counted without a lock, and forgotten without anybody's doing.
+//! The latencies of the last minute, in buckets. They are counted without a lock, and expire by
+//! themselves.
 
 use std::iter;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ impl Latencies {
         Self { origin: Instant::now(), stretches: Box::new([const { Stretch::new() }; STRETCHES]) }
     }
 
-    /// A call took so long, and ended now.
+    /// Counts a call that took `latency` and ended at `ended`.
     pub(super) fn add(&self, ended: Instant, latency: Duration) {
         let number = self.stretch_of(ended);
         if let Some(stretch) = self.stretches.get(number as usize % STRETCHES) {
@@ -25,18 +26,18 @@ impl Latencies {
         }
     }
 
-    /// The number of the stretch of time that this moment is in; none is 0.
+    /// Returns the number of the period that contains this moment. No period has the number 0.
     fn stretch_of(&self, moment: Instant) -> u32 {
         let seconds = moment.saturating_duration_since(self.origin).as_secs();
         u32::try_from(seconds / STRETCH_SECONDS).unwrap_or(u32::MAX).saturating_add(1)
     }
 
-    /// Of the last minute.
+    /// Returns the latencies of the last minute.
     pub(super) fn read(&self, now: Instant) -> LatencyStats {
         self.of(self.stretch_of(now))
     }
 
-    /// Of the stretch of this number and those before it that are still there.
+    /// Returns the latencies of the period with this number and of the stored periods before it.
     fn of(&self, last: u32) -> LatencyStats {
         let numbers = || (0..STRETCHES as u32).filter_map(|back| last.checked_sub(back)).filter(|number| *number > 0);
         let stretches =
@@ -59,20 +60,20 @@ impl Latencies {
     }
 }
 
-/// Milliseconds, to the microsecond.
+/// Returns milliseconds, rounded to microseconds.
 fn millis(micros: f64) -> f64 {
     micros.round() / 1000.0
 }
 
-/// Latencies are kept for so many stretches of time, each of so many seconds: a minute, and the
-/// present stretch.
+/// The number of periods that are kept, and the seconds in each: one minute plus the present
+/// period.
 const STRETCHES: usize = 7;
 const STRETCH_SECONDS: u64 = 10;
 
-/// The latencies of one stretch of time.
+/// The latencies of one period.
 struct Stretch {
     counts: [Tagged; BUCKETS],
-    /// Their sum.
+    /// The sum of the latencies.
     micros: Tagged,
 }
 
@@ -89,18 +90,18 @@ impl Stretch {
     }
 }
 
-/// Eight buckets up to 128 µs, and eight more for each doubling, up to more than a day.
+/// There are eight buckets up to 128 µs, and eight more for each doubling, up to more than a day.
 const BUCKETS: usize = 8 + 8 * 30;
 const FIRST_BITS: u32 = 7;
 
 fn bucket(micros: u64) -> usize {
-    // How often it is doubled, and the three bits behind the first one.
+    // The number of doublings, and the three bits after the leading one.
     let doublings = (u64::BITS - micros.leading_zeros()).saturating_sub(FIRST_BITS);
     let bits = (micros >> (doublings.saturating_sub(1) + FIRST_BITS - 3)) as usize & 7;
     (8 * doublings as usize + bits).min(BUCKETS - 1)
 }
 
-/// Where a bucket begins, in microseconds, and how wide it is.
+/// Returns the start of a bucket in microseconds, and its width.
 fn bounds(bucket: usize) -> (u64, u64) {
     let (doublings, eighth) = (bucket / 8, bucket as u64 % 8);
     match doublings.checked_sub(1) {
@@ -109,7 +110,7 @@ fn bounds(bucket: usize) -> (u64, u64) {
     }
 }
 
-/// The latency below which so many lie, in microseconds.
+/// Returns the latency, in microseconds, below which `rank` of the calls lie.
 fn percentile(counts: &[u64; BUCKETS], rank: f64) -> f64 {
     let mut below = 0.0;
     let ends = counts.iter().scan(0, |sum, count| {

@@ -1,14 +1,14 @@
-//! Numbers that count for one process, or for one stretch of time, and are nothing in another one.
+//! Numbers that count for one process or for one period, and are 0 in any other.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::fork;
 
-/// A number that counts for one tag: with another one it is 0.
+/// A number that counts for one tag. Under any other tag it is 0.
 #[derive(Default)]
 pub(super) struct Tagged(AtomicU64);
 
-/// The number takes the low bits, and the tag the others.
+/// The low bits are the number, and the others are the tag.
 const NUMBER_BITS: u32 = 40;
 const MOST: u64 = (1 << NUMBER_BITS) - 1;
 
@@ -23,7 +23,7 @@ impl Tagged {
         });
     }
 
-    /// Takes 1 away, if it counts for this tag.
+    /// Subtracts 1 if the number counts for this tag.
     pub(super) fn subtract(&self, tag: u32) {
         let _ = self.0.fetch_update(Relaxed, Relaxed, |cell| (number(cell, tag) > 0).then(|| cell - 1));
     }
@@ -42,7 +42,7 @@ fn tagged(tag: u32) -> u64 {
 }
 
 fn number(cell: u64, tag: u32) -> u64 {
-    // Of the tag the low bits are enough: 2^24 are far apart.
+    // The low bits of the tag are enough: equal ones are 2^24 apart.
     if (cell ^ tagged(tag)) >> NUMBER_BITS == 0 {
         cell & MOST
     } else {

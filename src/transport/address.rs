@@ -1,4 +1,4 @@
-//! Where the users are: the address that a user id is appended to.
+//! The address of the users, to which a user id is appended.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use ureq::http::Uri;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The host and port that a client talks to.
+/// The host and port that a client connects to.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) host: String,
@@ -15,18 +15,18 @@ pub(crate) struct Target {
     pub(crate) is_tls: bool,
 }
 
-/// The address of the users, taken apart once.
+/// The parsed address of the users.
 pub(crate) struct Address {
     scheme: Scheme,
     authority: Authority,
-    /// As the `Host` header names it.
+    /// The host as in the `Host` header.
     host: String,
-    /// Up to and with the slash before the id.
+    /// The path up to and including the slash before the id.
     path: String,
 }
 
 impl Address {
-    /// Of a `base_url` that was checked.
+    /// Parses a `base_url` that has been validated.
     pub(crate) fn new(base_url: &str) -> Result<Self> {
         let refuse = || {
             let why = "is not a URL such as https://api.commbox.io";
@@ -46,12 +46,12 @@ impl Address {
         Ok(Self { scheme, authority, host, path })
     }
 
-    /// As the `Host` header names it.
+    /// Returns the host as in the `Host` header.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Who is connected to.
+    /// Returns the host and port to connect to.
     pub(super) fn target(&self) -> Target {
         let is_tls = self.is_https();
         let port = self.authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
@@ -62,7 +62,7 @@ impl Address {
         self.scheme == Scheme::HTTPS
     }
 
-    /// The path of a user, up to and with the slash before the id.
+    /// Returns the path up to and including the slash before the id.
     pub(super) fn path(&self) -> &str {
         &self.path
     }

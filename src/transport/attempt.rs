@@ -1,4 +1,5 @@
-//! One attempt as the layers under the HTTP agent see it: when to stop, and how far the request came.
+//! The state of one attempt for the layers below the HTTP agent: when to stop, and how far the
+//! request has come.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -9,14 +10,14 @@ use crate::secret::ApiKey;
 use crate::transport::head::{Framing, Head};
 use crate::transport::wire_error::WireError;
 
-/// How long an attempt and its connecting may take.
+/// The timeouts of an attempt and of its connection.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) attempt: Duration,
     pub(crate) connect: Duration,
 }
 
-/// What an attempt may take, and what became of it.
+/// The limits and the progress of an attempt.
 pub(crate) struct Attempt<'a> {
     watch: &'a Watch,
     user_id: i64,
@@ -35,22 +36,22 @@ pub(crate) struct Attempt<'a> {
     head: RefCell<Option<Head>>,
 }
 
-/// How far a request came.
+/// How far a request has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Progress {
-    /// The address of the server, or of its proxy, is not known yet.
+    /// The address of the server or of its proxy is not known yet.
     LookingUp,
     Connecting,
-    /// The request was handed down; what is sent from now on belongs to it.
+    /// The request was passed to a connection. Bytes sent from now on belong to it.
     Handed,
-    /// The system took bytes of it.
+    /// The system has accepted bytes of the request.
     Sent,
-    /// Bytes of the answer came.
+    /// Bytes of the reply have been received.
     Answered,
 }
 
 impl<'a> Attempt<'a> {
-    /// `headers` are further ones, as [`Headers::to_bytes`](crate::Headers) makes them.
+    /// `headers` are the additional headers, in the form of [`Headers::to_bytes`](crate::Headers).
     pub(crate) fn new(watch: &'a Watch, user_id: i64, api_key: &'a ApiKey, headers: &'a [u8], limits: Limits) -> Self {
         let now = Instant::now();
         let deadline = now + limits.attempt;
@@ -73,12 +74,12 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Tells the log what it does.
+    /// Sets where to log the events of the attempt.
     pub(crate) fn with_trace(self, trace: Option<Trace<'a>>) -> Self {
         Self { trace, ..self }
     }
 
-    /// Tells the log, if one is set.
+    /// Logs an event, if a log is set.
     pub(super) fn emit(&self, level: LogLevel, event: impl FnOnce() -> Event) {
         if let Some(trace) = self.trace {
             trace.emit(level, event);
@@ -89,7 +90,7 @@ impl<'a> Attempt<'a> {
         self.began
     }
 
-    /// It ends now.
+    /// Records the end of the attempt, and returns it.
     pub(super) fn ends(&self) -> Instant {
         self.ended.set(Instant::now());
         self.ended.get()
@@ -99,8 +100,8 @@ impl<'a> Attempt<'a> {
         self.ended.get()
     }
 
-    /// How long to wait now before asking again. Once stopped it stays so: TLS drops an error of sending and goes on,
-    /// and an interrupt may say only once that it is one.
+    /// Returns how long to block before checking again. Once the attempt is stopped, it remains so:
+    /// TLS drops a send error and continues, and a callback may report the cancellation only once.
     pub(super) fn slice(&self) -> Result<Duration, WireError> {
         let slice = match self.stop.get() {
             Some(stop) => Err(stop),
@@ -112,17 +113,18 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    /// The time that connecting may still take.
+    /// Returns the time that is left for connecting.
     pub(super) fn connect_time(&self) -> Duration {
         self.connect_deadline.saturating_duration_since(Instant::now())
     }
 
-    /// A lookup begins or, when `over`, has ended.
+    /// Records that a lookup begins, or, if `over`, has ended.
     pub(super) fn looks_up(&self, over: bool) {
         self.progress.set(if over { Progress::Connecting } else { Progress::LookingUp });
     }
 
-    /// The request is handed down to a connection; false if it was before.
+    /// Records that the request is passed to a connection. Returns false if that has happened
+    /// before.
     pub(super) fn begin_request(&self, reused: bool) -> bool {
         let begins = self.is_connecting();
         if begins {
@@ -132,7 +134,7 @@ impl<'a> Attempt<'a> {
         begins
     }
 
-    /// Whom it updates.
+    /// Returns the id of the user that the request updates.
     pub(super) fn user_id(&self) -> i64 {
         self.user_id
     }
@@ -141,41 +143,41 @@ impl<'a> Attempt<'a> {
         self.api_key
     }
 
-    /// The headers that the program adds.
+    /// Returns the additional headers.
     pub(super) fn headers(&self) -> &[u8] {
         self.headers
     }
 
-    /// The proxy opened a tunnel: from here on the API is spoken to.
+    /// Records that the proxy has opened a tunnel. From now on, the peer is the server.
     pub(super) fn enters_tunnel(&self) {
         self.tunnelled.set(true);
     }
 
-    /// Whether the proxy, if there is one, has not opened a tunnel yet.
+    /// Returns whether the attempt is still connecting and no tunnel is open.
     pub(super) fn is_before_tunnel(&self) -> bool {
         self.is_connecting() && !self.tunnelled.get()
     }
 
-    /// The system took bytes from a connection.
+    /// Records that the system has accepted bytes for a connection.
     pub(super) fn bytes_left(&self) {
         if self.progress.get() == Progress::Handed {
             self.progress.set(Progress::Sent);
         }
     }
 
-    /// Bytes of an answer came in on a connection; what TLS says for itself is none.
+    /// Records that bytes of a reply were received. Bytes of the TLS protocol itself do not count.
     pub(super) fn bytes_came(&self) {
         if self.progress.get() == Progress::Sent {
             self.progress.set(Progress::Answered);
         }
     }
 
-    /// The head of the answer has come.
+    /// Stores the head of the reply.
     pub(super) fn head_came(&self, head: Head) {
         self.head.replace(Some(head));
     }
 
-    /// The length of its body, if the head has it.
+    /// Returns the length of the body, if the head contains it.
     pub(super) fn body_length(&self) -> Option<u64> {
         match self.head.borrow().as_ref()?.framing {
             Framing::Length(length) => Some(length),
@@ -191,7 +193,7 @@ impl<'a> Attempt<'a> {
         self.head.borrow().as_ref().map(|head| head.status)
     }
 
-    /// The connection serves another request.
+    /// Records that the connection can be reused.
     pub(super) fn keeps_connection(&self) {
         self.kept.set(true);
     }
@@ -200,7 +202,7 @@ impl<'a> Attempt<'a> {
         self.kept.get()
     }
 
-    /// Why it was stopped, if it was.
+    /// Returns why the attempt was stopped, if it was.
     pub(crate) fn stopped(&self) -> Option<Stop> {
         self.stop.get()
     }
@@ -209,10 +211,10 @@ impl<'a> Attempt<'a> {
         self.progress.get()
     }
 
-    /// The time that it has now, in milliseconds.
+    /// Returns the timeout that applies to the attempt now, in milliseconds.
     pub(super) fn limit_ms(&self) -> u128 {
         let limit = self.until().min(self.watch.deadline()).saturating_duration_since(self.began);
-        // The call had begun a little before its first attempt.
+        // Round, because the call began a little before its first attempt.
         (limit + Duration::from_micros(500)).as_millis()
     }
 
@@ -224,23 +226,23 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Whether no connection is there to hand the request to.
+    /// Returns whether no connection is available for the request yet.
     pub(super) fn is_connecting(&self) -> bool {
         self.progress.get() < Progress::Handed
     }
 
-    /// Whether the system took bytes of the request.
+    /// Returns whether the system has accepted bytes of the request.
     pub(crate) fn was_sent(&self) -> bool {
         self.progress.get() >= Progress::Sent
     }
 
-    /// Whether it went out on a connection that had served a request before.
+    /// Returns whether the request was sent on a reused connection.
     pub(crate) fn reused_connection(&self) -> bool {
         self.reused.get()
     }
 
-    /// Whether a reused connection refused the request, or took it and gave not one byte back: as one that the server
-    /// had closed does.
+    /// Returns whether a reused connection refused the request, or accepted it and returned no
+    /// byte, as a connection does that the server has closed.
     pub(crate) fn met_a_stale_connection(&self) -> bool {
         self.reused.get() && self.progress.get() <= Progress::Sent && self.stopped().is_none()
     }

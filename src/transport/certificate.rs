@@ -1,4 +1,4 @@
-//! Why a certificate is not accepted, in words that tell what to do.
+//! Explains why a certificate was rejected, and what to do about it.
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +12,20 @@ use rustls::{
     AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 
-/// The names of a certificate that a message tells.
+/// The maximum number of a certificate's names in a message.
 const NAMES_SHOWN: usize = 5;
 
-/// A reason that the verifier's own error does not tell.
+/// A reason that the verifier's own error does not contain.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Reason(String);
 
-/// Verifies as `rustls` does, and looks closer at what it refuses: afterwards the certificates are not at hand any more.
+/// Verifies like `rustls`, and then examines rejected certificates, because they are not available
+/// afterwards.
 #[derive(Debug)]
 pub(super) struct Verifier {
     verifier: Arc<WebPkiServerVerifier>,
-    /// The certificates that it was shown last, that of the server first, if they are kept.
+    /// The certificates that were verified last, the server's first, if they are recorded.
     seen: Option<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -35,7 +36,7 @@ impl Verifier {
         Ok(Self { verifier, seen: keeps.then(Mutex::default) })
     }
 
-    /// The certificates that were kept.
+    /// Returns the recorded certificates.
     pub(super) fn take_seen(&self) -> Vec<Vec<u8>> {
         let seen = self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
         seen.map(|mut seen| mem::take(&mut *seen)).unwrap_or_default()
@@ -84,7 +85,7 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Finds the reason in the certificates where the error does not have it.
+/// Finds the reason in the certificates if the error does not contain it.
 fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Error {
     let Error::InvalidCertificate(certificate_error) = &error else {
         return error;
@@ -123,7 +124,7 @@ const UNTRUSTED: &str = "its certificate is not signed by an authority that is t
 
 const SECP521R1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
 const SHA1: [&[u8]; 2] = [
-    // With RSA, and with ECDSA.
+    // For RSA and for ECDSA.
     &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
     &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
 ];
@@ -132,7 +133,8 @@ fn has_oid(certificate: &[u8], oid: &[u8]) -> bool {
     certificate.windows(oid.len()).any(|window| window == oid)
 }
 
-/// The length of an RSA key, in bits: `rsaEncryption`, NULL, a bit string, in it a sequence that begins with the modulus.
+/// Returns the length of an RSA key in bits. The key follows `rsaEncryption` and NULL: a bit string
+/// that contains a sequence, which begins with the modulus.
 fn rsa_bits(certificate: &[u8]) -> Option<usize> {
     const RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
     let at = certificate.windows(RSA.len()).position(|window| window == RSA)?;
@@ -143,7 +145,7 @@ fn rsa_bits(certificate: &[u8]) -> Option<usize> {
     Some(modulus.len() * 8)
 }
 
-/// A DER element with this tag: what follows it, and what is in it.
+/// Parses a DER element with this tag. Returns the bytes after it, and its content.
 pub(super) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let rest = bytes.strip_prefix(&[tag])?;
     let (first, rest) = rest.split_first()?;
@@ -158,7 +160,7 @@ pub(super) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     Some((rest, inside))
 }
 
-/// Whether a certificate names itself as its issuer: the names stand around its validity.
+/// Returns whether a certificate names itself as its issuer. The two names surround its validity.
 fn is_self_issued(certificate: &[u8]) -> bool {
     let names = || {
         let (_, certificate) = element(certificate, 0x30)?;
@@ -176,7 +178,7 @@ fn is_self_issued(certificate: &[u8]) -> bool {
     names().unwrap_or_default()
 }
 
-/// What went wrong in TLS, where it did.
+/// Returns what failed in TLS, if the error comes from TLS.
 pub(super) fn explain(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<Error>()?;
     Some(match error {
@@ -210,7 +212,7 @@ pub(super) fn explain(error: &io::Error) -> Option<String> {
     })
 }
 
-/// Why a certificate is not accepted.
+/// Explains why a certificate was rejected.
 fn refused(why: &CertificateError) -> String {
     match why {
         CertificateError::UnknownIssuer => UNTRUSTED.trim_end_matches('.').to_owned(),
@@ -253,7 +255,8 @@ fn refused(why: &CertificateError) -> String {
         }
         CertificateError::Other(OtherError(other)) => match other.downcast_ref::<Reason>() {
             Some(Reason(why)) => why.clone(),
-            // The crate that checks certificates has the type of these, and is not ours to name.
+            // These errors have types of a crate that this library does not depend on directly, so
+            // compare their text.
             None => match other.to_string().as_str() {
                 "CaUsedAsEndEntity" => {
                     "its certificate is that of an authority (CA:TRUE), as self-signed ones often are. Let that authority \

@@ -1,4 +1,4 @@
-//! Makes connections: to the server or its proxy, through the proxy's tunnel, and under TLS.
+//! Opens connections: to the server or its proxy, through the proxy's tunnel, and with TLS.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::transport::tls::{TlsStream, Trust};
 use crate::transport::tunnel;
 use crate::transport::wire_error::WireError;
 
-/// How long an address has before the next one is tried beside it (RFC 8305, section 5).
+/// How long to wait for an address before the next one is tried in parallel (RFC 8305, section 5).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
-/// What a client's connections are made from.
+/// What the connections of a client are made from.
 pub(super) struct Dialer {
     pub(super) target: Target,
     pub(super) proxy: Option<Proxy>,
@@ -34,9 +34,9 @@ pub(super) struct Dialer {
     trust: Trust,
     constants: Arc<Constants>,
     user_agent: String,
-    /// Counts those that are open.
+    /// Counts the open connections.
     pub(super) connections: Arc<Connections>,
-    /// The header that is to hold the request id, beside the usual ones.
+    /// The additional header that may contain the request id.
     pub(super) request_id_header: Option<Arc<str>>,
 }
 
@@ -59,7 +59,7 @@ impl Dialer {
         })
     }
 
-    /// What every request has in common.
+    /// Returns the parts that all requests have in common.
     pub(super) fn constants(&self) -> Arc<Constants> {
         self.constants.clone()
     }
@@ -68,7 +68,7 @@ impl Dialer {
         self.target.is_tls
     }
 
-    /// A connection to the server.
+    /// Opens a connection to the server.
     pub(super) fn connect(&self, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         failpoint::reach("connect");
         let (target, began) = (&self.target, Instant::now());
@@ -95,13 +95,13 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// A connection to the server through the proxy.
+    /// Opens a connection to the server through the proxy.
     fn tunnel(&self, proxy: &Proxy, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         let stream = self.dial(&proxy.host, proxy.port, attempt)?;
         self.through(proxy, stream, attempt)
     }
 
-    /// Has the proxy, to which there is a connection, connect to the server.
+    /// Asks a connected proxy to connect to the server.
     fn through(&self, proxy: &Proxy, mut stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         match proxy.scheme {
             Scheme::Http => tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?,
@@ -126,7 +126,7 @@ impl Dialer {
         Ok(stream)
     }
 
-    // The same steps, each alone, for a diagnosis.
+    // The same steps as single operations, for diagnostics.
 
     pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
         self.names.look_up(host, port, attempt)
@@ -143,7 +143,7 @@ impl Dialer {
         }
     }
 
-    /// Puts the certificates that the server shows into `seen`, whether they are accepted or not.
+    /// Stores the server's certificates in `seen`, whether they are accepted or not.
     pub(super) fn recorded_handshake(
         &self,
         stream: Stream,
@@ -156,7 +156,7 @@ impl Dialer {
         under
     }
 
-    /// A connection to one of a host's addresses.
+    /// Connects to one of the addresses of a host.
     fn dial(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
         let addresses = self.names.look_up(host, port, attempt)?;
         match race(&addresses, attempt) {
@@ -165,7 +165,7 @@ impl Dialer {
                 Ok(Box::new(Socket::new(stream)?))
             }
             Err(error) => {
-                // They may have changed.
+                // The addresses may have changed.
                 self.names.forget(host, port);
                 Err(error)
             }
@@ -173,7 +173,7 @@ impl Dialer {
     }
 }
 
-/// Connects to the first of the addresses that answers. Each has a head start over the next one.
+/// Connects to the address that answers first. Each address gets a head start over the next one.
 fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
     let until = Instant::now() + attempt.connect_time();
     let mut waiting = addresses.iter();
@@ -214,7 +214,7 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
                 Ok(Some(error)) if error.kind() == io::ErrorKind::WouldBlock => begun.push((address, socket)),
                 Ok(Some(error)) | Err(error) => {
                     failure = error.into();
-                    // The next one need not wait for this one any more.
+                    // An address has failed, so try the next one at once.
                     next = Instant::now();
                 }
             }
@@ -222,7 +222,7 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
     }
 }
 
-/// A socket that connects.
+/// Creates a socket and starts to connect it.
 fn begin_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     use socket2::{Domain, Protocol, Type};
 
@@ -242,7 +242,8 @@ mod tests {
     use crate::transport::attempt::Limits;
     use std::net::TcpListener;
 
-    /// Listens, and accepts nothing any more: its queue is full, so that connecting to it takes forever.
+    /// Returns a listener whose queue is full and which accepts nothing more, so that connecting to
+    /// it takes forever.
     fn deaf() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

@@ -1,5 +1,5 @@
-//! What stands between this machine and the server, looked at one by one: the proxy, addresses, connections,
-//! TLS, the clock. It sends no update and no key.
+//! Diagnoses the path from this machine to the server, step by step: the proxy, the addresses, the
+//! connections, TLS and the clock. It sends no update and no API key.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,13 +18,13 @@ use crate::transport::wire_error::WireError;
 use crate::transport::x509::Certificate;
 use crate::transport::Transport;
 
-/// No user: no request goes out.
+/// No user id, because no update is sent.
 const NOBODY: i64 = 0;
 
 impl Transport {
-    /// Looks at everything in turn, until something fails. The result is a JSON object.
+    /// Runs all steps until one fails. The result is a JSON object.
     pub(crate) fn diagnose(&self, watch: &Watch, limits: Limits) -> Result<String> {
-        // What is sent has no key; the attempt wants one.
+        // No API key is sent, but an attempt requires one.
         let step = Step { transport: self, watch, limits, key: &ApiKey::new("none")? };
         let (target, proxy) = (&self.dialer.target, &self.dialer.proxy);
         let (host, port) = proxy.as_ref().map_or((&target.host, target.port), |proxy| (&proxy.host, proxy.port));
@@ -72,10 +72,10 @@ impl Transport {
     }
 }
 
-/// This machine's clock beside the server's.
+/// Compares the clock of this machine with that of the server.
 fn clock(server: Option<SystemTime>) -> Value {
     let local = SystemTime::now();
-    // The server tells whole seconds, in the middle of which it was on average.
+    // The server's time is in whole seconds, so on average it is half a second behind.
     let ahead = server.map(|server| match local.duration_since(server) {
         Ok(ahead) => ahead.as_secs_f64() - 0.5,
         Err(behind) => -behind.duration().as_secs_f64() - 0.5,
@@ -91,7 +91,7 @@ fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// What each step is done with.
+/// The context of each step.
 struct Step<'a> {
     transport: &'a Transport,
     watch: &'a Watch,
@@ -100,7 +100,8 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Does one step with its own limits, and tells how long it took or why it failed.
+    /// Runs one step with limits of its own. Returns how long it took, and its result or why it
+    /// failed.
     fn run<T>(&self, step: impl FnOnce(&Attempt<'_>) -> Result<T, WireError>) -> Result<(f64, Result<T, String>)> {
         let attempt = Attempt::new(self.watch, NOBODY, self.key, b"", self.limits);
         let began = Instant::now();
@@ -113,7 +114,7 @@ impl Step<'_> {
         Ok((took, done.map_err(|error| context.explain(error.into()).to_string())))
     }
 
-    /// Looks the host up and connects to each of its addresses. The first connection is kept.
+    /// Looks up the host, and connects to each of its addresses. Returns the first connection.
     fn connect(&self, host: &str, port: u16) -> Result<(Value, Vec<Value>, Option<Stream>)> {
         let dialer = &self.transport.dialer;
         let (took, addresses) = self.run(|attempt| dialer.look_up(host, port, attempt))?;
@@ -150,7 +151,7 @@ impl Step<'_> {
         Ok((told, under.ok()))
     }
 
-    /// Asks for the head of the root, which needs no key, and reads the server's date in it.
+    /// Sends a HEAD request for the root, which needs no API key, and reads the server's `Date`.
     fn head(&self, mut stream: Stream) -> Result<(Value, Option<SystemTime>)> {
         let host = self.transport.users.host().as_bytes();
         let request = [b"HEAD / HTTP/1.1\r\nHost: ", host, b"\r\nConnection: close\r\n\r\n"].concat();

@@ -1,4 +1,4 @@
-//! Why an attempt failed, in words that tell what to do, and whether the request had left.
+//! Explains why an attempt failed, what to do about it, and whether the request was sent.
 
 use std::io;
 
@@ -12,14 +12,14 @@ use crate::transport::proxy::Proxy;
 use crate::transport::shortage::shortage;
 use crate::transport::wire_error::WireError;
 
-/// What an attempt was about, for its error.
+/// The context of an attempt, for its error.
 pub(super) struct Context<'a> {
     pub(super) dialer: &'a Dialer,
     pub(super) attempt: &'a Attempt<'a>,
 }
 
 impl Context<'_> {
-    /// The error of a failed attempt.
+    /// Returns the error of a failed attempt.
     pub(super) fn explain(&self, error: ureq::Error) -> Error {
         let sent = self.attempt.was_sent();
         let reason = match self.attempt.stopped() {
@@ -70,7 +70,7 @@ impl Context<'_> {
                     ),
                     _ => format!("it answered HTTP {status}; does it allow this host?"),
                 });
-                // What it refuses now it will refuse in a second, unless it says that it is busy.
+                // A proxy that refuses now will refuse again in a second, unless it is busy.
                 if matches!(status, 408 | 429) || status >= 500 {
                     refusal
                 } else {
@@ -94,7 +94,7 @@ impl Context<'_> {
             }
             WireError::Io(error) => match certificate::explain(&error) {
                 Some(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
-                // The agent itself, which sees HTTP that is in order.
+                // The error is from the agent itself, which receives only normalized HTTP.
                 None if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) => {
                     Error::new(ErrorKind::BadResponse, format!("the answer from {peer} is not HTTP/1.1"))
                 }
@@ -108,12 +108,12 @@ impl Context<'_> {
         Error::new(ErrorKind::Connection, why)
     }
 
-    /// What named the proxy.
+    /// Returns what named the proxy.
     fn source(&self) -> &'static str {
         self.dialer.proxy.as_ref().map_or("the proxy option", |proxy| proxy.source)
     }
 
-    /// Who was spoken to.
+    /// Returns the peer of the connection.
     fn peer(&self) -> String {
         match self.proxy_in_front() {
             Some(proxy) => format!("the proxy {}:{}", proxy.host, proxy.port),
@@ -121,12 +121,12 @@ impl Context<'_> {
         }
     }
 
-    /// The proxy that was to make a tunnel when the attempt failed.
+    /// Returns the proxy, if the attempt failed before the tunnel was open.
     fn proxy_in_front(&self) -> Option<&Proxy> {
         self.dialer.proxy.as_ref().filter(|_| self.attempt.is_before_tunnel())
     }
 
-    /// The host and port that the options name.
+    /// Returns the host and port that the options name.
     fn target(&self) -> String {
         let target = &self.dialer.target;
         match (target.port, target.is_tls) {
@@ -136,7 +136,7 @@ impl Context<'_> {
     }
 }
 
-/// The error of a call that was cancelled.
+/// Returns the error of a cancelled call.
 pub(crate) fn cancelled(sent: bool) -> Error {
     let why = if sent { "after its request had left" } else { "before anything of it was sent" };
     Error::new(ErrorKind::Cancelled, format!("the call was cancelled or interrupted {why}"))

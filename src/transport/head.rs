@@ -1,5 +1,6 @@
-//! The head of an answer, read as leniently as servers and proxies are written: folded lines, blanks before a colon,
-//! bare line feeds, lines that are no headers. Other clients take these too, and the update was made.
+//! Parses the head of a reply leniently, because servers and proxies deviate from the standard:
+//! folded lines, blanks before a colon, bare line feeds, lines that are not headers. Other clients
+//! accept these too, and the server has made the update.
 
 use std::time::SystemTime;
 
@@ -7,14 +8,14 @@ use crate::bytes::find;
 use crate::delivery::advice::{self, Advice};
 use crate::transport::wire_error::WireError;
 
-/// The longest head, in bytes and in lines.
+/// The maximum size of a head, in bytes and in lines.
 pub(super) const LONGEST: usize = 64 << 10;
 const MOST_LINES: usize = 512;
 
-/// The longest request id; what is longer is none.
+/// The maximum length of a request id. A longer one is ignored.
 const LONGEST_ID: usize = 128;
 
-/// How the end of a body is found.
+/// How the end of the body is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
@@ -22,39 +23,41 @@ pub(super) enum Framing {
     UntilClose,
 }
 
-/// A status line and those headers that matter.
+/// The status line, and the headers that matter.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: u16,
     pub(super) framing: Framing,
-    /// The connection serves no other request.
+    /// Whether the connection cannot be reused.
     pub(super) closes: bool,
-    /// The encodings of the body, `identity` not among them.
+    /// The encodings of the body, except `identity`.
     pub(super) encoding: Option<String>,
-    /// `Retry-After`, as it came.
+    /// The value of `Retry-After`.
     pub(super) retry_after: Option<String>,
-    /// The authentication schemes that a proxy asks for.
+    /// The authentication schemes that a proxy accepts.
     pub(super) schemes: Option<String>,
     length: Option<u64>,
     is_chunked: bool,
     is_kept: bool,
-    /// Those that name a rate limit: their names in lower case, and their values.
+    /// The rate-limit headers: their names in lower case, and their values.
     limits: Vec<(&'static str, String)>,
-    /// What the server calls the request, and how much its header is preferred: less is more.
+    /// The request id, and the rank of its header. A lower rank is preferred.
     request_id: Option<(u8, String)>,
-    /// `Date`, in the form that servers send today.
+    /// The value of `Date`, in the format that servers use today.
     date: Option<[u8; 29]>,
 }
 
 impl Head {
-    /// Reads a head that `input` begins with, and returns it with its length; `None` if it is not complete.
+    /// Parses the head at the start of `input`. Returns the head and its length, or `None` if it is
+    /// incomplete.
     ///
-    /// `request_id` is the header that is to hold a request id, beside the usual ones.
+    /// `request_id` is the additional header that may contain the request id.
     pub(super) fn read(input: &[u8], request_id: Option<&str>) -> Result<Option<(Self, usize)>, WireError> {
         let mut lines = Lines { input, place: 0 };
         let status_line = loop {
             match lines.next() {
-                // Left over from a body before, as RFC 9112 2.2 lets servers have it.
+                // Ignore empty lines left over from a former body, as RFC 9112, section 2.2,
+                // allows.
                 Some([]) => {}
                 Some(line) => break line,
                 None => return Self::incomplete(input),
@@ -96,7 +99,7 @@ impl Head {
         Ok(Some((head, lines.place)))
     }
 
-    /// Not all has come; what can be told is whether it is a head at all.
+    /// Checks whether an incomplete input can be a head at all.
     fn incomplete(input: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
         let begun =
             input.iter().position(|byte| !b"\r\n".contains(byte)).and_then(|at| input.get(at..)).unwrap_or_default();
@@ -114,7 +117,8 @@ impl Head {
 
     fn take_line(&mut self, line: &[u8], request_id: Option<&str>) -> Result<(), WireError> {
         if line.first().is_some_and(u8::is_ascii_whitespace) {
-            // A folded line goes on with the header before. None of those that matter is long enough for that.
+            // A folded line continues the header before it. None of the headers that matter is long
+            // enough to be folded.
             return Ok(());
         }
         let Some(colon) = find(b':', line) else {
@@ -127,7 +131,7 @@ impl Head {
         if request_id.is_some_and(|wanted| is(name, wanted.as_bytes())) {
             self.keep_request_id(0, value());
         }
-        // By the length first: most headers are none of these.
+        // Compare the length first, because most headers match none of these.
         match name.len() {
             10 if is(name, b"Connection") => {
                 for word in elements(value()) {
@@ -156,7 +160,7 @@ impl Head {
                 add(&mut self.schemes, known(&SCHEMES, scheme));
             }
             4 if is(name, b"Date") => self.date = value().try_into().ok(),
-            // Another header has this length in most answers.
+            // Most replies contain another header of this length, so check the first byte.
             12 if name.first().is_some_and(|first| b"Xx".contains(first)) && is(name, b"X-Request-Id") => {
                 self.keep_request_id(1, value());
             }
@@ -188,7 +192,7 @@ impl Head {
         }
     }
 
-    /// The server's date.
+    /// Returns the server's date.
     pub(super) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.date_text()?).ok()
     }
@@ -197,7 +201,7 @@ impl Head {
         std::str::from_utf8(self.date.as_ref()?).ok()
     }
 
-    /// What it says about when to send again.
+    /// Returns what the headers say about when to send the next request.
     pub(crate) fn advice(&self) -> Advice {
         if self.retry_after.is_none() && self.limits.is_empty() {
             return Advice::default();
@@ -205,7 +209,7 @@ impl Head {
         Advice::read(self.retry_after.as_deref(), &self.limits, self.date_text(), SystemTime::now())
     }
 
-    /// Works out what follows the head.
+    /// Determines what follows the head.
     fn conclude(&mut self, is_old: bool) {
         self.closes |= is_old && !self.is_kept;
         self.framing = match self.length {
@@ -217,7 +221,7 @@ impl Head {
     }
 }
 
-/// Those that a message names; what else a server writes is in no message.
+/// The values that messages may contain. Other text from a server is never put into a message.
 const ENCODINGS: [&str; 6] = ["gzip", "x-gzip", "deflate", "br", "zstd", "compress"];
 const SCHEMES: [&str; 6] = ["Basic", "Digest", "NTLM", "Negotiate", "Kerberos", "Bearer"];
 
@@ -232,12 +236,12 @@ fn add(all: &mut Option<String>, name: &str) {
     });
 }
 
-/// Whether this is a known word, in any case. The usual spelling takes a single comparison.
+/// Compares a word with a known one, ignoring case. The usual spelling needs a single comparison.
 fn is(word: &[u8], known: &[u8]) -> bool {
     word == known || word.eq_ignore_ascii_case(known)
 }
 
-/// The elements of a header that is a list.
+/// Returns the elements of a header that is a list.
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
 }
@@ -249,7 +253,8 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// The lines of a text, each without its end; the last is none if it has no end.
+/// The lines of a text, each without its line ending. A last line without an ending is not
+/// returned.
 struct Lines<'a> {
     input: &'a [u8],
     place: usize,
@@ -267,7 +272,7 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The status of a status line, and whether it is of HTTP/1.0.
+/// Parses a status line. Returns the status, and whether the version is HTTP/1.0.
 fn status(line: &[u8]) -> Option<(u16, bool)> {
     let rest = line.strip_prefix(b"HTTP/1.")?;
     let (version, rest) = rest.split_first()?;
@@ -348,7 +353,7 @@ mod tests {
         for (name, expected) in [(None, "x"), (Some("date"), "d"), (Some("Other"), "x"), (Some("REQUEST-ID"), "r")] {
             assert_eq!(id(name).as_deref(), Some(expected), "{name:?}");
         }
-        // It has a blank, so it is none.
+        // The value contains a blank, so it is not a request id.
         assert_eq!(id(Some("trace")).as_deref(), Some("x"));
         let long = format!("HTTP/1.1 200 OK\r\nRequest-Id: {}\r\n\r\n", "i".repeat(129));
         assert_eq!(head(&long).take_request_id(), None);

@@ -1,8 +1,9 @@
-//! What a server sends, put in order for the HTTP agent.
+//! Converts what the server sends into a form that the HTTP agent accepts.
 //!
-//! The agent refuses answers that other clients take, though the update was made: `100 Continue` with headers, a chunk
-//! with a long extension, more than 128 headers. So it gets the head in its shortest form (the status and where the body
-//! ends), and the body as it came; the head as the server sent it stays with the attempt.
+//! The agent rejects replies that other clients accept, although the server has made the update:
+//! `100 Continue` with headers, a chunk with a long extension, more than 128 headers. So the agent
+//! gets a minimal head (the status and the framing of the body) and the unchanged body. The attempt
+//! keeps the head that the server sent.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -12,32 +13,32 @@ use crate::transport::attempt::Attempt;
 use crate::transport::head::{Framing, Head, LONGEST};
 use crate::transport::wire_error::WireError;
 
-/// Bytes that are read at once.
+/// The number of bytes that are read at once.
 const INPUT: usize = 16 << 10;
 
-/// The longest line before a chunk: its size and its extensions.
+/// The maximum length of the line before a chunk, which contains its size and its extensions.
 const LONGEST_CHUNK_LINE: usize = 8 << 10;
 
-/// Room for what is made here in one step: a head, or a line before a chunk.
+/// The room for what is generated in one step: a head, or the line before a chunk.
 const ROOM: usize = 128;
 
-/// What came in and was not handed on.
+/// The bytes that were received but not yet passed to the agent.
 #[derive(Debug)]
 pub(super) struct Incoming {
     bytes: Vec<u8>,
-    /// What is left lies between these.
+    /// The remaining bytes lie between `begin` and `end`.
     begin: usize,
     end: usize,
     state: State,
-    /// The header that is to hold the request id.
+    /// The header that may contain the request id.
     request_id: Option<Arc<str>>,
 }
 
-/// What comes next.
+/// What is expected next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head,
-    /// The rest of a body, or of a chunk of one.
+    /// The rest of a body, or of a chunk.
     Body {
         left: u64,
         is_chunk: bool,
@@ -50,22 +51,22 @@ enum State {
 }
 
 impl Incoming {
-    /// `request_id` is the header that is to hold the request id, beside the usual ones.
+    /// `request_id` is the additional header that may contain the request id.
     pub(super) fn new(request_id: Option<Arc<str>>) -> Self {
         Self { bytes: Vec::new(), begin: 0, end: 0, state: State::Head, request_id }
     }
 
-    /// An answer is expected.
+    /// Expects a reply.
     pub(super) fn expect_answer(&mut self) {
         self.state = State::Head;
     }
 
-    /// Whether all of the answer was handed on, and nothing more came.
+    /// Returns whether the whole reply was passed on, and nothing follows it.
     pub(super) fn is_over(&self) -> bool {
         self.state == State::Done && self.begin == self.end
     }
 
-    /// Where to put what comes in.
+    /// Returns the buffer for received bytes.
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.begin == self.end {
             (self.begin, self.end) = (0, 0);
@@ -81,12 +82,13 @@ impl Incoming {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// So many bytes were put there.
+    /// Records how many bytes were received into the buffer.
     pub(super) fn came(&mut self, amount: usize) {
         self.end += amount;
     }
 
-    /// Hands on what it can, and returns how much that is: 0 if more must come in, or all was handed on.
+    /// Passes bytes to the agent, and returns how many. 0 means that more bytes must be received,
+    /// or that the reply is complete.
     pub(super) fn hand_on(&mut self, output: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         let mut written = 0;
         loop {
@@ -120,7 +122,7 @@ impl Incoming {
                         self.state = State::Done;
                         write(room, format_args!("\r\n"))?
                     }
-                    // What a server says behind the body is of no use here.
+                    // Anything after the body is ignored.
                     _ => 0,
                 },
                 State::Done => 0,
@@ -131,7 +133,7 @@ impl Incoming {
         }
     }
 
-    /// The connection has ended. Returns whether the answer ends with it as it may.
+    /// Handles the end of the connection. Fails if the reply must not end here.
     pub(super) fn ends(&mut self, cleanly: bool) -> Result<(), WireError> {
         match self.state {
             State::Head if self.begin == self.end => Err(WireError::Closed),
@@ -139,7 +141,8 @@ impl Incoming {
                 self.state = State::Done;
                 Ok(())
             }
-            // All of the body is there, and the rest tells nothing; what it misses is made up.
+            // The body is complete, and the missing end of the trailer contains nothing of
+            // interest. Generate it.
             State::Trailer if cleanly => {
                 self.bytes = b"\r\n".to_vec();
                 (self.begin, self.end) = (0, 2);
@@ -164,8 +167,9 @@ impl Incoming {
         amount
     }
 
-    /// The next line of a body in chunks, without its end; `None` if it has not all come. Here a bare line feed is no end:
-    /// who stands between may take it for none, and see other chunks.
+    /// Returns the next line of a chunked body, without its ending, or `None` if it is incomplete.
+    /// A bare line feed does not end a line here, because an intermediary may not treat it as an
+    /// ending, and would see other chunks.
     fn line(&mut self, longest: usize) -> Result<Option<&[u8]>, WireError> {
         let length = match find(b'\n', self.left()) {
             Some(length) => length,
@@ -184,7 +188,7 @@ impl Incoming {
         };
         self.begin += length;
         if head.status < 200 && head.status != 101 {
-            // Informational: the answer is still to come.
+            // This is an informational response. The reply follows.
             return Ok(0);
         }
         let mut text = Text { output, length: 0 };
@@ -226,8 +230,8 @@ impl Incoming {
     }
 }
 
-/// A text in a buffer that [`ROOM`] is enough for; made by hand, since the formatting of the standard library would take
-/// more than all else that happens to an answer here.
+/// Text in a buffer of [`ROOM`] bytes. It is written by hand, because the formatting of the
+/// standard library would take longer than the rest of the handling of a reply here.
 struct Text<'a> {
     output: &'a mut [u8],
     length: usize,
@@ -242,7 +246,7 @@ impl Text<'_> {
     }
 }
 
-/// Writes what [`ROOM`] is enough for.
+/// Writes text for which [`ROOM`] bytes are enough.
 fn write(mut output: &mut [u8], text: std::fmt::Arguments<'_>) -> Result<usize, WireError> {
     let room = output.len();
     output.write_fmt(text)?;

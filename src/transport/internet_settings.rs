@@ -1,19 +1,19 @@
-//! The proxy of Windows' Internet settings, as the user or the administrator of the machine has set it.
+//! The proxy in the Internet settings of Windows, as set by the user or the administrator.
 //!
-//! A script that chooses a proxy (automatic configuration) is not run, and a proxy for SOCKS alone is left out, since
-//! Windows means version 4 by it.
+//! Scripts that choose a proxy (automatic configuration) are not run. A SOCKS proxy is ignored,
+//! because Windows means version 4.
 
-/// What is set.
+/// The proxy settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Settings {
     /// `host:port` for all schemes, or a list such as `http=host:port;https=host:port`.
     proxy: String,
-    /// The hosts that are reached without it: patterns such as `*.example` and `10.*`, and `<local>`.
+    /// The hosts that bypass the proxy: patterns such as `*.example` and `10.*`, and `<local>`.
     bypass: String,
 }
 
 impl Settings {
-    /// The proxy for a server; `None` if there is none for it.
+    /// Returns the proxy for a server, or `None` if there is none.
     pub(super) fn proxy_for(&self, is_tls: bool, host: &str, port: u16) -> Option<&str> {
         let scheme = if is_tls { "https" } else { "http" };
         let own = entries(&self.proxy).find_map(|entry| {
@@ -24,7 +24,8 @@ impl Settings {
         (!self.is_bypassed(scheme, host, port)).then_some(proxy)
     }
 
-    /// Whether a host is reached without the proxy. This machine always is, unless `<-loopback>` says otherwise.
+    /// Returns whether a host bypasses the proxy. This machine always does, unless the list
+    /// contains `<-loopback>`.
     fn is_bypassed(&self, scheme: &str, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.');
         let is_loopback = crate::options::is_loopback(host);
@@ -42,7 +43,8 @@ impl Settings {
                 None => entry,
             };
             match entry.rsplit_once(':') {
-                // More than one colon is an IPv6 address, unless it is in brackets.
+                // More than one colon means an IPv6 address without a port, unless it is in
+                // brackets.
                 Some((name, its_port)) if name.ends_with(']') || !name.contains(':') => {
                     its_port.parse() == Ok(port) && is_match(name, host)
                 }
@@ -52,12 +54,13 @@ impl Settings {
     }
 }
 
-/// The entries of a list; semicolons and blanks separate them.
+/// Returns the entries of a list, which are separated by semicolons and blanks.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
     list.split(|separator: char| separator == ';' || separator.is_whitespace()).filter(|entry| !entry.is_empty())
 }
 
-/// Whether a pattern, in which `*` stands for any characters, is the whole of a host's name. Case does not matter.
+/// Returns whether a pattern, in which `*` stands for any characters, matches the whole host name.
+/// Case is ignored.
 fn is_match(pattern: &str, host: &str) -> bool {
     let bare = |text: &str| text.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let (pattern, host) = (bare(pattern), bare(host));
@@ -77,7 +80,7 @@ fn is_match(pattern: &str, host: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// Reads the settings of the user that this process belongs to; `None` if they name no proxy.
+/// Reads the settings of the user of this process. Returns `None` if they contain no proxy.
 #[cfg(windows)]
 pub(super) fn read() -> Option<Settings> {
     use windows_sys::Win32::Foundation::GlobalFree;
@@ -86,7 +89,7 @@ pub(super) fn read() -> Option<Settings> {
     };
 
     let mut found = WINHTTP_CURRENT_USER_IE_PROXY_CONFIG::default();
-    // SAFETY: it fills the structure, whose strings are the caller's then.
+    // SAFETY: the function fills the structure, whose strings then belong to the caller.
     if unsafe { WinHttpGetIEProxyConfigForCurrentUser(&raw mut found) } == 0 {
         return None;
     }
@@ -94,13 +97,13 @@ pub(super) fn read() -> Option<Settings> {
         if text.is_null() {
             return String::new();
         }
-        // SAFETY: the system has made this text, which ends with a NUL.
+        // SAFETY: the system created this text, which ends with a NUL.
         let units = unsafe {
             let length = (0..).take_while(|at| *text.add(*at) != 0).count();
             std::slice::from_raw_parts(text, length)
         };
         let copy = String::from_utf16_lossy(units);
-        // SAFETY: nothing uses it any more.
+        // SAFETY: nothing uses the text any more.
         unsafe { GlobalFree(text.cast()) };
         copy
     };

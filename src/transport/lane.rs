@@ -1,8 +1,9 @@
-//! A lane: one HTTP agent that keeps one connection at most, and the attempt that it makes now.
+//! A lane: an HTTP agent with at most one connection, and the attempt that it is making.
 //!
-//! A call has a lane for itself, so what belongs to the attempt (its deadline, its API key, how far it came) is the
-//! lane's own and is handed down to the connection. Nothing is shared between lanes or found by thread: a program may
-//! switch stacks or fork in its interrupt callback, and make other calls there.
+//! While a call uses a lane, no other call does. So the state of the attempt (its deadline, its API
+//! key, its progress) belongs to the lane and is passed down to the connection. Lanes share
+//! nothing, and nothing is looked up by thread: in its callback, a program may switch stacks, fork,
+//! or make other calls.
 
 use std::fmt;
 use std::ptr;
@@ -27,15 +28,15 @@ use crate::transport::outgoing::Outgoing;
 use crate::transport::stream::Stream;
 use crate::transport::wire_error::WireError;
 
-/// Of the agent, for what comes in and goes out; the head of a request fits.
+/// The size of the agent's input and output buffers. The head of a request fits.
 const BUFFERS: usize = 10 << 10;
 
-/// One agent, its connection, and the attempt that it makes.
+/// An agent, its connection, and its present attempt.
 pub(super) struct Lane {
     agent: Agent,
     current: Arc<Current>,
     used: Instant,
-    /// The process that it belongs to.
+    /// The process to which the lane belongs.
     generation: u32,
 }
 
@@ -43,28 +44,28 @@ impl Lane {
     pub(super) fn new(dialer: &Arc<Dialer>) -> Self {
         let current = Arc::new(Current(AtomicPtr::default()));
         let connector = LaneConnector { dialer: dialer.clone(), current: current.clone() };
-        // No time-outs here: the connections see to them, and to more. What agents tell of themselves is among the
-        // constant headers.
+        // The agent needs no timeouts, because the connections check them. `User-Agent` and
+        // `Accept` are among the constant headers.
         let config = Agent::config_builder()
             .proxy(None)
             .user_agent("")
             .accept("")
             .http_status_as_error(false)
-            // Personal data and the key go to the configured host only.
+            // Personal data and the API key must only be sent to the configured host.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .input_buffer_size(BUFFERS)
             .output_buffer_size(BUFFERS)
             .max_idle_connections(1)
             .max_idle_connections_per_host(1)
-            // The pool of lanes sees to their age.
+            // The pool of lanes checks the age.
             .max_idle_age(std::time::Duration::MAX)
             .build();
         let agent = Agent::with_parts(config, connector, NoLookup);
         Self { agent, current, used: Instant::now(), generation: fork::generation() }
     }
 
-    /// Runs `exchange` with the agent, as this attempt.
+    /// Runs `exchange` with the agent, for this attempt.
     pub(super) fn run<T>(&mut self, attempt: &Attempt<'_>, exchange: impl FnOnce(&Agent) -> T) -> T {
         struct Leave<'a>(&'a Current);
         impl Drop for Leave<'_> {
@@ -79,33 +80,36 @@ impl Lane {
         outcome
     }
 
-    /// When it was last used.
+    /// Returns when the lane was last used.
     pub(super) fn used(&self) -> Instant {
         self.used
     }
 
-    /// Whether it was made before a fork that this process came from: its connection is the parent's then.
+    /// Returns whether the lane was created before this process was forked. Its connection then
+    /// belongs to the parent.
     pub(super) fn is_inherited(&self) -> bool {
         self.generation != fork::generation()
     }
 }
 
-/// The attempt that a lane makes; null between attempts.
+/// The present attempt of a lane, or null between attempts.
 struct Current(AtomicPtr<Attempt<'static>>);
 
 impl Current {
     /// Runs `step` with the attempt.
     fn with<T>(&self, step: impl FnOnce(&Attempt<'_>) -> Result<T, WireError>) -> Result<T, Error> {
-        // SAFETY: null, or the attempt that `Lane::run` borrows until it puts null here again. Only what runs within
-        // that comes here, on the same thread: a lane is changed by one call at a time, and neither its agent nor this
-        // are given to anyone else.
+        // SAFETY: the pointer is null, or points to the attempt that `Lane::run` borrows until it
+        // stores null here again. Only code that runs within `Lane::run` gets here, on the same
+        // thread: one call at a time changes a lane, and neither its agent nor this pointer is
+        // given to anyone else.
         let attempt = unsafe { self.0.load(Ordering::Relaxed).as_ref() };
-        // Outside of one there is no I/O.
+        // Outside of an attempt, there is no I/O.
         step(attempt.ok_or(WireError::Closed)?).map_err(Error::from)
     }
 }
 
-/// The agent's resolver, which it asks before every request: most of them find a connection that is open already.
+/// The resolver of the agent, which returns nothing. The agent calls it before every request, even
+/// if a connection is open already.
 #[derive(Debug)]
 struct NoLookup;
 
@@ -115,7 +119,7 @@ impl Resolver for NoLookup {
     }
 }
 
-/// Makes a lane's connections.
+/// Opens the connections of a lane.
 struct LaneConnector {
     dialer: Arc<Dialer>,
     current: Arc<Current>,
@@ -149,21 +153,23 @@ struct Connection {
     _counted: OpenConnection,
 }
 
-/// What goes over a connection.
+/// The requests and replies on a connection.
 struct Exchanges {
     stream: Stream,
     buffers: LazyBuffers,
     outgoing: Outgoing,
     incoming: Incoming,
     requests: u32,
-    /// Whether a request was sent since the connection was last looked at.
+    /// Whether a request was sent since `is_open` was last called.
     is_busy: bool,
-    /// Why the server takes no more of the request. What is left of that is dropped, for the answer may be there.
+    /// Why the server accepts no more of the request. The rest of the request is dropped, because
+    /// the reply may already be there.
     refusal: Option<WireError>,
 }
 
 impl Exchanges {
-    /// Sends what was held back. If the server takes no more of it, the answer may be there.
+    /// Sends the buffered bytes. If the server does not accept them, the reply may already be
+    /// there.
     fn send(&mut self, attempt: &Attempt<'_>) -> Result<(), WireError> {
         if !self.outgoing.is_empty() && self.refusal.is_none() {
             match self.stream.write_all(self.outgoing.bytes(), attempt) {
@@ -212,7 +218,8 @@ impl Exchanges {
                 Err(WireError::Stopped) => return Err(WireError::Stopped),
                 end => {
                     let cleanly = end.is_ok();
-                    // Where no answer came, why nothing more was taken tells more.
+                    // If no reply was received, the reason why the request was not accepted is more
+                    // helpful.
                     match (self.incoming.ends(cleanly), self.refusal.take(), end) {
                         (Ok(()), ..) => {}
                         (Err(_), Some(refusal), _) => return Err(refusal),
@@ -242,8 +249,8 @@ impl Transport for Connection {
         self.current.with(|attempt| self.exchanges.get_input(attempt))
     }
 
-    /// The agent asks when it keeps the connection, and when it takes it for the next request: only then the system is
-    /// asked, for between the two the server may close it.
+    /// The agent calls this when it keeps the connection, and again when it reuses it. Only the
+    /// second call checks the socket, because the server may close the connection in between.
     fn is_open(&mut self) -> bool {
         failpoint::reach("probe");
         let exchanges = &mut self.exchanges;

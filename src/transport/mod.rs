@@ -1,14 +1,16 @@
-//! One HTTP attempt, and what its failure means.
+//! Makes one HTTP attempt, and explains its failure.
 //!
-//! A client owns a pool of **lanes**. A lane is one `ureq` agent that keeps one connection at most, and the attempt that
-//! it makes now. A call takes a lane for itself (the one used last first), sends on it, and gives it back if its
-//! connection serves another request. So no two calls share anything but the pool's short lock, what is found out about
-//! one connection concerns that one alone, and a fresh connection is a lane that has none.
+//! A client owns a pool of **lanes**. A lane is a `ureq` agent with at most one connection, and the
+//! attempt that it is making. A call takes a lane for itself (the one used last is taken first),
+//! sends on it, and returns it if its connection can be reused. So calls share nothing except the
+//! pool, whose lock is held only briefly. What is learned about one connection concerns only that
+//! connection, and a fresh connection is a lane without one.
 //!
-//! `ureq` writes the request and reads the answer. Below it stands one connector of this library's own ([`lane`]), which
-//! makes the connection ([`connect`], [`resolver`], [`tunnel`], [`tls`]), completes the request with the path of the
-//! user, the API key and the headers ([`outgoing`]) and puts the answer in order before the agent reads it ([`incoming`], [`head`]). All of
-//! them wait in slices, so that a call sees its deadline, a cancel or an interrupt ([`attempt`]).
+//! `ureq` writes the request and reads the reply. Below it, this library has its own connector
+//! ([`lane`]), which opens the connection ([`connect`], [`resolver`], [`tunnel`], [`tls`]), adds
+//! the path of the user, the API key and the headers to the request ([`outgoing`]), and normalizes
+//! the reply before the agent reads it ([`incoming`], [`head`]). All of them block only for short
+//! slices, so that a call notices its deadline, a cancel or its callback ([`attempt`]).
 
 mod address;
 mod attempt;
@@ -57,31 +59,31 @@ pub(crate) use address::Address;
 pub(crate) use attempt::{Attempt, Limits};
 pub(crate) use failure::cancelled;
 
-/// The longest reply that is read.
+/// The maximum length of a reply that is read.
 const REPLY_LIMIT: usize = 1 << 20;
 
-/// Room for the usual reply and more, if its head has no length.
+/// The initial capacity for a body of unknown length. Usual replies fit.
 const USUAL_REPLY: usize = 511;
 
-/// Why a connection is closed that no call used for long.
+/// Why a connection that has been idle for long is closed.
 const AGED: &str = "idle_timeout";
 
-/// A server's answer.
+/// The reply of a server.
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// What its headers say about when to send again.
+    /// What the headers say about when to send the next request.
     pub(crate) advice: Advice,
-    /// How the body is encoded, which nobody asked for.
+    /// The encoding of the body, although none was requested.
     pub(crate) encoding: Option<String>,
-    /// What the server calls the request.
+    /// The request id from the server.
     pub(crate) request_id: Option<String>,
     pub(crate) body: Vec<u8>,
-    /// Whether `body` is the whole body; it is not where that is longer than [`REPLY_LIMIT`].
+    /// Whether `body` is the whole body. It is not if the body exceeds [`REPLY_LIMIT`].
     pub(crate) complete: bool,
 }
 
 impl Reply {
-    /// Without a request id that is the API key, sent back.
+    /// Removes the request id if it contains the API key, which some servers echo.
     pub(crate) fn without_echo(mut self, api_key: &ApiKey) -> Self {
         self.request_id = self.request_id.filter(|id| !secret::reveals(id, api_key.bytes()));
         self
@@ -93,7 +95,7 @@ pub(crate) struct Transport {
     pool: Pool,
     dialer: Arc<Dialer>,
     users: Address,
-    /// What the agents take for the address of every user.
+    /// The agent uses this address for every user.
     stand_in: Uri,
 }
 
@@ -109,12 +111,12 @@ impl Transport {
         })
     }
 
-    /// The address of the users.
+    /// Returns the address of the users.
     pub(crate) fn users(&self) -> &Address {
         &self.users
     }
 
-    /// The proxy that was chosen, for the log.
+    /// Returns the log event about the chosen proxy.
     pub(crate) fn proxy_event(&self) -> Event {
         let event = |sentence: String| Event::new("proxy", sentence);
         match &self.dialer.proxy {
@@ -126,12 +128,13 @@ impl Transport {
         }
     }
 
-    /// How long a connection is kept that no call uses.
+    /// Returns how long an idle connection is kept.
     pub(crate) fn idle_timeout(&self) -> Duration {
         self.pool.idle_timeout()
     }
 
-    /// Closes the connections that no call used for this long. Returns the event to log, if there were any.
+    /// Closes the connections that have been idle for longer than `idle_timeout`. Returns the event
+    /// to log, if any were closed.
     pub(crate) fn close_aged(&self) -> Option<Event> {
         let closed = self.pool.close_aged(Instant::now());
         (closed > 0).then(|| closed_event(closed, AGED))
@@ -144,18 +147,18 @@ impl Transport {
         request
     }
 
-    /// Posts `body` once and reads the answer; on a new connection if it is to be `fresh`.
+    /// Posts `body` once and reads the reply. If `fresh`, a new connection is opened.
     pub(crate) fn post(&self, body: &str, attempt: &Attempt<'_>, fresh: bool) -> Result<Reply> {
         let request = self.request(body);
         let (idle, aged) = if fresh { (None, 0) } else { self.pool.take(attempt.began()) };
         log_closed(attempt, aged, AGED);
         let mut lane = idle.unwrap_or_else(|| Lane::new(&self.dialer));
         let used = lane.used();
-        // If a panic passes through the lane, it is dropped here.
+        // If the agent panics, the lane is dropped here.
         let reply = lane.run(attempt, |agent| -> std::result::Result<Reply, ureq::Error> {
             let response = agent.run(request)?;
             let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
-            // The last byte is for the end of the text in C.
+            // One byte is reserved for the terminating NUL in C.
             let length = attempt.body_length().map_or(USUAL_REPLY, |length| length.min(REPLY_LIMIT as u64) as usize);
             let mut body = Vec::with_capacity(length + 1);
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
@@ -183,7 +186,7 @@ impl Transport {
             log_closed(attempt, 1, why);
         }
         if attempt.stopped() == Some(Stop::Late) && attempt.reused_connection() {
-            // Whatever swallowed the request (a NAT, a VPN that is gone) may have forgotten older connections too.
+            // A NAT or a VPN that lost this connection may have lost older ones too.
             log_closed(attempt, self.pool.close_older(used), "as_old_as_a_dead_one");
         }
         let context = failure::Context { dialer: &self.dialer, attempt };

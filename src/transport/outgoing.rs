@@ -1,7 +1,8 @@
-//! The request on its way out, where all but its framing and its body gets into it.
+//! Completes the request, of which the HTTP agent provides only the framing and the body.
 //!
-//! The HTTP agent knows neither the server, nor the user's id, nor the API key: it writes to a stand-in, and none of its
-//! buffers, headers and log lines ever hold the key. What is overwritten below is all that does.
+//! The agent knows neither the server, nor the user id, nor the API key: it writes to a stand-in
+//! address, and none of its buffers, headers and log lines ever contain the key. Only the buffer in
+//! this file contains it, and it is overwritten after use.
 
 use std::sync::Arc;
 
@@ -12,26 +13,28 @@ use crate::secret::{self, ApiKey};
 use crate::transport::address::Address;
 use crate::transport::wire_error::WireError;
 
-/// Held back until the answer is waited for, a request leaves in one piece; a longer one leaves in pieces of this size.
+/// A request is buffered until the agent waits for the reply, so that it is sent in one piece. A
+/// longer request is sent in pieces of this size.
 const HELD_BACK: usize = 64 << 10;
 
-/// What the agent's head begins and ends with. Between them stands how long the body is.
+/// The beginning and the end of the agent's head. Between them is the framing of the body.
 const BEGIN: &[u8] = b"POST / HTTP/1.1\r\n";
 const END: &[u8] = b"host: -\r\n\r\n";
 
-/// What the agent takes for the address of every user. Before each request it compares the host byte by byte with that of
-/// its connection, so it is as short as can be.
+/// Returns the address that the agent uses for every user. It is as short as possible, because
+/// before each request the agent compares the host with that of its connection, byte by byte.
 pub(super) fn stand_in(is_https: bool) -> Uri {
     Uri::from_static(if is_https { "https://-/" } else { "http://-/" })
 }
 
-/// What every request of a client has in common: the agent would spend more on each header than all of them take here.
+/// What all requests of a client have in common. For each single header, the agent would take
+/// longer than all of them take here.
 pub(super) struct Constants {
-    /// Up to the user's id.
+    /// The bytes before the user id.
     start: Vec<u8>,
-    /// Between the id and the key.
+    /// The bytes between the user id and the API key.
     middle: Vec<u8>,
-    /// Behind the key.
+    /// The bytes after the API key.
     end: Vec<u8>,
 }
 
@@ -47,7 +50,7 @@ impl Constants {
     }
 }
 
-/// What is to be sent.
+/// The bytes to send.
 pub(super) struct Outgoing {
     bytes: Vec<u8>,
     constants: Arc<Constants>,
@@ -70,7 +73,7 @@ impl Outgoing {
         self.bytes.len() >= HELD_BACK
     }
 
-    /// Takes the head of a request, and completes it; `headers` are those that the program adds.
+    /// Completes the head of a request. `headers` are the additional headers.
     pub(super) fn take_head(
         &mut self,
         head: &[u8],
@@ -78,7 +81,8 @@ impl Outgoing {
         key: &ApiKey,
         headers: &[u8],
     ) -> Result<(), WireError> {
-        // A head without the places for all that must not leave.
+        // Reject a head without the expected beginning and end, because it contains what must not
+        // be sent.
         let framing = head.strip_prefix(BEGIN).and_then(|head| head.strip_suffix(END)).ok_or(WireError::NotHttp)?;
         let mut digits = [0; 20];
         let id = decimal(user_id.unsigned_abs(), &mut digits);
@@ -91,13 +95,13 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Takes more of the request.
+    /// Adds more bytes of the request.
     pub(super) fn take(&mut self, bytes: &[u8]) {
         reserve(&mut self.bytes, bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Overwrites and drops what is held.
+    /// Overwrites and drops the buffered bytes.
     pub(super) fn forget(&mut self) {
         secret::wipe(&mut self.bytes);
         self.bytes.clear();
@@ -110,7 +114,8 @@ impl Drop for Outgoing {
     }
 }
 
-/// Makes room. By hand, since a vector that grows leaves behind what it held, the API key among it.
+/// Makes room without `Vec`'s own growth, which would leave a copy of the old bytes, including the
+/// API key, in freed memory.
 fn reserve(bytes: &mut Vec<u8>, more: usize) {
     let length = bytes.len() + more;
     if length > bytes.capacity() {

@@ -1,4 +1,5 @@
-//! The idle lanes of a client: a stack, of which the lane used last is taken first, so that the others can age.
+//! The idle lanes of a client. The lane that was used last is taken first, so that the others can
+//! age.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::fork;
 use crate::transport::lane::Lane;
 
-/// Idle lanes, the one used last at the back.
+/// Idle lanes. The one that was used last is at the back.
 pub(super) struct Pool {
     idle: Mutex<VecDeque<Lane>>,
     most: usize,
@@ -16,12 +17,12 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn new(most: usize, idle_timeout: Duration) -> Self {
-        // Without time to be idle, none is kept.
+        // If connections may not be idle, none is kept.
         let most = if idle_timeout.is_zero() { 0 } else { most };
         Self { idle: Mutex::default(), most, idle_timeout }
     }
 
-    /// The lane that was used last, and how many others were closed.
+    /// Takes the lane that was used last. Also returns how many other lanes were closed.
     pub(super) fn take(&self, now: Instant) -> (Option<Lane>, usize) {
         let (lane, closed) = self.held(|idle| {
             let closed = self.aged(idle, now);
@@ -30,7 +31,7 @@ impl Pool {
         (lane, closed.len())
     }
 
-    /// Gives a lane back, for the next call. Returns how many lanes were closed.
+    /// Returns a lane to the pool. Returns how many lanes were closed.
     pub(super) fn put(&self, lane: Lane) -> usize {
         let now = lane.used();
         let closed = self.held(|idle| {
@@ -44,19 +45,20 @@ impl Pool {
         closed.len()
     }
 
-    /// How long a lane is kept that no call uses.
+    /// Returns how long an idle lane is kept.
     pub(super) fn idle_timeout(&self) -> Duration {
         self.idle_timeout
     }
 
-    /// Closes the lanes that no call used for this long. Returns how many there were.
+    /// Closes the lanes that have been idle for longer than `idle_timeout`. Returns how many there
+    /// were.
     pub(super) fn close_aged(&self, now: Instant) -> usize {
         let closed = self.held(|idle| self.aged(idle, now));
         closed.len()
     }
 
-    /// Closes the lanes that were last used at this time or before: the same fault of the network holds for them. Returns
-    /// how many there were.
+    /// Closes the lanes that were last used at or before this time, because the same network fault
+    /// affects them. Returns how many there were.
     pub(super) fn close_older(&self, used: Instant) -> usize {
         let closed = self.held(|idle| {
             let count = idle.iter().take_while(|lane| lane.used() <= used).count();
@@ -65,8 +67,8 @@ impl Pool {
         closed.len()
     }
 
-    /// Takes out what is too old, and in a forked child what is the parent's; to be dropped without the lock, for
-    /// closing takes time.
+    /// Removes lanes that are too old and, in a forked child, those of the parent. The caller drops
+    /// them without the lock, because closing takes time.
     fn aged(&self, idle: &mut VecDeque<Lane>, now: Instant) -> Vec<Lane> {
         let is_old =
             |lane: &Lane| now.saturating_duration_since(lane.used()) >= self.idle_timeout || lane.is_inherited();

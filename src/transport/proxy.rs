@@ -1,4 +1,4 @@
-//! The proxy: the option's, or the environment's; and which hosts it is not for.
+//! Chooses the proxy, from the options or the environment, and decides which hosts bypass it.
 
 use std::env;
 use std::net::IpAddr;
@@ -12,30 +12,30 @@ use crate::transport::address::Target;
 #[cfg(windows)]
 use crate::transport::internet_settings;
 
-/// The first of them that is set rules where the API is spoken to over `https`.
+/// For `https`, the first non-empty variable of these names the proxy.
 const FOR_HTTPS: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The same for `http`. `HTTP_PROXY` is none of them: in a CGI program it is the `Proxy` header of whoever asks.
+/// The same for `http`. `HTTP_PROXY` is not among them: in a CGI program, it contains the `Proxy`
+/// header of the request.
 const FOR_HTTP: &[&str] = &["http_proxy", "ALL_PROXY", "all_proxy"];
 
-/// How a proxy is spoken to.
+/// The protocol of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme {
     Http,
     Https,
-    /// The client looks the server's name up.
+    /// The client looks up the server's name.
     Socks5,
-    /// The proxy does.
+    /// The proxy looks up the server's name.
     Socks5h,
 }
 
-/// A proxy.
 pub(super) struct Proxy {
     pub(super) scheme: Scheme,
     pub(super) host: String,
     pub(super) port: u16,
     credentials: Option<(Zeroizing<String>, Zeroizing<String>)>,
-    /// What named it: the option, or a variable.
+    /// What named the proxy: the option or a variable.
     pub(super) source: &'static str,
 }
 
@@ -53,12 +53,12 @@ impl Proxy {
         Self { scheme, host: url.host().to_owned(), port: url.port(), credentials, source }
     }
 
-    /// The user and the password.
+    /// Returns the user and the password.
     pub(super) fn credentials(&self) -> Option<(&str, &str)> {
         self.credentials.as_ref().map(|(user, password)| (user.as_str(), password.as_str()))
     }
 
-    /// The same for an HTTP header.
+    /// Returns the credentials for an HTTP header.
     pub(super) fn basic_credentials(&self) -> Option<Zeroizing<String>> {
         let (user, password) = self.credentials()?;
         let plain = Zeroizing::new(format!("{user}:{password}"));
@@ -66,7 +66,7 @@ impl Proxy {
     }
 }
 
-/// Base64 with padding (RFC 4648, section 4).
+/// Encodes base64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -80,10 +80,12 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// The proxy for this target: the option's, or if that is absent the environment's.
+/// Returns the proxy for this target: that of the option, or, if it is unset, that of the
+/// environment.
 pub(super) fn choose(options: &Options, target: &Target) -> Result<Option<Proxy>> {
     match options.proxy.as_deref() {
-        // What may be in the clear only on this machine does not leave it through a proxy that nobody meant for it.
+        // Without `allow_http`, requests in the clear must stay on this machine. So they must not
+        // be sent through a remote proxy that the environment names.
         None => Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS }, target)?
             .filter(|proxy| !options.is_clear() || options.allow_http || options::is_loopback(&proxy.host))),
         Some("") => Ok(None),
@@ -94,7 +96,8 @@ pub(super) fn choose(options: &Options, target: &Target) -> Result<Option<Proxy>
     }
 }
 
-/// One that cannot be used is an error: to go around what the machine prescribes would be wrong.
+/// Returns the proxy from the environment. An unusable proxy is an error: to bypass a proxy that
+/// the machine prescribes would be wrong.
 fn from_environment(variables: &[&'static str], target: &Target) -> Result<Option<Proxy>> {
     let excepted = ["NO_PROXY", "no_proxy"].into_iter().find_map(variable).unwrap_or_default();
     let is_excepted = is_excepted(&excepted, &target.host, target.port);
@@ -111,7 +114,8 @@ fn from_environment(variables: &[&'static str], target: &Target) -> Result<Optio
     Ok((!is_excepted).then(|| Proxy::new(&url, name)))
 }
 
-/// The proxy of the system's Internet settings, which rule where no variable names one.
+/// Returns the proxy of the Internet settings of the system, which apply if no variable names a
+/// proxy.
 #[cfg(windows)]
 fn from_system(target: &Target) -> Result<Option<Proxy>> {
     let Some(settings) = internet_settings::read() else {
@@ -130,19 +134,20 @@ fn from_system(target: &Target) -> Result<Option<Proxy>> {
     }
 }
 
-/// Elsewhere the variables alone name one.
+/// On other systems, only the variables can name a proxy.
 #[cfg(not(windows))]
 fn from_system(_: &Target) -> Result<Option<Proxy>> {
     Ok(None)
 }
 
-/// A variable that is empty counts as unset.
+/// Reads a variable. An empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// Whether a list as `NO_PROXY` has it names the host: as a host, which takes in the hosts below it, an address or a
-/// range of addresses (CIDR); each with a port where it is for that alone; `*` for all. Separated by commas or blanks.
+/// Returns whether a list in the format of `NO_PROXY` contains the host. Its entries are separated
+/// by commas or blanks. An entry is a host, which includes its subdomains, an address, or a range
+/// of addresses (CIDR), each with a port if only that port is meant; or `*` for all hosts.
 fn is_excepted(list: &str, host: &str, port: u16) -> bool {
     let host = bare(host).trim_end_matches('.');
     let address: Option<IpAddr> = host.parse().ok().map(canonical);
@@ -176,12 +181,13 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// IPv4 in the form of IPv6 is IPv4.
+/// Converts an IPv4-mapped IPv6 address to IPv4.
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// An entry's host and its port, if it has one. More than one colon is an IPv6 address without brackets.
+/// Splits an entry into its host and its port, if it has one. More than one colon means an IPv6
+/// address without brackets.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     match entry.rsplit_once(':') {
         Some((host, port)) if host.ends_with(']') || !host.contains(':') => match port.parse() {

@@ -1,31 +1,32 @@
-//! Which sockets can be read or written, and waiting until one can: `poll()`, which Windows calls `WSAPoll()`.
+//! Checks which sockets can be read or written, and blocks until one can, with `poll()`, which
+//! Windows calls `WSAPoll()`.
 
 use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// Which of the sockets can be written or have failed. Waits for one, `limit` at most.
+/// Returns which sockets can be written or have failed. Blocks until one has, for at most `limit`.
 ///
-/// Windows before version 2004 of Windows 10 does not report one that failed to connect. Whoever waits asks each socket
-/// for its error after this.
+/// Before Windows 10 version 2004, `WSAPoll()` does not report a socket that failed to connect. So
+/// the caller asks each socket for its error afterwards.
 pub(super) fn writable<'a>(sockets: impl Iterator<Item = &'a TcpStream>, limit: Duration) -> io::Result<Vec<bool>> {
     let mut entries: Vec<_> = sockets.map(|socket| system::entry(socket, system::ROOM)).collect();
     system::wait(&mut entries, limit)?;
     Ok(entries.iter().map(|entry| entry.revents != 0).collect())
 }
 
-/// What is to be read.
+/// What can be read.
 #[cfg(windows)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     None,
-    /// Bytes, or the end.
+    /// There are bytes, or the end.
     Some,
-    /// The same, and the connection has failed.
+    /// There are bytes or the end, and the connection has failed.
     Failed,
 }
 
-/// Waits until the socket has input, is closed or has failed; `limit` at most.
+/// Blocks until the socket has input, is closed or has failed, for at most `limit`.
 #[cfg(windows)]
 pub(super) fn input(socket: &TcpStream, limit: Duration) -> io::Result<Input> {
     let mut entry = [system::entry(socket, system::INPUT)];
@@ -38,12 +39,13 @@ pub(super) fn input(socket: &TcpStream, limit: Duration) -> io::Result<Input> {
     })
 }
 
-/// Whether this is the error of a socket that does not block and has begun to connect.
+/// Returns whether the error means that a nonblocking socket has begun to connect.
 pub(super) fn is_under_way(error: &io::Error) -> bool {
     error.raw_os_error() == Some(system::UNDER_WAY)
 }
 
-/// How long the system is to wait: its clock counts milliseconds, and 0 would not wait.
+/// Returns the timeout for the system, in milliseconds. It is at least 1 unless the limit is zero,
+/// because 0 would not block.
 fn millis(limit: Duration) -> i32 {
     match limit.is_zero() {
         true => 0,
@@ -66,7 +68,7 @@ mod system {
     }
 
     pub(super) fn wait(entries: &mut [libc::pollfd], limit: Duration) -> io::Result<()> {
-        // SAFETY: so many entries, which live during the call.
+        // SAFETY: the pointer and the length describe a slice that lives during the call.
         let result = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, super::millis(limit)) };
         match (result, io::Error::last_os_error()) {
             (-1, error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
@@ -97,10 +99,10 @@ mod system {
 
     pub(super) fn wait(entries: &mut [WSAPOLLFD], limit: Duration) -> io::Result<()> {
         let count = u32::try_from(entries.len()).map_err(io::Error::other)?;
-        // SAFETY: so many entries, which live during the call.
+        // SAFETY: the pointer and the length describe a slice that lives during the call.
         let result = unsafe { WSAPoll(entries.as_mut_ptr(), count, super::millis(limit)) };
         if result == SOCKET_ERROR {
-            // SAFETY: takes nothing and reads the thread's own error.
+            // SAFETY: the function takes no argument and reads the error of the own thread.
             return Err(io::Error::from_raw_os_error(unsafe { WSAGetLastError() }));
         }
         Ok(())

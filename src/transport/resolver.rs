@@ -1,4 +1,4 @@
-//! DNS lookups: one of a host at a time, for all who wait for it; kept for a while, and made when a connection is.
+//! DNS lookups. One lookup of a host serves all calls that wait for it, and its result is cached.
 
 use std::io;
 use std::mem;
@@ -17,29 +17,31 @@ use crate::transport::attempt::Attempt;
 use crate::transport::shortage::shortage;
 use crate::transport::wire_error::WireError;
 
-/// How long an answer is kept at least that came when nobody waited for it any more: until the next attempt, which would
-/// wait as long in vain otherwise, and so would every one after it.
+/// The minimum time to cache a lookup that completed after its waiters gave up. It lasts until the
+/// next attempt, which would otherwise wait equally long in vain, as would all attempts after it.
 const KEPT_FOR_NEXT: Duration = Duration::from_secs(10);
 
-/// How many lookups of a host may be under way: one that the system never ends must not be the last.
+/// The maximum number of concurrent lookups of a host. There can be several, because the system may
+/// never end one of them.
 const MOST_AT_ONCE: usize = 4;
 
-/// The hosts of a client: its server, its proxy.
+/// The hosts of a client: its server and its proxy.
 #[derive(Clone)]
 pub(super) struct Names {
     ttl: Duration,
-    /// How long a lookup is waited for before another one begins.
+    /// How long to wait for a lookup before another one begins.
     patience: Duration,
     hosts: Arc<Mutex<Vec<Arc<Host>>>>,
 }
 
 impl Names {
-    /// Another lookup begins when two attempts in a row have waited in vain: a slow one shall serve the second.
+    /// Another lookup begins after two consecutive attempts have waited in vain. So a slow lookup
+    /// still serves the second attempt.
     pub(super) fn new(ttl: Duration, connect_timeout: Duration) -> Self {
         Self { ttl, patience: 2 * connect_timeout, hosts: Arc::default() }
     }
 
-    /// The addresses of a host, of which there is one at least; the one to try first comes first.
+    /// Returns the addresses of a host, at least one. The address to try first comes first.
     pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
         failpoint::reach("look_up");
         let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -47,7 +49,8 @@ impl Names {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         if options::is_loopback(host) {
-            // Whatever the system has for it: what may be sent in the clear to this machine stays on it (RFC 6761, 6.3).
+            // The system's entry for this name is ignored: requests to this machine that may be
+            // sent in the clear must stay on it (RFC 6761, section 6.3).
             let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
             return Ok(loopback.map(|address: IpAddr| SocketAddr::new(address, port)).into());
         }
@@ -67,14 +70,14 @@ impl Names {
         Ok(found)
     }
 
-    /// Drops what is known of a host: its addresses may have changed.
+    /// Removes the cached addresses of a host, because they may have changed.
     pub(super) fn forget(&self, host: &str, port: u16) {
         if let Some(mut state) = self.host(host, port).state() {
             state.answer = None;
         }
     }
 
-    /// Has the next connection try this address first, which answered; also after the next lookup.
+    /// Makes the next connection try this address first, even after another lookup.
     pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
         if let Some(mut state) = self.host(host, port).state() {
             state.preferred = Some(address);
@@ -85,7 +88,8 @@ impl Names {
         fork::held(|| {
             let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             let generation = fork::generation();
-            // What a parent looked up is of no use: its threads are not here, and its locks may be held forever.
+            // A parent's lookups are of no use: its threads do not exist here, and its locks may be
+            // held forever.
             hosts.retain(|host| host.generation == generation);
             match hosts.iter().find(|host| host.port == port && host.name == name) {
                 Some(host) => host.clone(),
@@ -99,37 +103,38 @@ impl Names {
     }
 }
 
-/// What is known of a host. The system's lookup cannot be given a time: it runs on a thread that is left to itself if it
-/// takes too long for those who wait.
+/// The lookups of a host. A lookup by the system has no timeout. It runs on a thread of its own,
+/// which continues if the waiting calls give up.
 struct Host {
     name: String,
     port: u16,
-    /// The process that the threads belong to.
+    /// The process to which the threads belong.
     generation: u32,
     state: Mutex<State>,
-    /// Not a channel: waiting on one keeps a few bytes for the main thread that are never freed.
+    /// A channel is not used, because blocking on one allocates a few bytes for the main thread
+    /// that are never freed.
     answered: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     answer: Option<Answer>,
-    /// When each lookup under way began, by its number.
+    /// The number and the start of each running lookup.
     running: Vec<(u64, Instant)>,
     lookups: u64,
     waiting: usize,
-    /// For the first who gets an answer to join.
+    /// The threads, which the first call that receives the result joins.
     threads: Vec<JoinHandle<()>>,
     preferred: Option<SocketAddr>,
 }
 
 #[derive(Clone)]
 struct Answer {
-    /// Which lookup gave it.
+    /// The number of the lookup that returned it.
     number: u64,
-    /// None if it failed.
+    /// The addresses. Empty if the lookup failed.
     addresses: Vec<SocketAddr>,
-    /// The system's error, if it gave one.
+    /// The system's error, if there was one.
     error: Option<i32>,
     until: Instant,
 }
@@ -139,9 +144,9 @@ impl Host {
         Self { name, port, generation, state: Mutex::default(), answered: Condvar::new() }
     }
 
-    /// The addresses, and whether they were not known before.
+    /// Returns the addresses, and whether they are from a new lookup.
     fn look_up(self: &Arc<Self>, names: &Names, attempt: &Attempt<'_>) -> Result<(Vec<SocketAddr>, bool), WireError> {
-        /// Who waits is counted, whichever way the wait ends.
+        /// Decrements the number of waiting calls, however the wait ends.
         struct Waiting<'a>(&'a Host);
         impl Drop for Waiting<'_> {
             fn drop(&mut self) {
@@ -157,16 +162,17 @@ impl Host {
                 return Ok((in_order(&answer.addresses, state.preferred), false));
             }
             state.waiting += 1;
-            // An answer that is older does not serve.
+            // Results up to this number have expired.
             state.answer.as_ref().map_or(0, |answer| answer.number)
         };
         let _waiting = Waiting(self);
         let (answer, preferred, threads): (_, _, Vec<_>) = loop {
-            // Without the lock, for an interrupt may make a call of its own.
+            // Do not hold the lock here, because a callback may make a call itself.
             let slice = attempt.slice()?;
             let is_new = |state: &State| state.answer.as_ref().is_some_and(|answer| answer.number > seen);
             self.start(names, is_new)?;
-            // In the child of an interrupt that forks, the next attempt looks up anew.
+            // If the callback forks, the call fails in the child, and the next attempt starts a new
+            // lookup.
             let state = self.state().ok_or(WireError::Closed)?;
             let waited = self.answered.wait_timeout_while(state, slice, |state| !is_new(state));
             let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -177,19 +183,21 @@ impl Host {
                 break (answer, state.preferred, over);
             }
         };
-        // They have nothing left to do but to end; a program that ends now finds them gone.
+        // These threads are about to end. They are joined so that they are gone if the program ends
+        // now.
         for thread in threads {
             let _ = thread.join();
         }
         match answer.error.map(io::Error::from_raw_os_error) {
             _ if !answer.addresses.is_empty() => Ok((in_order(&answer.addresses, preferred), true)),
             Some(error) if shortage(&error).is_some() => Err(error.into()),
-            // What else the system says differs from one to the next; it always means this.
+            // Other errors differ between systems, and all mean that the name was not found.
             _ => Err(WireError::NameNotFound),
         }
     }
 
-    /// Starts a lookup if none is under way, or those that are take too long; unless the answer is there.
+    /// Starts a lookup if none is running or all running ones take too long, unless the result is
+    /// there.
     fn start(self: &Arc<Self>, names: &Names, is_answered: impl Fn(&State) -> bool) -> Result<(), WireError> {
         fork::held(|| {
             let mut state = self.state().ok_or(WireError::Closed)?;
@@ -231,7 +239,7 @@ impl Host {
         self.answered.notify_all();
     }
 
-    /// None of one that a parent made: its lock may be held forever.
+    /// Returns `None` if the host belongs to the parent, whose lock may be held forever.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
         (self.generation == fork::generation()).then(|| self.lock())
     }
@@ -244,20 +252,23 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if self.generation != fork::generation() {
-            // What they name may be other threads here, which are not to be let go.
+            // In a forked child, the handles may refer to other threads, so they must not be
+            // dropped.
             mem::forget(mem::take(&mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).threads));
         }
     }
 }
 
-/// The system's error where no socket can be had just now. Its lookup says then that there is no such name.
+/// Returns the system's error if no socket can be created now. The lookup then wrongly reports that
+/// the name does not exist.
 fn shortage_of_sockets() -> Option<i32> {
     let error = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).err()?;
     shortage(&error).and(error.raw_os_error())
 }
 
-/// The address that answered last, then the others as the system has them, but with the families in turn (RFC 8305,
-/// section 4), so that a family without a route costs one head start.
+/// Returns the address that answered last, then the others in the system's order, but with
+/// alternating families (RFC 8305, section 4). So a family without a route costs only one head
+/// start.
 fn in_order(addresses: &[SocketAddr], preferred: Option<SocketAddr>) -> Vec<SocketAddr> {
     let preferred = preferred.filter(|preferred| addresses.contains(preferred));
     let first = preferred.or(addresses.first().copied());

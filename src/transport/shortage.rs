@@ -1,4 +1,4 @@
-//! Errors that say that the system is short of something, which passes.
+//! Errors that mean that the system is temporarily out of a resource.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use windows_sys::Win32::Networking::WinSock::{WSAEMFILE, WSAENOBUFS};
 
 use crate::thread::NoThread;
 
-/// What there was too little of at the moment, where that is the reason.
+/// Returns the exhausted resource, if that caused the error.
 pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
     #[cfg(unix)]
     match error.raw_os_error() {

@@ -1,5 +1,5 @@
-//! A TCP socket: written and read in slices, so that a call sees its deadline, a cancel or an interrupt within 100 ms;
-//! and with as few system calls as can be.
+//! A TCP socket. It blocks only for short slices, so that a call notices its deadline, a cancel or
+//! its callback within 100 ms, and it makes as few system calls as possible.
 
 use std::io::{self, Read, Write};
 #[cfg(windows)]
@@ -19,16 +19,16 @@ use crate::transport::wire_error::WireError;
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: fork::Socket,
-    /// The time-out that the socket has now.
+    /// The present timeout of the socket.
     #[cfg(not(windows))]
     slice: Duration,
-    /// The system has reported that the connection failed, which it does once.
+    /// Whether the system has reported that the connection failed. It does so only once.
     #[cfg(windows)]
     has_failed: AtomicBool,
 }
 
 impl Socket {
-    /// Takes a connected socket.
+    /// Takes over a connected socket.
     #[cfg(not(windows))]
     pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
         stream.set_nonblocking(false)?;
@@ -38,8 +38,8 @@ impl Socket {
         Ok(Self { stream, slice: SLICE })
     }
 
-    /// Takes a connected socket. It does not block: on Windows a socket whose time-out has passed may have lost what
-    /// came in at that moment, so that waiting is for `WSAPoll()` alone.
+    /// Takes over a connected socket and makes it nonblocking. On Windows, a socket whose timeout
+    /// expired may have lost the bytes that arrived at that moment, so only `WSAPoll()` blocks.
     #[cfg(windows)]
     pub(super) fn new(stream: fork::Socket) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
@@ -47,10 +47,11 @@ impl Socket {
         Ok(Self { stream, has_failed: AtomicBool::new(false) })
     }
 
-    /// The slice is nearly always the same, so this is nearly never a system call.
+    /// Sets the timeout of the socket. The slice nearly always stays the same, so this is rarely a
+    /// system call.
     #[cfg(not(windows))]
     fn set_slice(&mut self, slice: Duration) -> io::Result<()> {
-        // The system's clock for time-outs is coarse, and 0 would mean none.
+        // The system's clock for timeouts is coarse, and 0 would mean no timeout.
         let slice = slice.max(Duration::from_millis(1));
         if slice != self.slice {
             self.stream.set_read_timeout(Some(slice))?;
@@ -60,7 +61,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Reads what comes within a slice. 0 is the end.
+    /// Reads what arrives within a slice. 0 means the end.
     #[cfg(not(windows))]
     fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
         self.set_slice(slice)?;
@@ -76,7 +77,7 @@ impl Socket {
         }
     }
 
-    /// Waits for input, and notes a failure: what came before it is still to be read.
+    /// Waits for input, and records a failure. Bytes that arrived before it must still be read.
     #[cfg(windows)]
     fn input(&self, limit: Duration) -> io::Result<ready::Input> {
         let found = ready::input(&self.stream, limit)?;
@@ -119,7 +120,7 @@ impl Wire for Socket {
         while !rest.is_empty() {
             let sent = self.write(rest, attempt)?;
             rest = rest.get(sent..).unwrap_or_default();
-            // A server that takes nothing may have answered already.
+            // A server that accepts nothing may have replied already.
             if sent == 0 && self.has_input() {
                 return Err(WireError::AnsweredEarly);
             }
@@ -127,7 +128,7 @@ impl Wire for Socket {
         Ok(())
     }
 
-    /// Waits a slice at most.
+    /// Blocks for at most a slice.
     fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         failpoint::reach("send");
         match self.write_for(bytes, attempt.slice()?) {
@@ -140,7 +141,7 @@ impl Wire for Socket {
         }
     }
 
-    /// Waits a slice at most, if nothing has come in.
+    /// Blocks for at most a slice, if no bytes have arrived.
     fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         #[cfg(windows)]
         return self.read_for(buffer, SLICE);
@@ -154,14 +155,14 @@ impl Wire for Socket {
 
         let mut byte = 0_u8;
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
-        // SAFETY: room for the one byte that is asked for.
+        // SAFETY: `byte` has room for the one byte that is requested.
         let result = unsafe { libc::recv(self.stream.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
         !(result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
     }
 
     #[cfg(windows)]
     fn has_input(&self) -> bool {
-        // One that cannot be asked has failed.
+        // If the check fails, the connection has failed.
         self.input(Duration::ZERO).map_or(true, |found| found != ready::Input::None)
     }
 
@@ -174,7 +175,8 @@ impl Wire for Socket {
     }
 }
 
-/// Whether nothing went wrong but that a slice, or a signal's interruption, is over.
+/// Returns whether the error only means that a slice has elapsed or that a signal interrupted the
+/// call.
 fn is_a_slice(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

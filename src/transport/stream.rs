@@ -1,4 +1,4 @@
-//! A connection, as bytes: over TCP, TLS, or TLS within TLS.
+//! A connection as a byte stream: over TCP, TLS, or TLS within TLS.
 
 use std::fmt::Debug;
 use std::io;
@@ -9,24 +9,25 @@ use crate::transport::wire_error::WireError;
 pub(super) type Stream = Box<dyn Wire>;
 
 pub(super) trait Wire: Debug + Send + Sync {
-    /// Reads what comes, and waits for it. 0 is the end.
+    /// Reads bytes, and blocks until some arrive. 0 means the end.
     fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError>;
 
-    /// Sends all of `bytes`, unless the answer comes first.
+    /// Sends all of `bytes`, unless the reply arrives first.
     fn write_all(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<(), WireError>;
 
-    /// Sends some of `bytes`; 0 if nothing was taken for a moment.
+    /// Sends some of `bytes`. Returns 0 if nothing could be sent for a moment.
     fn write(&mut self, bytes: &[u8], attempt: &Attempt<'_>) -> Result<usize, WireError>;
 
-    /// Whether something came in, or the other side closed.
+    /// Returns whether bytes have arrived or the peer has closed the connection.
     fn has_input(&self) -> bool;
 
-    /// Whether an idle connection still serves: it is open, and nothing was said that is not asked for.
+    /// Returns whether an idle connection can be reused: it is open, and no unexpected bytes have
+    /// arrived.
     fn is_usable(&mut self) -> bool;
 
-    /// The version of TLS, if it is under TLS.
+    /// Returns the version of TLS, if the connection uses TLS.
     fn tls_version(&self) -> Option<&'static str>;
 
-    /// Reads what has come in, without waiting.
+    /// Reads the bytes that have arrived, without blocking.
     fn read_waiting(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 }

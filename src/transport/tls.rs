@@ -1,4 +1,4 @@
-//! TLS on a connection: the handshake, and what is written and read under it.
+//! TLS on a connection: the handshake, writing and reading.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -13,19 +13,20 @@ use crate::transport::wire_error::WireError;
 
 pub(super) use crate::transport::trust::Trust;
 
-/// How often a server may say something for itself on an idle connection (a ticket, a new key) before that is odd.
+/// How many messages of TLS itself (tickets, new keys) a server may send on an idle connection
+/// before the connection is given up.
 const MOST_NOTICES: usize = 16;
 
-/// A connection under TLS.
+/// A connection with TLS.
 #[derive(Debug)]
 pub(super) struct TlsStream {
     connection: ClientConnection,
     under: Stream,
-    /// What is to be sent, encrypted.
+    /// The encrypted bytes to send.
     sealed: Vec<u8>,
 }
 
-/// A stream, read for an attempt or without waiting.
+/// A stream that is read for an attempt, or without blocking.
 struct Source<'a, 'b>(&'a mut Stream, Option<&'a Attempt<'b>>);
 
 impl Read for Source<'_, '_> {
@@ -38,7 +39,7 @@ impl Read for Source<'_, '_> {
 }
 
 impl TlsStream {
-    /// Makes TLS with `host` over this connection.
+    /// Performs the TLS handshake with `host` on this connection.
     pub(super) fn handshake(
         under: Stream,
         host: &str,
@@ -48,7 +49,7 @@ impl TlsStream {
         Self::handshake_with(under, host, trust.config(attempt)?, attempt)
     }
 
-    /// The same with these settings.
+    /// Performs the handshake with these settings.
     pub(super) fn handshake_with(
         under: Stream,
         host: &str,
@@ -60,7 +61,7 @@ impl TlsStream {
             .map_err(|_| WireError::Trust("the host is no name that a certificate could be for".into()))?
             .to_owned();
         let mut connection = ClientConnection::new(config, name).map_err(as_io)?;
-        // What waits to be sent is bounded by who writes.
+        // The callers limit the bytes that wait to be sent.
         connection.set_buffer_limit(None);
         let mut stream = Box::new(Self { connection, under, sealed: Vec::new() });
         while stream.connection.is_handshaking() {
@@ -73,11 +74,11 @@ impl TlsStream {
         Ok(stream)
     }
 
-    /// Takes in what comes; 0 is the end.
+    /// Reads and decrypts what arrives. 0 means the end.
     fn receive(&mut self, attempt: Option<&Attempt<'_>>) -> Result<usize, WireError> {
         let amount = self.connection.read_tls(&mut Source(&mut self.under, attempt)).map_err(WireError::within)?;
         if let Err(error) = self.connection.process_new_packets() {
-            // It is told why, if that is possible.
+            // Send the server the alert with the reason, if possible.
             if let Some(attempt) = attempt {
                 let _ = self.flush(attempt);
             }
@@ -86,7 +87,7 @@ impl TlsStream {
         Ok(amount)
     }
 
-    /// Encrypts what there is to be sent.
+    /// Encrypts the bytes to send.
     fn seal(&mut self) -> io::Result<()> {
         while self.connection.wants_write() {
             self.connection.write_tls(&mut self.sealed)?;
@@ -100,7 +101,8 @@ impl TlsStream {
         while let Some(rest) = self.sealed.get(sent..).filter(|rest| !rest.is_empty()) {
             let amount = self.under.write(rest, attempt)?;
             sent += amount;
-            // A server that takes nothing may have answered already; or it only says something for itself.
+            // A server that accepts nothing may have replied already, or may only have sent a TLS
+            // message.
             if amount == 0 && self.under.has_input() {
                 self.sealed.drain(..sent);
                 sent = 0;
@@ -141,7 +143,8 @@ impl Wire for TlsStream {
     fn read(&mut self, buffer: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
         loop {
             match self.connection.reader().read(buffer) {
-                // It closed without saying so: whoever stands between may have cut the answer.
+                // The server closed the connection without a TLS alert, so an intermediary
+                // may have cut the reply.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(WireError::Cut),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.receive(Some(attempt))?;
@@ -165,11 +168,11 @@ impl Wire for TlsStream {
         self.under.has_input()
     }
 
-    /// Tickets and new keys, which servers send when they like, are read.
+    /// Reads tickets and new keys, which servers may send at any time.
     fn is_usable(&mut self) -> bool {
         for _ in 0..MOST_NOTICES {
             let is_silent = match self.connection.process_new_packets() {
-                // A farewell may have come with the reply.
+                // A closing alert may have arrived with the reply.
                 Ok(state) => !state.peer_has_closed() && state.plaintext_bytes_to_read() == 0,
                 Err(_) => false,
             };
@@ -187,7 +190,7 @@ impl Wire for TlsStream {
     }
 }
 
-/// As `rustls` itself reports failures in the middle of I/O, so that there is one form to tell apart.
+/// Wraps an error like `rustls` does during I/O, so that callers see only one form.
 pub(super) fn as_io(error: rustls::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

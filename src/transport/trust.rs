@@ -1,4 +1,5 @@
-//! Whom to trust, and who this client says it is: the system's store, `ca_file`, the client certificate.
+//! Decides which certificates are trusted (the system's store and `ca_file`), and holds the client
+//! certificate.
 
 use std::env;
 use std::fs;
@@ -26,11 +27,12 @@ use crate::transport::certificate::Verifier;
 use crate::transport::shortage::shortage;
 use crate::transport::wire_error::WireError;
 
-/// What TLS is made with; the sessions that can be resumed are shared by the connections of a client.
+/// The TLS settings. The connections of a client share the sessions that can be resumed.
 pub(crate) struct Trust {
     extra: Vec<CertificateDer<'static>>,
     identity: Option<Arc<CertifiedKey>>,
-    /// Made by the first call over `https`, for reading the system's store takes milliseconds.
+    /// Created by the first call over `https`, because reading the system's store takes
+    /// milliseconds.
     config: OnceLock<Arc<ClientConfig>>,
 }
 
@@ -54,7 +56,7 @@ impl Trust {
             return Ok(config.clone());
         }
         let (config, _) = self.build(attempt, false)?;
-        // A fork waits for it: a child that found it half set would wait forever.
+        // A fork waits until this is done: a child that found it half set would wait forever.
         Ok(fork::held(|| {
             let set = || {
                 failpoint::reach("settings");
@@ -64,7 +66,8 @@ impl Trust {
         }))
     }
 
-    /// The same for one connection, and the verifier, which keeps the certificates that its server shows.
+    /// Returns the settings for a single connection, and a verifier that records the server's
+    /// certificates.
     pub(super) fn recording(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Verifier>), WireError> {
         self.build(attempt, true).map(|(config, verifier)| (Arc::new(config), verifier))
     }
@@ -84,10 +87,10 @@ impl Trust {
         Ok((config, verifier))
     }
 
-    /// The system's store and the `ca_file`.
+    /// Returns the system's store and the `ca_file`.
     fn roots(&self, attempt: &Attempt<'_>) -> Result<Arc<RootCertStore>, WireError> {
-        // One process reads it once while it is the same: that takes milliseconds. A fork waits for it, or the child
-        // would wait forever.
+        // A process reads the store only once while it does not change, because reading takes
+        // milliseconds. A fork waits until this is done, or the child would wait forever.
         static SYSTEM: Mutex<Option<(Sources, Arc<RootCertStore>)>> = Mutex::new(None);
         let (mut roots, source, read) = fork::held(|| {
             let mut system = SYSTEM.lock().unwrap_or_else(PoisonError::into_inner);
@@ -97,7 +100,7 @@ impl Trust {
                     return Ok((roots.clone(), sources.named, None));
                 }
             }
-            // A failure is not kept: the next call may find what this one did not.
+            // A failure is not cached, because the next call may succeed.
             let began = Instant::now();
             let (roots, named) = (Arc::new(roots_of(sources.load(), sources.named)?), sources.named);
             *system = Some((sources, roots.clone()));
@@ -121,7 +124,8 @@ impl Trust {
     }
 }
 
-/// The system's time; before 1970 it is 1970, for `rustls` knows no time before that.
+/// The system's time. A time before 1970 counts as 1970, because `rustls` does not support earlier
+/// ones.
 #[derive(Debug)]
 struct Clock;
 
@@ -131,20 +135,21 @@ impl TimeProvider for Clock {
     }
 }
 
-/// A path, and what changes when its content does.
+/// A path, and the values that change with its content.
 type Stamped = (PathBuf, Option<(SystemTime, u64)>);
 
-/// Where the system's store is.
+/// The location of the system's store.
 #[derive(PartialEq)]
 struct Sources {
-    /// The variable that names them, if one does.
+    /// The variable that names the paths, if there is one.
     named: Option<&'static str>,
     file: Option<Stamped>,
     directories: Vec<Stamped>,
 }
 
 impl Sources {
-    /// What `SSL_CERT_FILE` and `SSL_CERT_DIR` name, or the system's. A variable that is empty counts as unset.
+    /// Returns the paths in `SSL_CERT_FILE` and `SSL_CERT_DIR`, or those of the system. An empty
+    /// variable counts as unset.
     fn find() -> Self {
         let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let (file, directories) = (variable("SSL_CERT_FILE"), variable("SSL_CERT_DIR"));
@@ -191,19 +196,21 @@ fn system_paths() -> (Option<PathBuf>, Vec<PathBuf>) {
     (probed.cert_file, probed.cert_dir)
 }
 
-/// The system's own interface gives its certificates there.
+/// On this system, the certificates come from the system's interface and not from files.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
 fn system_paths() -> (Option<PathBuf>, Vec<PathBuf>) {
     (None, Vec::new())
 }
 
-/// What was read of a store, which a variable of this name may have `named`. Certificates that cannot be parsed are left
-/// out, as other clients do; the bundled roots stand in for a store that is empty.
+/// Returns the certificates of a store, which the variable `named` may name. Certificates that
+/// cannot be parsed are skipped, as in other clients. If the store is empty, the bundled roots are
+/// used instead.
 fn roots_of(store: CertificateResult, named: Option<&str>) -> Result<RootCertStore, WireError> {
     let mut unread = None;
     for error in store.errors {
-        // A shortage is soon over, and may have kept the very certificate that is wanted from being read. A file
-        // that is broken or out of reach stays so, and the others serve without it.
+        // A shortage is temporary, and may have hidden the required certificate, so it is an error.
+        // A file that is broken or unreadable remains so, and the other certificates are used
+        // without it.
         match error.kind {
             LoadError::Io { inner, .. } if shortage(&inner).is_some() => return Err(inner.into()),
             LoadError::Io { inner, path } => unread = unread.or(Some((path, Some(inner.kind())))),
@@ -213,7 +220,8 @@ fn roots_of(store: CertificateResult, named: Option<&str>) -> Result<RootCertSto
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(store.certs);
     if roots.is_empty() {
-        // Who names a store wants no other, and one that cannot be read is not known to be empty.
+        // If a variable names the store, the bundled roots must not replace it. A store that cannot
+        // be read is not known to be empty.
         let why = match (named, unread) {
             (Some(name), Some((path, Some(kind)))) => {
                 format!("{name} is set, but no certificate can be read from what it names: {}: {kind}", path.display())
@@ -232,7 +240,7 @@ fn roots_of(store: CertificateResult, named: Option<&str>) -> Result<RootCertSto
     Ok(roots)
 }
 
-/// Makes the error of a file that an option names.
+/// Returns a function that creates the error of a file that an option names.
 fn refuse(option: &'static str) -> impl Fn(String) -> Error + Copy {
     move |why| Error::problem(ErrorKind::InvalidOptions, option, why)
 }
@@ -244,8 +252,8 @@ fn unreadable(error: &io::Error) -> String {
     }
 }
 
-/// A PEM file in a form that the reader takes whole: without a byte order mark, and with a line for each boundary.
-/// Otherwise it leaves out what it cannot tell apart.
+/// Reads a PEM file and normalizes it: without a byte order mark, and with each boundary on a line
+/// of its own. The parser would skip anything that it does not recognize.
 fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(unreadable(&error)))?);
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
@@ -254,7 +262,7 @@ fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<V
     Ok(Zeroizing::new(lines.replace('\r', "").into_bytes()))
 }
 
-/// The certificates of a file, all of them.
+/// Returns all certificates of a file.
 fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
@@ -269,7 +277,7 @@ fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec
     Ok(certificates)
 }
 
-/// The certificates of a `ca_file`.
+/// Returns the certificates of a `ca_file`.
 fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let refuse = refuse("ca_file");
     let certificates = read_certificates(&read_pem(path, refuse)?, refuse)?;
@@ -280,7 +288,7 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(certificates)
 }
 
-/// A client certificate, with those that lead to its authority, and its key.
+/// Reads a client certificate, with its intermediate certificates, and its key.
 fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     let refuse_key = refuse("client_key_file");
     let chain = read_certificates(&read_pem(certificate, refuse("client_cert_file"))?, refuse("client_cert_file"))?;
@@ -306,7 +314,7 @@ fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
 mod tests {
     use super::*;
 
-    /// What was read of a store, and with which errors.
+    /// Returns a store with these certificates and errors.
     fn store(certificates: &[CertificateDer<'static>], errors: &[io::ErrorKind]) -> CertificateResult {
         let mut store = CertificateResult::default();
         store.certs = certificates.to_vec();

@@ -1,4 +1,5 @@
-//! Has a proxy open a tunnel to the server: by `CONNECT` (RFC 9110, section 9.3.6) or SOCKS5 (RFC 1928, 1929).
+//! Asks a proxy to open a tunnel to the server: by `CONNECT` (RFC 9110, section 9.3.6) or SOCKS5
+//! (RFC 1928, 1929).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,7 +12,7 @@ use crate::transport::proxy::Proxy;
 use crate::transport::stream::Stream;
 use crate::transport::wire_error::WireError;
 
-/// Asks an HTTP proxy. Any 2xx opens the tunnel.
+/// Asks an HTTP proxy. Any 2xx status opens the tunnel.
 pub(super) fn http(
     stream: &mut Stream,
     proxy: &Proxy,
@@ -31,8 +32,8 @@ pub(super) fn http(
     request.push_str("\r\n");
     stream.write_all(request.as_bytes(), attempt)?;
 
-    // A byte at a time would be safest, for the server's first bytes may follow; but a TLS server does not speak first,
-    // and neither does HTTP.
+    // Only reading byte by byte would be entirely safe, because the server's first bytes may
+    // follow. But TLS and HTTP servers do not send first.
     let mut input = Vec::new();
     let mut piece = [0; 4096];
     loop {
@@ -44,7 +45,7 @@ pub(super) fn http(
                 }
                 input.extend_from_slice(piece.get(..amount).unwrap_or_default());
             }
-            // Informational: the answer is still to come.
+            // This is an informational response. The reply follows.
             Some((head, length)) if head.status < 200 => {
                 input.drain(..length);
             }
@@ -56,7 +57,7 @@ pub(super) fn http(
     }
 }
 
-/// Where a SOCKS proxy connects to.
+/// Where a SOCKS proxy must connect to.
 pub(super) enum Destination<'a> {
     Address(SocketAddr),
     Name(&'a str, u16),
@@ -131,7 +132,7 @@ pub(super) fn socks5(
         6 => return Err(WireError::Socks("the host did not answer it in time")),
         _ => return Err(WireError::Socks("it failed")),
     }
-    // The address that it connects from is of no use here.
+    // The address from which the proxy connects is ignored.
     match kind {
         1 => read_exact::<6>(stream, attempt).map(|_| ()),
         4 => read_exact::<18>(stream, attempt).map(|_| ()),

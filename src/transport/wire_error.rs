@@ -1,8 +1,8 @@
-//! What goes wrong below HTTP.
+//! Errors below HTTP.
 
 use std::io;
 
-/// Why an exchange failed. It passes through the HTTP agent inside an [`io::Error`].
+/// Why an exchange failed. The error passes through the HTTP agent inside an [`io::Error`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("the attempt was stopped")]
@@ -18,7 +18,7 @@ pub(crate) enum WireError {
     #[error("the proxy answered HTTP {status}")]
     ProxyRefused {
         status: u16,
-        /// The authentication schemes that it asks for, with commas.
+        /// The authentication schemes that the proxy accepts, separated by commas.
         schemes: String,
     },
     #[error("the proxy refused: {0}")]
@@ -31,7 +31,7 @@ pub(crate) enum WireError {
     Closed,
     #[error("the connection ended within the answer")]
     Cut,
-    /// The answer began while the request was still being sent.
+    /// The reply began while the request was still being sent.
     #[error("the server takes no more of the request")]
     AnsweredEarly,
     #[error(transparent)]
@@ -40,7 +40,8 @@ pub(crate) enum WireError {
 
 impl From<WireError> for io::Error {
     fn from(error: WireError) -> Self {
-        // As the kind Other always: the agent takes some other kinds for the end of the answer.
+        // The kind is always Other, because the agent interprets some other kinds as the end of the
+        // reply.
         io::Error::other(error)
     }
 }
@@ -52,7 +53,7 @@ impl From<WireError> for ureq::Error {
 }
 
 impl WireError {
-    /// The error that is inside of one which passed through the agent or through TLS.
+    /// Returns the error inside of one that passed through the agent or through TLS.
     pub(super) fn of(error: ureq::Error) -> Self {
         Self::within(error.into_io())
     }

@@ -1,4 +1,5 @@
-//! What a certificate says of itself, for a diagnosis. It proves nothing, and nothing is decided by it.
+//! Reads the contents of a certificate for diagnostics. They prove nothing, and no decision depends
+//! on them.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +7,7 @@ use serde::Serialize;
 
 use crate::transport::certificate::element;
 
-/// The longest text of a certificate that is shown, in characters, and the most names.
+/// The maximum length of a text from a certificate, in characters, and the maximum number of names.
 const LONGEST: usize = 200;
 const MOST_NAMES: usize = 50;
 
@@ -15,23 +16,23 @@ const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
-/// Attributes of a name, by their OIDs.
+/// The known attributes of a name, by their OIDs.
 const ATTRIBUTES: [(&[u8], &str); 4] =
     [(&[0x55, 0x04, 0x03], "CN"), (&[0x55, 0x04, 0x0a], "O"), (&[0x55, 0x04, 0x0b], "OU"), (&[0x55, 0x04, 0x06], "C")];
 
-/// What a certificate says of itself.
+/// The contents of a certificate.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Certificate {
     subject: String,
     issuer: String,
-    /// The hosts that it is for.
+    /// The hosts for which the certificate is valid.
     names: Vec<String>,
     not_before: Option<String>,
     not_after: Option<String>,
 }
 
 impl Certificate {
-    /// Reads one in DER; none if it is not in order.
+    /// Parses a certificate in DER. Returns `None` if it is malformed.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
         let (_, certificate) = element(der, SEQUENCE)?;
         let (_, mut rest) = element(certificate, SEQUENCE)?;
@@ -56,7 +57,7 @@ impl Certificate {
     }
 }
 
-/// The elements that follow one another, each with its tag.
+/// Returns consecutive elements, each with its tag.
 fn elements(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -67,7 +68,7 @@ fn elements(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
-/// A name as `CN=…, O=…`, with the attributes that are known here.
+/// Returns a name as `CN=…, O=…`, with the known attributes.
 fn distinguished(name: &[u8]) -> String {
     let sets = elements(name).filter(|(tag, _)| *tag == SET).flat_map(|(_, set)| elements(set));
     let attributes = sets.filter_map(|(_, attribute)| {
@@ -80,7 +81,7 @@ fn distinguished(name: &[u8]) -> String {
     attributes.take(MOST_NAMES).collect::<Vec<_>>().join(", ")
 }
 
-/// The hosts among the extensions.
+/// Returns the hosts in the extensions.
 fn names(extensions: &[u8]) -> Vec<String> {
     let parts = |extension| {
         let mut parts = elements(extension);
@@ -107,12 +108,12 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).take(LONGEST).collect()
 }
 
-/// A time as `YYYY-MM-DDTHH:MM:SSZ`.
+/// Returns a time as `YYYY-MM-DDTHH:MM:SSZ`.
 fn time(tag: u8, digits: &[u8]) -> Option<String> {
     let digits =
         std::str::from_utf8(digits).ok()?.strip_suffix('Z').filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     let (century, digits) = match (tag, digits.len()) {
-        // RFC 5280, 4.1.2.5.1.
+        // The century follows from RFC 5280, section 4.1.2.5.1.
         (0x17, 12) if digits < "50" => ("20", digits),
         (0x17, 12) => ("19", digits),
         (0x18, 14) => digits.split_at_checked(2)?,

@@ -1,4 +1,4 @@
-//! What the header declares, read from its text.
+//! Reads the declarations of the header from its text.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

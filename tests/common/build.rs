@@ -1,7 +1,7 @@
-//! The library as its users get it, and programs in C and C++ that use it.
+//! Builds the library as users get it, and programs in C and C++ that use it.
 //!
-//! These programs may be another platform's, as `tests/platforms.py` asks: then the variables of [`Platform`] name
-//! everything that is the platform's own, and the tests stay the same.
+//! With `tests/platforms.py`, these programs are built for another platform. The variables of
+//! [`Platform`] then name everything that is specific to the platform, and the tests stay the same.
 
 use std::env;
 use std::fs;

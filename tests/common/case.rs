@@ -1,4 +1,5 @@
-//! The conformance cases of `tests/cases`, as its README describes them, and the one checker of their outcomes.
+//! The conformance cases of `tests/cases`, as its README describes them, and the single checker of
+//! their outcomes.
 
 use std::collections::BTreeMap;
 use std::path::Path;

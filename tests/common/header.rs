@@ -1,4 +1,4 @@
-//! The C header, as text and as the functions that it declares.
+//! The C header: its text, and the functions that it declares.
 
 use std::fs;
 use std::path::Path;

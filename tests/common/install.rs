@@ -1,4 +1,4 @@
-//! Installing the library, and programs that use it where this checkout never was.
+//! Installs the library, and builds programs that use it without this checkout.
 
 use std::collections::BTreeSet;
 use std::env;

@@ -1,4 +1,5 @@
-//! What the integration tests share: the sandbox as a child process, the release library, compilers.
+//! Code that the integration tests share: the sandbox as a child process, the release library,
+//! compilers.
 
 // Each test program uses its own part of this.
 #![allow(dead_code)]

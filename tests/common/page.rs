@@ -1,4 +1,4 @@
-//! The pages of the documentation, and the fenced blocks in them.
+//! The pages of the documentation, and their fenced code blocks.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The sandbox as a child process, and the requests that steer it.
+//! Runs the sandbox as a child process, and sends the requests that control it.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! Tools that a test needs and a machine may not have.
+//! Tools that a test needs and that a machine may lack.
 
 use std::env;
 

@@ -1,4 +1,4 @@
-//! Programs under valgrind: no error, no leak.
+//! Runs programs under valgrind, without errors and leaks.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the server does with one request: a reply, and the steps in which it is, or is not, given.
+//! What the server does with one request: a reply, and the steps in which it is sent or not sent.
 
 use std::time::Duration;
 

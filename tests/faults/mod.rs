@@ -1,4 +1,5 @@
-//! A server that does wrong what a server can do wrong, on plain sockets and threads, and notes what it saw.
+//! A server with every fault that a server can have. It uses plain sockets and threads, and records
+//! what it saw.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part of it")]
 

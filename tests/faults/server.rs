@@ -1,4 +1,4 @@
-//! Serves each connection on a thread of its own, each request by the next fault of a plan.
+//! Serves each connection on its own thread, and each request with the next fault of a plan.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Every fault, and what comes of a call that meets it.
+//! Every fault, and the outcome of a call that meets it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The library's table of handles with loom's locks, and models of what threads do with it.
+//! The library's table of handles with loom's locks, and models of how threads use it.
 #![cfg(all(test, loom))]
 
 #[path = "../../src/failpoint.rs"]

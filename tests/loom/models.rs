@@ -1,4 +1,4 @@
-//! Each model is played in every order that its threads' steps can take.
+//! Each model runs in every order that the steps of its threads can take.
 
 use std::collections::HashSet;
 

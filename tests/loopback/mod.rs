@@ -1,4 +1,5 @@
-//! A server on a loopback port: connections in order, HTTP requests on each, and a record of both.
+//! A server on a loopback port. It accepts connections in order, reads HTTP requests from each, and
+//! records both.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

@@ -1,4 +1,4 @@
-//! What `commbox.h` declares and documents, read from its text.
+//! Reads the declarations and the documentation of `commbox.h` from its text.
 
 use std::collections::BTreeMap;
 

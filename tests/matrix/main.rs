@@ -1,8 +1,9 @@
-//! Every function of the header with every hostile value for every parameter, alone and in pairs: each call gives a
-//! documented code and a sentence that names the parameter, and does nothing else.
+//! Calls every function of the header with every hostile value for every parameter, alone and in
+//! pairs. Each call returns a documented code and a message that names the parameter, and has no
+//! other effect.
 //!
-//! The functions are taken from the header, and the values from the parameters' types; so a function that is added
-//! later is in here as well.
+//! The functions are taken from the header, and the values from the types of the parameters. So
+//! functions that are added later are included.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,4 @@
-//! The cases, and the program in C that plays them.
+//! The cases, and the C program that runs them.
 
 use std::fmt::Write as _;
 

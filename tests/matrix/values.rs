@@ -1,4 +1,4 @@
-//! What may be given for a parameter: one good value, and the hostile ones of its type.
+//! The values for a parameter: a valid one, and the hostile ones of its type.
 
 use super::header::{Header, Parameter};
 

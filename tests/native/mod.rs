@@ -1,4 +1,4 @@
-//! C programs that make calls, in an environment of their own.
+//! Runs C programs that make calls, in a separate environment.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

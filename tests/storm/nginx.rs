@@ -1,4 +1,4 @@
-//! nginx's `limit_req`, for real, where nginx is installed.
+//! Tests against nginx's `limit_req`, if nginx is installed.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Real requests over real sockets, short.
+//! Short tests with real requests over real sockets.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};

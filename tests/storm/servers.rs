@@ -1,4 +1,4 @@
-//! Servers, as they count what they accept.
+//! Models of servers: how each counts the requests that it accepts.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Senders and servers in simulated time. The senders decide by the library's own code.
+//! Senders and servers in simulated time. The senders use the library's own code.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};

@@ -1,4 +1,4 @@
-//! An HTTPS server with certificates of its own.
+//! An HTTPS server with its own certificates.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 

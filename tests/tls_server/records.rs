@@ -1,5 +1,5 @@
-//! The server's end of a TLS 1.3 connection, record by record: it says what it likes when it likes, which `rustls` does
-//! not offer.
+//! The server's end of a TLS 1.3 connection, record by record. It can send any record at any time,
+//! which `rustls` does not support.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -1,16 +1,17 @@
-//! How much one client may add to a bad hour by its retries: the retry quota of the AWS SDKs.
+//! Limits how much load the retries of a client add to a failing server, like the retry quota of
+//! the AWS SDKs.
 
-/// What a client starts with, and has at most.
+/// The initial and maximum number of tokens.
 const FULL: u32 = 500;
 
-/// What a retry costs, and one after a timeout.
+/// The tokens that a retry takes, and those that a retry after a timeout takes.
 const RETRY: u32 = 5;
 const TIMEOUT: u32 = 10;
 
-/// What a success gives back.
+/// The tokens that a success returns.
 const SUCCESS: u32 = 1;
 
-/// Tokens, which retries take and successes give back.
+/// The available tokens. Retries take them and successes return them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget(u32);
 
@@ -21,7 +22,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes the tokens of a retry, unless there are too few.
+    /// Takes the tokens for a retry. Returns false if there are too few.
     pub(crate) fn take(&mut self, after_timeout: bool) -> bool {
         let cost = if after_timeout { TIMEOUT } else { RETRY };
         let rest = self.0.checked_sub(cost);

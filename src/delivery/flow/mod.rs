@@ -1,19 +1,20 @@
-//! When requests may leave: what a client knows of its server, as a state machine without a clock.
+//! Decides when requests may be sent. The client's knowledge of its server is a state machine
+//! without a clock.
 //!
-//! A [`Flow`] is asked before each request and told what came of it. It neither waits nor looks at a
-//! clock, so the same code decides in a client, in a group of processes, and in the tests' simulated
-//! time. Three things hold requests back:
+//! A [`Flow`] is asked before each request, and each outcome is reported to it. It neither blocks
+//! nor reads a clock, so the same code runs in a client, in a group of processes, and in the
+//! simulated time of the tests. Three things hold requests back:
 //!
-//! - **The pace.** `max_requests_per_second`, the rate learned from 429s ([`curve`]), and for a few
-//!   seconds after an outage a ramp. Requests leave evenly spaced at the lowest of them.
-//! - **A pause for throttling**, which a 429 begins. At a known pace it lasts 50 to 100 ms, after the
-//!   first 429 1 to 1.5 s, and never less than the server's `Retry-After`.
-//! - **A pause for an outage**, which [`TRIP`](report) transient failures in a row begin.
+//! - **The pace.** `max_requests_per_second`, the rate learned from 429s ([`curve`]), and a ramp
+//!   for a few seconds after an outage. Requests are evenly spaced at the lowest of these rates.
+//! - **A pause for throttling**, which a 429 begins. If a rate has been learned, it lasts 50 to 100
+//!   ms; after the first 429, 1 to 1.5 s. It is never shorter than the server's `Retry-After`.
+//! - **A pause for an outage**, which [`TRIP`](report) consecutive transient failures begin.
 //!
-//! A pause ends by a probe: one request, which leaves when the pause is over. If it is accepted,
-//! requests resume. If not, the pause goes on for twice as long as before.
+//! A pause ends with a probe: one request, which is sent when the pause is over. If the server
+//! accepts it, requests resume. If not, the pause continues for twice as long as before.
 //!
-//! Everything here depends on the standard library alone: `tests/storm.rs` includes these files.
+//! This module depends only on the standard library, because `tests/storm.rs` includes its files.
 
 mod budget;
 mod curve;
@@ -33,44 +34,48 @@ pub(crate) use ticket::{Moment, Outcome, Probe, Slot, Ticket, Turn, Why};
 
 use curve::Curve;
 
-/// After an outage the rate starts here and grows by this factor a second, for this many seconds.
+/// After an outage, the rate starts at [`RAMP_START`] and grows by [`RAMP_FACTOR`] per second, for
+/// [`RAMP_SECONDS`] seconds.
 const RAMP_START: f64 = 50.0;
 const RAMP_FACTOR: f64 = 10.0;
 const RAMP_SECONDS: f64 = 1.5;
 
-/// So much of a delay, and a tenth of the interval, is made up for by the next request.
+/// If a request is late, the next one makes up for this much of the delay, plus a tenth of the
+/// interval.
 const SLACK: Duration = Duration::from_micros(200);
 
-/// The least time for a probe; it gets this many times as long as the slowest answer of late.
+/// The shortest timeout of a probe. Otherwise, it is [`PROBE_TIMES`] times the slowest recent
+/// reply.
 const LEAST_PROBE: Duration = Duration::from_secs(2);
 const PROBE_TIMES: u32 = 4;
 
-/// A probe that is not heard of for so long after its time is given up.
+/// If the outcome of a probe is still unknown this long after its timeout, the probe is given up.
 const PROBE_GRACE: Duration = Duration::from_secs(1);
 
-/// A pause this long, in seconds, may have cost the connections their life.
+/// After a pause of this many seconds, the idle connections may be closed.
 const LONG_PAUSE: f64 = 1.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pause {
     why: Why,
-    /// When a probe may leave.
+    /// When a probe may be sent.
     until: Moment,
-    /// How long the pause was, in seconds, had the server not asked for more.
+    /// The length of the pause in seconds, without any extension that the server asked for.
     length: f64,
-    /// When the probe that is out is given up.
+    /// When the probe in flight is given up.
     probe: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
-    /// `max_requests_per_second`; 0 for none.
+    /// `max_requests_per_second`; 0 means no limit.
     limit: f64,
     curve: Option<Curve>,
     pause: Option<Pause>,
-    /// Tells the outcome of a request that left before requests were paused or resumed from a new one.
+    /// Distinguishes outcomes of requests sent since the last pause or resumption from earlier
+    /// ones.
     epoch: u64,
-    /// Tells the slots that are void.
+    /// Identifies slots that are no longer valid.
     version: u64,
     /// The next slot.
     next: Moment,
@@ -80,20 +85,20 @@ pub(crate) struct Flow {
     /// When requests resumed after an outage.
     ramp: Option<Moment>,
     taken: LastSecond,
-    /// Since when the server has refused everything.
+    /// The time since which the server has refused everything.
     refused_since: Option<Moment>,
-    /// How many transient failures came in a row, and since when.
+    /// The number of consecutive transient failures, and the time of the first one.
     failures: u32,
     failing_since: Moment,
-    /// How many probes in a row timed out.
+    /// The number of consecutive probes that timed out.
     lost_probes: u32,
-    /// The slowest answer of late.
+    /// The slowest recent reply.
     slowest: Duration,
     random_state: u64,
 }
 
 impl Flow {
-    /// `limit` is in requests a second, 0 for none. `seed` is any number.
+    /// `limit` is in requests per second; 0 means no limit. `seed` is any number.
     pub(crate) fn new(limit: f64, seed: u64) -> Self {
         Self {
             limit,
@@ -115,14 +120,14 @@ impl Flow {
         }
     }
 
-    /// Has the rate grow from a low one for the first seconds, as after an outage: for senders that do not
-    /// know of each other's requests in flight.
+    /// Starts with a low rate that grows in the first seconds, as after an outage. This is for
+    /// senders that do not know about each other's requests in flight.
     pub(crate) fn ramp(mut self, now: Moment) -> Self {
         self.ramp = Some(now);
         self
     }
 
-    /// Forgets the probe and the slots of a parent, whose threads a forked child does not have.
+    /// Forgets the parent's probe and slots: a forked child does not have the parent's threads.
     pub(crate) fn reset_after_fork(&mut self) {
         self.version += 1;
         self.next = Moment::ZERO;
@@ -131,7 +136,7 @@ impl Flow {
         }
     }
 
-    /// Asks for leave to send. `slot` is the asker's, if it has asked before.
+    /// Asks for permission to send. `slot` is what a former call of this function stored, if any.
     pub(crate) fn ask(&mut self, now: Moment, slot: &mut Option<Slot>) -> Turn {
         if let Some(pause) = self.pause {
             *slot = None;
@@ -147,7 +152,8 @@ impl Flow {
         }
         *slot = None;
         if let Some(rate) = rate {
-            // After one that left late, the next one is not to follow too closely: a server without burst would refuse it.
+            // If a request was late, the next one must not follow too closely: a server that allows
+            // no burst would refuse it.
             let interval = Duration::from_secs_f64(1.0 / rate);
             self.next = self.next.max(now + interval.saturating_sub(interval / 10 + SLACK));
         }
@@ -171,7 +177,7 @@ impl Flow {
         Turn::Go(Ticket { epoch: self.epoch, left: now, rate: None, probe: Some(Probe { limit, fresh }) })
     }
 
-    /// Takes the next slot.
+    /// Reserves the next slot.
     fn reserve(&mut self, now: Moment) -> Slot {
         let rate = self.rate(now);
         let at = rate.map_or(now, |_| self.next.max(now));
@@ -181,7 +187,8 @@ impl Flow {
         Slot { at, version: self.version, rate }
     }
 
-    /// The rate at which requests may leave while they are not paused; None if nothing limits it.
+    /// Returns the rate at which requests may be sent while they are not paused, or `None` if
+    /// nothing limits it.
     pub(crate) fn rate(&self, now: Moment) -> Option<f64> {
         let mut lowest = if self.limit > 0.0 { self.limit } else { f64::INFINITY };
         if let Some(curve) = &self.curve {
@@ -196,34 +203,34 @@ impl Flow {
         lowest.is_finite().then_some(lowest)
     }
 
-    /// The rate that was learned, in requests a second.
+    /// Returns the learned rate, in requests per second.
     pub(crate) fn learned(&self, now: Moment) -> Option<f64> {
         self.curve.map(|curve| curve.rate(now))
     }
 
-    /// The time between two requests where the last 429 came, in seconds.
+    /// Returns the time between two requests at the rate of the last 429, in seconds.
     fn interval(&self) -> f64 {
         self.curve.map_or(0.0, |curve| 1.0 / curve.ceiling)
     }
 
-    /// Sets `max_requests_per_second`; 0 for none.
+    /// Sets `max_requests_per_second`; 0 removes the limit.
     pub(crate) fn set_limit(&mut self, now: Moment, limit: f64) {
         self.limit = limit;
         self.version += 1;
         self.next = self.rate(now).map_or(now, |rate| self.next.min(now + Duration::from_secs_f64(1.0 / rate)));
     }
 
-    /// Why requests are paused and until when, if they are.
+    /// Returns why requests are paused and until when, if they are.
     pub(crate) fn paused(&self) -> Option<(Why, Moment)> {
         self.pause.map(|pause| (pause.why, pause.until))
     }
 
-    /// Since when transient failures have come in a row, and how many.
+    /// Returns the time of the first of the consecutive transient failures, and their number.
     pub(crate) fn failing(&self) -> (Moment, u32) {
         (self.failing_since, self.failures)
     }
 
-    /// Whether the server is what holds requests back, and not the caller's limit.
+    /// Returns whether the server, and not the caller's own limit, holds requests back.
     pub(crate) fn is_throttled(&self, now: Moment) -> bool {
         match self.pause {
             Some(pause) => pause.why == Why::Throttled,
@@ -231,7 +238,8 @@ impl Flow {
         }
     }
 
-    /// When an update that waits is given up: so long after everything was refused, or failed.
+    /// Returns when a waiting update is given up: `throttled` after the server began to refuse
+    /// everything, or `outage` after the first failure.
     pub(crate) fn patience(&self, throttled: Duration, outage: Duration) -> Option<Moment> {
         match self.pause?.why {
             Why::Throttled => self.refused_since.map(|since| since.saturating_add(throttled)),
@@ -239,8 +247,8 @@ impl Flow {
         }
     }
 
-    /// When the request that stands behind `ahead` others leaves at the earliest, if no 429 comes.
-    /// None beyond `deadline`.
+    /// Returns the earliest time at which a request behind `ahead` others can be sent, if no 429
+    /// comes. Returns `None` if that is not before `deadline`.
     pub(crate) fn earliest(&self, now: Moment, ahead: usize, deadline: Moment) -> Option<Moment> {
         let from = match self.pause {
             Some(pause) => pause.until.max(now),
@@ -253,7 +261,7 @@ impl Flow {
         if ahead == 0 || self.rate(now).is_none() {
             return Some(from);
         }
-        // In steps over the curve, which starts anew when requests resume.
+        // Integrate the curve in steps. It starts anew when requests resume.
         let curve =
             self.curve.map(|curve| Curve { since: if self.pause.is_some() { from } else { curve.since }, ..curve });
         let step = ((deadline - from) / 64).max(Duration::from_millis(1));
@@ -272,7 +280,7 @@ impl Flow {
         None
     }
 
-    /// How many times requests were paused or resumed.
+    /// Returns a number that changes whenever requests are paused or resumed.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -282,7 +290,7 @@ impl Flow {
         limit.saturating_mul(1 << self.lost_probes.min(10))
     }
 
-    /// From 0 up to 1, by xorshift: good enough to spread waits.
+    /// Returns a number from 0 up to, but excluding, 1. Xorshift is good enough to spread waits.
     fn random(&mut self) -> f64 {
         self.random_state ^= self.random_state << 13;
         self.random_state ^= self.random_state >> 7;

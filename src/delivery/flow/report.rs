@@ -1,38 +1,38 @@
-//! What the outcome of a request changes: it pauses requests, resumes them, or teaches a rate.
+//! Handles the outcome of a request: pauses requests, resumes them, or learns a rate.
 
 use std::time::Duration;
 
 use super::curve::Curve;
 use super::{Flow, Moment, Outcome, Pause, Ticket, Why};
 
-/// So many transient failures in a row are an outage.
+/// This many consecutive transient failures are an outage.
 const TRIP: u32 = 8;
 
-/// In seconds: the first pause for an outage, and the longest. A longer one would save probes, and a
-/// server that is back would wait for its requests.
+/// The first and the longest pause for an outage, in seconds. A longer one would save probes, but
+/// would delay requests after the server has recovered.
 const FIRST_OUTAGE: f64 = 0.5;
 const LONGEST_OUTAGE: f64 = 4.0;
 
-/// In seconds: the pause after a 429, at first and at a known pace. Each is with_jitter at random by up
-/// to the half and the whole of it.
+/// The pause after the first 429, the pause at a learned rate, and the longest one, in seconds. The
+/// first two get up to 50 % and up to 100 % of random jitter.
 const FIRST_THROTTLED: f64 = 1.0;
 const KNOWN_PACE: f64 = 0.05;
 const LONGEST_THROTTLED: f64 = 6.0;
 
-/// However long a server asks for, a probe an hour finds out whether it still means it.
+/// Even if a server asks for a longer pause, a probe is sent every hour.
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
-/// The most that is added to what a server asks for.
+/// The most jitter that is added to the pause that a server asks for.
 const LONGEST_STRETCH: Duration = Duration::from_secs(3);
 
-/// The shortest stretch, in seconds, over which the accepted requests tell a rate.
+/// The shortest time, in seconds, over which the accepted requests give a rate.
 const MEASURABLE: f64 = 0.3;
 
-/// So many requests tell a rate.
+/// The number of requests from which a rate can be measured.
 const MANY: f64 = 5.0;
 
 impl Flow {
-    /// Reports what came of a request.
+    /// Handles the outcome of a request.
     pub(crate) fn report(&mut self, now: Moment, ticket: Ticket, outcome: Outcome) {
         match outcome {
             Outcome::Accepted { exhausted } => self.accepted(now, ticket, exhausted),
@@ -42,7 +42,7 @@ impl Flow {
         }
     }
 
-    /// Takes note that a request came to nothing. A probe leaves its place to the next.
+    /// Handles a request without an outcome. If it was a probe, another one may be sent.
     fn abandon(&mut self, ticket: Ticket) {
         if let Some(pause) = self.pause.as_mut().filter(|_| ticket.probe.is_some() && ticket.epoch == self.epoch) {
             pause.probe = None;
@@ -57,7 +57,8 @@ impl Flow {
         self.slowest = latency.max(self.slowest - self.slowest / 16);
         match self.pause {
             Some(pause) if ticket.probe.is_some() && ticket.epoch == self.epoch => self.resume(now, pause),
-            // Of a request that had left before, or a probe that was given up: the server is there.
+            // The request was sent before the pause, or was a probe that was given up. Its success
+            // shows that the server is up.
             Some(pause) if pause.why == Why::Outage => self.resume(now, pause),
             _ => {}
         }
@@ -79,7 +80,8 @@ impl Flow {
             None => {
                 self.learn(now, ticket, policy);
                 match known {
-                    // At a slow pace, until another request has a chance.
+                    // At a low rate, wait until the server can be expected to accept another
+                    // request.
                     true => self.interval().max(KNOWN_PACE) * (1.0 + self.random()),
                     false => FIRST_THROTTLED * (1.0 + 0.5 * self.random()),
                 }
@@ -91,7 +93,8 @@ impl Flow {
                 (pause.length * 2.0).max(KNOWN_PACE)
             }
             Some(pause) => {
-                // Requests that had left before come back with a 429 each, which says nothing new.
+                // Requests that were in flight when the pause began also get a 429, which is not
+                // new.
                 if let Some(asked) = asked.filter(|_| pause.probe.is_none()) {
                     let until = pause.until.max(now + self.with_jitter(asked));
                     self.pause = Some(Pause { until, ..pause });
@@ -131,7 +134,7 @@ impl Flow {
         self.pause(now, Pause { why, until, length, probe: None });
     }
 
-    /// Pauses requests, or goes on pausing them.
+    /// Begins a pause, or continues it.
     fn pause(&mut self, now: Moment, pause: Pause) {
         if self.pause.is_none() {
             self.paused_at = now;
@@ -152,18 +155,18 @@ impl Flow {
         if let Some(curve) = &mut self.curve {
             curve.since = now;
         }
-        // The probe was the first to leave.
+        // The probe was the first request at this rate.
         self.next = self.rate(now).map_or(now, |rate| now + Duration::from_secs_f64(1.0 / rate));
     }
 
-    /// Learns from a 429 that came while requests were not paused, or to the first probe of all.
+    /// Learns from a 429 that came while requests were not paused, or to the very first probe.
     fn learn(&mut self, now: Moment, ticket: Ticket, policy: Option<f64>) {
         let taken = self.taken.sum(now);
         let curve = match self.curve {
             None => Curve::first(taken, policy, now),
             Some(curve) => {
                 let rate = ticket.rate.unwrap_or_else(|| curve.rate(ticket.left));
-                // Of the last second, without the pause.
+                // The part of the last second in which requests were not paused.
                 let second_ago = now.saturating_sub(Duration::from_secs(1));
                 let pause = self.resumed.saturating_sub(self.paused_at.max(second_ago));
                 let covered = 1.0 - pause.as_secs_f64();
@@ -171,12 +174,13 @@ impl Flow {
                 curve.next(rate, measured, ticket.left)
             }
         };
-        // If the caller's own limit was lower, that is what the server did not accept.
+        // If the caller's own limit was lower, the server refused that rate.
         let ceiling = if self.limit > 0.0 { curve.ceiling.min(self.limit) } else { curve.ceiling };
         self.curve = Some(Curve { ceiling, ..curve });
     }
 
-    /// What a server asks for, and up to a tenth more, so that its clients do not all come back at once.
+    /// Adds up to 10 % of jitter to the time that a server asks for, so that its clients do not all
+    /// return at once.
     fn with_jitter(&mut self, asked: Duration) -> Duration {
         let asked = asked.min(LONGEST_ASKED);
         (asked + asked.mul_f64(0.1 * self.random()).min(LONGEST_STRETCH)).min(LONGEST_ASKED)

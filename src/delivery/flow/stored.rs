@@ -1,20 +1,22 @@
-//! A flow as numbers, for the processes of a group to share. What is read is never trusted.
+//! Encodes a flow as numbers that the processes of a group share. Numbers that are read are never
+//! trusted.
 
 use std::time::Duration;
 
 use super::curve::{Curve, SLOWEST};
 use super::{Flow, Moment, Pause, Why};
 
-/// How many numbers a flow takes.
+/// The number of words that a flow needs.
 pub(crate) const WORDS: usize = 40;
 
-/// No moment lies so far ahead: the longest pause is an hour.
+/// No moment can be further ahead than this: the longest pause is an hour.
 const AHEAD: Duration = Duration::from_secs(2 * 3600);
 
 const NONE: u64 = u64::MAX;
 
 impl Flow {
-    /// What the processes of a group share: all but the caller's limit and what is random.
+    /// Encodes what the processes of a group share: everything except the caller's limit and the
+    /// random state.
     pub(crate) fn to_words(&self) -> [u64; WORDS] {
         let mut words = [0; WORDS];
         let mut writer = Writer(words.iter_mut());
@@ -54,7 +56,8 @@ impl Flow {
         words
     }
 
-    /// Takes over what another process of the group stored; false if that is nonsense.
+    /// Takes over the state that another process of the group stored. Returns false if it is
+    /// invalid.
     pub(crate) fn take_words(&mut self, words: &[u64; WORDS], now: Moment) -> bool {
         match Self::read(self.clone(), words, now) {
             Some(flow) => {
@@ -143,7 +146,7 @@ impl Reader<'_> {
         u32::try_from(self.get()?).ok()
     }
 
-    /// One that can be counted on for ever.
+    /// Reads a counter that is far from overflowing.
     fn count(&mut self) -> Option<u64> {
         self.get().filter(|count| *count < u64::MAX / 2)
     }
@@ -173,7 +176,7 @@ mod tests {
 
     const START: Moment = Duration::from_secs(100_000);
 
-    /// Flows in many states.
+    /// Returns flows in many states.
     fn flows() -> Vec<Flow> {
         let mut flow = Flow::new(0.0, 7).ramp(START);
         let mut flows = vec![Flow::new(5.0, 3), flow.clone()];

@@ -1,10 +1,10 @@
-//! How many in the last second.
+//! Counts the events of the last second.
 
 use super::Moment;
 
 const TENTH: u32 = 100;
 
-/// Events of the last second, counted by tenths of a second.
+/// The events of the last second, counted per tenth of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct LastSecond {
     pub(super) counts: [u32; 10],
@@ -20,22 +20,23 @@ impl LastSecond {
         }
     }
 
-    /// The events of the last second, or of as much of it as is covered, made up to a second.
+    /// Returns the events of the last second. If only part of it is covered, the count is
+    /// extrapolated to a full second.
     pub(crate) fn count(&mut self, now: Moment) -> f64 {
         self.advance(now);
         let counted: f64 = self.counts.iter().map(|count| f64::from(*count)).sum();
-        // The tenth that is being counted is not over, and the one of a second ago is forgotten.
+        // The present tenth is not over yet, and the tenth of a second ago has been discarded.
         let covered = 900 + now.subsec_millis() % TENTH;
         counted * 1000.0 / f64::from(covered)
     }
 
-    /// The events of the last second, as counted.
+    /// Returns the counted events of the last second, without extrapolation.
     pub(crate) fn sum(&mut self, now: Moment) -> f64 {
         self.advance(now);
         self.counts.iter().map(|count| f64::from(*count)).sum()
     }
 
-    /// Forgets the tenths that are more than a second old.
+    /// Discards the tenths that are more than a second old.
     fn advance(&mut self, now: Moment) {
         let tenth = now.as_secs() * 10 + u64::from(now.subsec_millis() / TENTH);
         if tenth <= self.tenth {

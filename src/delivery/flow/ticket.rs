@@ -1,4 +1,4 @@
-//! What passes between a flow and those who send: leave to send a request, and its outcome.
+//! The types that a flow exchanges with its callers: the permission to send, and the outcome.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ pub(crate) enum Why {
     Outage,
 }
 
-/// What a request that would leave now is told.
+/// The answer to a request for permission to send.
 #[derive(Debug)]
 pub(crate) enum Turn {
     Go(Ticket),
-    /// Not before this moment.
+    /// Do not send before this moment.
     Wait(Moment),
-    /// A probe is out. It is given up at this moment, unless its outcome comes before.
+    /// A probe is in flight. It is given up at this moment, unless its outcome is reported before.
     Probing(Moment),
 }
 
-/// A place in the sequence of departures, kept from one time of asking to the next.
+/// A reserved time in the sequence of requests. The caller keeps it until it asks again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     pub(super) at: Moment,
     pub(super) version: u64,
-    /// The rate at which it was given, if there was one.
+    /// The rate at which the slot was given, if there was one.
     pub(super) rate: Option<f64>,
 }
 
-/// Leave to send one request. Its outcome is to be reported.
+/// The permission to send one request, whose outcome must be reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticket {
     pub(super) epoch: u64,
@@ -40,12 +40,12 @@ pub(crate) struct Ticket {
     pub(super) probe: Option<Probe>,
 }
 
-/// What is special about a probe.
+/// How a probe differs from other requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probe {
-    /// How long it may take.
+    /// The timeout of the probe.
     pub(crate) limit: Duration,
-    /// Whether it needs a connection of its own.
+    /// Whether the probe needs a new connection.
     pub(crate) fresh: bool,
 }
 
@@ -55,16 +55,17 @@ impl Ticket {
     }
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// Any answer but a throttling or a failing one. With `exhausted`, the server's headers say that
-    /// it accepts no more for so long.
+    /// Any reply except a 429 or a transient failure. `exhausted` is the time for which the server
+    /// accepts no more requests, according to its headers.
     Accepted { exhausted: Option<Duration> },
-    /// A 429: how long the server asks to wait, and the rate that its headers name.
+    /// A 429. `asked` is how long the server asks to wait; `policy` is the rate in its headers.
     Throttled { asked: Option<Duration>, policy: Option<f64> },
     /// A transient failure.
     Failed { asked: Option<Duration>, timed_out: bool },
-    /// Nothing that says anything about the server: cancelled, or stopped by the call's own deadline.
+    /// Nothing that shows anything about the server: the request was cancelled, or was cut short by
+    /// the call's deadline.
     Nothing,
 }

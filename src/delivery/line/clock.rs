@@ -1,11 +1,11 @@
-//! The time of a line, and what makes one line differ from another.
+//! The clock of a line, and the random seed of a line.
 
 use std::time::Instant;
 
 use crate::delivery::flow::Moment;
 use crate::delivery::line::{group, FAR};
 
-/// The clock of flows: the system's monotonic one, which all processes of a machine share.
+/// The clock of flows: the system's monotonic clock, which all processes of a machine share.
 pub(super) struct Clock {
     origin: Instant,
     at_origin: Moment,
@@ -29,12 +29,12 @@ impl Clock {
 
     pub(super) fn instant(&self, moment: Moment) -> Instant {
         let since = moment.saturating_sub(self.at_origin);
-        // Later than the clock can tell is as good as a day.
+        // If the clock cannot represent the moment, a day from the origin is far enough.
         self.origin.checked_add(since).unwrap_or(self.origin + FAR)
     }
 }
 
-/// Another number in every process and client.
+/// Returns a number that differs between processes and between clients.
 pub(super) fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();

@@ -1,4 +1,4 @@
-//! What the line tells of itself: to the log when requests are paused and resume, and to those who ask.
+//! Reports the state of the line: to the log when requests are paused or resume, and in statistics.
 
 use crate::delivery::flow::{Moment, Why};
 use crate::delivery::line::{Line, State};
@@ -7,7 +7,7 @@ use crate::log::{Event, LogLevel};
 use crate::stats::{LineState, LineStats};
 
 impl Line {
-    /// Where it stands.
+    /// Returns the present state.
     pub(crate) fn stats(&self) -> LineStats {
         let (mut paused, mut pace, mut learned, mut moment) = (None, None, None, Moment::ZERO);
         self.locked(&mut |state, now| {
@@ -26,7 +26,7 @@ impl Line {
         }
     }
 
-    /// Tells the log whether requests were paused, or have resumed. Nobody's lock may be held.
+    /// Logs that requests were paused or have resumed. The caller must not hold any lock.
     pub(super) fn emit(&self) {
         if !self.log.is_on() {
             return;
@@ -40,7 +40,7 @@ impl Line {
 }
 
 impl State {
-    /// What the log is to be told of the pause, if it was not.
+    /// Returns the event for a change of the pause that has not been logged yet.
     fn news(&mut self, now: Moment) -> Option<(LogLevel, Event)> {
         let paused = self.flow.paused();
         match (self.told, paused) {

@@ -1,12 +1,13 @@
 //! A `rate_group`: the processes of one user on one machine that share the state of one line.
 //!
-//! The state is a file that only the user can read and write, in a directory that only the user can
-//! change. Each decision locks it, reads it, and writes it back: four system calls. The system releases
-//! the lock of a process that ends, however it ends. If the lock is held for long, as by a process that
-//! was stopped, the others go on by what they know themselves.
+//! The state is in a file that only the user can read and write, in a directory that only the user
+//! can change. Each decision locks the file, reads it, and writes it back: four system calls. When
+//! a process ends, for whatever reason, the system releases its lock. If the lock is held for long,
+//! for example by a stopped process, the others continue with their own state.
 //!
-//! The file is read and written rather than mapped: a mapping of a file that somebody truncates kills
-//! the process that touches it. What it contains is never trusted: nonsense counts as nothing.
+//! The file is read and written, not mapped: if another process truncates a mapped file, the system
+//! kills a process that accesses the mapping. The content of the file is never trusted: invalid
+//! content is ignored.
 
 use crate::delivery::flow::{Flow, Moment};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,29 +39,31 @@ mod unix {
     use super::{refused, Flow, Moment, Result};
     use crate::delivery::flow::WORDS;
 
-    /// What a file of this layout begins with.
+    /// The first bytes of a file of this layout.
     const MARK: u64 = u64::from_le_bytes(*b"commbox\x01");
 
     /// The mark, the words, and a checksum of both.
     const BYTES: usize = (WORDS + 2) * 8;
 
-    /// How long to try for the lock, and how long to do without it then.
+    /// How often and at which interval to try to lock the file, and how long to continue without
+    /// the lock if that fails.
     const TRIES: u32 = 50;
     const BETWEEN_TRIES: Duration = Duration::from_micros(200);
     const WITHOUT: Duration = Duration::from_secs(1);
 
     const OLD: Duration = Duration::from_secs(60);
 
-    /// How often to look whether the file is still where it was.
+    /// How often to check that the file has not been removed.
     const LOOK: Duration = Duration::from_secs(1);
 
     pub(in super::super) struct Group {
         path: PathBuf,
         file: Option<File>,
         looked: Instant,
-        /// Not to try for the lock before this time.
+        /// The time before which no attempt to lock the file is made.
         without: Option<Instant>,
-        /// Whether nobody has used the state for so long that it tells nothing, unless requests are paused.
+        /// Whether the state was last written so long ago that it is ignored unless requests are
+        /// paused.
         is_old: bool,
     }
 
@@ -74,7 +77,8 @@ mod unix {
             Ok(Self { path, file: Some(file), looked: Instant::now(), without: None, is_old })
         }
 
-        /// Locks the state and reads it into `flow`; false if that is not possible now.
+        /// Locks the file and reads the state into `flow`. Returns false if that is not possible
+        /// now.
         pub(in super::super) fn lock(&mut self, flow: &mut Flow, now: Moment) -> bool {
             let at = Instant::now();
             if self.without.is_some_and(|until| at < until) {
@@ -83,7 +87,8 @@ mod unix {
             self.without = None;
             if at.duration_since(self.looked) >= LOOK {
                 self.looked = at;
-                // Programs that tidy up remove old files; the others make another one then.
+                // Programs that remove old temporary files may remove it. The other processes then
+                // create a new one.
                 if !self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|file| file.nlink() > 0)) {
                     self.file = None;
                 }
@@ -105,17 +110,18 @@ mod unix {
             true
         }
 
-        /// Writes the state and unlocks it.
+        /// Writes the state and unlocks the file.
         pub(in super::super) fn unlock(&mut self, flow: &Flow) {
             if let Some(file) = &self.file {
-                // A state that cannot be written is that of before: as good as another process's.
+                // If the write fails, the former state remains in the file, which is valid too.
                 let _ = file.write_all_at(&bytes(&flow.to_words()), 0);
                 // SAFETY: the file is open.
                 unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_UN) };
             }
         }
 
-        /// A lock of a file that a fork has inherited is that of the parent, too.
+        /// A child inherits the open file, and the parent's lock belongs to both. So open the file
+        /// anew.
         pub(in super::super) fn reset_after_fork(&mut self) {
             self.file = None;
             self.without = None;
@@ -152,7 +158,7 @@ mod unix {
         words.flat_map(u64::to_le_bytes).collect()
     }
 
-    /// Of a state that was written in part.
+    /// Detects a state that was written only in part.
     fn checksum(state: &[u64; WORDS]) -> u64 {
         state.iter().fold(MARK, |sum, word| (sum.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01b3))
     }
@@ -173,7 +179,8 @@ mod unix {
         Ok(file)
     }
 
-    /// The directory of the states: in that of the user's session, else in that of temporary files.
+    /// Returns the directory for the files: below the user's runtime directory, or else below the
+    /// directory for temporary files.
     fn directory() -> Result<PathBuf, String> {
         let session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         let session = session.filter(|path| is_private(path));
@@ -182,7 +189,8 @@ mod unix {
             None => env::temp_dir().join(format!("commbox-{}", user())),
         };
         let name = CString::new(directory.as_os_str().as_bytes()).unwrap_or_default();
-        // SAFETY: the name ends with a NUL. If the directory is there already, or cannot be made, the next look tells.
+        // SAFETY: the name ends with a NUL. If the directory exists or cannot be created, the check
+        // below finds out.
         unsafe { libc::mkdir(name.as_ptr(), 0o700) };
         match is_private(&directory) {
             true => Ok(directory),
@@ -199,20 +207,20 @@ mod unix {
     }
 
     fn user() -> u32 {
-        // SAFETY: it takes nothing and cannot fail.
+        // SAFETY: the function takes no argument and cannot fail.
         unsafe { libc::geteuid() }
     }
 
-    /// The time on a clock that all processes of this machine share.
+    /// Returns the time on a clock that all processes of this machine share.
     pub(in super::super) fn machine_time() -> Moment {
-        // SAFETY: all zeros are a time.
+        // SAFETY: all zeros are a valid time.
         let mut time: libc::timespec = unsafe { mem::zeroed() };
-        // That of `Instant`.
+        // Use the clock that `Instant` uses.
         #[cfg(target_vendor = "apple")]
         let clock = libc::CLOCK_UPTIME_RAW;
         #[cfg(not(target_vendor = "apple"))]
         let clock = libc::CLOCK_MONOTONIC;
-        // SAFETY: the time may be written.
+        // SAFETY: `time` is valid for writes.
         unsafe { libc::clock_gettime(clock, &mut time) };
         let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
         Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
@@ -223,7 +231,7 @@ mod unix {
 mod elsewhere {
     use super::{refused, Flow, Moment, Result};
 
-    /// There are none here.
+    /// Groups are not supported on this system.
     pub(in super::super) enum Group {}
 
     impl Group {

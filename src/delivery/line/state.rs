@@ -1,5 +1,5 @@
-//! What a line knows: who waits, in which order, and what the next step of each is. It neither blocks nor
-//! locks; the line does.
+//! The state of a line: which calls wait, in which order, and the next step of each. This code
+//! neither blocks nor locks; the line does both.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,36 +13,36 @@ use crate::delivery::park::Parker;
 use crate::delivery::watch::Stop;
 use crate::fork;
 
-/// How often the first in line looks whether the probe of another process is back.
+/// How often the first call in line checks for the outcome of another process's probe.
 const GROUP_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) struct State {
     pub(super) flow: Flow,
     pub(super) group: Option<Group>,
-    /// The slot of the first in line.
+    /// The slot of the first call in line.
     pub(super) slot: Option<Slot>,
-    /// Those who wait to leave, in the order of their numbers.
+    /// The calls that wait to be sent, in the order of their numbers.
     pub(super) waiting: VecDeque<Arc<Waiter>>,
     pub(super) turns: Turns,
     pub(super) next_number: u64,
     pub(super) budget: Budget,
     /// How many requests were accepted.
     pub(super) accepted: u64,
-    /// The epoch of the flow that those who wait know of.
+    /// The epoch of the flow that the waiting calls have seen.
     pub(super) epoch: u64,
-    /// Whether the first in line is to look again.
+    /// Whether the first call in line must check again.
     pub(super) wakes_first: bool,
-    /// The process whose threads wait.
+    /// The process to which the waiting threads belong.
     pub(super) generation: u32,
-    /// The pause that the log was told of, and when it began.
+    /// The pause that was logged last, and when it began.
     pub(super) told: Option<(Why, Moment)>,
 }
 
-/// A call that waits to leave.
+/// A call that waits to be sent.
 pub(super) struct Waiter {
     pub(super) number: u64,
     pub(super) parker: Arc<Parker>,
-    /// Its deadline, if it has one while it waits.
+    /// The deadline of the call, if it has one while it waits.
     pub(super) deadline: Option<Moment>,
     pub(super) patience: Option<Patience>,
 }
@@ -50,7 +50,7 @@ pub(super) struct Waiter {
 pub(super) enum Step {
     Leave(Ticket),
     Fail(Held),
-    /// Until this moment, or until it is woken.
+    /// Wait until this moment, or until woken.
     Park(Option<Moment>),
 }
 
@@ -76,12 +76,12 @@ impl State {
         self.waiting.front().is_none_or(|first| first.number >= number)
     }
 
-    /// How many stand before this one.
+    /// Returns how many calls are ahead of this one.
     fn ahead_of(&self, number: u64) -> usize {
         self.waiting.partition_point(|waiter| waiter.number < number)
     }
 
-    /// Leave to send for a call that does not have to wait.
+    /// Returns a permission to send if the call does not have to wait.
     pub(super) fn leave_at_once(&mut self, number: u64, now: Moment) -> Option<Ticket> {
         if !self.is_first(number) {
             return None;
@@ -94,35 +94,36 @@ impl State {
 
     fn ask(&mut self, now: Moment) -> Turn {
         match self.flow.ask(now, &mut self.slot) {
-            // Nobody wakes this process when the probe of another one is back.
+            // The outcome of another process's probe does not wake this process, so check
+            // regularly.
             Turn::Probing(end) if self.group.is_some() => Turn::Probing(end.min(now + GROUP_LOOK)),
             turn => turn,
         }
     }
 
-    /// What a call that waits does next.
+    /// Returns what a waiting call must do next.
     pub(super) fn step(&mut self, waiter: &Arc<Waiter>, now: Moment) -> Step {
         let number = waiter.number;
         let first = self.is_first(number);
-        // When it may leave, and when it looks again.
+        // When the call may be sent, and when it must check again.
         let (mut leaves, mut at) = (None, None);
         if first {
             match self.ask(now) {
                 Turn::Go(ticket) => {
                     self.remove(number);
-                    // Whether it was counted among them or not, another one is the first now.
+                    // Another call is the first now, whether or not this one was in the queue.
                     self.wakes_first = true;
                     return Step::Leave(ticket);
                 }
                 Turn::Wait(moment) => (leaves, at) = (Some(moment), Some(moment)),
-                // It may leave at any time, once the outcome is there.
+                // The call may be sent as soon as the outcome of the probe is known.
                 Turn::Probing(moment) => (leaves, at) = (Some(now), Some(moment)),
             }
         }
         let ahead = if first { 0 } else { self.ahead_of(number) };
         let late = waiter.deadline.is_some_and(|deadline| match leaves {
             Some(moment) => moment >= deadline,
-            // The first in line has its slot already.
+            // The slot of the first call in line is reserved already.
             None => self.flow.earliest(now, ahead.saturating_sub(1), deadline).is_none(),
         });
         if late || self.is_out_of_patience(waiter) {
@@ -135,14 +136,14 @@ impl State {
         Step::Park(at)
     }
 
-    /// Whether the pause is longer than an update of a batch waits.
+    /// Returns whether the pause is longer than this update of a batch waits.
     fn is_out_of_patience(&self, waiter: &Waiter) -> bool {
         let end = waiter.patience.and_then(|patience| self.flow.patience(patience.throttled, patience.outage));
         let until = self.flow.paused().map(|(_, until)| until);
         end.zip(until).is_some_and(|(end, until)| until > end)
     }
 
-    /// Takes a call out of the line.
+    /// Removes a call from the queue.
     pub(super) fn remove(&mut self, number: u64) {
         let place = self.ahead_of(number);
         if self.waiting.get(place).is_some_and(|waiter| waiter.number == number) {
@@ -151,7 +152,7 @@ impl State {
         }
     }
 
-    /// What holds back a call behind `ahead` others.
+    /// Returns what holds back a call that is behind `ahead` others.
     pub(super) fn held(&self, now: Moment, ahead: usize) -> Held {
         let earliest = self.flow.earliest(now, ahead, now + FAR).unwrap_or(now + FAR);
         let wait = earliest.saturating_sub(now);
@@ -166,7 +167,7 @@ impl State {
         }
     }
 
-    /// Runs a section on the state of the group, if there is one.
+    /// Runs a section on the shared state of the group if there is one, or else on the own state.
     pub(super) fn synchronized(&mut self, now: Moment, section: &mut dyn FnMut(&mut Self, Moment)) {
         let Some(mut group) = self.group.take() else {
             return section(self, now);
@@ -179,7 +180,7 @@ impl State {
         self.group = Some(group);
     }
 
-    /// The one who is to look again.
+    /// Returns the call that must check again, if any.
     pub(super) fn woken(&mut self) -> Option<Arc<Parker>> {
         if self.epoch != self.flow.epoch() {
             self.epoch = self.flow.epoch();
@@ -190,7 +191,7 @@ impl State {
         first.map(|first| first.parker.clone())
     }
 
-    /// Wakes those whom a pause makes too late.
+    /// Wakes the calls whose deadline or patience the pause exceeds.
     fn wake_late(&self) {
         let Some((_, until)) = self.flow.paused() else {
             return;
@@ -202,7 +203,7 @@ impl State {
         }
     }
 
-    /// A forked child does not have the threads that wait and probe.
+    /// Forgets the threads that wait and probe: a forked child does not have them.
     pub(super) fn reset_after_fork(&mut self) {
         let generation = fork::generation();
         if self.generation != generation {

@@ -35,7 +35,7 @@ fn waiting(line: &Line) -> usize {
     line.held(|state| state.waiting.len())
 }
 
-/// Cancels the calls of a test that fails, which would wait.
+/// Cancels the remaining calls if the test fails; otherwise they would block it.
 struct AtLast<'a>(&'a Canceller);
 
 impl Drop for AtLast<'_> {
@@ -79,7 +79,7 @@ fn calls_leave_in_the_order_in_which_they_came() {
 fn a_pause_fails_at_once_whom_it_makes_too_late() {
     let line = line(0.0);
     let canceller = Canceller::default();
-    // One is on its way, so that others wait for the slot after a 429.
+    // Send one request, so that the others wait for the slot after a 429.
     call(&line, 1, asked(3)).unwrap();
     thread::scope(|scope| {
         let began = Instant::now();
@@ -98,7 +98,7 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
                 .unwrap_err()
         });
         eventually("both wait", || waiting(&line) == 2);
-        // One that comes, and would be too late, is told at once.
+        // A call that is made now and cannot meet its deadline fails at once.
         let watch = watch(1_000, &canceller);
         let mut place = line.enter(4, &watch);
         assert!(matches!(line.depart(&mut place, &watch, None).err(), Some(Held::Throttled { .. })));
@@ -150,7 +150,7 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
         let _at_last = AtLast(&canceller);
         eventually("all wait", || waiting(&line) == 4000);
         thread::sleep(Duration::from_millis(200));
-        // Other tests use the processor too, so the quietest second counts.
+        // Other tests use the processor too, so only the quietest second counts.
         let mut used = f64::INFINITY;
         for _ in 0..12 {
             let (began, before) = (Instant::now(), processor_time());
@@ -173,7 +173,7 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
     assert_eq!(waiting(&line), 0);
 }
 
-/// Of this thread's process, in user space and in the system.
+/// Returns the time that this process has used, in user space and in the kernel.
 fn processor_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = text.rsplit_once(')').map_or("", |(_, after)| after);
@@ -197,7 +197,7 @@ fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
                 let mut place = line.enter(7, &watch);
                 line.wait_for_turn(&place, &watch).unwrap();
                 let departure = line.depart(&mut place, &watch, None).unwrap();
-                // In flight; afterwards the next one may be quicker.
+                // Send while in flight: after the report, the next call may be faster.
                 left.send(number).unwrap();
                 departure.report(Instant::now(), ACCEPTED, true, None);
             });
@@ -321,7 +321,7 @@ fn a_callback_that_takes_its_time_holds_up_nobody() {
             false
         });
         let slow = scope.spawn(|| {
-            // Its slot is a second away, so that it is asked before.
+            // The slot is a second away, so the callback is invoked before.
             let watch = Watch::new(Duration::from_secs(60), canceller.clone(), Some(interrupt));
             let mut place = line.enter(2, &watch);
             line.depart(&mut place, &watch, None)

@@ -1,4 +1,4 @@
-//! Order per user: who may be in flight for a user, and who stands behind.
+//! Order per user: which call may be in flight for a user, and which calls wait behind it.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,25 +12,26 @@ use crate::delivery::watch::{Stop, Wake, Watch};
 use crate::failpoint;
 use crate::fork;
 
-/// Is told when the turn of an update comes that stood behind its user.
+/// Is notified when the turn of a waiting update of a batch comes.
 pub(crate) trait Ready: Send + Sync {
     fn ready(&self, number: u64);
 }
 
-/// The calls of each user that has any.
+/// The users that have calls, and their calls.
 #[derive(Default)]
 pub(super) struct Turns {
-    /// One of them, most often the only one: no memory is taken for it.
+    /// One of the users. It is most often the only one, and needs no allocation.
     one: Option<(i64, User)>,
-    /// The others. Not a hash map: its memory, of a client that is never freed, is what valgrind takes for lost.
+    /// The other users. This is not a hash map because valgrind reports the memory of a hash map as
+    /// lost if the client is never freed.
     others: BTreeMap<i64, User>,
 }
 
 struct User {
-    /// The one that may be in flight.
+    /// The number of the call that may be in flight.
     holder: u64,
     thread: usize,
-    /// The others, in the order of their numbers.
+    /// The waiting calls, in the order of their numbers.
     behind: VecDeque<(u64, Behind)>,
 }
 
@@ -39,36 +40,36 @@ enum Behind {
     Update(Weak<dyn Ready>),
 }
 
-/// A call's place: its number, by which it stands in the line, and its turn among the calls of its user,
-/// which it leaves when it is dropped.
+/// The place of a call: its number, which determines its position in the line, and its turn among
+/// the calls for its user. Dropping the place ends the turn.
 pub(crate) struct Place {
     line: Arc<Line>,
-    /// Where it stands in the line; it may be moved to the end.
+    /// Its position in the line. The call can be moved to the end.
     number: u64,
     turn: Option<Turn>,
-    /// Leave to send, if the call got it when it came.
+    /// The permission to send, if the call got it when it was made.
     pub(super) ticket: Option<Ticket>,
-    /// The process that it belongs to.
+    /// The process to which the place belongs.
     generation: u32,
 }
 
 pub(super) struct Turn {
     user_id: i64,
     number: u64,
-    /// Whether it is that of a direct call, on its own thread.
+    /// Whether the turn belongs to a direct call, which has a thread of its own.
     is_call: bool,
-    /// Whether nobody was before it.
+    /// Whether the call was the first one for its user.
     is_first: bool,
 }
 
-/// The next one of a user, whose turn has come.
+/// The next call for a user, whose turn has come.
 pub(crate) enum Successor {
     Call(Arc<Parker>),
     Update(Arc<dyn Ready>, u64),
 }
 
 thread_local! {
-    /// How many direct calls run on this thread; more than one where a callback makes a call.
+    /// How many direct calls run on this thread. There are several if a callback makes a call.
     static CALLS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -77,11 +78,11 @@ impl Line {
     pub(crate) fn enter(self: &Arc<Self>, user_id: i64, watch: &Watch) -> Place {
         let (thread, is_nested) = CALLS.with(|calls| {
             let before = calls.replace(calls.get() + 1);
-            // Where it lies is a number of this thread's own.
+            // The address of the thread-local counter identifies the thread.
             (std::ptr::from_ref(calls) as usize, before > 0)
         });
         let (mut number, mut free, mut ticket) = (0, true, None);
-        // The call has just begun.
+        // The call has just begun, so its start time serves as the present time.
         self.locked_at(self.clock.moment(watch.began()), &mut |state, now| {
             failpoint::reach("pass");
             number = state.number();
@@ -96,7 +97,8 @@ impl Line {
             let parker = watch.parker().clone();
             let stands = self.held(|state| state.turns.stand_behind(user_id, number, parker, thread, is_nested));
             if !stands {
-                // It was made by a callback of a call for the same user, which waits for it.
+                // A callback of a call for the same user made this call. That call waits for the
+                // callback, so this one must not wait for it.
                 place.turn = None;
                 CALLS.set(CALLS.get() - 1);
             }
@@ -107,8 +109,8 @@ impl Line {
         place
     }
 
-    /// Gives an update of a batch its place; false if it stands behind its user. `ready` is told when its
-    /// turn comes.
+    /// Gives an update of a batch its place. Returns false if it must wait for its user; `ready` is
+    /// then notified when its turn comes.
     pub(crate) fn enter_update(self: &Arc<Self>, user_id: i64, ready: &Weak<dyn Ready>) -> (Place, bool) {
         let (number, free) = self.held(|state| {
             let number = state.number();
@@ -122,7 +124,7 @@ impl Line {
         (Place { line: self.clone(), number, turn, ticket: None, generation: fork::generation() }, free)
     }
 
-    /// Waits until the calls for the same user that came before have returned.
+    /// Blocks until the earlier calls for the same user have returned.
     pub(crate) fn wait_for_turn(&self, place: &Place, watch: &Watch) -> Result<(), Stop> {
         let Some(turn) = place.turn.as_ref().filter(|turn| !turn.is_first) else {
             return Ok(());
@@ -178,7 +180,7 @@ impl Turns {
         }
     }
 
-    /// Takes the turn of a user that has no call; false if it has one.
+    /// Takes the turn of a user. Returns false if the user has a call already.
     fn take(&mut self, user_id: i64, number: u64, thread: usize) -> bool {
         if self.get(user_id).is_some() {
             return false;
@@ -192,8 +194,8 @@ impl Turns {
         true
     }
 
-    /// Has a call stand behind its user, or take the turn that has become free meanwhile; false if it is
-    /// nested in a call that it would wait for.
+    /// Queues a call behind its user, or takes the turn if it has become free. Returns false if the
+    /// call is nested in a call for which it would wait.
     fn stand_behind(&mut self, user_id: i64, number: u64, parker: Arc<Parker>, thread: usize, is_nested: bool) -> bool {
         let Some(user) = self.get_mut(user_id) else {
             return self.take(user_id, number, thread);
@@ -211,12 +213,12 @@ impl Turns {
         }
     }
 
-    /// Whether a call may leave. One that a fork took along waits for nobody.
+    /// Returns whether the turn of a call has come. A call that was copied by a fork does not wait.
     fn has_come(&self, turn: &Turn) -> bool {
         self.get(turn.user_id).is_none_or(|user| user.place(turn.number).is_err())
     }
 
-    /// Ends a turn, and begins the next one of the user.
+    /// Ends a turn, and returns the next call for the user.
     pub(super) fn leave(&mut self, turn: &Turn) -> Option<Successor> {
         let user = self.get_mut(turn.user_id)?;
         if user.holder != turn.number {
@@ -228,7 +230,7 @@ impl Turns {
         while let Some((number, behind)) = user.behind.pop_front() {
             let (successor, thread) = match behind {
                 Behind::Call { parker, thread } => (Some(Successor::Call(parker)), thread),
-                // None if its batch is gone.
+                // `None` if the batch no longer exists.
                 Behind::Update(ready) => (ready.upgrade().map(|ready| Successor::Update(ready, number)), 0),
             };
             if let Some(successor) = successor {
@@ -242,7 +244,7 @@ impl Turns {
 }
 
 impl User {
-    /// Where one that stands behind is, or would be.
+    /// Returns the position of a waiting call, or the position at which to insert it.
     fn place(&self, number: u64) -> Result<usize, usize> {
         self.behind.binary_search_by_key(&number, |(number, _)| *number)
     }
@@ -253,7 +255,7 @@ impl User {
         }
     }
 
-    /// Whether one of its calls runs on this thread.
+    /// Returns whether one of the user's calls runs on this thread.
     fn has(&self, thread: usize) -> bool {
         let mut behind = self.behind.iter().map(|(_, behind)| behind);
         self.thread == thread
@@ -266,12 +268,12 @@ impl Place {
         self.number
     }
 
-    /// Moves it to the end of the line. The turn of its user stays its own.
+    /// Moves the call to the end of the line. It keeps its turn among the calls for its user.
     pub(crate) fn move_to_end(&mut self) {
         self.number = self.line.held(State::number);
     }
 
-    /// Leaves the turn of its user to the next.
+    /// Ends the turn and returns the next call.
     pub(crate) fn release(mut self) -> Option<Successor> {
         self.leave()
     }
@@ -281,7 +283,7 @@ impl Place {
         self.line.held(|state| state.turns.leave(&turn))
     }
 
-    /// The turn that it has in this process, which is to leave.
+    /// Takes the turn in order to end it. Returns `None` if the turn belongs to another process.
     pub(super) fn take_turn(&mut self) -> Option<Turn> {
         let turn = self.turn.take()?;
         if turn.is_call {
@@ -303,7 +305,7 @@ impl Drop for Place {
 }
 
 impl Successor {
-    /// Tells it that its turn has come.
+    /// Notifies the call that its turn has come.
     pub(crate) fn begin(self) {
         match self {
             Self::Call(parker) => parker.unpark(),
