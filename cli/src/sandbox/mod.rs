@@ -4,8 +4,8 @@
 //! commbox sandbox --port 8080
 //! ```
 //!
-//! Its address is the first and only line on standard output; SIGTERM or Ctrl-C ends it. A user with
-//! any id exists, initially without fields. Users are kept in memory:
+//! Its address is the first and only line on standard output; SIGTERM or Ctrl-C ends it. A user
+//! with any id exists, initially without fields. Users are kept in memory:
 //!
 //! ```sh
 //! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' -d '{"data":{"FirstName":"John"}}'
