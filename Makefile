@@ -14,8 +14,8 @@
 # make docs     builds the documentation site, target/site, with a reference for each language
 # make test     runs all tests of all languages. PLATFORMS="windows arm64 musl" adds those on other
 #               platforms, SPARK=1 those of commbox.spark
-# make test-windows, test-arm64, test-musl  run the tests of another platform, under Wine or qemu, or
-#               natively; tests/platforms.py lists the Debian packages that they need
+# make test-windows, test-arm64, test-musl  run the tests of another platform, under Wine or qemu
+#               or natively; tests/platforms.py lists the Debian packages that they need
 # make test-spark  runs the tests of commbox.spark with PySpark 3.5 and 4, which it fetches below
 #               target/spark. They need Java 17
 # make pythons  fetches the newest versions of Python on Debian if they are missing; the Python
@@ -40,8 +40,8 @@ CC      ?= cc
 CXX     ?= c++
 DOTNET  ?= dotnet
 
-# Paths in rules are relative, because make splits paths at spaces, which the checkout's may contain.
-# Commands that run in another folder, and files that outlive the build, use `absolute` in quotes.
+# Paths in rules are relative, because make splits paths at spaces, which the checkout's may
+# contain. Commands that run in another folder, and files that outlive the build, use `absolute` in quotes.
 TARGET  := target
 LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a
@@ -105,7 +105,7 @@ build:
 $(LIBRARY) $(STATIC):
 	$(MAKE) build
 
-# The manual pages of the C functions are committed, so that installing them needs no Python or Rust.
+# The manual pages of the C functions are committed, so installing them needs no Python or Rust.
 MANUAL := $(sort $(wildcard packaging/man3/*.3))
 
 manual: build
@@ -243,8 +243,8 @@ $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
 	$(TARGET)/spark/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# Everything that the tests need from the network is fetched here, with the caller's environment. The
-# tests run without the network.
+# Everything that the tests need from the network is fetched here, with the caller's environment.
+# The tests run without the network.
 PLATFORMS :=
 SPARK     :=
 

@@ -23,8 +23,8 @@ EXAMPLES = PAGES / "examples"
 # The date of the last change to the header's documentation, which each page shows.
 DATE = "November 30, 2026"
 
-# The groups of functions in the overview. A function belongs to the first group that has a prefix of
-# its name.
+# The groups of functions in the overview. A function belongs to the first group that has a
+# prefix of its name.
 GROUPS = {
     "Clients": ("commbox_client_", "commbox_update_"),
     "Options": ("commbox_options_",),

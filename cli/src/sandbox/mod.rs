@@ -8,7 +8,8 @@
 //! with any id exists, initially without fields. Users are kept in memory:
 //!
 //! ```sh
-//! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' -d '{"data":{"FirstName":"John"}}'
+//! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' \
+//!     -d '{"data":{"FirstName":"John"}}'
 //! curl http://127.0.0.1:8080/users/94382332        # shows the user; needs no key
 //! ```
 //!
@@ -18,7 +19,8 @@
 //! After the last one, the sandbox answers by its own rules again:
 //!
 //! ```sh
-//! curl http://127.0.0.1:8080/sandbox/script -d '[{"status":429,"headers":{"Retry-After":"1"}},{"reset":true},{}]'
+//! curl http://127.0.0.1:8080/sandbox/script \
+//!     -d '[{"status":429,"headers":{"Retry-After":"1"}},{"reset":true},{}]'
 //! curl http://127.0.0.1:8080/sandbox/requests      # all calls so far, with headers and exact body
 //! curl -X POST http://127.0.0.1:8080/sandbox/reset # removes users, script and requests
 //! ```
