@@ -41,7 +41,8 @@ CXX     ?= c++
 DOTNET  ?= dotnet
 
 # Paths in rules are relative, because make splits paths at spaces, which the checkout's may
-# contain. Commands that run in another folder, and files that outlive the build, use `absolute` in quotes.
+# contain. Commands that run in another folder, and files that outlive the build, use
+# `absolute` in quotes.
 TARGET  := target
 LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a

@@ -24,8 +24,7 @@ BODY = (
 
 @dataclass(frozen=True)
 class Contestant:
-    """A program that takes URL CA_FILE THREADS WARMUP CALLS BODY, and prints its figures as JSON.
-    """
+    """A program that takes URL CA_FILE THREADS WARMUP CALLS BODY, and prints figures as JSON."""
 
     name: str
     command: tuple[str, ...]

@@ -134,8 +134,7 @@ def declared() -> set[str]:
 
 
 def problems(target: Target, binary: Binary, program: bool = False) -> list[str]:
-    """Returns what is wrong with a library or a program. The exports of a program are not checked.
-    """
+    """Returns the problems of a library or program. A program's exports are not checked."""
     found = []
     processor = target.rid.rsplit("-", 1)[1]
     if binary.machine != MACHINES[processor].get(binary.kind):

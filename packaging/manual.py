@@ -251,8 +251,7 @@ def cells(row: list[str]) -> list[str]:
 
 
 def option_text(row: list[str]) -> str:
-    """Returns the text for a row of options: `| key | default | meaning |`, or without the default.
-    """
+    """Returns the text for a row of options: `| key | default | meaning |`, or without default."""
     _, *default, meaning = cells(row)
     text = capital(meaning) + "."
     if default:

@@ -125,8 +125,7 @@ def users(count: int) -> list[tuple[int, dict[str, str]]]:
 
 
 def order(sandbox: Sandbox) -> dict[str, list[int]]:
-    """Returns the numbers in ``Remarks`` for each user, in the order in which they were received.
-    """
+    """Returns the numbers in ``Remarks`` for each user, in the order of their arrival."""
     arrived: dict[str, list[int]] = {}
     for request in sandbox.requests():
         arrived.setdefault(request["path"], []).append(int(json.loads(request["body"])["data"]["Remarks"]))

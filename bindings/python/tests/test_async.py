@@ -48,8 +48,7 @@ def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
 
 
 def test_keywords_and_options_are_those_of_the_client() -> None:
-    """Type checkers take the keywords from these classes, and users from the signatures of Client.
-    """
+    """Type checkers take keywords from these classes, and users from Client's signatures."""
     options = get_type_hints(Client.__init__)
     del options["api_key"], options["return"]
     assert options == get_type_hints(ClientOptions)

@@ -262,8 +262,7 @@ class BaseClient:
         return _late.client_stats(take_text(handle(lib.commbox_client_stats_json(self._handle))))
 
     def _follow_logging(self) -> None:
-        """Turns the library's events on if the program's logging is set up for them, otherwise off.
-        """
+        """Turns the library's events on if the program's logging wants them, otherwise off."""
         level = _log.wanted()
         root = self._root
         if level != root._log_level and root._handle is not None and not root._closed:

@@ -174,8 +174,7 @@ class Batch:
         return Finished(self._tag.value, self._code.value, text, took(self._number))
 
     def release(self) -> None:
-        """Discards the current result, so that the next call of :meth:`next` collects another one.
-        """
+        """Discards the current result, so that :meth:`next` collects another one."""
         text, self._text.value = self._text.value, None
         if text is not None:
             lib.commbox_string_free(text)

@@ -73,8 +73,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 
 
 def load() -> CDLL:
-    """Returns the first usable library. Raises an ImportError that says why each candidate failed.
-    """
+    """Returns the first usable library, or raises an ImportError with the reason for each."""
     failures = []
     for origin, path in _candidates():
         try:

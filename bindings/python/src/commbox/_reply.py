@@ -65,8 +65,7 @@ def read(raw: str, took: Took = UNKNOWN) -> UpdateResult:
 
 
 def _integer(value: object) -> int | None:
-    """Converts a number or a string: the API documents the status as a string but shows a number.
-    """
+    """Converts a number or a string: the API documents a string but shows a number."""
     try:
         return int(value) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):

@@ -1,5 +1,4 @@
-"""The attempts and the duration of a call, read from the library right after it on the same thread.
-"""
+"""The attempts and duration of a call, read right after it on the same thread."""
 
 from __future__ import annotations
 
