@@ -6,8 +6,8 @@ using Microsoft.Extensions.Configuration;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// The settings of a client in a section of a configuration: the properties of <see
-/// cref="CommBoxClientOptions"/>, except those of the log, which the host configures.
+/// The settings of a client in a section of a configuration: the properties of
+/// <see cref="CommBoxClientOptions"/>, except those of the log, which the host configures.
 /// </summary>
 internal static class Settings
 {

@@ -31,9 +31,9 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Collects a finished update. Returns the library's code for the call; if it is 0, <paramref
-    /// name="outcome"/> is that of the update. No lease is needed: freeing the batch ends the wait,
-    /// and a freed handle is never reused for another batch.
+    /// Collects a finished update. Returns the library's code for the call; if it is 0,
+    /// <paramref name="outcome"/> is that of the update. No lease is needed: freeing the batch ends
+    /// the wait, and a freed handle is never reused for another batch.
     /// </summary>
     internal int Next(TimeSpan timeout, out ulong tag, out Outcome outcome)
     {

@@ -238,8 +238,8 @@ public sealed class CommBoxClientOptions
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
     /// <summary>
-    /// Returns the options as the library's JSON. <paramref name="baseUrl"/> is the default of <see
-    /// cref="BaseUrl"/>.
+    /// Returns the options as the library's JSON. <paramref name="baseUrl"/> is the default of
+    /// <see cref="BaseUrl"/>.
     /// </summary>
     internal string ToJson(string? baseUrl)
     {

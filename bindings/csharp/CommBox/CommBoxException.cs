@@ -135,11 +135,11 @@ public class CommBoxException : Exception
         FromJson(Utf8.Decode(Native.LastErrorJson()), cancellationToken);
 
     /// <summary>
-    /// Returns the exception for an error in the JSON of <c>commbox_last_error_json</c>. <paramref
-    /// name="cancellationToken"/> is that of the failed call. If the call was cancelled, the result
-    /// is an <see cref="OperationCanceledException"/> with the details as its inner exception. It
-    /// contains the token if the token cancelled the call, and none if <see
-    /// cref="CommBoxClient.Cancel"/> did.
+    /// Returns the exception for an error in the JSON of <c>commbox_last_error_json</c>.
+    /// <paramref name="cancellationToken"/> is that of the failed call. If the call was cancelled,
+    /// the result is an <see cref="OperationCanceledException"/> with the details as its inner
+    /// exception. It contains the token if the token cancelled the call, and none if
+    /// <see cref="CommBoxClient.Cancel"/> did.
     /// </summary>
     internal static Exception FromJson(string json, CancellationToken cancellationToken = default)
     {
@@ -153,8 +153,8 @@ public class CommBoxException : Exception
     }
 
     /// <summary>
-    /// Returns this thread's last error, from a call that takes options. <paramref
-    /// name="propertyFor"/> returns the property for an option of the library.
+    /// Returns this thread's last error, from a call that takes options.
+    /// <paramref name="propertyFor"/> returns the property for an option of the library.
     /// </summary>
     internal static unsafe CommBoxException LastOfOptions(Func<string, string> propertyFor)
     {

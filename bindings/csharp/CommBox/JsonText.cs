@@ -102,8 +102,8 @@ internal static class JsonText
     }
 
     /// <summary>
-    /// Writes one member. <paramref name="path"/> is its name in an error, and <paramref
-    /// name="code"/> is the error's code.
+    /// Writes one member. <paramref name="path"/> is its name in an error, and
+    /// <paramref name="code"/> is the error's code.
     /// </summary>
     /// <exception cref="CommBoxValidationException">
     /// JSON cannot represent the name or the value.

@@ -64,8 +64,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Sends an update, after those of the same user that were added before. <paramref
-    /// name="userJson"/> ends in NUL.
+    /// Sends an update, after those of the same user that were added before.
+    /// <paramref name="userJson"/> ends in NUL.
     /// </summary>
     /// <returns>The outcome.</returns>
     internal async Task<Outcome> SendAsync(
