@@ -4,8 +4,8 @@ using System.Text;
 namespace CommBox;
 
 /// <summary>
-/// The dynamic linker of Unix: a library of its own with glibc, otherwise part of the C library. One
-/// of its functions is imported, and finds the others.
+/// The dynamic linker of Unix: a library of its own with glibc, otherwise part of the C library.
+/// One of its functions is imported, and finds the others.
 /// </summary>
 internal static unsafe class Unix
 {
