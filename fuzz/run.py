@@ -1,8 +1,8 @@
 """Runs the fuzz targets, two at a time, from the committed corpus and seeds made of the conformance
 cases.
 
-fuzz/run.py [--seconds N] [TARGET...]    fuzzes N seconds each; a crash ends it and its input is kept
-fuzz/run.py --minimise [TARGET...]       adds findings to the corpus, in as few files as possible
+fuzz/run.py [--seconds N] [TARGET...]  fuzzes N seconds each; a crash ends it and its input is kept
+fuzz/run.py --minimise [TARGET...]     adds findings to the corpus, in as few files as possible
 
 It needs the fuzzer, which `make fuzz` installs into target/.
 """
