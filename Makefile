@@ -1,35 +1,37 @@
 # make          builds the shared and the static library
-# make install  puts it where compilers, pkg-config, CMake and man find it, below prefix=/usr/local or another;
-#               make uninstall with the same prefix takes it away again
+# make install  installs it for compilers, pkg-config, CMake and man, below prefix=/usr/local or
+#               another; make uninstall with the same prefix removes it
 # make manual   writes the manual pages of the C functions, packaging/man3, from the header
-# make nuget    puts the shared library where the C# project takes it from
-# make dist     packs what a release consists of, for every platform, into target/dist, the same bytes each time;
-#               TARGETS=linux-x64,win-x64 names those that it is for
-# make try-wheel  installs this machine's wheel of it in an empty environment, and uses it
-# make release-notes  prints what CHANGELOG.md says of this version
-# make sizes    writes the size of each platform's library, as make dist has built it, into BENCHMARKS.md
+# make nuget    copies the shared library to where the C# project needs it
+# make dist     builds a release for every platform in target/dist, with the same bytes each time;
+#               TARGETS=linux-x64,win-x64 selects platforms
+# make try-wheel  installs this machine's wheel of that release in an empty environment, and uses it
+# make release-notes  prints the section of CHANGELOG.md for this version
+# make sizes    writes the size of each platform's library, built by make dist, into BENCHMARKS.md
 # make command  builds the command `commbox`, target/command/commbox
-# make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all that a file holds by
-#               the command
-# make docs     builds the site of the documentation, target/site, with a reference for each language
-# make test     runs every test of every language. PLATFORMS="windows arm64 musl" adds those on other platforms, SPARK=1
-#               those of commbox.spark
-# make test-windows, test-arm64, test-musl  run the tests of a platform that this machine is not, under Wine or qemu or as
-#               they are; what they need of Debian is in tests/platforms.py
-# make test-spark  runs the tests of commbox.spark with PySpark 3.5 and 4, which it fetches below target/spark. They need
-#               Java 17
-# make pythons  fetches the newest versions of Python, where this machine is a Debian one and has them not: the Python
-#               tests run with each that they find
-# make fuzz     tries the core with inputs that nobody thought of, FUZZ_SECONDS for each of four targets
-# make bench    measures the library beside what programs would use instead, and writes BENCHMARKS.md; then the batch at
-#               its full size. With BENCH_QUICK=1 it only tries, in about a minute, whether all of that works
-# make bench-sync  measures `commbox sync` with 100,000 rows, beside a program in Python
+# make demo     updates a customer of the offline sandbox from C, C++, Rust, Python and C#, and all
+#               rows of a file with the command
+# make docs     builds the documentation site, target/site, with a reference for each language
+# make test     runs all tests of all languages. PLATFORMS="windows arm64 musl" adds those on other
+#               platforms, SPARK=1 those of commbox.spark
+# make test-windows, test-arm64, test-musl  run the tests of another platform, under Wine or qemu
+#               or natively; tests/platforms.py lists the Debian packages that they need
+# make test-spark  runs the tests of commbox.spark with PySpark 3.5 and 4, which it fetches below
+#               target/spark. They need Java 17
+# make pythons  fetches the newest versions of Python on Debian if they are missing; the Python
+#               tests run with each version that they find
+# make fuzz     fuzzes the core for FUZZ_SECONDS with each of four targets
+# make bench    compares the library with the usual alternatives, and writes BENCHMARKS.md; then
+#               measures the batch at its full size. With BENCH_QUICK=1 it only checks, in about a
+#               minute, whether all of that works
+# make bench-sync  measures `commbox sync` with 100,000 rows, and compares it with a Python program
 # make profile  writes benches/PROFILE.md: where the instructions and allocations of a call go
 # make format   formats the sources
-# make lint     holds the sources to their formatters and linters, and what they are built from to deny.toml
-# make lint-platforms  the same for what is compiled for Windows and macOS alone
-# make advisories  asks RustSec's database, over the network, for what is known against it
-# make msrv     builds with the oldest Rust that Cargo.toml names, which rustup is to have
+# make lint     checks the sources with formatters and linters, and the dependencies against
+#               deny.toml
+# make lint-platforms  lints the code that is compiled only for Windows and macOS
+# make advisories  checks the dependencies against RustSec's database, which needs the network
+# make msrv     builds with the oldest Rust that Cargo.toml names, which rustup must have
 # make clean    removes what was built
 
 CARGO   ?= cargo
@@ -38,8 +40,9 @@ CC      ?= cc
 CXX     ?= c++
 DOTNET  ?= dotnet
 
-# Paths in rules are relative: make takes a blank in a path, such as the checkout's, for the end of a name. What runs
-# in another folder, or outlives the build, takes them through `absolute`, in quotes.
+# Paths in rules are relative, because make splits paths at spaces, which the checkout's may
+# contain. Commands that run in another folder, and files that outlive the build, use
+# `absolute` in quotes.
 TARGET  := target
 LIBRARY := $(TARGET)/release/libcommbox.so
 STATIC  := $(TARGET)/release/libcommbox.a
@@ -55,7 +58,7 @@ NUGET   := bindings/csharp/CommBox
 
 absolute = $(if $(filter /%,$(firstword $(1))),$(1),$(CURDIR)/$(1))
 
-# The names and the order are those of the GNU standards; DESTDIR is put before each of them.
+# The names and the order follow the GNU standards. DESTDIR is prepended to each.
 prefix       = /usr/local
 exec_prefix  = $(prefix)
 libdir       = $(exec_prefix)/lib
@@ -67,7 +70,7 @@ pkgconfigdir = $(libdir)/pkgconfig
 cmakedir     = $(libdir)/cmake/commbox
 INSTALL      = install
 
-# The library's own version, for its file, begins with the ABI's: several releases of one ABI may take turns.
+# The version in the library's file name starts with that of the ABI, which releases may share.
 cargo_version   = $(shell sed -n '/^\[$(1)\]$$/,/^$$/ s/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 VERSION         := $(call cargo_version,package)
 MSRV            := $(shell sed -n 's/^rust-version = "\(.*\)"$$/\1/p' Cargo.toml)
@@ -75,8 +78,8 @@ LIBRARY_VERSION := $(call cargo_version,package.metadata.capi.library)
 REAL_NAME       := libcommbox.so.$(LIBRARY_VERSION)
 SONAME          := libcommbox.so.$(firstword $(subst ., ,$(LIBRARY_VERSION)))
 
-# What programs that take the static library link too: `cargo rustc -- --print native-static-libs`, without what the
-# compiler adds by itself.
+# The libraries that programs with the static library must also link:
+# `cargo rustc -- --print native-static-libs`, without those that the compiler adds by itself.
 PRIVATE := util rt pthread m dl
 
 FUZZ_SECONDS       ?= 600
@@ -94,22 +97,22 @@ export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
     test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
     clean sandbox command
 
-# Of these two kinds alone: with a Rust library beside them, Cargo leaves out what optimizes across crates.
+# Only these two crate types: if a Rust library is built with them, Cargo disables LTO.
 build:
 	$(CARGO) rustc --release --locked --lib --crate-type cdylib,staticlib
 	ln -sf libcommbox.so $(TARGET)/release/$(SONAME)
 
-# Only where nothing is built: `sudo make install` takes what `make` has made, and needs no Rust.
+# Builds only if the files are missing: `sudo make install` uses those of `make`, and needs no Rust.
 $(LIBRARY) $(STATIC):
 	$(MAKE) build
 
-# The manual pages of the C functions are committed: installing them needs neither Python nor Rust.
+# The manual pages of the C functions are committed, so installing them needs no Python or Rust.
 MANUAL := $(sort $(wildcard packaging/man3/*.3))
 
 manual: build
 	$(PYTHON) packaging/manual.py
 
-# What lies below the prefix is named relative to it, so that pkg-config can move it.
+# Folders below the prefix are written relative to it, so that pkg-config can relocate them.
 below_prefix = $(patsubst $(prefix)/%,$${prefix}/%,$(1))
 from_cmake   = $(shell realpath --canonicalize-missing --no-symlinks --relative-to=$(cmakedir) $(1))
 
@@ -133,7 +136,7 @@ install: | $(LIBRARY) $(STATIC)
 	    packaging/commbox-config-version.cmake.in >"$(DESTDIR)$(cmakedir)/commbox-config-version.cmake"
 	chmod 644 "$(DESTDIR)$(pkgconfigdir)/commbox.pc" "$(DESTDIR)$(cmakedir)"/commbox-config*.cmake
 
-# Folders that others use too stay.
+# Folders that other software uses too are kept.
 uninstall:
 	rm -f "$(DESTDIR)$(libdir)/$(REAL_NAME)" "$(DESTDIR)$(libdir)/$(SONAME)" "$(DESTDIR)$(libdir)/libcommbox.so" \
 	    "$(DESTDIR)$(libdir)/libcommbox.a" "$(DESTDIR)$(includedir)/commbox.h" "$(DESTDIR)$(includedir)/commbox.hpp" \
@@ -148,7 +151,7 @@ uninstall:
 sandbox:
 	$(CARGO) build --locked --example sandbox
 
-# In a profile of its own: the library's files in target/release are those of `make build`.
+# In its own profile, so that it does not overwrite the library of `make build` in target/release.
 command:
 	$(CARGO) build --locked --profile command -p commbox-cli
 
@@ -157,13 +160,13 @@ $(VENV)/ready: bindings/python/requirements-dev.txt
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# For every version of Python, without anything that is built for one.
+# Works with every version of Python, since nothing in it is built for a particular one.
 $(PYTEST)/ready: bindings/python/requirements-pytest.txt $(VENV)/ready
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(PYTEST) \
 	    --only-binary :all: --implementation py --abi none --platform any --python-version 3.9 -r $<
 	touch $@
 
-# By .NET's name of the platform.
+# .NET's name of the platform.
 MACHINE := $(shell uname -m)
 RID     := linux-$(patsubst aarch64,arm64,$(patsubst x86_64,x64,$(MACHINE)))
 
@@ -178,8 +181,9 @@ $(ZIG)/ready: packaging/requirements.txt
 	$(ZIG)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# What a release consists of, for each platform in packaging/targets.py or those that TARGETS names, with commas. With
-# PROFILE=cross it is built quickly, to be tried. Two runs give the same bytes: times are the commit's.
+# Builds a release for each platform in packaging/targets.py, or for those in TARGETS, separated by
+# commas. PROFILE=cross builds quickly, for testing. Two runs give the same bytes, because all times
+# are those of the commit.
 PROFILE := release
 TARGETS :=
 
@@ -187,13 +191,13 @@ dist: $(ZIG)/ready $(VENV)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) packaging/dist.py --profile $(PROFILE) $(TARGETS:%=--targets %) \
 	    "$(call absolute,$(DIST))"
 
-# The wheel of this machine, in an empty environment, updates a customer of the sandbox.
+# Installs the wheel of this machine in an empty environment, and updates a customer of the sandbox.
 try-wheel: sandbox
 	rm -rf $(TARGET)/try
 	$(PYTHON) -m venv $(TARGET)/try
 	$(PYTHON) packaging/try_wheel.py "$(call absolute,$(DIST))" $(TARGET)/try $(SANDBOX)
 
-# The section of this version, or until it has one, what is not released yet.
+# Prints the section of this version, or the unreleased changes if it has none yet.
 release-notes:
 	@awk -v name="[$(VERSION)]" '/^## /{found = index($$0, name)} found && !/^## /' CHANGELOG.md | grep . \
 	    || awk '/^## /{found = index($$0, "[Unreleased]")} found && !/^## /' CHANGELOG.md
@@ -218,7 +222,7 @@ demo: build sandbox
 	$(CARGO) build --locked -p commbox-cli
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) examples/demo_sync.py $(TARGET)/debug/commbox
 
-# A generator of its own version: each file of it and of what it needs is held to its hash.
+# A fixed version of the generator. Each of its files, and of its dependencies, must match its hash.
 $(SPHINX)/ready: docs/site/requirements.txt
 	$(PYTHON) -m venv $(SPHINX)
 	$(SPHINX)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r $<
@@ -240,7 +244,8 @@ $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
 	$(TARGET)/spark/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-# What the tests need of a network is fetched here, with the environment of the caller; they run without it.
+# Everything that the tests need from the network is fetched here, with the caller's environment.
+# The tests run without the network.
 PLATFORMS :=
 SPARK     :=
 
@@ -250,7 +255,7 @@ test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready $(if $(SPARK),$(S
 test-spark: build sandbox $(SPARK_READY)
 	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
-# Those that no stable Debian has. One that cannot be had is left out, and the tests say so.
+# Versions that no stable Debian has. If one cannot be fetched, the tests report that it is missing.
 pythons: $(VENV)/ready
 	@for version in 3.14 3.15; do \
 	    command -v python$$version >/dev/null && continue; \
@@ -258,7 +263,7 @@ pythons: $(VENV)/ready
 	        || echo "Python $$version cannot be had here" >&2; \
 	done
 
-# A tool of its own version, in a place of its own; the target directory is emptied of what it was built from.
+# A fixed version of the tool, in its own folder. Its build files are removed afterwards.
 $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
 	$(CARGO) install --root $(TOOLS) --target-dir $(TOOLS)/build --locked cargo-fuzz@$(CARGO_FUZZ_VERSION)
 	rm -rf $(TOOLS)/build
@@ -267,13 +272,13 @@ $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION):
 fuzz: $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 	PATH="$(call absolute,$(TOOLS)/bin):$$PATH" $(PYTHON) fuzz/run.py --seconds $(FUZZ_SECONDS)
 
-# All that is compared is set up by run.py, below target/bench.
+# run.py sets up everything that is compared below target/bench.
 bench: build
 	CC="$(CC)" CARGO="$(CARGO)" DOTNET="$(DOTNET)" BENCH_QUICK="$(BENCH_QUICK)" PYTHONDONTWRITEBYTECODE=1 \
 	    $(PYTHON) benches/run.py
 	$(if $(BENCH_QUICK),,$(MAKE) bench-batch)
 
-# The batch at its full size: how near to the ideal, and how flat in memory.
+# Measures the batch at its full size: how close it is to the ideal rate, and its memory use.
 bench-batch:
 	COMMBOX_BATCH_UPDATES=20000 $(CARGO) test --locked --test batch_load -- --nocapture --test-threads 1
 
@@ -283,7 +288,7 @@ bench-sync: build command
 profile:
 	CARGO="$(CARGO)" CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(PYTHON) benches/profile.py
 
-# All that is written by hand.
+# All files that are written by hand.
 C_SOURCES := include/commbox.hpp $(wildcard benches/c/*.[ch] examples/*.c examples/*.cpp packaging/man3/examples/*.c \
     tests/c/*.[ch] tests/cpp/*.cpp tests/matrix/*.h tests/windows/*.c)
 
@@ -311,7 +316,7 @@ lint: build $(VENV)/ready
 	$(VENV)/bin/python packaging/components.py check
 	$(VENV)/bin/python packaging/manual.py check
 
-# What is compiled for other systems alone.
+# Lints the code that is compiled only for other systems.
 lint-platforms: $(ZIG)/ready
 	$(PYTHON) packaging/toolchain.py win-x64 dev clippy --lib -- -D warnings
 	$(PYTHON) packaging/toolchain.py osx-arm64 dev clippy --lib -- -D warnings

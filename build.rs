@@ -1,4 +1,5 @@
-//! Writes `include/commbox.h` where it differs from what the sources say, and gives the shared library its soname.
+//! Writes `include/commbox.h` if it differs from what the sources give, and sets the soname of the
+//! shared library.
 
 use std::path::Path;
 use std::{env, fs};
@@ -11,9 +12,10 @@ fn main() {
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR");
     let target = env::var("CARGO_CFG_TARGET_OS").expect("cargo sets CARGO_CFG_TARGET_OS");
     if target == "linux" {
-        // The number is COMMBOX_ABI_VERSION: a program finds only a library that it can run with.
+        // The number is COMMBOX_ABI_VERSION, so that a program only finds a compatible library.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libcommbox.so.1");
-        // Its threads may be in a lookup, and thread-locals and fork handlers name its code: dlclose() leaves it there.
+        // dlclose() must not unload the library: its threads may be in a DNS lookup, and
+        // thread-locals and fork handlers refer to its code.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     }
 

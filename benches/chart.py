@@ -1,4 +1,4 @@
-"""Draws bars as SVG, readable on a light and on a dark page."""
+"""Draws bar charts as SVG, readable on a light and on a dark page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Panel:
-    """One measure: a title, and for each language its bars, drawn to the scale of that language's longest."""
+    """A chart of one measure: a title, and for each language its bars, scaled to the longest bar of
+    that language.
+    """
 
     title: str
     groups: dict[str, list[Bar]]

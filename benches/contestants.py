@@ -1,4 +1,4 @@
-"""Who is compared with whom: the library in each language, and what programs in it would use instead."""
+"""The programs that are compared: the library in each language, and the usual alternatives."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ BODY = (
 
 @dataclass(frozen=True)
 class Contestant:
-    """A program that takes URL CA_FILE THREADS WARMUP CALLS BODY, and prints its figures as JSON."""
+    """A program that takes URL CA_FILE THREADS WARMUP CALLS BODY, and prints figures as JSON."""
 
     name: str
     command: tuple[str, ...]
     schemes: tuple[str, ...] = SCHEMES
     package: str = ""
-    """The Python package to import, and whose size is counted with all that it needs."""
+    """The Python package to import, whose size is counted together with its dependencies."""
 
     is_floor: bool = False
-    """It does less than any program could do with, to show what the rest costs."""
+    """Whether it does less than any real program could, to show the cost of the rest."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,26 @@ class Group:
     name: str
     contestants: tuple[Contestant, ...]
     idle: tuple[str, ...]
-    """A program that does nothing, for its memory."""
+    """A program that does nothing, as the baseline for memory."""
 
     calls: int
-    """How many a run measures; as many as take about half a second."""
+    """Number of calls in a measurement, which take about half a second."""
 
     warmup: int
-    """How many, over all threads, before that; .NET's compiler takes thousands until it is content."""
+    """Number of calls, over all threads, before the measurement. .NET's compiler needs thousands.
+    """
 
     reading: tuple[str, ...] = ()
-    """A program that only reads the reply, of which the calls are free then; where a target is for the call alone."""
+    """A program that only reads the reply. Its cost is subtracted if a target covers the call
+    alone.
+    """
 
     counts_instructions: bool = True
 
     longer_for_system_calls: int = 5
-    """How many times longer runs are than for instructions; .NET's own threads make some at any time."""
+    """How many times longer a run is for system calls than for instructions, because .NET's own
+    threads make some at any time.
+    """
 
     @property
     def library(self) -> Contestant:
@@ -142,7 +147,7 @@ def groups(dotnet: tuple[str, ...] | None) -> list[Group]:
 
 
 def each(all_groups: list[Group]) -> Iterator[tuple[Group, Contestant]]:
-    """All of them by turns: the first of each language, then the second, and so on."""
+    """Yields all contestants in turns: the first of each language, then the second, and so on."""
     for place in range(max(len(group.contestants) for group in all_groups)):
         for group in all_groups:
             if place < len(group.contestants):

@@ -1,4 +1,4 @@
-"""What each measure is called, its unit, and how its figures are written."""
+"""The name of each measure, its unit, and the format of its figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Measure:
     title: str
     unit: str = ""
     scale: float = 1
-    """What a figure is multiplied with to be in that unit."""
+    """Factor that converts a figure to that unit."""
 
     less_is_better: bool = True
     by_scheme: bool = True
-    """Whether it is taken over plain HTTP and over TLS."""
+    """Whether it is measured over plain HTTP and over TLS."""
 
     @property
     def heading(self) -> str:
@@ -49,7 +49,7 @@ BY_KEY = {measure.key: measure for measure in MEASURES}
 
 
 def number(figure: float) -> str:
-    """Three digits that count; thousands in full."""
+    """Formats a figure with three significant digits, and thousands in full."""
     size = abs(figure)
     if size >= 100:
         return f"{figure:,.0f}"

@@ -1,4 +1,6 @@
-"""Takes the measurements. A run that is short of an answer, or of a request at the server, ends the bench."""
+"""Makes the measurements. If a run lacks a reply, or the server lacks a request, the benchmark
+fails.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,16 @@ from server import REPLY, Server
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The amount of measurements."""
 
     rounds: int
     share: float
-    """Of the calls that a full run makes."""
+    """The share of the calls of a full run."""
 
     counted: tuple[int, int]
-    """The two lengths of a run whose difference is divided into instructions and system calls a call."""
+    """The two lengths of a run. The instructions and system calls of a call follow from their
+    difference.
+    """
 
     python_instructions: bool
 
@@ -40,7 +44,7 @@ QUICK = Plan(rounds=1, share=0.05, counted=(20, 60), python_instructions=False)
 
 @dataclass
 class Record:
-    """Every figure that was measured, by group, contestant, scheme and measure."""
+    """All measured figures, by group, contestant, scheme and measure."""
 
     figures: dict[tuple[str, str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
@@ -61,7 +65,7 @@ class Bench:
         self.idle_pools: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
         self._idle: dict[str, float] = {}
         self._processors = sorted(os.sched_getaffinity(0))
-        # Nothing of the caller's: no proxies, no certificates, no library of another place.
+        # Nothing from the caller's environment: no proxies, no certificates, no other library.
         self._environment = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": os.environ.get("HOME", "/"),
@@ -75,7 +79,9 @@ class Bench:
         return (pair for pair in each(self._groups) if scheme in pair[1].schemes)
 
     def warm_calls(self) -> None:
-        """Time, processor time and memory of calls one after the other; calls a second from 8 and 64 threads."""
+        """Measures time, processor time and memory of sequential calls, and the rate with 8 and 64
+        threads.
+        """
         for number in range(self._plan.rounds):
             for scheme in SCHEMES:
                 for threads in (1, 8, 64):
@@ -87,8 +93,9 @@ class Bench:
         calls = max(1, round(group.calls * self._plan.share / threads)) * threads
         warmup = max(1, round(group.warmup * self._plan.share / threads))
         seconds, requests = self._server.processor_seconds(), threads * warmup + calls
-        # One thread and the server wait for each other, so they lose nothing by sharing a processor; apart, each call
-        # would wake two that sleep, which takes longer than the call itself and differs from one machine to the next.
+        # One thread and the server wait for each other, so sharing a processor costs nothing. On
+        # separate processors, each call would wake two idle ones, which takes longer than the call
+        # itself and differs between machines.
         with self._on(self._processors[-1:] if threads == 1 else self._processors):
             figures = self._run(group, contestant, scheme, threads, warmup, calls)
         self.server_seconds[scheme] += self._server.processor_seconds() - seconds
@@ -106,7 +113,7 @@ class Bench:
             add("memory_kb", figures["peak_kb"] - self._idle_memory(group))
 
     def first_answers(self) -> None:
-        """From the start of a process to its first answer."""
+        """Measures the time from the start of a process to its first reply."""
         say("first answers")
         for _ in range(3 * self._plan.rounds):
             for group, contestant in self.contestants("https"):
@@ -115,7 +122,9 @@ class Bench:
                 self.record.add(group, contestant, "https", "first_ms", (figures["answered_at"] - began) * 1e3)
 
     def idle_connections(self) -> None:
-        """Memory while 16 threads and their connections are idle, after calls enough to have met in all of them."""
+        """Measures memory while 16 threads and their connections are idle, after enough calls that
+        all of them were used.
+        """
         say("16 idle connections")
         for scheme in SCHEMES:
             for group, contestant in self.contestants(scheme):
@@ -124,7 +133,9 @@ class Bench:
                 self.record.add(group, contestant, scheme, "memory_16_kb", held)
 
     def idle_pool(self) -> None:
-        """What a call takes in C while connections of the client are idle, from one thread and from eight."""
+        """Measures a call in C while connections of the client are idle, from one thread and from
+        eight.
+        """
         say("many idle connections")
         for _ in range(3 * self._plan.rounds):
             for threads, numbers in IDLE_POOL.items():
@@ -133,11 +144,12 @@ class Bench:
                         self.idle_pools[threads, number].append(self._beside_idle(threads, number))
 
     def _beside_idle(self, threads: int, connections: int) -> tuple[float, float]:
-        """The processor time of a call, in microseconds, and the calls a second."""
+        """Returns the processor time of a call, in microseconds, and the calls per second."""
         calls = round(12000 * self._plan.share) // threads * threads
         seen, url = self._server.requests(), self._server.urls["http"]
         command = [BUILT / "c/warm_calls", "idle", str(calls), url, str(connections), str(threads)]
-        # So many calls at once, and no answer before all of them have a connection.
+        # Makes as many concurrent calls as connections are needed, and answers none until all have
+        # a connection.
         with self._server.halted():
             program = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
             while program.poll() is None and sockets_of(program.pid) < connections:
@@ -150,7 +162,9 @@ class Bench:
         return processor, 1e6 / passed
 
     def imports(self) -> None:
-        """How long Python takes to import the package, in a process that has imported nothing else."""
+        """Measures the time to import the package in a Python process that has imported nothing
+        else.
+        """
         for _ in range(3 * self._plan.rounds):
             for group, contestant in self.contestants("https"):
                 if contestant.package:
@@ -160,7 +174,9 @@ class Bench:
                     self.record.add(group, contestant, "https", "import_ms", taken)
 
     def counts(self) -> None:
-        """Instructions and system calls. They do not depend on the time, so that runs may go on side by side."""
+        """Counts instructions and system calls. The counts do not depend on time, so runs may be
+        concurrent.
+        """
         say("instructions and system calls")
         with ThreadPoolExecutor(len(self._processors)) as pool:
             jobs = []
@@ -180,7 +196,7 @@ class Bench:
 
     def _counts_instructions(self, group: Group, scheme: str) -> bool:
         if "Python" in group.name:
-            # Starting it takes valgrind long.
+            # Starting Python under valgrind takes long.
             return self._plan.python_instructions and scheme == "http"
         return group.counts_instructions
 
@@ -193,7 +209,9 @@ class Bench:
         self.record.add(group, contestant, scheme, "instructions", instructions)
 
     def _count_reading(self, group: Group) -> float:
-        """The instructions that go into reading a reply and into the clock, of every contestant of the group alike."""
+        """Returns the instructions for reading a reply and for the clock, which are the same for
+        every contestant of the group.
+        """
 
         def count(calls: int) -> int:
             command = [*CALLGRIND, *group.reading, "", "", "1", "5", str(calls), REPLY]
@@ -208,7 +226,7 @@ class Bench:
                 prefix = ["strace", "-f", "-c", "-U", "calls,name", "-o", summary.name]
                 self._result(group, contestant, scheme, 1, warmup, calls, prefix)
                 made = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\w+)$", summary.read(), re.M)}
-            # A thread that yields waits, as often as time allows.
+            # A yielding thread is waiting; the number of yields only depends on timing.
             return made["total"] - made.get("sched_yield", 0)
 
         few, many = (group.longer_for_system_calls * calls for calls in self._plan.counted)
@@ -247,7 +265,8 @@ class Bench:
         trust = self._server.trust if scheme == "https" else ""
         arguments = [self._server.urls[scheme], trust, str(threads), str(warmup), str(calls), BODY]
         command = [*(prefix or []), *contestant.command, *arguments]
-        # Without close_fds Python starts it by vfork(), which does not depend on the size of this process.
+        # Without close_fds, Python starts it by vfork(), whose cost does not depend on the size of
+        # this process.
         result = subprocess.run(
             command, env=self._environment_of(group), capture_output=True, text=True, close_fds=False
         )
@@ -258,7 +277,7 @@ class Bench:
         return result
 
     def _environment_of(self, group: Group) -> dict[str, str]:
-        # The Python package brings the library with it.
+        # The Python package contains the library.
         return {**self._environment, "COMMBOX_LIBRARY": str(LIBRARY)} if group.name == "C#" else self._environment
 
     def _output(self, command: list[str]) -> str:
@@ -266,7 +285,7 @@ class Bench:
 
     @contextmanager
     def _on(self, processors: list[int]) -> Iterator[None]:
-        """Keeps the server and the programs that are started meanwhile to these processors."""
+        """Restricts the server, and programs that are started meanwhile, to these processors."""
         for pid in (0, self._server.pid):
             os.sched_setaffinity(pid, processors)
         try:
@@ -276,7 +295,7 @@ class Bench:
                 os.sched_setaffinity(pid, self._processors)
 
 
-# For so many threads, how many connections there are.
+# The numbers of idle connections, by the number of threads.
 IDLE_POOL = {1: (1, 1000), 8: (8, 100)}
 
 

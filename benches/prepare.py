@@ -1,4 +1,6 @@
-"""Sets the bench up: the system's packages, nginx, and every contestant's program, all below target/bench."""
+"""Sets up the benchmark below target/bench: the system's packages, nginx, and every contestant's
+program.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ CC = os.environ.get("CC", "cc")
 CARGO = os.environ.get("CARGO", "cargo")
 DOTNET = os.environ.get("DOTNET", "dotnet")
 
-# What must be there, and the Debian package that brings it.
+# Required tools and libraries, and the Debian packages that contain them.
 TOOLS = {"valgrind": "valgrind", "strace": "strace", "openssl": "openssl", "pkg-config": "pkg-config"}
 LIBRARIES = {"libcurl": "libcurl4-openssl-dev", "libcjson": "libcjson-dev"}
 
@@ -31,7 +33,7 @@ def output(*command: str) -> str:
 
 
 def as_root() -> list[str] | None:
-    """What is put before a command of the system's packages, where they may be changed."""
+    """Returns the prefix for commands that install packages; None if that is not possible."""
     if shutil.which("apt-get") is None:
         return None
     if os.geteuid() == 0:
@@ -41,10 +43,10 @@ def as_root() -> list[str] | None:
 
 
 def install_packages() -> None:
-    """Installs what is missing, where that is allowed; else says what to install."""
+    """Installs missing packages if that is allowed; otherwise reports what to install."""
     wanted = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     for library, package in LIBRARIES.items():
-        # Without pkg-config nothing is known of them.
+        # Without pkg-config, the libraries cannot be looked up.
         known = "pkg-config" not in wanted
         if not known or subprocess.run(["pkg-config", "--exists", library]).returncode != 0:
             wanted.append(package)
@@ -58,14 +60,16 @@ def install_packages() -> None:
 
 
 def find_nginx() -> str:
-    """The system's nginx, or Debian's, unpacked and not installed: installing it would start a service."""
+    """Returns the system's nginx, or Debian's, which is unpacked but not installed: installing it
+    would start a service.
+    """
     folder = BUILT / "nginx"
     program = folder / "usr/sbin/nginx"
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:{program.parent}")
     if found is None:
         folder.mkdir(parents=True, exist_ok=True)
         if not download_nginx(folder):
-            # The list of packages may be missing, or old.
+            # The list of packages may be missing or outdated.
             prefix = as_root()
             if prefix is not None:
                 run(*prefix, "apt-get", "update", "-qq")
@@ -107,12 +111,12 @@ def build_python() -> None:
         run(sys.executable, "-m", "venv", PYTHON.parent.parent)
     install = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*install, "-r", HERE / "python/requirements.txt")
-    # As users install it, with the library inside.
+    # Installed as users do it, with the library inside.
     run(*install, "--force-reinstall", "--no-deps", ROOT / "bindings/python")
 
 
 def build_csharp() -> tuple[str, ...] | None:
-    """The command that starts the program, where there is .NET."""
+    """Returns the command that starts the program; None if .NET is missing."""
     if shutil.which(DOTNET) is None:
         print(f"C# is left out: no {DOTNET} is found.")
         return None
@@ -124,7 +128,7 @@ def build_csharp() -> tuple[str, ...] | None:
 
 
 def versions(nginx: str, dotnet: tuple[str, ...] | None) -> dict[str, str]:
-    """What is compared, and what with."""
+    """Returns the versions of what is compared, and of the tools."""
     listed = json.loads(output(str(PYTHON), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"))
     python = {package["name"]: package["version"] for package in listed}
     manifest = str(HERE / "rust/Cargo.toml")

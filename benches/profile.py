@@ -1,7 +1,8 @@
-"""Where a warm call's instructions and allocations go: `make profile`, which writes benches/PROFILE.md.
+"""Shows where a warm call's instructions and allocations go: `make profile`, which writes
+benches/PROFILE.md.
 
-Builds the library with its symbols, runs the same program under callgrind and DHAT for a few and for many calls, and
-tells what one call more costs, by who spends it.
+It builds the library with its symbols, runs the same program under callgrind and DHAT with few and
+with many calls, and shows the cost of one more call by function and by crate.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ that of the library that is shipped. `make profile` writes this file.
 CALL = "commbox_update_user_json"
 CORE = "commbox::client::Client::update"
 
-# A function that is not inlined, and what it does. What it calls counts in, but for what another row names.
+# A function that is not inlined, and what it does. The cost includes its callees, except those with
+# a row of their own.
 ROWS = {
     "ureq: the request and the head of the reply": "ureq::run::run",
     "ureq: the body of the reply": "<ureq::body::BodyReader as std::io::Read>::read",
@@ -54,7 +56,7 @@ def main() -> None:
 
 
 def build() -> Path:
-    """The library as it is shipped, but for its symbols."""
+    """Builds the library as it is shipped, but with its symbols."""
     folder = TARGET / "profile"
     command = [CARGO, "rustc", "--release", "--locked", "--lib", "--crate-type", "cdylib"]
     environment = {**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"}
@@ -82,7 +84,7 @@ def valgrind(program: Path, calls: int, url: str, *arguments: str) -> None:
 
 
 class Graph:
-    """What functions spend by themselves, and what their calls of others cost, all calls taken together."""
+    """The cost of functions themselves, and of their calls of others, summed over all calls."""
 
     def __init__(self, text: str) -> None:
         self.own: Counter[str] = Counter()
@@ -94,7 +96,7 @@ class Graph:
             if found := re.match(r"(c?)fn=(\(\d+\))(?: (.*))?$", line):
                 number = found[2]
                 if found[3]:
-                    # A recursive call has a name of its own, with a number.
+                    # callgrind gives a recursive call its own name, with a number appended.
                     names[number] = found[3].split("'")[0]
                 if found[1]:
                     callee = names[number]
@@ -110,11 +112,11 @@ class Graph:
                 of_call = False
 
     def whole(self, function: str) -> int:
-        """What its calls from elsewhere cost, all that it calls counted in."""
+        """Returns the cost of its calls from other functions, including its callees."""
         return sum(cost for (caller, callee), cost in self.calls.items() if callee == function and caller != function)
 
     def from_ureq_to_us(self) -> int:
-        """What ureq's calls of the transport cost."""
+        """Returns the cost of ureq's calls of the transport."""
         called = (
             (caller, callee) for caller, callee in self.calls if "commbox::" in callee and "commbox::" not in caller
         )
@@ -153,7 +155,9 @@ def by_size(rows: dict[str, int]) -> list[tuple[str, int]]:
 
 
 def dhat(program: Path, calls: int, url: str) -> Counter[str]:
-    """How many blocks each crate has allocated for it: the innermost that is the library itself or a part of ureq."""
+    """Returns the number of allocated blocks by crate: the innermost frame of the library or of a
+    part of ureq counts.
+    """
     output = program.with_suffix(f".{calls}.dhat")
     valgrind(program, calls, url, "--tool=dhat", f"--dhat-out-file={output}", "--fullpath-after=")
     found = json.loads(output.read_text())
@@ -166,7 +170,7 @@ def dhat(program: Path, calls: int, url: str) -> Counter[str]:
 
 
 def crate_of(frame: str) -> str:
-    """By the source file: what is inlined has no other name."""
+    """Returns the crate by the source file, because an inlined function has no other name."""
     file = frame.rpartition("(")[2]
     if re.search(r"/ureq(-proto)?-\d", file):
         return "ureq"

@@ -1,4 +1,4 @@
-"""Writes the report: what was measured on what, ratios with the figures beside them, and the targets."""
+"""Writes the report: the environment, ratios with the figures beside them, and the targets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from measure import Record
 NAMES = {"http": "plain HTTP", "https": "TLS 1.3"}
 PLOTTED = ("processor_us", "rate_8", "memory_kb")
 
-# The most telling lines, over TLS. README.md has those of processor time, too.
+# The most informative rows, over TLS. README.md also has those of processor time.
 TELLING = [
     ("C", "libcurl", "processor_us"),
     ("C", "libcurl", "memory_16_kb"),
@@ -112,13 +112,15 @@ IN_THE_WAY = """## Why targets are not met
 
 @dataclass(frozen=True)
 class Context:
-    """What a report needs beside the figures."""
+    """What a report needs in addition to the figures."""
 
     versions: dict[str, str]
     groups: list[Group]
     record: Record
     idle_pools: dict[tuple[int, int], list[tuple[float, float]]]
-    """By the threads and the connections: the processor time of a call, and the calls a second, of each run."""
+    """By the number of threads and connections: the processor time of a call, and the calls per
+    second, of each run.
+    """
 
     roots: int
     rounds: int
@@ -128,7 +130,9 @@ class Context:
 
 
 def write(context: Context, report: Path, plot: Path, readme: Path | None) -> None:
-    """`readme` has the most telling lines between two comments."""
+    """Writes the report. If `readme` is given, its most informative rows are written there between
+    two comments.
+    """
     if readme is not None:
         before, mark, rest = readme.read_text().partition("<!-- make bench -->\n")
         _, end, after = rest.partition("<!-- end -->\n")

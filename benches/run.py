@@ -1,6 +1,8 @@
-"""Sets the bench up, measures, and writes the report. Started by `make bench`, which has built the library.
+"""Sets up the benchmark, measures, and writes the report. `make bench` runs it after building the
+library.
 
-With BENCH_QUICK in the environment it measures little, to see that all of it still works, and writes below target/.
+With BENCH_QUICK in the environment, it measures little, only to check that everything works, and
+writes below target/.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def main() -> None:
     )
     written = BUILT / "BENCHMARKS.md" if quick else ROOT / "BENCHMARKS.md"
     plot = BUILT / "results.svg" if quick else HERE / "results.svg"
-    # What `make sizes` has written there stays.
+    # Keep the section that `make sizes` has written.
     _, begin, kept = (ROOT / "BENCHMARKS.md").read_text().partition("## Size on each platform\n")
     report.write(context, written, plot, None if quick else ROOT / "README.md")
     with written.open("a") as page:

@@ -1,7 +1,7 @@
-"""The one server for all contestants: nginx, over plain HTTP and over TLS 1.3, in a folder of its own.
+"""The server for all contestants: nginx, over plain HTTP and over TLS 1.3, in its own folder.
 
-nginx answers from memory with one worker. It was chosen for its speed, so that the clients are what is measured; the
-report says how near it came to being the limit.
+nginx answers from memory with one worker. It was chosen for its speed, so that the clients are what
+is measured; the report shows how close it came to being the limit.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ REPLY = (
     '"response_time":"2024-08-06T07:51:52.2581942Z","data":{"Id":94382332}}'
 )
 
-# A bare "return" would answer before the body has come. A mirror makes nginx read it first; the mirror is a request
-# within the process, answered with nothing. An image cannot be posted to, and its 405 leads to the reply.
+# A plain "return" would answer before the body has arrived. A mirror makes nginx read the body
+# first; the mirror is a subrequest within the process, with an empty answer. An empty GIF does not
+# accept POST, and its status 405 is redirected to the reply.
 CONFIGURATION = """
 daemon off;
 master_process off;
@@ -72,9 +73,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def make_certificates(folder: Path) -> int:
-    """A root and a certificate for 127.0.0.1; `trust.pem` holds the root and the system's, which are counted.
+    """Creates a root and a certificate for 127.0.0.1. `trust.pem` contains this root and those of
+    the system, whose number is returned.
 
-    So a first call reads as many roots as it would in use.
+    A first call thus reads as many roots as in production.
     """
 
     def make(name: str, *arguments: str) -> None:
@@ -124,7 +126,9 @@ class Server:
         self._process.wait()
 
     def requests(self) -> int:
-        """How many requests it has seen, those of this function apart."""
+        """Returns the number of requests that the server has received, except those of this
+        function.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self._port)
         connection.request("GET", "/status")
         figures = re.search(r"^ \d+ \d+ (\d+)", connection.getresponse().read().decode(), re.M)
@@ -139,7 +143,9 @@ class Server:
 
     @contextmanager
     def halted(self) -> Iterator[None]:
-        """The system takes connections and requests for it meanwhile, and nobody answers."""
+        """Halts the server: the system accepts connections and requests meanwhile, and nobody
+        answers.
+        """
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield

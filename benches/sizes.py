@@ -1,4 +1,4 @@
-"""What must be shipped, in bytes."""
+"""The size of what must be shipped, in bytes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from contestants import BUILT, LIBRARY, PYTHON, Contestant, Group
 from measure import Record
 
-# glibc's own are on every machine.
+# The libraries of glibc are on every machine.
 GLIBC = re.compile(r"^(ld-linux.*|linux-vdso|lib(c|m|dl|rt|pthread|resolv|util))\.so")
 
-# A package and all that it needs on this interpreter, by what is installed.
+# Lists a package and all its dependencies that are installed for this interpreter.
 CLOSURE = """
 import importlib.metadata as metadata, json, re, sys
 from pip._vendor.packaging.requirements import Requirement
@@ -38,7 +38,7 @@ def stripped(file: Path) -> int:
 
 
 def shared_libraries(program: Path) -> dict[str, int]:
-    """What a program is linked with, directly or not, apart from glibc."""
+    """Returns the libraries a program is linked with, directly or indirectly, except glibc's."""
     listed = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
     found = dict(re.findall(r"^\t(\S+) => (/\S+)", listed, re.M))
     return {name: stripped(Path(path)) for name, path in found.items() if not GLIBC.match(name)}
@@ -52,7 +52,7 @@ def python_package(name: str) -> dict[str, int]:
 def size(group: Group, contestant: Contestant) -> int:
     program = Path(contestant.command[0])
     if group.name == "C":
-        # All of them read the reply with cJSON.
+        # All contestants read the reply with cJSON, so it does not count.
         return sum(size for name, size in shared_libraries(program).items() if not name.startswith("libcjson"))
     if group.name == "Rust":
         return stripped(program) - stripped(BUILT / "rust/release/idle")
@@ -68,7 +68,7 @@ def sizes(record: Record, groups: list[Group]) -> None:
         for contestant in group.contestants:
             record.add(group, contestant, "https", "size_bytes", size(group, contestant))
             if group.name == "C":
-                # Without what it needs in turn.
+                # Without its own dependencies.
                 libraries = shared_libraries(Path(contestant.command[0]))
                 name = "lib" + contestant.name.removeprefix("lib")
                 own = [size for file, size in libraries.items() if file.startswith(name)]

@@ -1,9 +1,9 @@
 """Measures `commbox sync` against its sandbox: `make bench-sync`.
 
-    sync.py COMMAND [ROWS]
+sync.py COMMAND [ROWS]
 
-100,000 rows of 12 columns, 64 in flight, with the journal; the check alone; a run that goes on after 99,000 rows; and
-examples/nightly.py, the same job as a program in Python.
+It measures 100,000 rows of 12 columns, 64 in flight, with the journal; the check alone; a run that
+resumes after 99,000 rows; and examples/nightly.py, the same job as a program in Python.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def row(number: int) -> str:
 
 
 def measured(command: list[str | Path], expected: int = 0, **options: Any) -> tuple[float, float]:
-    """Seconds, and the megabytes that were resident at most."""
+    """Returns the seconds, and the peak resident memory in megabytes."""
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
     _, status, usage = os.wait4(process.pid, 0)
@@ -85,7 +85,9 @@ def measure(command: Path, file: Path, rows: int, environment: dict[str, str]) -
 
 
 def first_row(sync: list[str | Path], rows: int, options: dict[str, Any]) -> float:
-    """How long a run that goes on takes to its first request, where one row of a hundred is left."""
+    """Returns the time from the start of a resumed run to its first request, if one row of a
+    hundred is left.
+    """
     for left in options["cwd"].glob("rows.csv.journal*"):
         left.unlink()
     answers = [{"own": True}] * (rows - rows // 100) + [{"status": 404}] * (rows // 100)

@@ -1,4 +1,4 @@
-"""What the library is meant to reach, and whether it did in this run."""
+"""The performance targets of the library, and whether this run met them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class Target:
     title: str
     measure: str
     bound: float
-    """Of the figure in the measure's unit, or of the library's figure divided by the other's."""
+    """Bound of the figure in the measure's unit, or of the library's figure divided by the other's.
+    """
 
     other: str | None = None
 
@@ -54,7 +55,9 @@ TARGETS = [
 
 
 def rows(record: Record, groups: list[Group]) -> Iterator[list[str]]:
-    """Language, what, the bound, and for HTTP and for TLS what was measured and whether that is good."""
+    """Yields language, title and bound, and for HTTP and for TLS the figure and whether it meets
+    the target.
+    """
     by_name = {group.name: group for group in groups}
     for target in TARGETS:
         group = by_name.get(target.group)

@@ -1,9 +1,10 @@
-"""Runs the fuzz targets, two at a time, from the committed corpus and seeds made of the conformance cases.
+"""Runs the fuzz targets, two at a time, from the committed corpus and seeds made of the conformance
+cases.
 
-    fuzz/run.py [--seconds N] [TARGET...]    a crash ends it, and its input is kept
-    fuzz/run.py --minimise [TARGET...]       puts what was found since into the corpus, as few files as tell it all
+fuzz/run.py [--seconds N] [TARGET...]  fuzzes N seconds each; a crash ends it and its input is kept
+fuzz/run.py --minimise [TARGET...]     adds findings to the corpus, in as few files as possible
 
-Needs the fuzzer, which `make fuzz` installs into target/.
+It needs the fuzzer, which `make fuzz` installs into target/.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ BUILT = ROOT / "target" / "fuzz"
 TARGETS = ["body", "reply", "options", "call"]
 LONGEST = 4096
 MOST_FILES = 45
-"""How many inputs of a target the repository keeps."""
+"""Maximum number of inputs of a target in the repository."""
 
 
 def main() -> int:
@@ -41,10 +42,11 @@ def main() -> int:
         parser.error(f"no such target: {', '.join(unknown)}")
 
     cargo = os.environ.get("CARGO", "cargo")
-    # Building would renew a lock file that is stale, and nobody would see it.
+    # Building would silently update a stale lock file.
     locked = [cargo, "metadata", "--locked", "--format-version=1", f"--manifest-path={FUZZ / 'Cargo.toml'}"]
     subprocess.run(locked, stdout=subprocess.DEVNULL, check=True)
-    # What the compiler watches is enough: the library is safe Rust but for a few calls of the system.
+    # No sanitizer: the compiler's checks suffice, since the library is safe Rust except for a few
+    # system calls.
     subprocess.run(
         [cargo, "fuzz", "build", "--sanitizer", "none", "--target-dir", str(BUILT)],
         cwd=ROOT,
@@ -71,7 +73,7 @@ def program(target: str) -> str:
 
 
 def inputs(target: str) -> list[str]:
-    """What to begin with, and first where to keep what is found."""
+    """Returns the folders of the inputs. The first one receives new findings."""
     found = BUILT / "found" / target
     found.mkdir(parents=True, exist_ok=True)
     given = [FUZZ / "corpus" / target, FUZZ / "regressions" / target, BUILT / "seeds" / target]
@@ -79,7 +81,7 @@ def inputs(target: str) -> list[str]:
 
 
 def fuzz(target: str, seconds: int) -> int | None:
-    """Fuzzes one target, and returns how often it ran; None where it crashed."""
+    """Fuzzes one target, and returns the number of executions; None if it crashed."""
     crashes = BUILT / "crashes" / target
     crashes.mkdir(parents=True, exist_ok=True)
     log = BUILT / f"{target}.log"
@@ -105,7 +107,7 @@ def minimise(target: str) -> None:
     shutil.rmtree(smaller, ignore_errors=True)
     smaller.mkdir(parents=True)
     control.unlink(missing_ok=True)
-    # By what is reached alone: how often it is reached tells apart thousands of inputs.
+    # Only consider what is reached. How often it is reached would distinguish thousands of inputs.
     options = ["-set_cover_merge=1", f"-merge_control_file={control}", "-use_counters=0", f"-max_len={LONGEST}"]
     subprocess.run([program(target), *options, str(smaller), *inputs(target)], check=True, capture_output=True)
 
@@ -113,13 +115,15 @@ def minimise(target: str) -> None:
     shutil.rmtree(corpus, ignore_errors=True)
     corpus.mkdir(parents=True)
     for content in kept:
-        # As the fuzzer names what it finds.
+        # The fuzzer names its findings this way.
         (corpus / hashlib.sha1(content).hexdigest()).write_bytes(content)
     print(f"{target}: {len(kept)} files, {sum(map(len, kept))} bytes")
 
 
 def most_telling(control: list[str]) -> Iterator[Path]:
-    """The inputs that reach the most between them, the most telling first, from the fuzzer's notes on all."""
+    """Yields the inputs that together reach the most, the most informative first, from the fuzzer's
+    notes on all inputs.
+    """
     files = control[2 : 2 + int(control[0])]
     features = {}
     for line in control[2 + len(files) :]:
@@ -136,7 +140,7 @@ def most_telling(control: list[str]) -> Iterator[Path]:
 
 
 def write_seeds() -> None:
-    """One input a conformance case and target, in the form that the target reads."""
+    """Writes one input for each conformance case and target, in the form that the target reads."""
     for target in TARGETS:
         shutil.rmtree(BUILT / "seeds" / target, ignore_errors=True)
         (BUILT / "seeds" / target).mkdir(parents=True)

@@ -85,7 +85,7 @@ inline void check(std::int32_t code) {
  */
 template <typename Rep, typename Period>
 std::int64_t c_timeout(std::chrono::duration<Rep, Period> timeout) {
-    // Converted as an integer, seconds::max() would overflow.
+    // As an integer, seconds::max() would overflow in the conversion.
     const std::chrono::duration<long double, std::milli> exact = timeout;
     constexpr std::int64_t longest = std::numeric_limits<std::int64_t>::max();
     if (!(exact.count() > 0)) {
@@ -144,7 +144,7 @@ private:
 
 /** Builds the JSON of a user, escaped as JSON requires. Move-only. */
 class User {
-    // A template, because as plain overloads views would make a std::string and std::nullopt
+    // A template: with plain overloads, views would create a std::string, and std::nullopt would be
     // ambiguous.
     template <typename T>
     using IfView = std::enable_if_t<std::is_same_v<T, std::string_view>
@@ -618,7 +618,8 @@ private:
 
     /** Holds what has finished, unless another thread collects. Returns whether that made room. */
     bool set_aside() {
-        // Under the lock: a thread that begins to collect finds what is held, or is seen here.
+        // Under the lock, so that a thread that begins to collect either finds the held result or
+        // is seen here.
         const std::lock_guard<std::mutex> lock(held_->mutex);
         if (held_->has_collectors && held_->collector != std::this_thread::get_id()) {
             return false;
@@ -633,7 +634,8 @@ private:
 
     /** Takes the next result from the library into `one`. */
     BatchStatus collect(std::int64_t timeout_ms, std::list<Raw> &one) {
-        // Allocated before the result is collected, which would otherwise be lost if this failed.
+        // Allocate before collecting: if the allocation failed afterwards, the result would be
+        // lost.
         one.resize(1);
         char *json = nullptr;
         Raw &raw = one.front();
@@ -660,7 +662,7 @@ private:
         }
         const Raw &raw = one.front();
         try {
-            // Not into `finished` itself, which stays as it is if this throws.
+            // Not directly into `finished`, which must stay unchanged if this throws.
             Finished next{raw.tag, raw.code, raw.json ? raw.json.get() : ""};
             finished = std::move(next);
         } catch (...) {

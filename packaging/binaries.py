@@ -1,6 +1,6 @@
-"""What a shared library exports and what it asks its system for, of ELF, PE and Mach-O files.
+"""Reads the exports and imports of shared libraries and programs: ELF, PE and Mach-O files.
 
-binaries.py check RID FILE   says what is wrong with a library that was built for a target
+binaries.py check RID FILE   reports what is wrong with a library that was built for a target
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from targets import Target, find
 
 HEADER = Path(__file__).resolve().parent.parent / "include/commbox.h"
 
-# Everything that a system of the kind has by itself.
+# The libraries that every system of the kind has.
 SYSTEM = {
     "linux": {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "ld-linux-x86-64.so.2",
               "ld-linux-aarch64.so.1"},
@@ -26,7 +26,7 @@ SYSTEM = {
             "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"},
 }  # fmt: skip
 
-# What only the command needs: it asks for a terminal's width, and Windows for its folders.
+# The libraries that only the command needs: for the width of a terminal, and for Windows' folders.
 PROGRAMS = {
     "linux": set(),
     "win": {"shell32.dll", "user32.dll", "ole32.dll"},
@@ -128,23 +128,23 @@ class Binary:
 
 
 def declared() -> set[str]:
-    """The functions of the header."""
+    """Returns the functions that the header declares."""
     code = re.sub(r"/\*.*?\*/", "", HEADER.read_text(), flags=re.DOTALL)
     return set(re.findall(r"\b(commbox_\w+)(?=\()", code))
 
 
 def problems(target: Target, binary: Binary, program: bool = False) -> list[str]:
-    """What is wrong with a library, or with a program, which exports what it likes."""
+    """Returns the problems of a library or program. A program's exports are not checked."""
     found = []
     processor = target.rid.rsplit("-", 1)[1]
     if binary.machine != MACHINES[processor].get(binary.kind):
         found.append(f"it is for machine {binary.machine:#x}")
-    # zig's linker for macOS cannot leave names out.
+    # zig's linker for macOS cannot hide names.
     foreign = set() if target.is_mac else binary.exports - declared()
     for name in [] if program else sorted(declared() - binary.exports | foreign):
         found.append(f"{name} is {'exported, and not in' if name in binary.exports else 'in'} the header")
     system = SYSTEM["musl" if target.is_musl else target.system] | (PROGRAMS[target.system] if program else set())
-    # Windows' C runtime of newer compilers is one of its API sets.
+    # With newer compilers, the C runtime of Windows is one of its API sets.
     libraries = {name for name in binary.libraries - system if not name.startswith("api-ms-win-crt-")}
     if libraries:
         found.append(f"it needs {', '.join(sorted(libraries))}")

@@ -1,10 +1,14 @@
-"""What this library is made of, by `cargo metadata`: notices, a bill of materials, and whether the policy is kept.
+"""Lists the components of this library from `cargo metadata`: writes notices and a bill of
+materials, and checks the policy.
 
-components.py notices   writes THIRD-PARTY.txt, the licence texts that must go with the library, and the command's
+components.py notices   writes THIRD-PARTY.txt, the licence texts that must be shipped with the
+                        library, and that of the command
 components.py sbom TRIPLE UNWINDER [PACKAGE]
-                        prints a CycloneDX bill of materials of the library, or of another package, for a target;
-                        UNWINDER is the library that the linker brings for it: llvm-libunwind or libgcc
-components.py check     holds both to the dependencies, and the Rust that the library's need to ours
+                        prints a CycloneDX bill of materials of the library, or of another package,
+                        for a target; UNWINDER is the library that the linker adds for it:
+                        llvm-libunwind or libgcc
+components.py check     checks both against the dependencies, and the Rust versions that the
+                        library's dependencies require against ours
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ UNWINDERS = {
 }
 RULE = "-" * 80
 
-# Where a crate may be had under several licences, this one's text alone is needed.
+# If a crate is available under several licences, only the text of this one is needed.
 PREFERRED = "LICENSE-MIT"
 LICENCE_FILE = re.compile(r"(licen[cs]e|copying|notice|copyright)([-._].*)?", re.IGNORECASE)
 
@@ -50,7 +54,9 @@ def metadata() -> dict[str, Any]:
 
 
 def shipped(packages: list[Package], what: str) -> list[Package]:
-    """What becomes part of a package on any platform; of the command, on those that it is shipped for."""
+    """Returns the crates that become part of a package on any platform; for the command, on the
+    platforms that it is shipped for.
+    """
     if what == LIBRARY:
         return linked(packages, "all", what)
     of_each = (linked(packages, target.triple, what) for target in TARGETS)
@@ -59,7 +65,9 @@ def shipped(packages: list[Package], what: str) -> list[Package]:
 
 
 def linked(packages: list[Package], target: str, what: str) -> list[Package]:
-    """What becomes part of a package; metadata would count in what only tests and build scripts use."""
+    """Returns the crates that become part of a package. Metadata would include those that only
+    tests and build scripts use.
+    """
     tree = cargo(
         "tree",
         f"--package={what}",
@@ -85,7 +93,9 @@ def licence_texts(package: Package) -> list[str]:
 
 
 def notices(packages: list[Package], what: str) -> str:
-    """Each text once, with all that it is for; for every platform, since it goes with each of them."""
+    """Returns each licence text once, with all crates it applies to. The texts cover every
+    platform, because the same file is shipped with each.
+    """
     crates: dict[str, list[str]] = {}
     for package in shipped(packages, what):
         if package["source"]:
@@ -99,7 +109,9 @@ def notices(packages: list[Package], what: str) -> str:
 
 
 def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBRARY) -> str:
-    """CycloneDX 1.5. The same sources give the same text: no serial number, and the time of SOURCE_DATE_EPOCH."""
+    """Returns a bill of materials in CycloneDX 1.5. The same sources give the same text: it has no
+    serial number, and the time is SOURCE_DATE_EPOCH.
+    """
     packages = linked(data["packages"], target, what)
     references = {package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages}
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
@@ -138,7 +150,7 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
         "version": rust,
         "licenses": [{"expression": "MIT OR Apache-2.0"}],
     }
-    # Of the linker that releases are made with.
+    # The unwinder of the linker that builds releases.
     unwinder = {
         "type": "library",
         "bom-ref": unwinder_name,
@@ -167,7 +179,9 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
 
 
 def built_from(data: dict[str, Any]) -> list[Package]:
-    """All but what only tests use: the oldest Rust need not build them."""
+    """Returns all crates except those that only tests use: the oldest supported Rust need not build
+    those.
+    """
     nodes = {node["id"]: node for node in data["resolve"]["nodes"]}
     found, waiting = set(), [data["resolve"]["root"]]
     while waiting:
@@ -180,7 +194,9 @@ def built_from(data: dict[str, Any]) -> list[Package]:
 
 
 def check(data: dict[str, Any]) -> list[str]:
-    """What is stale, and what asks for a newer Rust than this crate says that it does."""
+    """Returns the files that are stale, and the crates that require a newer Rust than this crate
+    declares.
+    """
     found = []
     for what, file in NOTICES.items():
         if not file.is_file() or file.read_text() != notices(data["packages"], what):

@@ -1,10 +1,10 @@
-"""Builds what a release consists of, the same bytes each time: `make dist` runs it.
+"""Builds a release, with the same bytes each time. `make dist` runs it.
 
-    dist.py [--profile PROFILE] [--targets RID,…] FOLDER
+dist.py [--profile PROFILE] [--targets RID,…] FOLDER
 
-For each target: an archive for C and C++, a wheel, a bill of materials. For all of them: the NuGet package, the
-sources, the source distribution for Python, SHA256SUMS. Every library is held to the exports and imports that it may
-have before it is packed.
+For each target: an archive for C and C++, a wheel, a bill of materials. For all of them: the NuGet
+package, the sources, the source distribution for Python, SHA256SUMS. The exports and imports of
+every library are checked before it is packed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PACKED = f"commbox-{VERSION}"
 
 
 def build(target: Target, profile: str) -> Path:
-    """The folder with the target's libraries, which have been held to what they may be."""
+    """Builds and checks the target's libraries, and returns their folder."""
     kinds = ["--lib", "--crate-type", "cdylib,staticlib"]
     if toolchain.run(target, profile, "rustc", *kinds) != 0:
         raise SystemExit(f"{target.rid} cannot be built")
@@ -55,14 +55,16 @@ def build(target: Target, profile: str) -> Path:
 
 
 def build_command(target: Target, profile: str) -> Path:
-    """The target's command, which has been held to what it may need."""
+    """Builds and checks the target's command."""
     command = toolchain.build_command(target, profile)
     binaries.check(target, command, program=True)
     return command
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """A tar archive of a folder; order, owners, times and modes are fixed, and gzip keeps no name."""
+    """Packs a folder as a tar archive. Order, owners, times and modes are fixed, and gzip stores no
+    name.
+    """
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(folder.rglob("*")):
@@ -80,7 +82,7 @@ def pack(folder: Path, archive: Path) -> None:
 
 
 def pack_zip(folder: Path, archive: Path) -> None:
-    """The same as a zip archive, as Windows' users want it."""
+    """Packs a folder as a zip archive, which users of Windows expect."""
     time = (1980, 1, 1, 0, 0, 0)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -104,7 +106,7 @@ def put(source: Path, into: Path) -> None:
 
 
 def import_library(target: Target, into: Path) -> None:
-    """commbox.lib, by which MSVC links a program with commbox.dll."""
+    """Creates commbox.lib, with which MSVC links a program to commbox.dll."""
     names = into.with_suffix(".def")
     names.write_text("LIBRARY commbox.dll\n" + toolchain.exports())
     machine = {"x64": "x64", "arm64": "arm64", "x86": "x86"}[target.rid.rsplit("-", 1)[1]]
@@ -115,7 +117,9 @@ def import_library(target: Target, into: Path) -> None:
 
 
 def development(target: Target, built: Path, command: Path, stage: Path) -> None:
-    """Lays out what programs in C and C++ are made with, and the command; it works wherever it is unpacked."""
+    """Lays out the files for programs in C and C++, and the command. The result works wherever it
+    is unpacked.
+    """
     put(command, stage / "bin" / target.command)
     (stage / "bin" / target.command).chmod(0o755)
     for name in ("commbox.h", "commbox.hpp"):
@@ -163,7 +167,7 @@ def target_soname(target: Target, soname: str) -> str:
 
 
 def python(*arguments: str | Path, **variables: str) -> bytes:
-    """Runs Python with what the project is built with; `make` has set it up."""
+    """Runs Python in the environment with the build tools, which `make` has set up."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     command = [BUILT / "venv/bin/python", *arguments]
     folder = ROOT / "bindings/python"
@@ -177,13 +181,15 @@ def wheel(target: Target, library: Path, command: Path, folder: Path) -> None:
 
 
 def nuget(runtimes: Path, folder: Path) -> None:
-    """The package for .NET with the libraries of all targets, the one for services, and their symbols."""
+    """Builds the package for .NET with the libraries of all targets, the one for hosted services,
+    and their symbols.
+    """
     dotnet = os.environ.get("DOTNET", "dotnet")
     if shutil.which(dotnet) is None:
         print(f"The NuGet package is left out: no {dotnet} is found.", file=sys.stderr)
         return
     with tempfile.TemporaryDirectory() as made:
-        # No path of this machine is in the assemblies then.
+        # With CI set, the assemblies contain no path of this machine.
         environment = {**os.environ, "CI": "true", "DOTNET_CLI_UI_LANGUAGE": "en"}
         for package in ("CommBox", "CommBox.Extensions.Hosting"):
             project = CSHARP.with_name(package)
@@ -197,7 +203,9 @@ def nuget(runtimes: Path, folder: Path) -> None:
 
 
 def repack(package: Path, into: Path) -> None:
-    """The same package with fixed times, order and names: NuGet draws the name of one part by chance."""
+    """Repacks a package with fixed times, order and names, because NuGet chooses the name of one
+    part at random.
+    """
     with zipfile.ZipFile(package) as given:
         parts = {name: given.read(name) for name in given.namelist()}
     drawn = [name for name in parts if name.endswith(".psmdcp")]
@@ -205,12 +213,12 @@ def repack(package: Path, into: Path) -> None:
         fixed = "package/services/metadata/core-properties/commbox.psmdcp"
         parts[fixed] = parts.pop(name)
         relations = parts["_rels/.rels"].decode().replace(name, fixed)
-        # The identifiers of relations are drawn too.
+        # The identifiers of relations are random too.
         pieces = re.split(r'Id="[^"]*"', relations)
         numbered = "".join(f'{piece}Id="R{number}"' for number, piece in enumerate(pieces[:-1], 1)) + pieces[-1]
         parts["_rels/.rels"] = numbered.encode()
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        # The list of types comes first.
+        # The list of content types must be the first entry.
         for name in sorted(parts, key=lambda name: (name != "[Content_Types].xml", name)):
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.external_attr = 0o644 << 16

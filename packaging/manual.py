@@ -1,10 +1,10 @@
 """Writes the manual pages of the C functions, packaging/man3/*.3, from include/commbox.h.
 
-manual.py         writes them, and removes those of functions that are gone
-manual.py check   fails if a page is not what the header and the examples say
+manual.py         writes the pages, and removes those of functions that no longer exist
+manual.py check   fails if a page differs from what the header and the examples give
 
-The pages are committed, so that `make install` needs neither Python nor Rust. A function's EXAMPLES section is the
-program in packaging/man3/examples whose first comment names the function.
+The pages are committed, so that `make install` needs neither Python nor Rust. A function's EXAMPLES
+section is the program in packaging/man3/examples whose first comment names the function.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ HEADER = ROOT / "include/commbox.h"
 PAGES = ROOT / "packaging/man3"
 EXAMPLES = PAGES / "examples"
 
-# When the header was last changed for its readers; part of each page.
+# The date of the last change to the header's documentation, which each page shows.
 DATE = "November 30, 2026"
 
-# The groups of functions in the overview. A function belongs to the first group with a prefix of its name.
+# The groups of functions in the overview. A function belongs to the first group that has a
+# prefix of its name.
 GROUPS = {
     "Clients": ("commbox_client_", "commbox_update_"),
     "Options": ("commbox_options_",),
@@ -47,12 +48,12 @@ ENVIRONMENT = {
 
 
 class ManualError(Exception):
-    """The header or an example is not of the form that this script reads."""
+    """The header or an example does not have the form that this script expects."""
 
 
 @dataclass
 class Documented:
-    """A comment of the header: its blocks of text, and what follows the tags."""
+    """A comment of the header: its blocks of text, and the text of its tags."""
 
     blocks: list[list[str]] = field(default_factory=list)
     parameters: dict[str, str] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class Documented:
 
     @property
     def summary(self) -> str:
-        """The first sentence, without what follows a comma or stands in brackets."""
+        """Returns the first sentence, without text after a comma or in brackets."""
         first = " ".join(self.blocks[0])
         return re.split(r"[.:](?:\s|$)|[,(]", first, maxsplit=1)[0].strip()
 
@@ -75,7 +76,7 @@ class Function:
 
 
 def blocks(lines: list[str]) -> list[list[str]]:
-    """Paragraphs, list items and rows of tables, each as its lines without the indent."""
+    """Returns paragraphs, list items and rows of tables, each as its lines without the indent."""
     found: list[list[str]] = []
     is_new = True
     for line in lines:
@@ -84,7 +85,7 @@ def blocks(lines: list[str]) -> list[list[str]]:
             is_new = True
             continue
         starts_item = text.startswith(("- ", "| "))
-        # A paragraph may follow a list without an empty line: it has a smaller indent.
+        # A paragraph may follow a list without an empty line: it is indented less.
         if is_new or starts_item or (found and is_item(found[-1]) and not line.startswith("  ")):
             found.append([])
         found[-1].append(text)
@@ -109,7 +110,7 @@ def documented(comment: str) -> Documented:
         if not tag:
             doc.blocks = blocks(text)
         elif tag == "return":
-            # Its lists are indented as its text is.
+            # Lists within it are indented relative to its text.
             rest = [line[8:] for line in text[1:]]
             doc.returns = blocks([text[0], *rest])
         elif tag == "since":
@@ -120,7 +121,7 @@ def documented(comment: str) -> Documented:
 
 
 def split(parameters: str) -> list[str]:
-    """Splits at the commas that are not in brackets."""
+    """Splits at commas that are not in brackets."""
     found, depth = [""], 0
     for character in parameters:
         depth += (character == "(") - (character == ")")
@@ -145,21 +146,23 @@ def read_functions(header: str) -> list[Function]:
 
 
 def read_constants(header: str) -> dict[str, str]:
-    """The constants with their values and texts: `{"COMMBOX_TIMEOUT -7": "The deadline was exceeded."}`."""
+    """Returns the constants with their values and texts: `{"COMMBOX_TIMEOUT -7": "The deadline was
+    exceeded."}`.
+    """
     found = re.findall(r"/\*\*\n((?: \*[^\n]*\n)+?) \*/\n#define (COMMBOX_\w+ -?\d+)\n", header)
     return {name: " ".join(" ".join(blocks_of) for blocks_of in documented(text).blocks) for text, name in found}
 
 
 def read_opening(header: str) -> dict[str, str]:
-    """The paragraphs of the header's first comment that have a title."""
+    """Returns the paragraphs of the header's first comment that have a title."""
     opening = header.split("*/", 1)[0]
     found = re.findall(r"^ \* ([A-Z][a-z]+) {2,}(.*(?:\n \* {8,}.*)*)", opening, re.MULTILINE)
-    # What the last one says of versions, a page says in AVAILABILITY.
+    # The last paragraph is about versions, which a page covers in AVAILABILITY.
     return {title: " ".join(re.sub(r"\n \*", " ", text).split()) for title, text in found if title != "Versions"}
 
 
 def read_examples() -> dict[str, str]:
-    """The program of each function."""
+    """Returns the example program of each function."""
     found: dict[str, str] = {}
     for path in sorted(EXAMPLES.glob("*.c")):
         names, program = path.read_text(encoding="utf-8").removeprefix("/* ").split(" */\n", 1)
@@ -177,7 +180,7 @@ def escaped(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Words of a sentence: hyphens stay hyphens."""
+    """Escapes the text of a sentence, so that hyphens stay hyphens."""
     return escaped(text).replace("\\-", "-").replace("\\(aq", "'")
 
 
@@ -193,7 +196,7 @@ SECTIONS = {"free": "3", "fork": "2", "sigwait": "3"}
 
 
 def marked_up(text: str, page: str) -> list[str]:
-    """A paragraph in mdoc: each sentence on a line of its own, and each name in its macro."""
+    """Returns a paragraph in mdoc: each sentence on its own line, and each name in its macro."""
     lines: list[str] = [""]
 
     def add(words: str) -> None:
@@ -248,7 +251,7 @@ def cells(row: list[str]) -> list[str]:
 
 
 def option_text(row: list[str]) -> str:
-    """What a row of options says: `| key | default | meaning |`, or without the default."""
+    """Returns the text for a row of options: `| key | default | meaning |`, or without default."""
     _, *default, meaning = cells(row)
     text = capital(meaning) + "."
     if default:
@@ -268,7 +271,7 @@ def options(rows: list[list[str]], page: str) -> list[str]:
 
 
 def items(listed: list[list[str]], page: str) -> list[str]:
-    """A list: of terms with their meanings, as far as each item begins with one."""
+    """Returns a list. If each item starts with a term, it is a list of terms and their meanings."""
     texts = [" ".join(item).removeprefix("- ") for item in listed]
     terms = [re.match(r"((?:`[^`]+`(?:, )?)+|#COMMBOX_\w+): (.*)", text) for text in texts]
     if not all(terms):
@@ -287,7 +290,7 @@ def items(listed: list[list[str]], page: str) -> list[str]:
 
 
 def body(parts: list[list[str]], page: str) -> list[str]:
-    """The blocks of a comment in mdoc."""
+    """Returns the blocks of a comment in mdoc."""
     lines: list[str] = []
     at = 0
     while at < len(parts):
@@ -297,7 +300,7 @@ def body(parts: list[list[str]], page: str) -> list[str]:
             if kind == "- ":
                 lines.extend(items(parts[at:end], page))
             else:
-                # The first two rows are the heads of the columns and a rule.
+                # The first two rows are the column headings and a rule.
                 lines.extend(options(parts[at + 2 : end], page))
             at = end
             continue
@@ -338,7 +341,7 @@ def heading(name: str, about: str) -> list[str]:
 
 
 def imperative(summary: str) -> str:
-    """`Creates a client` as a manual page has it: `create a client`."""
+    """Converts a summary to the form of manual pages: `Creates a client` to `create a client`."""
     verb, rest = summary.replace("`", "").split(" ", 1)
     if not verb.endswith("s"):
         raise ManualError(f"the first word of {summary!r} is not what the function does")
@@ -346,7 +349,7 @@ def imperative(summary: str) -> str:
 
 
 def see_also(function: Function, examples: dict[str, str]) -> list[str]:
-    """The overview, and the functions that the comment or the example names."""
+    """Returns the overview page, and the functions that the comment or the example names."""
     text = str(function.doc) + examples[function.name]
     named = {name for name in re.findall(r"\b(commbox_\w+)\(", text) if name != function.name}
     references = ["commbox", *sorted(named)]

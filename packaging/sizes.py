@@ -1,4 +1,6 @@
-"""Writes the size of each platform's library into BENCHMARKS.md, from what `make dist` has packed: sizes.py FOLDER"""
+"""Writes the size of each platform's library into BENCHMARKS.md, from the files that `make dist`
+has packed: sizes.py FOLDER
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ BEGIN, END = "<!-- sizes: make sizes -->\n", "<!-- end of sizes -->\n"
 
 
 def library(target: Target, folder: Path) -> tuple[int, int]:
-    """The bytes of the shared library, and of the wheel with it."""
+    """Returns the size of the shared library, and that of the wheel with it, in bytes."""
     (wheel,) = folder.glob(f"*-{target.wheel}.whl")
     with zipfile.ZipFile(wheel) as packed:
         shared = packed.getinfo(f"commbox/{target.shared}").file_size
@@ -22,7 +24,7 @@ def library(target: Target, folder: Path) -> tuple[int, int]:
 
 
 def archive(target: Target, folder: Path) -> int:
-    """The bytes of the static library."""
+    """Returns the size of the static library, in bytes."""
     (packed,) = [*folder.glob(f"*-{target.rid}.tar.gz"), *folder.glob(f"*-{target.rid}.zip")]
     if packed.suffix == ".zip":
         with zipfile.ZipFile(packed) as zipped:

@@ -1,4 +1,4 @@
-"""The platforms that a release is built for: one table, which `make dist` and the tests of each platform read."""
+"""The platforms of a release, in one table for `make dist` and the tests of each platform."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ ZIG, MINGW = "zig", "mingw"
 class Target:
     """One platform."""
 
-    # By .NET's name, which archives and the NuGet package have too.
+    # .NET's name, which archives and the NuGet package use too.
     rid: str
-    # By Rust's name.
+    # Rust's name.
     triple: str
-    # What links it: zig, through cargo-zigbuild, or mingw-w64.
+    # The linker: zig through cargo-zigbuild, or mingw-w64.
     linker: str
-    # By Python's name, in the wheel's.
+    # Python's name, in the name of the wheel.
     wheel: str
-    # The oldest C library, in the way that zig takes it behind the triple.
+    # The oldest supported C library, as zig expects it after the triple.
     libc: str = ""
 
     @property
@@ -40,17 +40,19 @@ class Target:
 
     @property
     def shared(self) -> str:
-        """The shared library's file, as cargo names it."""
+        """The file name of the shared library that cargo builds."""
         return {"win": "commbox.dll", "osx": "libcommbox.dylib"}.get(self.system, "libcommbox.so")
 
     @property
     def command(self) -> str:
-        """The command's file."""
+        """The file name of the command."""
         return "commbox.exe" if self.is_windows else "commbox"
 
     @property
     def packaged(self) -> str:
-        """The same in the NuGet package: on Windows CommBox.dll is the assembly, and names differ in case alone."""
+        """The file name in the NuGet package. On Windows CommBox.dll is the assembly, and file
+        names are case-insensitive.
+        """
         return "commbox_native.dll" if self.is_windows else self.shared
 
     @property
@@ -59,7 +61,9 @@ class Target:
 
     @property
     def private(self) -> list[str]:
-        """What programs with the static library link too: `cargo rustc -- --print native-static-libs`."""
+        """The libraries that programs with the static library must also link: `cargo rustc --
+        --print native-static-libs`.
+        """
         if self.is_windows:
             return WINDOWS_LIBRARIES
         if self.is_mac:

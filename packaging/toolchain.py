@@ -1,11 +1,12 @@
 """Runs cargo for one of the targets, with the Rust and the linker that it needs.
 
-    toolchain.py prepare RID…          fetches the standard library of each target, where rustup has it
-    toolchain.py RID PROFILE SUBCOMMAND [ARG…]
-                                       cargo SUBCOMMAND for the target, into TARGET/<profile>/<triple>
+toolchain.py prepare RID…   fetches the standard library of each target, if rustup provides it
+toolchain.py RID PROFILE SUBCOMMAND [ARG…]
+                            runs cargo SUBCOMMAND for the target, into TARGET/<profile>/<triple>
 
-The standard library is rustup's. Where rustup cannot fetch it, or COMMBOX_BUILD_STD=1 says so, it is built from
-Debian's packages rustc-web and rust-web-src. `make` has put zig and cargo-zigbuild into TARGET/tools/zig.
+The standard library is that of rustup. If rustup cannot fetch it, or if COMMBOX_BUILD_STD=1 is set,
+it is built from Debian's packages rustc-web and rust-web-src. `make` has installed zig and
+cargo-zigbuild in TARGET/tools/zig.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 TOOLS = BUILT / "tools/zig"
 
-# The fallback: a Rust of Debian's, which may build its own standard library.
+# The fallback: Debian's Rust, which is allowed to build its own standard library.
 DEBIAN = {"RUSTC": "/usr/bin/rustc", "RUSTC_BOOTSTRAP": "1"}
 DEBIAN_SOURCE = "/usr/lib/rustlib/src/rust/library"
 
@@ -39,7 +40,7 @@ def installed() -> set[str]:
 
 @cache
 def has_std(target: Target) -> bool:
-    """Whether the standard library is there, or can be fetched."""
+    """Returns whether the standard library is installed or can be fetched."""
     if os.environ.get("COMMBOX_BUILD_STD"):
         return False
     if target.triple in installed():
@@ -62,7 +63,7 @@ def require_rust(target: Target) -> None:
 
 
 def c_compiler(target: Target, language: str = "cc") -> str:
-    """A C or C++ compiler for the target: mingw's, or a script that calls zig."""
+    """Returns a C or C++ compiler for the target: mingw's, or a script that calls zig."""
     if target.linker == MINGW:
         machine = target.triple.split("-")[0]
         return f"{machine}-w64-mingw32-{'gcc' if language == 'cc' else 'g++-posix'}"
@@ -75,7 +76,7 @@ def c_compiler(target: Target, language: str = "cc") -> str:
     script.write_text(
         f"#!/bin/sh\nZIG_GLOBAL_CACHE_DIR='{TOOLS}/cache'; export ZIG_GLOBAL_CACHE_DIR\n"
         f"exec '{TOOLS}/bin/python' -m ziglang {language} -target {machine}-{system}-{library} "
-        # What looks for undefined behaviour would ask for newer C libraries.
+        # The undefined behaviour sanitizer would require newer C libraries.
         '-fno-sanitize=all "$@"\n'
     )
     script.chmod(0o755)
@@ -83,14 +84,18 @@ def c_compiler(target: Target, language: str = "cc") -> str:
 
 
 def exports() -> str:
-    """The names that the shared library exports, as Windows' linkers read them."""
+    """Returns the exported names of the shared library as a module-definition file of Windows'
+    linkers.
+    """
     return "EXPORTS\n" + "".join(f"    {name}\n" for name in sorted(declared()))
 
 
 def environment(target: Target, program: bool = False) -> dict[str, str]:
-    """What cargo, its build scripts and the linker are told, for the library or a program."""
+    """Returns the environment for cargo, its build scripts and the linker, for the library or a
+    program.
+    """
     home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
-    # No path of this machine is in what is built.
+    # Keep paths of this machine out of the binaries.
     flags = [f"--remap-path-prefix={home}=/cargo", f"--remap-path-prefix={ROOT}=/commbox"]
     changes = {
         "CFLAGS": "-g0",
@@ -102,7 +107,7 @@ def environment(target: Target, program: bool = False) -> dict[str, str]:
         changes |= DEBIAN
         flags.append(f"--remap-path-prefix={DEBIAN_SOURCE}=/rust")
     if target.is_musl and not program:
-        # Of Rust's own accord nothing shared could be linked.
+        # By default Rust cannot link shared libraries for musl.
         flags.append("-Ctarget-feature=-crt-static")
     if target.linker == MINGW:
         name = target.triple.replace("-", "_")
@@ -110,7 +115,7 @@ def environment(target: Target, program: bool = False) -> dict[str, str]:
         changes[f"CARGO_TARGET_{name.upper()}_LINKER"] = c_compiler(target)
         flags.append("-Clink-arg=-Wl,--no-insert-timestamp")
     if target.is_windows and target.linker == ZIG and not program:
-        # zig passes over the list that rustc makes, and would export every name that there is.
+        # zig ignores the list of exports from rustc, and would export every name.
         names = BUILT / "cross/commbox.def"
         names.parent.mkdir(parents=True, exist_ok=True)
         if not names.is_file() or names.read_text() != exports():
@@ -118,13 +123,13 @@ def environment(target: Target, program: bool = False) -> dict[str, str]:
         flags.append(f"-Clink-arg={names}")
     if target.is_mac:
         changes["SDKROOT"] = str(ROOT / "packaging/macos")
-    # Paths may have blanks, which RUSTFLAGS would part them at.
+    # Paths may contain spaces, at which RUSTFLAGS would be split.
     changes["CARGO_ENCODED_RUSTFLAGS"] = "\x1f".join(flags)
     return changes
 
 
 def cargo(target: Target, profile: str, subcommand: str, *arguments: str) -> list[str]:
-    """The command that has cargo do this for the target."""
+    """Returns the command that runs cargo for the target."""
     require_rust(target)
     program = ["cargo-zigbuild"] if target.linker == ZIG else [os.environ.get("CARGO", "cargo")]
     std = [] if has_std(target) else ["-Zbuild-std=std,panic_unwind"]
@@ -136,7 +141,7 @@ def cargo(target: Target, profile: str, subcommand: str, *arguments: str) -> lis
 
 
 def folder(target: Target, profile: str) -> Path:
-    """Where cargo puts what it has built."""
+    """Returns the folder where cargo puts its output."""
     return BUILT / "cross" / target.triple / profile
 
 
@@ -147,7 +152,7 @@ def run(target: Target, profile: str, subcommand: str, *arguments: str, program:
 
 
 def build_command(target: Target, profile: str) -> Path:
-    """Builds the command; it is one file, on musl without a C library beside it."""
+    """Builds the command. It is a single file, linked statically on musl."""
     profile = "command" if profile == "release" else profile
     if run(target, profile, "build", "-p", "commbox-cli", program=True) != 0:
         raise SystemExit(f"the command cannot be built for {target.rid}")

@@ -1,4 +1,5 @@
-"""Installs a wheel of a release into an empty environment, and has it update a customer of the sandbox:
+"""Installs a wheel of a release into an empty environment, and makes it update a customer of the
+sandbox:
 
 try_wheel.py FOLDER ENVIRONMENT SANDBOX
 """
@@ -20,7 +21,7 @@ def main() -> int:
     python = environment / ("Scripts/python.exe" if windows else "bin/python")
     if windows:
         sandbox = sandbox.with_suffix(".exe")
-    # pip takes the one that is for this machine.
+    # pip selects the wheel for this machine.
     install = [python, "-m", "pip", "install", "--no-index", "--only-binary=:all:", "--find-links", folder, "commbox"]
     subprocess.run(install, check=True)
     with subprocess.Popen([sandbox], stdout=subprocess.PIPE, text=True) as process:
@@ -28,7 +29,7 @@ def main() -> int:
             assert process.stdout is not None
             variables = {name: value for name, value in os.environ.items() if not name.startswith("COMMBOX_")}
             variables |= {"COMMBOX_BASE_URL": process.stdout.readline().strip(), "COMMBOX_API_KEY": "sandbox-key"}
-            # Elsewhere: the package of the checkout must not be taken for it.
+            # Run in another folder, so that the package of the checkout is not imported instead.
             with tempfile.TemporaryDirectory() as place:
                 subprocess.run([python, "-I", EXAMPLE], cwd=place, env=variables, check=True)
         finally:

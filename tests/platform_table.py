@@ -1,4 +1,4 @@
-"""The platforms that tests/platforms.py tests, and what of the tests runs on each."""
+"""The platforms that tests/platforms.py tests, and which tests run on each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "packaging"))
 from targets import Target, find  # noqa: E402
 from toolchain import BUILT  # noqa: E402
 
-# Rust's tests that ask nothing of the machine but sockets and threads.
+# Rust's tests that need nothing from the machine but sockets and threads.
 RUST = [
     "accounting", "batch", "delivery", "lanes", "lenient", "mutual_tls", "properties", "socks", "tls", "tls_idle",
     "waiting",
@@ -23,23 +23,23 @@ LINUX_PROGRAMS = [*PROGRAMS, "exit", "fork", "lookups", "stacks", "trust_store",
 
 @dataclass
 class Platform:
-    """What is tested on one platform, and how."""
+    """A platform, and how it is tested."""
 
     name: str
     rid: str
-    # What apt brings.
+    # Packages to install with apt.
     packages: list[str]
-    # The shell script that runs a program of the platform: its last line.
+    # The last line of the shell script that runs a program of the platform.
     runner: str
     rust: list[str]
     programs: list[str]
-    # Tests by a part of their names, and why they are not run.
+    # Tests that are not run, by a part of their names, and the reason.
     skipped: dict[str, str] = field(default_factory=dict)
-    # What the linker of programs in C and C++ is told.
+    # Linker arguments for programs in C and C++.
     link: list[str] = field(default_factory=list)
-    # Whole parts that cannot be had.
+    # Whole parts that are not available.
     missing: list[str] = field(default_factory=list)
-    # Tests in C# that are left out, by their class and then a part of their names, with the reason.
+    # Tests in C# that are not run, by their class and a part of their names, and the reason.
     csharp: dict[str, dict[str, str]] = field(default_factory=dict)
     # Debian's version of Python, and its name of the platform's processor.
     python: str = ""

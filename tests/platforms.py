@@ -1,11 +1,12 @@
-"""Runs the tests of another platform than this one, in an emulator where there is no other way.
+"""Runs the tests of a platform other than this one, in an emulator if there is no other way.
 
-    tests/platforms.py windows|arm64|musl [PART…]     builds what the platform's tests need, and runs them
-    tests/platforms.py windows|arm64|musl --prepare   fetches what that needs from the network, and no more
+tests/platforms.py windows|arm64|musl [PART…]     builds what the tests need, and runs them
+tests/platforms.py windows|arm64|musl --prepare   only fetches what they need from the network
 
-PART is one of `rust`, `programs`, `csharp`, `python`, `shipped`. `make test-windows` and so on run all of them. The
-tests are those of this platform: Rust's own are built for the other one; programs in C and C++ are compiled for it and
-steered by the same tests from here; what is left out is listed with its reason.
+PART is one of `rust`, `programs`, `csharp`, `python`, `shipped`; `make test-windows` and so on run
+all of them. The tests are the same as on this platform. Rust's own tests are built for the other
+platform; programs in C and C++ are compiled for it and controlled by the same tests from here. What
+is not run is listed with its reason.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ import toolchain  # noqa: E402
 ROOT = suites.ROOT
 PROFILE = "cross"
 
-# An emulator may hang: no suite has longer than this.
+# The time limit of a suite, because an emulator may hang.
 LIMITED = ["timeout", "--kill-after=10", "1500"]
 
-# The wrappers find the library where its package has it.
+# The wrappers must find the library in their packages.
 UNNAMED = ["env", "--unset=COMMBOX_LIBRARY"]
 
-# What else asks no more, and is left to this platform: what they hold to a time is no other platform's.
+# Tests that are not run on other platforms, because their time limits apply to this machine.
 ELSEWHERE = "batch_load and storm: they hold rates and throughput to the machine's own time"
 
-# Those of the command, but for storm and terminal: they are held to this machine's time and signals.
+# The tests of the command, except storm and terminal, which depend on this machine's time and
+# signals.
 COMMAND = ["command", "docs", "input", "sync"]
 
-# Runs a program on a terminal of its own, and shows what it prints without the terminal's codes.
+# Runs a program on its own terminal, and prints its output without the terminal's escape codes.
 IN_CONSOLE = r"""#!/bin/bash
 set -o pipefail
 script --quiet --return --command "$(printf '%q ' '{runner}' "$@")" /dev/null </dev/null |
@@ -60,7 +62,7 @@ SKIPPED_PROGRAMS = {
 
 
 def build(platform: Platform, kind: str, *arguments: str) -> Path:
-    """Builds the shared library in a variant, and keeps it in a folder of that name."""
+    """Builds a variant of the shared library, and keeps it in a folder of that name."""
     code = toolchain.run(platform.target, PROFILE, "rustc", "--lib", "--crate-type", "cdylib", *arguments)
     if code != 0:
         raise SystemExit(code)
@@ -82,14 +84,14 @@ def runner(platform: Platform) -> Path:
 
 
 def prefix_of_wine(platform: Platform) -> None:
-    """Makes a Windows for the tests alone, with what Wine lacks."""
+    """Creates a Windows prefix only for the tests, with what Wine lacks."""
     prefix = platform.folder / "prefix"
     prefix.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
         "WINEPREFIX": str(prefix),
         "WINEDEBUG": "-all",
-        # No packages from the network.
+        # Do not download packages.
         "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=",
     }
     if not (prefix / "system.reg").is_file():
@@ -102,7 +104,7 @@ def prefix_of_wine(platform: Platform) -> None:
 
 
 def end_wine(platform: Platform) -> None:
-    """What a run left would keep the next one waiting."""
+    """Ends Wine's server, because processes of one run would make the next one wait."""
     environment = {**os.environ, "WINEPREFIX": str(platform.folder / "prefix")}
     subprocess.run(["wineserver", "--kill"], env=environment, stderr=subprocess.DEVNULL, check=False)
 
@@ -112,7 +114,9 @@ def skips(platform: Platform, more: dict[str, str]) -> list[str]:
 
 
 def sandbox(platform: Platform) -> str:
-    """A sandbox that the platform's programs can start: qemu lets its programs start those of this machine."""
+    """Returns a sandbox that the platform's programs can start. Programs under qemu can start those
+    of this machine.
+    """
     if not platform.target.is_windows:
         return str(BUILT / "debug/examples/sandbox")
     if toolchain.run(platform.target, PROFILE, "build", "--example", "sandbox") != 0:
@@ -121,7 +125,7 @@ def sandbox(platform: Platform) -> str:
 
 
 def rust(platform: Platform, report: suites.Report) -> None:
-    """The core's unit tests, and tests of the Rust API, on the platform."""
+    """Runs the core's unit tests, and tests of the Rust API, on the platform."""
     target = platform.target
     tests = [word for name in platform.rust for word in ("--test", name)]
     command = toolchain.cargo(target, PROFILE, "test", "--no-fail-fast", "--lib", *tests, "--", *skips(platform, {}))
@@ -135,11 +139,11 @@ def rust(platform: Platform, report: suites.Report) -> None:
 
 
 def command(platform: Platform, report: suites.Report) -> None:
-    """The command's tests, which it passes as a program of the platform."""
+    """Runs the command's tests with the command built for the platform."""
     target = platform.target
     if not target.is_windows:
         return
-    # Ctrl-C is pressed in a console, which Wine has where there is a terminal.
+    # A console is needed to press Ctrl-C. Wine provides one if it runs on a terminal.
     console = platform.folder / "run-in-console"
     console.write_text(IN_CONSOLE.format(runner=runner(platform)))
     console.chmod(0o755)
@@ -154,7 +158,7 @@ def command(platform: Platform, report: suites.Report) -> None:
 
 
 def programs(platform: Platform, report: suites.Report) -> None:
-    """Programs in C and C++ for the platform, steered by the tests of this machine."""
+    """Runs programs in C and C++ on the platform, controlled by the tests of this machine."""
     target = platform.target
     environment = {
         "COMMBOX_TEST_FAILPOINTS": str(build(platform, "failpoints", "--features", "failpoints")),
@@ -176,7 +180,7 @@ def programs(platform: Platform, report: suites.Report) -> None:
 
 
 def csharp(platform: Platform, report: suites.Report) -> None:
-    """The C# tests on .NET for the platform, each class in a process of its own."""
+    """Runs the C# tests on .NET for the platform, each class in its own process."""
     if not platform.csharp:
         return
     dotnet = suites.DOTNET
@@ -185,7 +189,8 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     folder = platform.folder / "nunit"
     tests = ROOT / "bindings/csharp/CommBox.Tests"
     program = ["publish", "bindings/csharp/NUnitRunner", "-c", "Release", "-r", platform.rid, "--self-contained"]
-    # Both are built in folders of their own: what another build is doing with the usual ones is no concern of these.
+    # Each is built in its own folder, so that another build in the usual folders does not
+    # interfere.
     build_tests = ["build", str(tests), "-f", "net10.0", "-o", str(platform.folder / "tests")]
     for command in ([*program, "-o", str(folder)], build_tests):
         done = subprocess.run([dotnet, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -194,7 +199,7 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     for file in (platform.folder / "tests").glob("*.dll"):
         if not (folder / file.name).exists() or file.name.startswith("CommBox"):
             shutil.copy(file, folder)
-    # Where the package has it, and by the package's name.
+    # The folder and the file name that the NuGet package uses.
     native = folder / "runtimes" / platform.rid / "native"
     native.mkdir(parents=True, exist_ok=True)
     shutil.copy(build(platform, "library"), native / platform.target.packaged)
@@ -212,7 +217,9 @@ def csharp(platform: Platform, report: suites.Report) -> None:
 
 
 def python(platform: Platform, report: suites.Report) -> None:
-    """The wheel in an interpreter of the platform: the conformance cases, and an example with the checkout hidden."""
+    """Installs the wheel in an interpreter of the platform, and runs the conformance cases and an
+    example without access to the checkout.
+    """
     if not platform.python:
         return
     folder = platform.folder / "python"
@@ -223,7 +230,7 @@ def python(platform: Platform, report: suites.Report) -> None:
     shutil.rmtree(site, ignore_errors=True)
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(site)
-    # pytest is Python alone, and so the same on every platform.
+    # pytest is pure Python, and thus the same on every platform.
     (packages,) = (BUILT / "venv/lib").glob("python*/site-packages")
     shutil.copy(packages / "py.py", site)
     for name in ("pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"):
@@ -242,7 +249,7 @@ def python(platform: Platform, report: suites.Report) -> None:
 
 
 def dist(platform: Platform) -> Path:
-    """The platform's part of a release, built quickly."""
+    """Builds the platform's part of a release, with a quick profile."""
     folder = platform.folder / "dist"
     script = [sys.executable, "packaging/dist.py", "--profile", PROFILE, "--targets", platform.rid, str(folder)]
     subprocess.run(script, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
@@ -250,7 +257,7 @@ def dist(platform: Platform) -> Path:
 
 
 def shipped(platform: Platform, report: suites.Report) -> None:
-    """The files of a release, each unpacked in an empty place and used there."""
+    """Unpacks each file of a release in an empty folder, and uses it there."""
     script = [sys.executable, "tests/shipped.py", platform.rid, str(dist(platform)), str(runner(platform))]
     report.suite(f"What is shipped for {platform.name}", script)
 

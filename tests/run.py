@@ -1,15 +1,17 @@
-"""Runs every test of every language, and says what could not be run and why.
+"""Runs all tests of all languages, and reports what could not be run and why.
 
-    tests/run.py                 all of them; started by `make test`, which has built the library and the sandbox
-    tests/run.py --platform=…    these too on other platforms: windows, arm64, musl (tests/platforms.py)
-    tests/run.py --spark=…       those of commbox.spark too, with the Spark of this environment (tests/spark.py)
-    tests/run.py COMMAND [ARG…]  one command, in the surroundings that the tests have
+tests/run.py                 runs all tests; `make test` calls it after building what they need
+tests/run.py --platform=…    also those on windows, arm64 or musl (tests/platforms.py)
+tests/run.py --spark=…       also those of commbox.spark, with this environment's Spark
+                             (tests/spark.py)
+tests/run.py COMMAND [ARG…]  runs one command in the environment of the tests
 
-The tests are to come to the same on every machine, so they see none of the variables that steer the library, and
-signals have their default action, even under `nohup` or a shell's `&`, and the limit of open files is raised to 4096
-if the system allows it. What needs the network is fetched before, with the variables that the caller has set.
+The tests must give the same results on every machine. They therefore see none of the variables that
+influence the library, signals have their default action, even under `nohup` or a shell's `&`, and
+the limit of open files is raised to 4096 if the system allows it. Everything that needs the network
+is fetched before, with the variables that the caller has set.
 
-With CI set, what cannot be run is a failure.
+If CI is set, a suite that cannot be run is a failure.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 DOTNET = os.environ.get("DOTNET", "dotnet")
 
-# What the library, or a wrapper, takes from its environment.
+# Variables that the library or a wrapper reads.
 PROXIES = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"]
 STEERING = {
     *PROXIES,
@@ -41,7 +43,7 @@ STEERING = {
     "COMMBOX_BASE_URL",
 }
 
-# What a suite's own closing line counts: cargo test, pytest, and dotnet test in English.
+# The summary lines of the suites: cargo test, pytest, and dotnet test in English.
 COUNTS = [
     re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed", re.M),
     re.compile(r"^=+ .*?(?:(?P<failed>\d+) failed)?,? ?(?:(?P<passed>\d+) passed).* in [\d.]+s.*=+$", re.M),
@@ -51,19 +53,20 @@ COUNTS = [
 
 def reset() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    # The same limit everywhere: a test that uses up all files takes as long as there are many.
+    # The same limit everywhere, because a test that exhausts all files takes longer with more of
+    # them.
     soft = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         try:
             signal.signal(number, signal.SIG_DFL)
         except (OSError, ValueError):
-            pass  # One that the C library keeps for itself.
+            pass  # The C library reserves this signal.
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def start(command: list[str], environment: dict[str, str], **options: Any) -> subprocess.Popen[str]:
-    """Starts a command in the surroundings of the tests."""
+    """Starts a command in the environment of the tests."""
     inherited = {name: value for name, value in os.environ.items() if name not in STEERING}
     return subprocess.Popen(
         command,
@@ -71,7 +74,8 @@ def start(command: list[str], environment: dict[str, str], **options: Any) -> su
         env={**inherited, **environment},
         text=True,
         errors="replace",
-        # In a session of its own, the signals of a terminal do not reach it: what is ignored here stays without effect.
+        # A new session does not receive the terminal's signals, so resetting ignored signals does
+        # no harm.
         start_new_session=True,
         preexec_fn=reset,
         **options,
@@ -79,7 +83,9 @@ def start(command: list[str], environment: dict[str, str], **options: Any) -> su
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends a command, and all that it has started, where this program is ended."""
+    """Ends a command and all processes that it has started, if it still runs when this program
+    ends.
+    """
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
@@ -90,7 +96,7 @@ def quit_by(number: int, _: object) -> None:
 
 
 class Report:
-    """What was run, and what not."""
+    """Records what was run and what was not."""
 
     def __init__(self) -> None:
         self.passed = 0
@@ -114,7 +120,9 @@ class Report:
         self.add("".join(lines), code)
 
     def suites(self, suites: list[tuple[str, list[str], dict[str, str]]]) -> None:
-        """Runs suites that spend their time waiting, two at a time. Each is printed when it has ended."""
+        """Runs suites two at a time, since they mostly wait. Prints the output of each when it has
+        ended.
+        """
         running: list[tuple[str, subprocess.Popen[str], IO[str]]] = []
         began = time.monotonic()
         try:
@@ -139,14 +147,14 @@ class Report:
                 output.close()
 
     def add(self, output: str, code: int) -> None:
-        """Adds what a suite came to."""
+        """Adds the result of a suite."""
         passed, failed = count(output)
         self.passed += passed
-        # A suite that broke before it could count, or that ran nothing, has failed all the same.
+        # A suite that failed before it could count, or that ran no test, counts as one failure.
         self.failed += failed or int(code != 0 or passed == 0)
 
     def without(self, tool: str, what: str) -> bool:
-        """Notes what is not run where `tool` is missing."""
+        """Records what is not run if `tool` is missing."""
         missing = shutil.which(tool) is None
         if missing:
             self.missing.append(f"{what}: {tool} is not installed")
@@ -162,7 +170,7 @@ def count(output: str) -> tuple[int, int]:
 
 
 def fetch(*command: str) -> None:
-    """Has a tool fetch what it will need. Where that fails, the suite that needs it says so."""
+    """Makes a tool fetch what it needs. If that fails, the suite that needs it reports so."""
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False)
 
 
@@ -181,8 +189,9 @@ def main() -> int:
 
 
 def run_other_pythons(report: Report) -> None:
-    """The Python tests with every other version that is found, but for those that go through the versions themselves or
-    need tools that not every version has."""
+    """Runs the Python tests with every other version that is found, except those that test all
+    versions themselves or need tools that not every version has.
+    """
     found = subprocess.run(
         [sys.executable, "bindings/python/tests/interpreters.py"], cwd=ROOT, check=True, capture_output=True, text=True
     )
@@ -202,7 +211,7 @@ def run_other_pythons(report: Report) -> None:
 
 
 def run_csharp(report: Report) -> None:
-    """The C# tests of both targets, each on .NET 8 and 10, and a program of .NET Framework."""
+    """Runs the C# tests of both targets, each on .NET 8 and 10, and a program of .NET Framework."""
     solution = ROOT / "bindings/csharp/Tests.slnx"
     fetch(DOTNET, "restore", str(solution))
     build = start([DOTNET, "build", "--no-restore", "--verbosity", "quiet", str(solution)], {})

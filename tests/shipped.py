@@ -1,5 +1,5 @@
-"""Tries what a release ships where it lands: each file is unpacked in an empty place, and used by a program of its
-platform. The checkout is out of reach of that program.
+"""Tests the files of a release as users install them: each file is unpacked in an empty folder, and
+used by a program of its platform that cannot access the checkout.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CUSTOMER = "/users/94382332"
 
 @contextmanager
 def sandbox() -> Iterator[str]:
-    """A sandbox of this machine; its address."""
+    """Runs a sandbox on this machine, and yields its address."""
     process = subprocess.Popen([BUILT / "debug/examples/sandbox"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -43,7 +43,7 @@ def sandbox() -> Iterator[str]:
 
 
 def run(command: list[str | Path], folder: Path, **more: str) -> str:
-    """What a command prints, in an environment that knows nothing of the project."""
+    """Returns the output of a command that runs without the project's variables."""
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8", **more}
     done = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -55,7 +55,9 @@ def run(command: list[str | Path], folder: Path, **more: str) -> str:
 
 
 def hidden(command: list[str | Path], kept: Path) -> list[str | Path]:
-    """The command where the checkout and what was built are hidden, but for the folder of the emulator."""
+    """Returns the command with the checkout and the build output hidden, except for the folder of
+    the emulator.
+    """
     places = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", BUILT.name)]
     places += [path for path in BUILT.iterdir() if path.is_dir() and path not in kept.parents]
     mounts = 'while [ "$1" != -- ]; do mount -t tmpfs none "$1" || exit 3; shift; done; shift; exec "$@"'
@@ -63,7 +65,7 @@ def hidden(command: list[str | Path], kept: Path) -> list[str | Path]:
 
 
 class Trial:
-    """What is tried of one platform's release."""
+    """Tests the release of one platform."""
 
     def __init__(self, target: Target, dist: Path, runner: Path, folder: Path) -> None:
         self.target, self.dist, self.runner, self.folder = target, dist, runner, folder
@@ -72,7 +74,7 @@ class Trial:
         self.packages = list(dist.glob("*.nupkg"))
 
     def updates(self, program: list[str | Path], folder: Path, **more: str) -> None:
-        """Has an example update the customer."""
+        """Makes an example update the customer."""
         with sandbox() as url:
             own = {"COMMBOX_BASE_URL": url, "COMMBOX_API_KEY": "sandbox-key", **more}
             run(hidden([self.runner, *program], self.runner.parent), folder, **own)
@@ -87,7 +89,7 @@ class Trial:
         return inner
 
     def compile(self, prefix: Path, compiler: str, source: str, words: list[str | Path], name: str) -> Path:
-        """An example, from the archive's own files."""
+        """Compiles an example with only the archive's files."""
         place = self.folder / f"{prefix.parent.name}-{name}"
         place.mkdir()
         shutil.copy(ROOT / "examples" / source, place)
@@ -100,7 +102,9 @@ class Trial:
         return run(["pkg-config", "--cflags", "--libs", *options, "commbox"], prefix, **where).split()
 
     def with_library(self, prefix: Path, program: Path) -> None:
-        """Puts the shared library where the platform's loader looks for it: beside the program, or by a variable."""
+        """Puts the shared library where the platform's loader searches: beside the program, or in a
+        folder that a variable names.
+        """
         if self.target.is_windows:
             shutil.copy(prefix / "bin/commbox.dll", program.parent)
         self.updates([program], program.parent, LD_LIBRARY_PATH=str(prefix / "lib"))
@@ -108,7 +112,7 @@ class Trial:
     def shared_library_from_c(self) -> None:
         prefix = self.unpacked("archive moved")
         moved = prefix.rename(prefix.with_name("somewhere-else"))
-        # pkg-config gives a blank of a path in its own way.
+        # pkg-config escapes spaces in paths in its own way.
         plain = self.folder / "archive"
         moved.rename(plain)
         words = [*self.flags(plain), *(["-static-libgcc"] if self.target.is_windows else [])]
@@ -116,7 +120,7 @@ class Trial:
         self.with_library(plain, program)
 
     def command(self) -> None:
-        """The command of the archive, and the same in the wheel."""
+        """Tests the command in the archive, and the one in the wheel."""
         prefix = self.folder / "archive"
         program = prefix / "bin" / self.target.command
         self.updates([program, "update", "94382332", "FirstName=John"], program.parent)
@@ -147,14 +151,16 @@ class Trial:
         self.updates([program], program.parent)
 
     def import_library_of_msvc(self) -> None:
-        """The list of names in MSVC's form, which mingw's linker reads too."""
+        """Tests the import library in MSVC's format, which mingw's linker reads too."""
         prefix = self.folder / "archive"
         words = [prefix / "lib/commbox.lib", "-static-libgcc"]
         program = self.compile(prefix, toolchain.c_compiler(self.target), "update_user.c", words, "msvc")
         self.with_library(prefix, program)
 
     def library_of_wheel(self) -> None:
-        """The wheel has the archive's library; whether an interpreter takes it is another test's."""
+        """Checks the library in the wheel. Another test checks whether an interpreter accepts the
+        wheel.
+        """
         place = self.folder / "wheel"
         with zipfile.ZipFile(self.wheel) as wheel:
             wheel.extractall(place)
@@ -188,7 +194,7 @@ class Trial:
         self.updates([place / "out/Program.exe"], place / "out")
 
     def internet_settings(self) -> None:
-        """The proxy of Windows' Internet settings, with an exception."""
+        """Tests the proxy of Windows' Internet settings, with an exception."""
         prefix = self.folder / "archive"
         place = self.folder / "settings"
         place.mkdir()
@@ -206,7 +212,9 @@ class Trial:
         key = "HKCU\\Software\\Microsoft\\Windows\\CurrentVersion\\Internet Settings\\Connections"
 
         def settings(flags: int, *texts: str) -> None:
-            """Sets what the dialog of the Internet settings sets: the flags, the proxy, the exceptions."""
+            """Sets what the dialog of the Internet settings sets: the flags, the proxy, the
+            exceptions.
+            """
             value = struct.pack("<III", 0x46, 1, flags)
             value += b"".join(struct.pack("<I", len(text)) + text.encode() for text in (*texts, "")) + bytes(32)
             words = [key, "/v", "DefaultConnectionSettings", "/t", "REG_BINARY", "/d", value.hex(), "/f"]
@@ -229,7 +237,7 @@ class Trial:
 
 @contextmanager
 def tunnel() -> Iterator[tuple[int, list[str]]]:
-    """A proxy that refuses every tunnel; its port, and what it was asked for."""
+    """Runs a proxy that refuses every tunnel, and yields its port and the requests it received."""
     asked: list[str] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -254,12 +262,12 @@ def trials(target: Target) -> list[str]:
     names = ["shared_library_from_c", "command", "shared_library_from_cpp"]
     if target.is_windows:
         names += ["import_library_of_msvc", "internet_settings", "package_for_dotnet"]
-    # The last for the archive: it takes the shared library away.
+    # The static library comes last for the archive, because this test removes the shared one.
     return [*names, "static_library", "library_of_wheel"]
 
 
 def attempt(target: Target, dist: Path, runner: Path) -> int:
-    """Tries all of it, and closes as cargo's tests do."""
+    """Runs all tests, and ends with a summary like that of cargo's tests."""
     passed, failed = 0, 0
     with tempfile.TemporaryDirectory(prefix="commbox-") as folder:
         trial = Trial(target, dist, runner, Path(folder))

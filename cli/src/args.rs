@@ -1,4 +1,4 @@
-//! The command line.
+//! Defines the command line. The doc comments are its help.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub enum Command {
     Man,
 }
 
-/// Who reads what is printed.
+/// The format of the output.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// People
@@ -165,7 +165,7 @@ pub struct UpdateArgs {
     pub client: ClientArgs,
 }
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
@@ -177,7 +177,7 @@ pub enum Format {
     Json,
 }
 
-/// What an empty cell means.
+/// The meaning of an empty cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Empty {
@@ -190,7 +190,7 @@ pub enum Empty {
     Text,
 }
 
-/// What several rows of one user mean.
+/// The treatment of several rows of one user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Duplicates {

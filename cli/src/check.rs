@@ -18,13 +18,13 @@ use crate::settings;
 use crate::ui::Ui;
 use crate::units::counted;
 
-/// So many problems are shown one by one.
+/// Maximum number of problems that are shown individually.
 const SHOWN: u64 = 10;
 
-/// So many kinds of problems are counted apart.
+/// Maximum number of kinds of problems that are counted separately.
 const KINDS: usize = 50;
 
-/// What is read.
+/// The files to read, and how to read them.
 pub struct Inputs {
     pub sources: Vec<Source>,
     pub mapping: Mapping,
@@ -36,7 +36,7 @@ impl Inputs {
         Ok(Self { sources: sources?, mapping })
     }
 
-    /// How each file is written.
+    /// Returns the format in which the rejects of each file are written.
     pub fn styles(&self) -> Result<Vec<Style>> {
         let style = |source: &Source| {
             let head = source.open(&self.mapping)?;
@@ -51,7 +51,7 @@ impl Inputs {
     }
 }
 
-/// What the check found.
+/// The results of the check.
 #[derive(Default)]
 pub struct Checked {
     pub rows: u64,
@@ -62,18 +62,18 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// How many rows there are to send.
+    /// Returns the number of rows to send.
     pub fn to_send(&self, duplicates: Duplicates) -> u64 {
         let left_out = if duplicates == Duplicates::All { 0 } else { self.superseded.rows };
         self.rows - self.empty - self.problems.rows - left_out
     }
 }
 
-/// Wrong rows.
+/// Invalid rows.
 #[derive(Default)]
 pub struct Problems {
     pub rows: u64,
-    /// By kind: how many, and where the first one is.
+    /// For each kind, the number of problems and the place of the first one.
     kinds: BTreeMap<String, (u64, String)>,
 }
 
@@ -96,7 +96,7 @@ impl Problems {
         }
     }
 
-    /// Their kinds, with how many there are of each.
+    /// Returns the kinds, with the number of problems of each.
     fn summary(&self) -> Vec<String> {
         let mut kinds: Vec<_> = self.kinds.values().collect();
         kinds.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
@@ -138,14 +138,14 @@ pub fn check(inputs: &Inputs, client: &Client, ui: &Ui) -> Result<Checked> {
     Ok(checked)
 }
 
-/// Names the file in an error that has only a line.
+/// Adds the name of the file to an error that contains only a line number.
 pub fn in_file(source: &Source, error: Failure) -> Failure {
     let named = error.message.contains(&source.name);
     let message = if named { error.message } else { format!("{} {}", source.name, error.message) };
     Failure { message, ..error }
 }
 
-/// Says what is wrong, and whether rows may be sent.
+/// Reports the problems. Fails if rows may not be sent.
 pub fn report(checked: &Checked, inputs: &Inputs, ui: &Ui) -> Result<()> {
     if checked.problems.rows > 0 {
         if checked.problems.rows > SHOWN && !ui.is_json() {
@@ -171,7 +171,7 @@ pub fn report(checked: &Checked, inputs: &Inputs, ui: &Ui) -> Result<()> {
     Ok(())
 }
 
-/// The command `check`.
+/// Runs the command `check`.
 pub fn run(args: &CheckArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, false);
     let file = settings::read_file(args.client.config.as_deref())?;
@@ -198,7 +198,7 @@ pub fn run(args: &CheckArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// What a file's columns become.
+/// Shows which field each column of a file is mapped to.
 fn describe(source: &Source, mapping: &Mapping, ui: &Ui) -> Result<()> {
     let head = source.open(mapping)?;
     let written = match head.format {
@@ -245,7 +245,7 @@ fn becomes(target: &Target) -> String {
     }
 }
 
-/// The counts of a check.
+/// Formats the counts of a check.
 pub fn summary(checked: &Checked, duplicates: Duplicates) -> String {
     let mut text = format!(
         "{} of {}: {} to send",

@@ -1,4 +1,4 @@
-//! `commbox diagnose`: what stands between this machine and the API, and what to do.
+//! `commbox diagnose`: checks each step between this machine and the API, and suggests what to do.
 
 use std::io::Write;
 
@@ -9,10 +9,10 @@ use crate::failure::{Exit, Failure, Result};
 use crate::settings;
 use crate::ui::Ui;
 
-/// A clock that is further off spoils certificates and rate limits.
+/// A clock that is off by more than this, in seconds, breaks certificate checks and rate limits.
 const CLOCK_OFF: f64 = 60.0;
 
-/// The command `diagnose`.
+/// Runs the command `diagnose`.
 pub fn run(args: &DiagnoseArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, false);
     let file = settings::read_file(args.client.config.as_deref())?;
@@ -41,7 +41,7 @@ fn millis(step: &Value) -> String {
     format!("{:.1} ms", step["elapsed_ms"].as_f64().unwrap_or_default())
 }
 
-/// A line for each step, and what to do if one of them failed.
+/// Returns a line for each step, and what to do if one of them failed.
 fn read(report: &Value) -> (Vec<String>, Option<String>) {
     let mut lines = Vec::new();
     let (server, proxy) = (&report["server"], &report["proxy"]);

@@ -1,17 +1,18 @@
-//! Which rows have a later one for the same user, for any number of rows in little memory.
+//! Finds rows that a later row of the same user supersedes, for any number of rows in little
+//! memory.
 //!
-//! Ids are sorted by parts, which go to temporary files, and the parts are merged. What stays in
-//! memory is one bit a row.
+//! Ids are sorted in parts, which are written to temporary files and then merged. Only one bit per
+//! row stays in memory.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-/// So many rows are sorted in memory: 8 MiB.
+/// Number of rows that are sorted in memory: 8 MiB.
 const PART: usize = 512 * 1024;
 
-/// So many examples are kept.
+/// Maximum number of examples.
 const EXAMPLES: usize = 5;
 
 /// Collects the ids of rows.
@@ -22,14 +23,14 @@ pub struct Ids {
     rows: u64,
 }
 
-/// What was found.
+/// The rows that were found.
 #[derive(Default)]
 pub struct Superseded {
-    /// One bit a row.
+    /// One bit per row.
     bits: Vec<u64>,
     pub rows: u64,
     pub users: u64,
-    /// Rows that the same user has, a few of them: an earlier and a later one.
+    /// A few examples of rows of the same user: an earlier and a later one.
     pub examples: Vec<(u64, u64)>,
 }
 
@@ -93,7 +94,7 @@ impl Superseded {
         }
     }
 
-    /// Whether a later row is of the same user.
+    /// Returns whether a later row is of the same user.
     pub fn contains(&self, row: u64) -> bool {
         let word = usize::try_from(row / 64).ok().and_then(|word| self.bits.get(word));
         word.is_some_and(|word| word >> (row % 64) & 1 == 1)
@@ -133,7 +134,7 @@ mod tests {
         let mut ids = Ids::default();
         let rows = 2 * PART as u64 + 1000;
         for row in 0..rows {
-            // Every user twice, the second time far behind the first.
+            // Every user occurs twice, the second time far behind the first.
             ids.add((row % (rows / 2)).cast_signed() + 1, row).unwrap();
         }
         assert_eq!(ids.written.len(), 2);

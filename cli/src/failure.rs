@@ -1,4 +1,4 @@
-//! Why the command ends without having done all, and the exit code that says so.
+//! The reason why the command ends early, and the corresponding exit code.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -12,20 +12,20 @@ pub enum Exit {
     Done = 0,
     /// Some rows, or the one update, failed.
     Failed = 1,
-    /// The command line, an option or a file is not as it must be. Nothing was sent because of it.
+    /// The command line, an option or a file is invalid, and nothing was sent because of it.
     Usage = 2,
     /// The server rejects the API key.
     KeyRejected = 3,
     /// The server could not be reached.
     Unreachable = 4,
-    /// Ended in good order after Ctrl-C.
+    /// Stopped gracefully after Ctrl-C.
     Interrupted = 130,
-    /// Ended in good order after SIGTERM.
+    /// Stopped gracefully after SIGTERM.
     Terminated = 143,
 }
 
 impl Exit {
-    /// What the error of one update means for the command.
+    /// Returns the exit code for the error of one update.
     pub fn of(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::InvalidArgument | ErrorKind::InvalidOptions | ErrorKind::InvalidUser => {
@@ -39,7 +39,7 @@ impl Exit {
     }
 }
 
-/// Whether no answer of the server is behind this kind of error.
+/// Returns whether this kind of error means that the server did not answer.
 pub fn is_unreachable(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Connection | ErrorKind::Tls | ErrorKind::Timeout)
 }
@@ -50,7 +50,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A reason to end, and the exit code.
+/// The reason why the command ends, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
@@ -62,7 +62,7 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
-    /// Of the command line, an option or a file.
+    /// The command line, an option or a file is invalid.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Exit::Usage, message)
     }
@@ -80,12 +80,12 @@ impl From<Error> for Failure {
     }
 }
 
-/// What is done, or why not.
+/// A result, or the reason why the command ends.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// Adds what was being done to an error of the system.
+/// Adds the failed action to an error of the system.
 pub trait Doing<T> {
-    /// `doing` completes "cannot …".
+    /// `doing` completes the sentence "cannot …".
     fn doing(self, doing: impl FnOnce() -> String) -> Result<T>;
 }
 

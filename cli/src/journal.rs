@@ -1,15 +1,17 @@
-//! The journal: what became of each row, in an SQLite database that survives a kill at any moment.
+//! The journal: the outcome of each row, in an SQLite database that survives a kill at any moment.
 //!
-//! Rows are numbered over all runs of a journal: a row's *sequence* is its run and its place in it,
-//! so that of two rows of a user the newer one has the greater sequence. The journal holds
+//! Rows are numbered over all runs of a journal. A row's *sequence* consists of its run and its
+//! position in that run, so that of two rows of a user the newer one has the greater sequence. The
+//! tables are:
 //!
-//! - `users`: of each user the sequence, the hash and the time of the last row that was confirmed;
-//! - `failed`: the rows that failed since then;
-//! - `handed`: the rows that were handed over to be sent and have no outcome. This is written
-//!   before they are, so what is there after a kill may have been sent;
-//! - `runs`: of each run how far it came.
+//! - `users`: for each user, the sequence, the hash and the time of the last confirmed row;
+//! - `failed`: the rows that have failed since then;
+//! - `handed`: the rows that were submitted to be sent and have no outcome. A row is recorded here
+//!   before it is submitted, so after a kill each of these may have been sent;
+//! - `runs`: the progress of each run.
 //!
-//! It holds no field of a user, but for the id. Hashes are keyed with a secret of the journal.
+//! Of a user, the journal contains only the id, never a field. Hashes are keyed with a secret of
+//! the journal.
 
 mod file;
 mod record;
@@ -31,12 +33,12 @@ pub use record::{
     Became, Confirmed, Failed, FailedRow, Hash, Hasher, Outcome, Run, RunRow, Sequence,
 };
 
-/// The journal, which this process alone uses.
+/// The journal, locked by this process.
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
     key: hmac::Key,
-    /// Names the journal in files of rejects.
+    /// Identifies the journal in files of rejects.
     name: String,
     /// Whether there may be failed rows.
     has_failed: bool,
@@ -44,7 +46,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens a journal, or makes one. No other process may use it meanwhile.
+    /// Opens or creates a journal, and locks it against other processes.
     pub fn open(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
         let mut journal = Self::open_with(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -55,7 +57,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens a journal that is there, to look at it.
+    /// Opens an existing journal to read it.
     pub fn open_existing(path: &Path) -> Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Self::open_with(path, flags)
@@ -91,7 +93,7 @@ impl Journal {
         Hasher(self.key.clone())
     }
 
-    /// The last run, if it did not come to its end.
+    /// Returns the last run if it did not finish.
     pub fn interrupted(&self) -> Result<Option<i64>> {
         let query =
             "SELECT id FROM runs WHERE id = (SELECT max(id) FROM runs) AND state != 'finished'";
@@ -99,8 +101,8 @@ impl Journal {
         found.map_err(|error| self.explain(&error))
     }
 
-    /// Begins a run, or goes on with the last one, if it read the same: `fingerprint` is of the
-    /// files and the rules.
+    /// Starts a run, or resumes the last one if `fingerprint`, which covers the files and the
+    /// rules, is unchanged.
     pub fn begin(&mut self, fingerprint: &[u8], resume: bool) -> Result<Run> {
         let query = "SELECT id, submitted, fingerprint FROM runs ORDER BY id DESC LIMIT 1";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -141,7 +143,7 @@ impl Journal {
         updated.map(drop).map_err(|error| self.explain(&error))
     }
 
-    /// What was confirmed last for a user.
+    /// Returns what was last confirmed for a user.
     pub fn confirmed(&self, id: i64) -> Result<Option<Confirmed>> {
         let look = || {
             let query = "SELECT sequence, hash FROM users WHERE id = ?1";
@@ -153,7 +155,7 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// Whether a row failed, and by what delivery.
+    /// Returns the delivery of a row that failed; none if it did not fail.
     pub fn failed_delivery(&self, sequence: Sequence) -> Result<Option<String>> {
         if !self.has_failed {
             return Ok(None);
@@ -168,7 +170,7 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// By what stamp a failed row is found in its file of rejects.
+    /// Returns the stamp that identifies a failed row in its file of rejects.
     pub fn reject_stamp(&self, sequence: Sequence) -> Result<Option<u64>> {
         let look = || {
             let query = "SELECT stamp FROM failed WHERE sequence = ?1";
@@ -179,7 +181,7 @@ impl Journal {
         Ok(found.map(i64::cast_unsigned))
     }
 
-    /// How many rows of a run have failed, and were not confirmed or superseded since.
+    /// Returns the number of rows of a run that failed and were not confirmed or superseded since.
     pub fn failed(&self, run: &Run) -> Result<u64> {
         let query = "SELECT count(*) FROM failed WHERE sequence >= ?1 AND sequence < ?2";
         let range = (run.sequence(0), (run.id + 1) << ROW_BITS);
@@ -187,7 +189,7 @@ impl Journal {
         found.map(i64::cast_unsigned).map_err(|error| self.explain(&error))
     }
 
-    /// How many rows of a run have failed by each code.
+    /// Returns the number of failed rows of a run for each code.
     pub fn failed_by_code(&self, run: &Run) -> Result<Vec<(i32, u64, String)>> {
         let look = || {
             let query = "SELECT code, count(*), min(message) FROM failed \
@@ -203,7 +205,7 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// Whether a row was handed over, and has no outcome.
+    /// Returns whether a row was submitted and has no outcome.
     pub fn is_handed(&self, id: i64, sequence: Sequence) -> Result<bool> {
         let look = || {
             let query = "SELECT EXISTS (SELECT 1 FROM handed WHERE id = ?1 AND sequence = ?2)";
@@ -212,7 +214,8 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// Whether a row of this user may have been delivered since `confirmed`, without an answer.
+    /// Returns whether a row of this user may have been delivered since `confirmed` without an
+    /// answer.
     pub fn is_uncertain(&self, id: i64, confirmed: Sequence) -> Result<bool> {
         let look = || {
             let query = "SELECT EXISTS (SELECT 1 FROM handed WHERE id = ?1 AND sequence > ?2) OR \
@@ -223,7 +226,7 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// Writes that these rows, of the first `rows` ones, are handed over to be sent.
+    /// Records that these rows, all among the first `rows` rows, are about to be submitted.
     pub fn submit(
         &mut self,
         run: &Run,
@@ -242,7 +245,7 @@ impl Journal {
         })
     }
 
-    /// Writes what became of rows.
+    /// Records the outcomes of rows.
     pub fn record(&mut self, run: &Run, outcomes: &[Outcome]) -> Result<()> {
         let is_confirmed = |outcome: &&Outcome| matches!(outcome.became, Became::Confirmed);
         let confirmed = outcomes.iter().filter(is_confirmed).count();
@@ -298,7 +301,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes in one piece. On a full disk the reserve is given up for it.
+    /// Writes in one transaction. If the disk is full, it deletes the reserve file to make room.
     fn write(&mut self, work: impl Fn(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<()> {
         let Self { connection, reserve, path, .. } = self;
         let mut once = || {
@@ -312,10 +315,11 @@ impl Journal {
         };
         if is_full(&error) {
             if let Some(reserve) = reserve.take() {
-                // It may be gone; then there is no more room, and the next try says so.
+                // If the file is already gone, there is no more room, and the next attempt reports
+                // that.
                 let _ = fs::remove_file(reserve);
                 once().map_err(|error| explain(&error, path))?;
-                // What is under way is written; nothing more is to be sent.
+                // The outcomes of updates in flight are written. No more updates may be sent.
                 let why = "the disk with the journal is full; what was confirmed so far is written";
                 return Err(Failure::usage(format!("{why} to {}", path.display())));
             }
@@ -323,7 +327,7 @@ impl Journal {
         Err(explain(&error, path))
     }
 
-    /// All runs.
+    /// Returns all runs.
     pub fn runs(&self) -> Result<Vec<RunRow>> {
         let look = || {
             let query = "SELECT id, began, ended, state, confirmed, failed FROM runs ORDER BY id";
@@ -343,14 +347,14 @@ impl Journal {
         look().map_err(|error| self.explain(&error))
     }
 
-    /// How many users have a row that was confirmed.
+    /// Returns the number of users with a confirmed row.
     pub fn users(&self) -> Result<u64> {
         let found =
             self.connection.query_row("SELECT count(*) FROM users", [], |row| row.get::<_, i64>(0));
         found.map(i64::cast_unsigned).map_err(|error| self.explain(&error))
     }
 
-    /// The failed rows of the last run, each given to `each`.
+    /// Passes each failed row of the last run to `each`.
     pub fn failed_rows(&self, mut each: impl FnMut(FailedRow) -> Result<()>) -> Result<()> {
         let query = "SELECT sequence, id, code, message, delivery, attempts, at FROM failed \
                      WHERE sequence >> ?1 = (SELECT max(id) FROM runs) ORDER BY sequence";
@@ -374,7 +378,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The last run, to look its rows up.
+    /// Returns the last run, to look up its rows.
     pub fn last_run(&self) -> Result<Option<Run>> {
         let query = "SELECT id, submitted FROM runs ORDER BY id DESC LIMIT 1";
         let read = |row: &rusqlite::Row<'_>| {
@@ -385,7 +389,7 @@ impl Journal {
         found.map_err(|error| self.explain(&error))
     }
 
-    /// What failed a row.
+    /// Returns the error of a failed row.
     pub fn failure(&self, sequence: Sequence) -> Result<Option<(i32, String, String, u32)>> {
         let look = || {
             let query = "SELECT code, message, delivery, attempts FROM failed WHERE sequence = ?1";
@@ -401,13 +405,13 @@ impl Journal {
 impl Drop for Journal {
     fn drop(&mut self) {
         if let Some(reserve) = &self.reserve {
-            // What stays of it does no harm.
+            // A leftover reserve file does no harm.
             let _ = fs::remove_file(reserve);
         }
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> i64 {
     let passed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(passed.as_secs()).unwrap_or(i64::MAX)

@@ -1,8 +1,8 @@
-//! The command `commbox`: updates users of CommBox, one or all that a file holds.
+//! The command `commbox`: updates users of CommBox, one or all rows of a file.
 //!
-//! Sending is the library's: it queues, retries, keeps rows of one user in order and knows what
-//! was delivered. Here rows are read ([`input`]), checked ([`check`]), handed over and written down
-//! ([`sync`], [`journal`], [`rejects`]).
+//! The library sends: it queues, retries, keeps the rows of one user in order, and knows what was
+//! delivered. The command reads rows ([`input`]), checks them ([`check`]), submits them, and
+//! records their outcomes ([`sync`], [`journal`], [`rejects`]).
 
 #![cfg_attr(
     not(test),
@@ -23,7 +23,8 @@ mod failure;
 mod input;
 mod journal;
 mod rejects;
-// It may end where its own text does not serialise, as the examples and tests that it is for.
+// The sandbox may panic if its own text cannot be serialized, as the examples and tests that use it
+// may.
 #[allow(clippy::expect_used)]
 mod sandbox;
 mod settings;

@@ -1,8 +1,8 @@
-//! The file of rejects: rows that failed, as they were, with what happened in front.
+//! The file of rejects: rows that failed, unchanged, with the error in front of them.
 //!
-//! Rows are appended while a run goes on, each with a stamp that the journal holds too, once the
-//! row is written. When a run begins or ends, the file is written anew with the rows that are
-//! failed still, each once.
+//! Rows are appended during a run, each with a stamp, which the journal also records after the row
+//! was written. When a run starts or ends, the file is rewritten with the rows that have still
+//! failed, each once.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -16,13 +16,13 @@ use crate::input::source::Kind;
 use crate::input::{Original, REJECT_COLUMNS};
 use crate::journal::{appended, Failed, Journal, Run};
 
-/// How rejects are written: as the rows were.
+/// The format of rejects, which is that of the rows.
 #[derive(Clone)]
 pub struct Style {
     pub kind: Kind,
-    /// The first line of a table.
+    /// The header line of a table.
     pub columns: Vec<String>,
-    /// Begin with a byte order mark, without which Excel takes UTF-8 for something else.
+    /// Start with a byte order mark, without which Excel does not recognize UTF-8.
     pub mark: bool,
 }
 
@@ -33,17 +33,17 @@ pub struct Rejects {
     file: Option<File>,
 }
 
-/// What stands in front of a row.
+/// The columns that precede a rejected row.
 pub struct Front<'a> {
     pub failed: &'a Failed,
-    /// The server's own words.
+    /// The server's message.
     pub description: Option<&'a str>,
     pub sequence: i64,
 }
 
 impl Rejects {
-    /// The rejects of a file. A resumed run appends to what is there; another one puts it aside,
-    /// for somebody may have mended it.
+    /// Opens the rejects of a file. A resumed run appends to an existing file; any other run
+    /// renames it, because someone may have corrected its rows.
     pub fn new(path: PathBuf, style: Style, keep: bool) -> Result<Self> {
         if !keep && path.exists() {
             let aside = appended(&path, ".old");
@@ -69,7 +69,7 @@ impl Rejects {
         Ok(())
     }
 
-    /// Writes the file anew with what is failed still. Returns how many rows it has.
+    /// Rewrites the file with the rows that have still failed, and returns their number.
     pub fn settle(&mut self, journal: &Journal, run: &Run) -> Result<u64> {
         self.file = None;
         if !self.path.exists() {
@@ -103,7 +103,7 @@ impl Rejects {
     }
 }
 
-/// Opens a file for appending, with its first line.
+/// Opens a file for appending. A new file gets its first line.
 fn open(path: &Path, style: &Style) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -129,7 +129,7 @@ impl Style {
             .from_writer(to)
     }
 
-    /// What the file begins with.
+    /// Returns the first bytes of the file.
     fn head(&self) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
         if matches!(self.kind, Kind::Json { .. }) {
@@ -146,7 +146,7 @@ impl Style {
         Ok(head)
     }
 
-    /// A row with what is in front of it.
+    /// Returns a row preceded by its error.
     fn row(&self, original: &Original, front: &Front<'_>, journal: &str) -> io::Result<Vec<u8>> {
         let Failed { code, message, delivery, attempts, stamp } = front.failed;
         let message = match front.description {
@@ -175,7 +175,7 @@ impl Style {
                 })
                 .to_string();
                 let fronts = fronts.trim_end_matches('}');
-                // In one line; what is no object is kept as text.
+                // Compacts JSON to one line. If the row is not an object, it is kept as text.
                 let raw: Option<Box<RawValue>> = serde_json::from_str(text).ok();
                 let compact =
                     raw.filter(|_| text.starts_with('{')).and_then(|_| without_fronts(text));
@@ -197,7 +197,7 @@ fn is_front(name: &str) -> bool {
     REJECT_COLUMNS.contains(&name)
 }
 
-/// The members of an object, without those of an earlier rejection, in one line.
+/// Returns the members of an object in one line, without those of an earlier rejection.
 fn without_fronts(text: &str) -> Option<String> {
     let members = crate::input::json::members(text)?;
     let own = members.iter().filter(|(name, _)| !is_front(name));
@@ -211,7 +211,7 @@ fn without_fronts(text: &str) -> Option<String> {
     Some(texts.join(","))
 }
 
-/// Reads a row's sequence and stamp, if they are of this journal.
+/// Parses a row's sequence and stamp, if they are of this journal.
 pub fn read_tag(tag: &[u8], journal: &str) -> Option<(i64, u64)> {
     let tag = std::str::from_utf8(tag).ok()?;
     let (sequence, stamp) = tag.strip_prefix(journal)?.strip_prefix('-')?.split_once('-')?;

@@ -1,4 +1,4 @@
-//! Options from flags, variables and commbox.toml, in this precedence, and the API key.
+//! The API key, and options from flags, variables and commbox.toml, in this order of precedence.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -14,10 +14,10 @@ use serde_json::{json, Map, Value};
 use crate::args::{ClientArgs, Duplicates, Empty, Format, SyncArgs};
 use crate::failure::{Doing, Failure, Result};
 
-/// The options file that is read if none is named.
+/// The options file that is read by default.
 const FILE: &str = "commbox.toml";
 
-/// What the options file says.
+/// The contents of the options file.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
@@ -27,12 +27,12 @@ pub struct File {
     /// Options of the batch, by the library's names.
     batch: Map<String, Value>,
     pub sync: SyncFile,
-    /// Where it is; for messages.
+    /// The path of the file, for messages.
     #[serde(skip)]
     path: PathBuf,
 }
 
-/// The part of the options file that sync and check read.
+/// The part of the options file for sync and check.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SyncFile {
@@ -51,7 +51,7 @@ pub struct SyncFile {
     pub max_errors: Option<String>,
 }
 
-/// Reads the options file that is named, or the one of the current directory.
+/// Reads the given options file, or the one in the current directory.
 pub fn read_file(named: Option<&Path>) -> Result<File> {
     let path = match named {
         Some(path) => path,
@@ -59,7 +59,7 @@ pub fn read_file(named: Option<&Path>) -> Result<File> {
         None => return Ok(File::default()),
     };
     let text = fs::read_to_string(path).doing(|| format!("read {}", path.display()))?;
-    // The reader's own message quotes the line, which may hold a password.
+    // The parser's own message quotes the line, which may contain a password.
     let mut file: File = toml::from_str(&text).map_err(|error| {
         let place = error.span().and_then(|span| text.get(..span.start));
         let line = place.map_or(1, |before| before.matches('\n').count() + 1);
@@ -74,7 +74,7 @@ fn millis(time: Duration) -> Value {
     json!(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Puts a flag's or variable's value over the file's.
+/// Overrides an option of the file with the value of a flag or variable.
 fn put(options: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         options.insert(key.to_owned(), value.into());
@@ -88,7 +88,7 @@ fn put_path(options: &mut Map<String, Value>, key: &str, path: Option<&PathBuf>)
     Ok(())
 }
 
-/// The flag of an option.
+/// Returns the flag of an option.
 fn flag(key: &str) -> String {
     match key {
         "max_requests_per_second" => "--rate".into(),
@@ -97,7 +97,7 @@ fn flag(key: &str) -> String {
     }
 }
 
-/// The client's options.
+/// Returns the client's options.
 pub fn options(args: &ClientArgs, file: &File) -> Result<Options> {
     let mut all = file.client.clone();
     put(&mut all, "base_url", args.base_url.clone());
@@ -139,7 +139,7 @@ pub fn options(args: &ClientArgs, file: &File) -> Result<Options> {
         .map_err(|error| explain(&error, file, "client"))
 }
 
-/// The batch's options.
+/// Returns the batch's options.
 pub fn batch_options(args: &SyncArgs, file: &File) -> Result<BatchOptions> {
     let mut all = file.batch.clone();
     put(&mut all, "concurrency", args.concurrency);
@@ -150,18 +150,18 @@ pub fn batch_options(args: &SyncArgs, file: &File) -> Result<BatchOptions> {
     let mut options =
         BatchOptions::from_json(&text).map_err(|error| explain(&error, file, "batch"))?;
     if !given {
-        // What is queued when the process is killed may have been sent, so it is not much.
+        // After a kill, every queued update may have been sent, so the queue is kept short.
         options.queue_limit = (options.concurrency * 4).max(64);
     }
     Ok(options)
 }
 
-/// Names where a wrong option comes from: its flag, or its key in the file.
+/// Replaces a wrong option in a message by its source: its flag, or its key in the file.
 fn explain(error: &commbox::Error, file: &File, table: &str) -> Failure {
     let keys = if table == "client" { &file.client } else { &file.batch };
     let texts = error.problems().iter().map(|problem| {
         let key = problem.path();
-        // Of a header, the path has the name too.
+        // The path of a header also contains the header's name.
         let whole = key.split('.').next().unwrap_or(key);
         let name = match keys.contains_key(whole) {
             true => format!("{key} in {} ({})", file.path.display(), flag(whole)),
@@ -173,7 +173,7 @@ fn explain(error: &commbox::Error, file: &File, table: &str) -> Failure {
     Failure::usage(if texts.is_empty() { error.to_string() } else { texts.join("; ") })
 }
 
-/// A client with the API key of this machine's user.
+/// Creates a client with the user's API key.
 pub fn client(args: &ClientArgs, file: &File, options: &Options) -> Result<Client> {
     let key_file = args.api_key_file.as_ref().or(file.api_key_file.as_ref());
     let variable = env::var("COMMBOX_API_KEY").is_ok_and(|key| !key.is_empty());
@@ -199,7 +199,7 @@ pub fn client(args: &ClientArgs, file: &File, options: &Options) -> Result<Clien
     ))
 }
 
-/// A client that sends nothing, for checks.
+/// Creates a client for checks. It sends nothing.
 pub fn keyless(options: &Options) -> Result<Client> {
     Ok(Client::new("none", options)?)
 }

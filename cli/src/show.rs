@@ -1,4 +1,4 @@
-//! `commbox journal`: what a journal holds.
+//! `commbox journal`: shows the contents of a journal.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -17,7 +17,7 @@ use crate::rejects::{Front, Rejects};
 use crate::ui::Ui;
 use crate::units::{counted, grouped};
 
-/// The command `journal`.
+/// Runs the command `journal`.
 pub fn run(args: &JournalArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, false);
     if !args.journal.is_file() {
@@ -73,7 +73,7 @@ fn moment(seconds: i64) -> String {
     moment.format(&Rfc3339).unwrap_or_default()
 }
 
-/// Writes the failed rows of the last run, which its file still has.
+/// Exports the failed rows of the last run that its file still contains.
 fn export(journal: &Journal, to: &Path, from: &Path) -> Result<u64> {
     let Some(run) = journal.last_run()? else { return Ok(0) };
     if to.exists() {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first one ends a run in good order, the second one at once.
+//! Ctrl-C and SIGTERM: the first signal stops a run gracefully, the second one ends it at once.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::failure::Exit;
 
-/// Which signals came.
+/// The signals that have arrived.
 #[derive(Clone, Default)]
 pub struct Signals {
     interrupt: Arc<AtomicBool>,
@@ -14,7 +14,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// How the command is to end, if a signal came.
+    /// Returns the exit code if a signal has arrived.
     pub fn came(&self) -> Option<Exit> {
         if self.interrupt.load(Relaxed) {
             return Some(Exit::Interrupted);
@@ -34,7 +34,8 @@ impl Signals {
             (SIGINT, Exit::Interrupted, &signals.interrupt),
             (SIGTERM, Exit::Terminated, &signals.terminate),
         ] {
-            // In this order: the second signal finds what the first one has set.
+            // The order matters: the first signal must not see its own flag, but the second one
+            // must.
             flag::register_conditional_shutdown(signal, exit as i32, any.clone())?;
             flag::register(signal, any.clone())?;
             flag::register(signal, own.clone())?;
@@ -45,7 +46,7 @@ impl Signals {
 
 #[cfg(not(unix))]
 impl Signals {
-    /// Windows calls a handler on a thread of its own, and has no other signal than Ctrl-C.
+    /// Windows runs the handler on its own thread, and supports only Ctrl-C.
     pub fn listen() -> io::Result<Self> {
         let signals = Self::default();
         let interrupt = signals.interrupt.clone();

@@ -1,4 +1,4 @@
-//! What is printed: words for people, or JSON lines for programs.
+//! Prints text for people, or JSON lines for programs.
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::args::Output;
 
-/// Where words and events go.
+/// Selects the output for text and events.
 #[derive(Clone, Copy)]
 pub struct Ui {
     output: Output,
@@ -26,7 +26,7 @@ impl Ui {
         self.quiet
     }
 
-    /// Prints a result: on standard output, or on standard error beside events.
+    /// Prints a result on standard output, or on standard error if standard output has events.
     pub fn print(&self, text: &str) {
         if self.quiet {
             return;
@@ -34,17 +34,17 @@ impl Ui {
         if self.is_json() {
             self.words(text);
         } else {
-            // Whoever closed it wants no more.
+            // If this fails, the reader has closed the pipe and wants no more output.
             let _ = writeln!(io::stdout(), "{text}");
         }
     }
 
-    /// Prints words on standard error.
+    /// Prints text on standard error.
     pub fn words(&self, text: &str) {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
-    /// Prints an event, for programs.
+    /// Prints an event if programs read the output.
     pub fn event(&self, event: &Value) {
         if self.is_json() {
             let _ = writeln!(io::stdout(), "{event}");

@@ -1,8 +1,8 @@
-//! Durations, rates and the like as people write them.
+//! Parses and formats durations, rates and numbers.
 
 use std::time::Duration;
 
-/// `500ms`, `60s`, `10m`, `2h`; a bare number is seconds.
+/// Parses `500ms`, `60s`, `10m`, `2h`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = split(text);
     let seconds = match unit {
@@ -16,7 +16,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "is too long".into())
 }
 
-/// `50/s`, `3000/m`, `100000/h`; a bare number is per second. 0 means no limit.
+/// Parses `50/s`, `3000/m`, `100000/h`; a bare number is per second. 0 means no limit.
 pub fn rate(text: &str) -> Result<f64, String> {
     let wrong = || "must be a rate such as 50/s or 3000/m".to_owned();
     let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
@@ -41,7 +41,8 @@ fn split(text: &str) -> (&str, &str) {
     (number, unit.trim())
 }
 
-/// When to stop for errors: after so many, or past so large a part of the rows that finished.
+/// When to stop because of errors: after a number of failed rows, or above a percentage of the
+/// finished rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum MaxErrors {
     Count(u64),
@@ -68,7 +69,7 @@ impl std::str::FromStr for MaxErrors {
     }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with thousands separators.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -81,7 +82,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// A number of things, in the singular or the plural.
+/// Formats a number of things, in the singular or the plural.
 pub fn counted(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
 }

@@ -1,4 +1,4 @@
-//! `commbox update`: one user.
+//! `commbox update`: updates one user.
 
 use std::fs;
 use std::io::{self, Read};
@@ -15,7 +15,7 @@ use crate::settings;
 use crate::stop::Signals;
 use crate::ui::Ui;
 
-/// The command `update`.
+/// Runs the command `update`.
 pub fn run(args: &UpdateArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, false);
     let file = settings::read_file(args.client.config.as_deref())?;
@@ -69,7 +69,7 @@ pub fn run(args: &UpdateArgs) -> Result<Exit> {
     }
 }
 
-/// A user whose fields the command line names.
+/// Builds a user from the fields on the command line.
 fn user(fields: &[String], null: &[String]) -> Result<User> {
     let mut user = User::new();
     let mut set = |name: &str, value: Option<&str>| {
@@ -82,7 +82,7 @@ fn user(fields: &[String], null: &[String]) -> Result<User> {
     for field in fields {
         let (name, value) = field
             .split_once('=')
-            // It may be a value, so it is not shown.
+            // The argument may be a value, so it is not shown.
             .ok_or_else(|| Failure::usage("a field must be NAME=VALUE, such as FirstName=John"))?;
         set(name, Some(value))?;
     }

@@ -1,4 +1,5 @@
-//! What is sent is what was given, and what is refused is refused in silence about its values.
+//! The request contains exactly what was given, and the error of a rejected input contains none of
+//! its values.
 
 use commbox::fuzzing;
 use commbox::ErrorKind;
@@ -18,7 +19,7 @@ pub fn check(data: &[u8]) {
         check_limits(sent);
     }
     if !text.contains(CANARY) {
-        // It holds names to those that are known, and shows the others.
+        // The strict check only accepts known names, and shows unknown ones.
         let refusal = fuzzing::check_strictly(text).err();
         refusal.iter().for_each(check_error);
     }
@@ -27,7 +28,7 @@ pub fn check(data: &[u8]) {
     outcome(&marked, false);
 }
 
-/// The body for a text, if it is taken.
+/// Returns the body for a text, if it is accepted.
 fn outcome(text: &str, validate: bool) -> Option<String> {
     let sent = match fuzzing::body(text, validate) {
         Ok(sent) => sent.into_owned(),
@@ -44,7 +45,8 @@ fn outcome(text: &str, validate: bool) -> Option<String> {
     Some(sent)
 }
 
-/// Held against another reader of JSON, where it can read the text: it is not made for every depth and number.
+/// Compares with another JSON parser if it can parse the text. It does not support every depth and
+/// number.
 fn check_limits(sent: &str) {
     let Ok(body) = serde_json::from_str::<Value>(sent) else { return };
     let user = body["data"].as_object().expect("the user is an object");

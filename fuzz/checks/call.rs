@@ -1,4 +1,5 @@
-//! Whatever a server answers, a call ends in time, in one of the documented ways, and tells what became of the request.
+//! Whatever a server answers, a call ends in time, with a documented result, and reports the
+//! delivery of the request correctly.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -10,11 +11,11 @@ use commbox::{Client, Delivery, Error, ErrorKind, Options, Result};
 
 use super::check_error;
 
-/// Parts the answers from each other.
+/// Separates the answers.
 const NEXT: u8 = 0x1e;
 
-/// What the server does, read from the input: a byte for how it ends connections, one for where it pauses in an
-/// answer, then the answers.
+/// The server's behaviour, read from the input: a byte for how it ends connections, one for the
+/// position of a pause in an answer, then the answers.
 struct Script<'a> {
     ending: Ending,
     pause: usize,
@@ -25,13 +26,13 @@ struct Script<'a> {
 enum Ending {
     Close,
     Reset,
-    /// It waits for the next request.
+    /// The server waits for the next request.
     Keep,
-    /// It hangs up on the request unread.
+    /// The server closes the connection without reading the request.
     Refuse,
 }
 
-/// What the server saw.
+/// The bytes that the server has received and sent.
 #[derive(Default)]
 struct Seen {
     received: usize,
@@ -41,7 +42,7 @@ struct Seen {
 pub fn check(data: &[u8]) {
     let Some((&[ending, pause], answers)) = data.split_first_chunk() else { return };
     let script = Script {
-        // Most of what a server leaves open costs a time-out.
+        // Rarely keep a connection open, because most of those cases wait for a timeout.
         ending: match ending % 16 {
             0 => Ending::Reset,
             1 => Ending::Refuse,
@@ -59,7 +60,7 @@ pub fn check(data: &[u8]) {
         let server = scope.spawn(|| serve(&listener, &script, &done));
         let outcome = call(address.port(), script.answers.len());
         done.store(true, Ordering::SeqCst);
-        // The server may be waiting for a connection.
+        // Connect once more, because the server may be waiting for a connection.
         drop(TcpStream::connect(address));
         (outcome, server.join().expect("the server ends"))
     });
@@ -92,7 +93,7 @@ fn check_failure(error: &Error, seen: &Seen, answers: usize) {
         Delivery::Unknown => {}
         Delivery::Answered => assert!(seen.received > 0 && seen.sent > 0, "nothing was answered: {error:?}"),
     }
-    // One more for a connection that the server had closed while it was idle.
+    // One more attempt is allowed for a connection that the server had closed while it was idle.
     assert!((1..=answers as u32 + 1).contains(&error.attempts()) || error.kind() == ErrorKind::Timeout);
 }
 
@@ -126,7 +127,7 @@ fn serve(listener: &TcpListener, script: &Script, done: &AtomicBool) -> Seen {
     seen
 }
 
-/// Reads a request to its end; false where the client leaves before.
+/// Reads a request to its end. Returns false if the client disconnects before.
 fn read_request(stream: &mut TcpStream, seen: &mut Seen) -> bool {
     const LAST: &[u8] = b"\"CANARY-value\"}}";
     let mut request = Vec::new();
@@ -143,7 +144,7 @@ fn read_request(stream: &mut TcpStream, seen: &mut Seen) -> bool {
     true
 }
 
-/// Has the connection end with a reset when it is dropped.
+/// Makes the connection end with a reset when it is dropped.
 fn reset(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }

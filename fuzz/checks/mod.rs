@@ -1,7 +1,7 @@
-//! What holds for every input, whoever made it. The fuzz targets try to break it, and the tests of the library replay
-//! what they tried.
+//! Properties that hold for every input. The fuzz targets try to break them, and the tests of the
+//! library replay their inputs.
 
-// Each fuzz target uses one of them.
+// Each fuzz target uses only one of them.
 #![allow(dead_code, missing_docs)]
 
 pub mod body;
@@ -12,16 +12,16 @@ pub mod reply;
 use commbox::{Error, ErrorKind};
 use serde_json::Value;
 
-/// Stands in every value that is given; no message may hold it.
+/// Part of every given value. No message may contain it.
 const CANARY: &str = "CANARY";
 
-/// The input with the canary at the beginning of its string values, broken JSON or not.
+/// Inserts the canary at the start of the input's string values, even if the JSON is invalid.
 fn marked(json: &str) -> String {
     let mark = |text: &str, quote: &str| text.replace(quote, &format!("{quote}{CANARY}"));
     mark(&mark(json, ":\""), ": \"")
 }
 
-/// What every error keeps to.
+/// Checks the properties of every error.
 fn check_error(error: &Error) {
     let message = error.to_string();
     assert!(!message.is_empty());

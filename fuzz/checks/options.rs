@@ -1,4 +1,5 @@
-//! Options that are taken make a client, and those that are not are named without what was given for them.
+//! Accepted options create a client, and the error of rejected ones names them but does not contain
+//! their values.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if text.contains(CANARY) {
-        // It may stand in the name of an option, which messages do hold.
+        // The canary may be part of an option's name, which messages do contain.
         return;
     }
     match Options::from_json(text) {
@@ -27,7 +28,7 @@ pub fn check(data: &[u8]) {
     let of_call = [text, &marked(text)].map(|text| CallOptions::from_json(text).err());
     of_call.iter().flatten().for_each(check_error);
     if let Some((key, value)) = text.split_once('=') {
-        // As text, which is an option's own or no JSON.
+        // As text, which is either the option's own format or not JSON.
         for value in [value.to_owned(), format!("{CANARY}{value}")] {
             let refusal = fuzzing::set_option(key, &value).err();
             refusal.iter().for_each(check_error);
@@ -51,13 +52,13 @@ fn check_taken(text: &str, mut options: Options) {
     assert!(options.max_requests_per_second >= 0.0 && options.max_requests_per_second <= 1e6);
     check_values(text, &options);
 
-    // Neither the environment nor any file has a say.
+    // Neither the environment nor any file may have an influence.
     options.proxy.get_or_insert_default();
     (options.ca_file, options.client_cert_file, options.client_key_file) = (None, None, None);
     Client::new("key", &options).expect("options that are taken make a client");
 }
 
-/// Held against another reader of JSON: what was given is what is set.
+/// Compares with another JSON parser: each option has the value that was given.
 fn check_values(text: &str, options: &Options) {
     let Ok(given) = serde_json::from_str::<Map<String, Value>>(text) else { return };
     for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
@@ -85,7 +86,7 @@ fn check_values(text: &str, options: &Options) {
             "rate_group" => options.rate_group.clone().into(),
             "unknown_fields" => format!("{:?}", options.unknown_fields).to_lowercase().into(),
             "custom_fields" => options.custom_fields.clone().into(),
-            // Nobody can read their values.
+            // Their values cannot be read back.
             "headers" => {
                 assert!(value.is_object());
                 continue;

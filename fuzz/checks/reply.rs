@@ -1,4 +1,4 @@
-//! A reply is a success only where it says so; everything else is an error of the server's making.
+//! A reply is a success only if it says so. Everything else is an error that the server caused.
 
 use commbox::fuzzing;
 use commbox::{Delivery, ErrorKind};
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{check_error, marked};
 
-/// The first two bytes are the HTTP status, the third whether the reply is whole, the rest is the reply.
+/// The first two bytes are the HTTP status, the third is whether the reply is complete, the rest is
+/// the reply.
 pub fn check(data: &[u8]) {
     let Some((&[high, low, whole], body)) = data.split_first_chunk() else { return };
     let status = 100 + u16::from_be_bytes([high, low]) % 900;

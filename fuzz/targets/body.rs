@@ -1,4 +1,4 @@
-//! The check of the user, and the body made of it.
+//! Fuzzes the check of the user, and the body built from it.
 
 #![no_main]
 

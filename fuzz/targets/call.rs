@@ -1,4 +1,4 @@
-//! A whole call, answered with any bytes.
+//! Fuzzes a whole call, answered with arbitrary bytes.
 
 #![no_main]
 

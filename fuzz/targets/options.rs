@@ -1,4 +1,4 @@
-//! The options of a client.
+//! Fuzzes the options of a client.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What the server's reply is taken for.
+//! Fuzzes the interpretation of the server's reply.
 
 #![no_main]
 

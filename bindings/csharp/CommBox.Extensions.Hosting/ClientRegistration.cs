@@ -10,7 +10,7 @@ namespace CommBox.Extensions.Hosting;
 /// <param name="Section">The section; null if code sets the options.</param>
 internal sealed record ClientRegistration(string Name, IConfigurationSection? Section)
 {
-    /// <summary>What messages call a client.</summary>
+    /// <summary>Returns the name of a client for messages.</summary>
     internal static string Title(string name) =>
         name.Length == 0 ? "the CommBox client" : $"the CommBox client \"{name}\"";
 }
@@ -25,15 +25,15 @@ internal sealed class ConfigureFromSection(string name, IConfigurationSection se
     {
         if (called == name)
         {
-            // The validator, which runs next, reports what is wrong.
+            // The validator, which runs next, reports invalid settings.
             Settings.Bind(section, options);
         }
     }
 }
 
 /// <summary>
-/// Checks the options of registered clients: the settings as they are written, then all options by
-/// creating a client, since the library checks them. Nothing is sent.
+/// Checks the options of registered clients: first the text of the settings, then all options by
+/// creating a client, because the library validates them. Nothing is sent.
 /// </summary>
 internal sealed class OptionsValidator(IEnumerable<ClientRegistration> registrations)
     : IValidateOptions<CommBoxClientOptions>

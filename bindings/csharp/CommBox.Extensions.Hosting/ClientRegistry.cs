@@ -33,13 +33,13 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
                 name, new(() => new ManagedClient(name, _options.Create(name), _logger)));
         }
         _changes = monitor.OnChange(Apply);
-        // The logger factory subscribed first, so it has the new filters when this runs.
+        // The logger factory subscribed first, so it has applied the new filters when this runs.
         _filterChanges = filters.OnChange(_ => ApplyLogFilters());
     }
 
-    /// <summary>Returns the client of a name.</summary>
-    /// <exception cref="InvalidOperationException">No client was registered with it.</exception>
-    /// <exception cref="OptionsValidationException">Its settings are wrong.</exception>
+    /// <summary>Returns the client with a name.</summary>
+    /// <exception cref="InvalidOperationException">No client has this name.</exception>
+    /// <exception cref="OptionsValidationException">Its settings are invalid.</exception>
     internal ManagedClient Get(string name) =>
         _clients.TryGetValue(name, out Lazy<ManagedClient>? client)
             ? client.Value
@@ -51,7 +51,7 @@ internal sealed class ClientRegistry : IHostedLifecycleService, IDisposable
     {
         _changes?.Dispose();
         _filterChanges?.Dispose();
-        // The container disposes only those that it has handed out.
+        // The container disposes only the clients that it has resolved.
         foreach (Lazy<ManagedClient> client in Made())
         {
             client.Value.Client.Dispose();

@@ -105,7 +105,8 @@ public static class CommBoxServiceCollectionExtensions
         ]);
         if (name.Length == 0)
         {
-            // Not by a key: readers of the collection that know no keys go on working.
+            // Not as a keyed service, so that code that reads the collection without knowing keys
+            // still works.
             services.TryAddSingleton(
                 provider => provider.GetRequiredService<ClientRegistry>().Get(name).Client);
             services.TryAddSingleton<ICommBoxClient>(

@@ -2,7 +2,7 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 
 namespace CommBox.Extensions.Hosting;
 
-/// <summary>Reports the health of a client, as its calls show it.</summary>
+/// <summary>Reports the health of a client according to its calls.</summary>
 internal sealed class HealthCheck(ClientRegistry clients, string name) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(

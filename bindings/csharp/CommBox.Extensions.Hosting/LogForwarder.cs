@@ -10,8 +10,8 @@ internal sealed class LogForwarder(ILogger logger, string client)
     internal const string Category = "CommBox";
 
     /// <summary>
-    /// The level of events that the library reports. Errors are always included: the health check
-    /// learns of a rejected key from them.
+    /// The level of events that the library reports. Errors are always included, because the health
+    /// check detects a rejected key by them.
     /// </summary>
     internal CommBoxLogLevel Level =>
         logger.IsEnabled(LogLevel.Trace) ? CommBoxLogLevel.Trace
@@ -43,7 +43,7 @@ internal sealed class LogForwarder(ILogger logger, string client)
 
     /// <summary>
     /// An event with its members as fields, such as <c>WaitMs</c> for <c>wait_ms</c>. It has no
-    /// template: its sentence is written by the library.
+    /// template, because the library writes its sentence.
     /// </summary>
     private sealed class Entry : IReadOnlyList<KeyValuePair<string, object?>>
     {

@@ -72,7 +72,7 @@ internal sealed class ManagedClient
         _forwarder.Forward(logEvent);
     }
 
-    /// <summary>Applies those changed options that a running client can take over.</summary>
+    /// <summary>Applies the changed options that a running client supports.</summary>
     internal void Apply(CommBoxClientOptions options)
     {
         lock (_lock)
@@ -112,8 +112,8 @@ internal sealed class ManagedClient
     }
 
     /// <summary>
-    /// Closes the client, and waits for its asynchronous calls until the token is cancelled, which
-    /// cancels those that are left.
+    /// Closes the client, and waits for its asynchronous calls. If the token is cancelled, the
+    /// remaining calls are cancelled.
     /// </summary>
     internal async Task DrainAsync(CancellationToken cancellationToken)
     {

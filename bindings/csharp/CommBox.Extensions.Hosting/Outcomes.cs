@@ -3,20 +3,22 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// What is known of a client's latest calls: its statistics since the previous check, and whether
+/// The outcomes of a client's latest calls: its statistics since the previous check, and whether
 /// its API key was rejected. Nothing is sent.
 /// </summary>
 internal sealed class Outcomes(CommBoxClient client)
 {
     private readonly object _lock = new();
 
-    /// <summary>How many calls had succeeded when the key was rejected; -1 if it was not.</summary>
+    /// <summary>
+    /// The number of calls that had succeeded when the key was rejected; -1 if it was not.
+    /// </summary>
     private long _succeededBeforeRejection = -1;
 
     private CommBoxStatistics _before = new();
     private string? _failures;
 
-    /// <summary>Notes the log event of a rejected key, which comes once.</summary>
+    /// <summary>Records the log event of a rejected key, which is reported once.</summary>
     internal void Observe(CommBoxLogEvent logEvent)
     {
         if (logEvent.Level == CommBoxLogLevel.Error && logEvent.Name == "key_rejected")
@@ -27,12 +29,12 @@ internal sealed class Outcomes(CommBoxClient client)
             }
             catch (ObjectDisposedException)
             {
-                // A call that ends after its client was closed: the host stops.
+                // A call ended after its client was closed, because the host stops.
             }
         }
     }
 
-    /// <summary>Forgets what is known of the former key.</summary>
+    /// <summary>Forgets the state of the former key.</summary>
     internal void ForgetKey()
     {
         Volatile.Write(ref _succeededBeforeRejection, -1);
@@ -88,9 +90,9 @@ internal sealed class Outcomes(CommBoxClient client)
     }
 
     /// <summary>
-    /// Describes the failures if all calls failed that ended since the previous check; if none has
-    /// ended, returns the previous result. Failures that concern one update, and cancelled calls,
-    /// do not count.
+    /// Describes the failures if all calls that ended since the previous check failed. If none has
+    /// ended, returns the previous result. Cancelled calls and failures that concern one update do
+    /// not count.
     /// </summary>
     private string? Failures(CommBoxStatistics now)
     {

@@ -7,7 +7,7 @@ namespace CommBox.Extensions.Hosting;
 
 /// <summary>
 /// The settings of a client in a section of a configuration: the properties of
-/// <see cref="CommBoxClientOptions"/>, except those of the log: the host configures its own.
+/// <see cref="CommBoxClientOptions"/>, except those of the log, which the host configures.
 /// </summary>
 internal static class Settings
 {
@@ -80,7 +80,7 @@ internal static class Settings
         Type type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
         if (setting.Value is not { } text)
         {
-            // Either null, which sets nothing, or an object.
+            // An empty setting is null, which sets nothing; one with children is an object.
             return setting.GetChildren().Any() ? $"must be {Expected(type)}, not an object" : null;
         }
         if (Read(type, text) is not { } value)
@@ -91,7 +91,7 @@ internal static class Settings
         return null;
     }
 
-    /// <summary>Parses a value; returns null if the text is not one of the type.</summary>
+    /// <summary>Parses a value. Returns null if the text is invalid for the type.</summary>
     private static object? Read(Type type, string text)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
@@ -146,8 +146,8 @@ internal static class Settings
     }
 
     /// <summary>
-    /// Returns the setting with the nearest name, or null. The library finds it: it compares a
-    /// custom field with those of the account, and here the settings are the fields.
+    /// Returns the setting with the nearest name, or null. The library finds it: the settings are
+    /// passed as custom fields of the account, with which it compares the key.
     /// </summary>
     private static string? Nearest(string key)
     {

@@ -6,8 +6,9 @@ using Microsoft.Extensions.Primitives;
 namespace CommBox.Extensions.Hosting;
 
 /// <summary>
-/// Reports changed settings after checking them. Wrong settings are logged, and the previous ones
-/// stay in force: a file that is being written, or has a mistake, stops no service.
+/// Reports changed settings after checking them. Invalid settings are logged, and the previous ones
+/// stay in effect, so that a file that is being written or contains a mistake does not stop a
+/// service.
 /// </summary>
 internal sealed class SettingsChanges : IOptionsChangeTokenSource<CommBoxClientOptions>, IDisposable
 {

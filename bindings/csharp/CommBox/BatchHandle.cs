@@ -17,8 +17,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Submits an update without waiting for room. Returns null where it is accepted, else why it
-    /// is not.
+    /// Submits an update without blocking. Returns null if it is accepted, otherwise the error.
     /// </summary>
     internal Outcome? Submit(ulong tag, long userId, byte[] userJson, byte[]? callJson)
     {
@@ -32,9 +31,9 @@ internal sealed unsafe class BatchHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Takes back a finished update: the library's code for that, and where it is 0 the update's
-    /// own outcome. It needs no lease: to free the batch is what ends the wait, and a freed token
-    /// is never another batch's.
+    /// Collects a finished update. Returns the library's code for the call; if it is 0,
+    /// <paramref name="outcome"/> is that of the update. No lease is needed: freeing the batch ends
+    /// the wait, and a freed handle is never reused for another batch.
     /// </summary>
     internal int Next(TimeSpan timeout, out ulong tag, out Outcome outcome)
     {
@@ -51,7 +50,7 @@ internal sealed unsafe class BatchHandle : LibraryHandle
         return code;
     }
 
-    /// <summary>Cancels what was not sent, and takes no more.</summary>
+    /// <summary>Cancels what was not sent, and accepts no more updates.</summary>
     internal void Cancel()
     {
         using Lease lease = Hold();

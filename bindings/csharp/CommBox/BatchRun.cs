@@ -5,8 +5,8 @@ using System.Threading.Channels;
 namespace CommBox;
 
 /// <summary>
-/// One enumeration of many updates: a batch that one task feeds, and whose results the caller
-/// takes.
+/// One enumeration of many updates: one task submits them to a batch, and the caller collects the
+/// results.
 /// </summary>
 internal sealed class BatchRun
 {
@@ -18,17 +18,20 @@ internal sealed class BatchRun
     private readonly CancellationTokenSource _ending = new();
 
     /// <summary>
-    /// What the feeding task may read ahead; it begins with one update that it waits for nothing to
-    /// read.
+    /// How many more updates the feeding task may read ahead. One less than the maximum at the
+    /// start, because the task reads the first update without acquiring room.
     /// </summary>
     private readonly SemaphoreSlim _room;
 
-    /// <summary>What has finished; read where it is taken. Bounded by the room.</summary>
+    /// <summary>
+    /// The finished updates, each converted when it is collected. Bounded by the room.
+    /// </summary>
     private readonly Channel<Func<CommBoxBatchResult>> _results =
         Channel.CreateUnbounded<Func<CommBoxBatchResult>>();
 
     /// <summary>
-    /// How many were refused with each code: the batch never had them, and does not count them.
+    /// The number of refused updates by code. They never reached the batch, whose statistics do not
+    /// include them.
     /// </summary>
     private readonly ConcurrentDictionary<int, long> _refused = new();
 
@@ -36,11 +39,14 @@ internal sealed class BatchRun
     private readonly ConcurrentDictionary<ObservedCall, byte> _observed = new();
 
     /// <summary>
-    /// What ends the results: of the source or of the progress handler, whichever failed first.
+    /// The exception that ends the results: that of the source or of the progress handler,
+    /// whichever failed first.
     /// </summary>
     private Exception? _failure;
 
-    /// <summary>How many rows the source has returned. Used by the feeding task alone.</summary>
+    /// <summary>
+    /// The number of rows that the source has returned. Used by the feeding task alone.
+    /// </summary>
     private long _rows;
 
     private BatchRun(ClientHandle client, CommBoxBatchOptions options)
@@ -65,9 +71,9 @@ internal sealed class BatchRun
         var run = new BatchRun(client, options);
         using CancellationTokenRegistration whenCancelled =
             cancellationToken.UnsafeRegister(static run => ((BatchRun)run!)._ending.Cancel(), run);
-        // The source may block, and belongs into no context of the caller's. Nobody waits for it:
-        // one that is about to give an update, and heeds no token, may take long. The task ends,
-        // and disposes the source, when it does.
+        // The source may block, and must not run in the caller's context. Nothing waits for this
+        // task, because a source that ignores the token may take long to return its next update.
+        // The task disposes the source when it ends.
         _ = Task.Run(() => run.FeedAsync(updates), CancellationToken.None);
         Task reporting = run.ReportAsync();
         bool isComplete = false;
@@ -95,7 +101,7 @@ internal sealed class BatchRun
     }
 
     /// <summary>
-    /// Reads the source as fast as there is room, and ends the results when all are there.
+    /// Reads the source as fast as there is room, and completes the results after the last one.
     /// </summary>
     private async Task FeedAsync(IAsyncEnumerable<UserUpdate> updates)
     {
@@ -124,14 +130,14 @@ internal sealed class BatchRun
         _queue.Stop();
     }
 
-    /// <summary>Ends the results when all are there.</summary>
+    /// <summary>Completes the results after the last one.</summary>
     private async Task CompleteAsync()
     {
         await _queue.CloseAsync().ConfigureAwait(false);
         _results.Writer.TryComplete(_failure);
     }
 
-    /// <summary>Returns false where the batch takes no more.</summary>
+    /// <summary>Returns false if the batch accepts no more updates.</summary>
     private bool Add(UserUpdate? row)
     {
         long index = _rows++;
@@ -151,8 +157,8 @@ internal sealed class BatchRun
         catch (Exception thrown)
         {
             End(call, thrown);
-            // Reading an update runs the caller's code, such as an enumerator of Content. Whatever
-            // it throws concerns this row alone.
+            // Reading an update runs the caller's code, such as an enumerator of Content. An
+            // exception from it concerns this row alone.
             CommBoxValidationException error = thrown as CommBoxValidationException ?? new(
                 Native.InvalidUser, $"reading the update threw {thrown.GetType().Name}; see the inner exception", thrown);
             CountRefused(error.Code);
@@ -196,7 +202,9 @@ internal sealed class BatchRun
         });
     }
 
-    /// <summary>Starts the activity of an update, as a child of the program's current one.</summary>
+    /// <summary>
+    /// Starts the activity of an update, as a child of the program's current one.
+    /// </summary>
     private ObservedCall? Observe()
     {
         if (!Telemetry.IsWanted)
@@ -233,8 +241,7 @@ internal sealed class BatchRun
     }
 
     /// <summary>
-    /// Ends the activities of updates whose results nobody collects, after the enumeration has been
-    /// left.
+    /// Ends the activities of updates whose results nobody collects after the enumeration was left.
     /// </summary>
     private void LeaveObserved()
     {
@@ -254,7 +261,8 @@ internal sealed class BatchRun
     private void CountRefused(int code) => _refused.AddOrUpdate(code, 1, (_, count) => count + 1);
 
     /// <summary>
-    /// Reports every second. A handler that fails ends the batch, as a source that fails does.
+    /// Reports every second. If the handler throws, the batch ends, as it does if the source
+    /// throws.
     /// </summary>
     private async Task ReportAsync()
     {
@@ -272,17 +280,19 @@ internal sealed class BatchRun
         }
         catch (OperationCanceledException) when (_ending.IsCancellationRequested)
         {
-            // Its normal end.
+            // The normal end.
         }
         catch (Exception failure)
         {
             Fail(failure);
-            // Not waited for: the end of the enumeration waits for this task, and may come first.
+            // Not awaited: the end of the enumeration waits for this task, and may come first.
             _ = CompleteAsync();
         }
     }
 
-    /// <summary>Reports the end; an exception of the handler must replace no other one.</summary>
+    /// <summary>
+    /// Makes the last report. An exception of the handler must not replace another one.
+    /// </summary>
     private void ReportLast(CommBoxBatchStatistics? stats, bool mayThrow)
     {
         try
@@ -291,7 +301,7 @@ internal sealed class BatchRun
         }
         catch (Exception) when (!mayThrow)
         {
-            // Another exception is on its way, or the caller has left.
+            // Another exception is being thrown, or the caller has left.
         }
     }
 

@@ -6,31 +6,35 @@ namespace CommBox;
 /// <summary>Owns a <c>commbox_client</c>.</summary>
 internal sealed unsafe class ClientHandle : LibraryHandle
 {
-    /// <summary>It stays, so that its address does.</summary>
+    /// <summary>Kept alive so that its function pointer stays valid.</summary>
     private static readonly Poll Asked = IsCancelled;
 
-    /// <summary>Of the call that runs on this thread.</summary>
+    /// <summary>The token of the call that runs on this thread.</summary>
     [ThreadStatic]
     private static CancellationToken t_cancellationToken;
 
-    /// <summary>It lives as long as calls that were begun: they hold this handle.</summary>
+    /// <summary>
+    /// Lives as long as the calls that were started, because they hold this handle.
+    /// </summary>
     private readonly LogSink? _log;
 
-    /// <summary>Where it sends.</summary>
+    /// <summary>The server of the base URL.</summary>
     internal ServerName Server { get; private init; }
 
-    /// <summary>The queues of its updates, for the meters.</summary>
+    /// <summary>The update queues of this client, for the meters.</summary>
     internal WeakList<UpdateQueue> Queues { get; } = new();
 
-    /// <summary>What <see cref="Telemetry.CountThrottled"/> has counted of it.</summary>
+    /// <summary>
+    /// The number of 429s that <see cref="Telemetry.CountThrottled"/> has counted so far.
+    /// </summary>
     internal long ThrottledBefore { get; set; }
 
-    /// <summary>No client; the library refuses it with a reason.</summary>
+    /// <summary>An invalid handle. The library rejects it with an error.</summary>
     internal ClientHandle()
     {
     }
 
-    /// <summary>Makes a client; <paramref name="keyName"/> is what messages call the key.</summary>
+    /// <summary>Creates a client. Messages call the key <paramref name="keyName"/>.</summary>
     internal ClientHandle(
         string apiKey,
         string? optionsJson,
@@ -61,10 +65,10 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Makes a client, if all options are right, those of asynchronous calls too.
+    /// Creates a client if all options are valid, including those of asynchronous calls.
     /// </summary>
     /// <exception cref="CommBoxValidationException">
-    /// The key or an option is wrong; all options are named.
+    /// The key or an option is invalid. The message contains all invalid options.
     /// </exception>
     internal static ClientHandle Make(
         string apiKey, string keyName, CommBoxClientOptions options, string? baseUrl)
@@ -105,7 +109,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Adds what is wrong with an option that the library reads only when it makes a batch.
+    /// Adds the problem of an option that the library validates only when it creates a batch.
     /// </summary>
     private static void CheckOption(string option, string property, long? value, List<string> problems)
     {
@@ -141,8 +145,8 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>
-    /// This thread's last error, from a call that takes options and a key, which has another name
-    /// here.
+    /// Returns this thread's last error, from a call that takes options and a key. Messages call
+    /// the key <paramref name="keyName"/>.
     /// </summary>
     private static CommBoxException LastOfKey(string keyName)
     {
@@ -158,7 +162,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         using Lease lease = Hold();
         if (Native.ClientSetMaxRequestsPerSecond(handle, rate) != Native.Ok)
         {
-            // The library calls its parameter as it calls the option.
+            // The library's parameter has the same name as the option.
             CommBoxException error = CommBoxException.LastOfOptions(CommBoxClientOptions.PropertyFor);
             throw new CommBoxValidationException(
                 error.Code, error.Message.Replace("max_requests_per_second", nameof(rate)));
@@ -180,13 +184,15 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         Check(Native.ClientCancel(handle));
     }
 
-    /// <summary>Makes an update. <paramref name="callJson"/> holds its own options.</summary>
+    /// <summary>
+    /// Sends an update. <paramref name="callJson"/> contains the options of this call.
+    /// </summary>
     internal UpdateResult UpdateUser(
         long userId, NativeText userJson, string? callJson, CancellationToken cancellationToken)
     {
         using Lease lease = Hold();
         byte* response = null;
-        // A callback of the library may make a call of its own on this thread.
+        // A callback of the library may make another call on this thread.
         CancellationToken outer = t_cancellationToken;
         t_cancellationToken = cancellationToken;
         try
@@ -196,7 +202,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
             {
                 Check(Native.UpdateUserJsonWith(handle, userId, user, options, &response), cancellationToken);
             }
-            // What the update took is this thread's last, until its next call.
+            // Read at once: the thread's next call replaces these values.
             var effort = Effort.Last();
             return UpdateResult.From(Utf8.Copy(response), effort);
         }
@@ -223,7 +229,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         return CommBoxStatistics.Parse(Taken(Native.ClientStatsJson(handle)));
     }
 
-    /// <summary>The same; null once the client is closed.</summary>
+    /// <summary>Returns the statistics, or null if the client is closed.</summary>
     internal CommBoxStatistics? ReadStatistics()
     {
         try
@@ -236,7 +242,7 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
     }
 
-    /// <summary>How many updates wait, in the queues and in the library.</summary>
+    /// <summary>Returns the number of pending updates in the queues and in the library.</summary>
     internal long CountQueued() =>
         Queues.Alive().Sum(queue => queue.CountQueued()) + (ReadStatistics()?.Waiting ?? 0);
 
@@ -255,7 +261,9 @@ internal sealed unsafe class ClientHandle : LibraryHandle
         }
     }
 
-    /// <summary>Text that the library handed out; NULL is an error.</summary>
+    /// <summary>
+    /// Returns a string of the library and frees it. Throws the last error if it is NULL.
+    /// </summary>
     private static string Taken(byte* text, CancellationToken cancellationToken = default)
     {
         if (text is null)
@@ -278,9 +286,9 @@ internal sealed unsafe class ClientHandle : LibraryHandle
     }
 
     /// <summary>
-    /// Asked by the library while a call waits, on the call's thread, so that each call has a token
-    /// of its own and none needs a context that would have to be freed. A token's state is a field
-    /// of its source: reading it throws nothing, also where the source is disposed.
+    /// Invoked by the library while a call blocks, on the call's thread. The token is
+    /// thread-static, so each call has its own and none needs a context that must be freed. Reading
+    /// a token's state does not throw, even if its source is disposed.
     /// </summary>
     private static int IsCancelled(void* context) => t_cancellationToken.IsCancellationRequested ? 1 : 0;
 

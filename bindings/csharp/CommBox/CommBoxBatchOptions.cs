@@ -69,9 +69,9 @@ public sealed class CommBoxBatchOptions
         ("outage_timeout_ms", nameof(OutageTimeout), options => options.OutageTimeout),
         ("overall_timeout_ms", nameof(OverallTimeout), options => options.OverallTimeout));
 
-    /// <summary>The property for an option of the library.</summary>
+    /// <summary>Returns the property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
-    /// <summary>The options as the library reads them.</summary>
+    /// <summary>Returns the options as the library's JSON.</summary>
     internal string ToJson() => Table.ToJson(this);
 }

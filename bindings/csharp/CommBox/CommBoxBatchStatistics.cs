@@ -59,7 +59,7 @@ public sealed record CommBoxBatchStatistics
         (nameof(LearnedRequestsPerSecond), LearnedRequestsPerSecond),
         (nameof(Elapsed), Elapsed));
 
-    /// <summary>The same with more that failed.</summary>
+    /// <summary>Returns these statistics with further failures added.</summary>
     internal CommBoxBatchStatistics Plus(IEnumerable<KeyValuePair<int, long>> failed)
     {
         Dictionary<int, long> byCode = FailedByCode.Concat(failed)

@@ -33,8 +33,7 @@ public sealed class CommBoxCallOptions
     private IDictionary<string, string>? _headers;
 
     /// <summary>
-    /// The JSON of these options, if it was given; otherwise null, and it is written from the
-    /// properties.
+    /// The JSON of these options if it was given; null to write it from the properties.
     /// </summary>
     private string? _json;
 
@@ -44,10 +43,10 @@ public sealed class CommBoxCallOptions
         ("max_retries", nameof(MaxRetries), options => options.MaxRetries),
         ("headers", nameof(Headers), options => options.Headers));
 
-    /// <summary>The property for an option of the library.</summary>
+    /// <summary>Returns the property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
-    /// <summary>The same options with these headers instead.</summary>
+    /// <summary>Returns the same options with these headers instead.</summary>
     internal CommBoxCallOptions WithHeaders(IDictionary<string, string> headers)
     {
         var options = (CommBoxCallOptions)MemberwiseClone();
@@ -56,11 +55,11 @@ public sealed class CommBoxCallOptions
     }
 
     /// <summary>
-    /// Options with this header alone, whose name and value need no escapes in JSON.
+    /// Returns options with this header alone. Its name and value must need no escapes in JSON.
     /// </summary>
     internal static CommBoxCallOptions OfHeader(string name, string value) =>
         new() { _json = $"{{\"headers\":{{\"{name}\":\"{value}\"}}}}" };
 
-    /// <summary>The options as the library reads them.</summary>
+    /// <summary>Returns the options as the library's JSON.</summary>
     internal string ToJson() => _json ?? Table.ToJson(this);
 }

@@ -19,7 +19,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
 {
     private readonly ClientHandle _handle;
 
-    /// <summary>The asynchronous calls.</summary>
+    /// <summary>The queue of the asynchronous calls.</summary>
     private readonly UpdateQueue _queue;
 
     /// <summary>
@@ -43,7 +43,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     /// </exception>
     public CommBoxClient(string? apiKey = null, CommBoxClientOptions? options = null)
     {
-        // Not left to the library: on Unix it does not see what
+        // Not left to the library: on Unix it does not see variables that
         // Environment.SetEnvironmentVariable() has set.
         options ??= new CommBoxClientOptions();
         string keyName =
@@ -103,7 +103,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         ArgumentNullException.ThrowIfNull(user);
         if (GetType() != typeof(CommBoxClient))
         {
-            // A test double overrides that form alone.
+            // A test double overrides only that overload.
             return UpdateUserJson(userId, user.ToJson(), options, cancellationToken);
         }
         return Send(userId, user, static user => user.ToNative(), options, cancellationToken);
@@ -531,7 +531,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         return queue;
     }
 
-    /// <summary>What a test double does with many updates: its own call for each.</summary>
+    /// <summary>Sends many updates for a test double: by its own single call for each.</summary>
     private async IAsyncEnumerable<CommBoxBatchResult> OneByOne(
         IAsyncEnumerable<UserUpdate> updates,
         [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -553,7 +553,9 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         }
     }
 
-    /// <summary>Sends what <paramref name="write"/> makes of <paramref name="user"/>.</summary>
+    /// <summary>
+    /// Sends the JSON that <paramref name="write"/> writes for <paramref name="user"/>.
+    /// </summary>
     private UpdateResult Send<T>(
         long userId,
         T user,
@@ -590,7 +592,8 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
     }
 
     /// <summary>
-    /// Sends what <paramref name="write"/> makes of <paramref name="user"/> before the first wait.
+    /// Sends the JSON that <paramref name="write"/> writes for <paramref name="user"/> before the
+    /// first await.
     /// </summary>
     private Task<UpdateResult> SendAsync<T>(
         long userId,
@@ -653,7 +656,7 @@ public partial class CommBoxClient : ICommBoxClient, IDisposable, IAsyncDisposab
         {
             yield return update;
         }
-        // There is nothing to wait for, but the compiler wants an asynchronous method to.
+        // Nothing is awaited, but without an await the compiler warns about an asynchronous method.
         await Task.CompletedTask.ConfigureAwait(false);
     }
 

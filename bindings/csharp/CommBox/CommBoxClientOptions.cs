@@ -223,20 +223,22 @@ public sealed class CommBoxClientOptions
     /// <summary>The default of <see cref="MaxConcurrency"/>.</summary>
     private const int DefaultMaxConcurrency = 64;
 
-    /// <summary>The options of asynchronous calls, which the library makes as a batch.</summary>
+    /// <summary>
+    /// Returns the options of asynchronous calls, which the library sends as a batch.
+    /// </summary>
     internal CommBoxBatchOptions OfAsynchronousCalls() => new()
     {
         Concurrency = MaxConcurrency ?? DefaultMaxConcurrency,
         OverallTimeout = OverallTimeout,
-        // A key that is refused may be replaced, and the calls after that work.
+        // A rejected key may be replaced, and later calls then succeed.
         StopOnUnauthorized = false,
     };
 
-    /// <summary>The property for an option of the library.</summary>
+    /// <summary>Returns the property for an option of the library.</summary>
     internal static string PropertyFor(string option) => Table.PropertyFor(option);
 
     /// <summary>
-    /// The options as the library reads them. <paramref name="baseUrl"/> is the default of
+    /// Returns the options as the library's JSON. <paramref name="baseUrl"/> is the default of
     /// <see cref="BaseUrl"/>.
     /// </summary>
     internal string ToJson(string? baseUrl)

@@ -118,27 +118,28 @@ public class CommBoxException : Exception
             (nameof(RequestId), RequestId));
         string first = $"{GetType()}: {Message}";
         string text = base.ToString();
-        // Where the runtime writes it otherwise, it stays as it is.
+        // If the runtime formats the text differently, it is left unchanged.
         return text.StartsWith(first, StringComparison.Ordinal)
             ? $"{first} ({call}){text.Substring(first.Length)}"
             : text;
     }
 
-    /// <summary>A failure of this side, before the library was asked.</summary>
+    /// <summary>Returns an error of this assembly, raised before the library is called.</summary>
     internal static CommBoxException Internal(string message, Exception cause) =>
         new(message, cause) { Code = Native.Internal, Name = "internal", Delivery = CommBoxDelivery.NotSent };
 
     /// <summary>
-    /// This thread's last error. To be called right after the call that failed, on its thread.
+    /// Returns this thread's last error. Call it right after the failed call, on the same thread.
     /// </summary>
     internal static unsafe Exception Last(CancellationToken cancellationToken = default) =>
         FromJson(Utf8.Decode(Native.LastErrorJson()), cancellationToken);
 
     /// <summary>
-    /// The exception for an error as <c>commbox_last_error_json</c> tells it;
-    /// <paramref name="cancellationToken"/> is the failed call's. For a call that was cancelled it
-    /// is .NET's own, with what is known about the call inside. It names the token that cancelled
-    /// the call, and none where <see cref="CommBoxClient.Cancel"/> did.
+    /// Returns the exception for an error in the JSON of <c>commbox_last_error_json</c>.
+    /// <paramref name="cancellationToken"/> is that of the failed call. If the call was cancelled,
+    /// the result is an <see cref="OperationCanceledException"/> with the details as its inner
+    /// exception. It contains the token if the token cancelled the call, and none if
+    /// <see cref="CommBoxClient.Cancel"/> did.
     /// </summary>
     internal static Exception FromJson(string json, CancellationToken cancellationToken = default)
     {
@@ -152,8 +153,8 @@ public class CommBoxException : Exception
     }
 
     /// <summary>
-    /// This thread's last error, from a call that takes options; <paramref name="propertyFor"/>
-    /// gives the property for an option of the library.
+    /// Returns this thread's last error, from a call that takes options.
+    /// <paramref name="propertyFor"/> returns the property for an option of the library.
     /// </summary>
     internal static unsafe CommBoxException LastOfOptions(Func<string, string> propertyFor)
     {
@@ -161,7 +162,9 @@ public class CommBoxException : Exception
         return Parse(document.RootElement, propertyFor);
     }
 
-    /// <summary>The same, and of this type also for a call that was cancelled.</summary>
+    /// <summary>
+    /// Returns the error as a <see cref="CommBoxException"/>, even if the call was cancelled.
+    /// </summary>
     internal static CommBoxException Parse(string json)
     {
         using JsonDocument document = JsonDocument.Parse(json);
@@ -174,7 +177,7 @@ public class CommBoxException : Exception
         error.GetProperty("code").GetInt32() switch
         {
             429 or -11 => new CommBoxRateLimitException(error),
-            // BAD_RESPONSE: the server answered, if not in the documented way.
+            // -9 is BAD_RESPONSE: the server answered, but not in the documented way.
             >= 100 or -9 => new CommBoxApiException(error),
             -3 => new CommBoxValidationException(error, Problems(error, propertyFor, propertyFor)),
             -4 => new CommBoxValidationException(
@@ -186,8 +189,8 @@ public class CommBoxException : Exception
         };
 
     /// <summary>
-    /// What is wrong with options or fields, if that is listed. Options have other names here, also
-    /// where a message names one.
+    /// Returns the listed problems of options or fields, or null if none are listed. Options are
+    /// replaced by their properties, also within messages.
     /// </summary>
     private static string? Problems(
         JsonElement error, Func<string, string> nameFor, Func<string, string> propertyFor)
@@ -309,7 +312,8 @@ public sealed class CommBoxValidationException : CommBoxException
     }
 
     /// <summary>
-    /// A refusal of this side, before the library was asked, with the code that it would give.
+    /// An error of this assembly, raised before the library is called, with the code that the
+    /// library would return.
     /// </summary>
     internal CommBoxValidationException(int code, string message, Exception? cause = null) : base(message, cause)
     {

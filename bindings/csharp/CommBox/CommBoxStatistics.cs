@@ -116,7 +116,7 @@ public sealed record CommBoxStatistics
         };
     }
 
-    /// <summary>How many there are of each code.</summary>
+    /// <summary>Returns the number of failures for each code.</summary>
     internal static Dictionary<int, long> Codes(JsonElement byCode) => byCode.EnumerateObject().ToDictionary(
         member => int.Parse(member.Name, CultureInfo.InvariantCulture), member => member.Value.GetInt64());
 

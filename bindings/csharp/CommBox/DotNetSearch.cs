@@ -3,28 +3,29 @@ using System.Runtime.InteropServices;
 namespace CommBox;
 
 /// <summary>
-/// The library as .NET itself finds it for an import: by the application's resolver, the
-/// AssemblyLoadContext, in a single file, beside the assembly. The library is that of the one
-/// function that is imported, which returns an address inside it.
+/// Loads the library as .NET itself finds it for an import: by the application's resolver, the
+/// AssemblyLoadContext, in a single-file application, or beside the assembly. To do so, it imports
+/// one function, which returns an address inside the library.
 /// </summary>
 internal static unsafe class DotNetSearch
 {
     /// <summary>
-    /// The library in the package for .NET: to Windows, <c>commbox.dll</c> is this assembly's name.
+    /// The name of the library in the NuGet package. It differs on Windows, where this assembly
+    /// itself is <c>commbox.dll</c>.
     /// </summary>
     internal const string NameOnWindows = "commbox_native";
 
-    /// <summary>Where a bare name is looked for: never in the current directory.</summary>
+    /// <summary>Where a name without a path is searched: never in the current directory.</summary>
     internal const DllImportSearchPath Places = DllImportSearchPath.AssemblyDirectory | DllImportSearchPath.SafeDirectories;
 
     private const string NameOnUnix = "commbox";
 
-    /// <summary>What an import calls the library.</summary>
+    /// <summary>The name of the library in imports.</summary>
     internal static string Name => OperatingSystem.IsWindows() ? NameOnWindows : NameOnUnix;
 
     /// <summary>Loads the library.</summary>
     /// <exception cref="DllNotFoundException">.NET does not find it.</exception>
-    /// <exception cref="EntryPointNotFoundException">It is another library.</exception>
+    /// <exception cref="EntryPointNotFoundException">It is a different library.</exception>
     internal static nint Load()
     {
         if (OperatingSystem.IsWindows())
@@ -38,8 +39,8 @@ internal static unsafe class DotNetSearch
     }
 
     /// <summary>
-    /// Whether the application resolves this assembly's imports. If it does not, it cannot any
-    /// more.
+    /// Returns whether the application has set a resolver for this assembly's imports. If it has
+    /// not, this call prevents it from setting one later.
     /// </summary>
     internal static bool HasResolver()
     {
@@ -50,7 +51,7 @@ internal static unsafe class DotNetSearch
         }
         catch (InvalidOperationException)
         {
-            // There is only one, and it is the application's.
+            // An assembly can have only one resolver, and the application has set it.
             return true;
         }
     }

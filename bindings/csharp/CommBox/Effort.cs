@@ -1,10 +1,13 @@
 namespace CommBox;
 
-/// <summary>What an update took, and what the server calls it.</summary>
+/// <summary>
+/// The attempts and the duration of an update, and the server's id of the request.
+/// </summary>
 internal readonly record struct Effort(int Attempts, TimeSpan Elapsed, string? RequestId)
 {
     /// <summary>
-    /// That of this thread's last update. To be read right after it, on its thread.
+    /// Returns the values of this thread's last update. Call it right after the update, on the same
+    /// thread.
     /// </summary>
     internal static unsafe Effort Last()
     {

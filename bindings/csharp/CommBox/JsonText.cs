@@ -7,30 +7,32 @@ using System.Text.Json.Nodes;
 
 namespace CommBox;
 
-/// <summary>Writes the JSON that goes into the library.</summary>
+/// <summary>Writes JSON for the library.</summary>
 internal static class JsonText
 {
-    // The text goes into a request, never into a page, so only what JSON itself asks for is
+    // The text is sent in a request and never embedded in HTML, so only what JSON requires is
     // escaped.
     private static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private const string WriteRoundtrip = "; write value.ToString(\"o\", CultureInfo.InvariantCulture)";
 
-    /// <summary>What a writer that is not in use refers to.</summary>
+    /// <summary>The target of a writer that is not in use.</summary>
     private static readonly Stream Nowhere = Stream.Null;
 
-    /// <summary>This thread's writer, while none of its texts is being written.</summary>
+    /// <summary>This thread's writer. Null while it is in use.</summary>
     [ThreadStatic]
     private static Utf8JsonWriter? t_writer;
 
-    /// <summary>An object with the members that <paramref name="members"/> writes.</summary>
+    /// <summary>
+    /// Returns an object with the members that <paramref name="members"/> writes.
+    /// </summary>
     internal static string Object(Action<Utf8JsonWriter> members)
     {
         using NativeText text = ObjectToNative(members, static (members, json) => members(json));
         return text.ToString();
     }
 
-    /// <summary>The same as text for the library; to be disposed.</summary>
+    /// <summary>Returns the same as native text. The caller disposes it.</summary>
     internal static NativeText ObjectToNative<T>(T source, Action<T, Utf8JsonWriter> members) =>
         ToNative((source, members), static (given, json) =>
         {
@@ -39,7 +41,7 @@ internal static class JsonText
             json.WriteEndObject();
         });
 
-    /// <summary>An element exactly as it was parsed; to be disposed.</summary>
+    /// <summary>Returns an element exactly as it was parsed. The caller disposes it.</summary>
     internal static NativeText ToNative(JsonElement element, string name) =>
         ToNative((element, name), static (given, json) =>
         {
@@ -50,14 +52,16 @@ internal static class JsonText
             json.WriteElement(given.element, given.name, Native.InvalidArgument);
         });
 
-    /// <summary>The same as a string.</summary>
+    /// <summary>Returns an element exactly as it was parsed, as a string.</summary>
     internal static string Of(JsonElement element, string name)
     {
         using NativeText text = ToNative(element, name);
         return text.ToString();
     }
 
-    /// <summary>The same in an array, for calls that outlive the one that makes them.</summary>
+    /// <summary>
+    /// Returns the element in an array, for calls that outlive the method that starts them.
+    /// </summary>
     internal static byte[] ToTerminated(JsonElement element, string name)
     {
         using NativeText text = ToNative(element, name);
@@ -67,7 +71,7 @@ internal static class JsonText
     private static NativeText ToNative<T>(T source, Action<T, Utf8JsonWriter> write)
     {
         var text = new NativeText();
-        // Members run the caller's code, which may write another object on this thread.
+        // Writing members runs the caller's code, which may write another object on this thread.
         Utf8JsonWriter? json = t_writer;
         t_writer = null;
         if (json is null)
@@ -98,11 +102,11 @@ internal static class JsonText
     }
 
     /// <summary>
-    /// Writes one member. <paramref name="path"/> is what an error calls it,
-    /// <paramref name="code"/> the error's code.
+    /// Writes one member. <paramref name="path"/> is its name in an error, and
+    /// <paramref name="code"/> is the error's code.
     /// </summary>
     /// <exception cref="CommBoxValidationException">
-    /// JSON cannot hold the name or the value.
+    /// JSON cannot represent the name or the value.
     /// </exception>
     internal static void WriteMember(this Utf8JsonWriter json, string name, object? value, string path, int code)
     {
@@ -153,20 +157,21 @@ internal static class JsonText
     }
 
     /// <summary>
-    /// The fewest digits that are read as this number. Not what the writer makes of it: for .NET
-    /// Framework that is 0.10000000000000001 in place of 0.1.
+    /// Returns the fewest digits that parse to this number. The writer's own format is not used: on
+    /// .NET Framework it writes 0.10000000000000001 for 0.1.
     /// </summary>
     private static string Shortest(double number)
     {
         string text = number.ToString("R", CultureInfo.InvariantCulture);
-        // .NET Framework has numbers that come back as others.
+        // On .NET Framework, some numbers do not survive the round trip.
         return double.Parse(text, CultureInfo.InvariantCulture).Equals(number)
             ? text
             : number.ToString("G17", CultureInfo.InvariantCulture);
     }
 
     /// <summary>
-    /// What to write in the place of a value that JSON lacks and CommBox keeps as text.
+    /// Suggests what to write instead of a value that JSON cannot represent and CommBox stores as
+    /// text.
     /// </summary>
     private static string Instead(object value) => value switch
     {
@@ -175,7 +180,7 @@ internal static class JsonText
         Guid or char or Uri or Enum => "; write value.ToString()",
         JsonDocument => "; write value.RootElement",
         JsonElement or double or float => "",
-        // Not every target knows these types.
+        // Compared by name, because not every target framework has these types.
         _ when value.GetType().FullName is "System.DateOnly" or "System.TimeOnly" => WriteRoundtrip,
         _ => "; write JsonSerializer.SerializeToNode(value)",
     };
@@ -217,15 +222,16 @@ internal static class JsonText
         }
         catch (Exception error) when (error is ObjectDisposedException or InvalidOperationException)
         {
-            // Disposed meanwhile, nested too deeply, or half a surrogate pair beside a comment.
+            // The element is disposed or nested too deeply, or contains half a surrogate pair
+            // beside a comment.
             throw new CommBoxValidationException(
                 code, $"{path} is a JsonElement that cannot be written as JSON; see the inner exception", error);
         }
     }
 
     /// <summary>
-    /// Writes the node, value by value: what it was parsed from, exactly; all else as it would be
-    /// written if it were no node's.
+    /// Writes the node value by value. Values that were parsed are written exactly as they were;
+    /// others are written as they would be outside of a node.
     /// </summary>
     private static void WriteNode(this Utf8JsonWriter json, JsonNode? node, string path, int code)
     {
@@ -264,14 +270,16 @@ internal static class JsonText
         catch (Exception error)
             when (error is InvalidOperationException or ArgumentException or JsonException or NotSupportedException)
         {
-            // Nested too deeply, a name that is there twice, a document that is disposed, a value
-            // that only a converter could write.
+            // Nested too deeply, a duplicate name, a disposed document, or a value that only a
+            // converter could write.
             throw new CommBoxValidationException(
                 code, $"{path} is a JsonNode that cannot be written as JSON; see the inner exception", error);
         }
     }
 
-    /// <summary>The value of a node where it is one that must be checked first.</summary>
+    /// <summary>
+    /// Returns the value of a node if its type is one that must be checked before writing.
+    /// </summary>
     private static object? Primitive(JsonValue value) =>
         value.TryGetValue(out JsonElement element) ? element
         : value.TryGetValue(out string? text) ? text

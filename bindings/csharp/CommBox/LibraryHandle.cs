@@ -2,13 +2,13 @@ using System.Runtime.InteropServices;
 
 namespace CommBox;
 
-/// <summary>Owns a handle of the library: a token, never an address.</summary>
+/// <summary>Owns a handle of the library. The handle is opaque, not an address.</summary>
 internal abstract class LibraryHandle() : SafeHandle(default, ownsHandle: true)
 {
     public override bool IsInvalid => handle == IntPtr.Zero;
 
-    /// <summary>Keeps the handle from being freed while it is in use.</summary>
-    /// <exception cref="ObjectDisposedException">It is closed.</exception>
+    /// <summary>Prevents the handle from being freed while it is in use.</summary>
+    /// <exception cref="ObjectDisposedException">The handle is closed.</exception>
     internal Lease Hold()
     {
         bool held = false;
@@ -18,14 +18,15 @@ internal abstract class LibraryHandle() : SafeHandle(default, ownsHandle: true)
         }
         catch (ObjectDisposedException)
         {
-            // The handle is nobody's business.
+            // The message names the public class, since the handle is internal.
             throw new ObjectDisposedException(typeof(CommBoxClient).FullName);
         }
         return new(this);
     }
 
     /// <summary>
-    /// Raises the error of a call, at once and on its thread, whose next call replaces it.
+    /// Throws the error of a call. Call it at once and on the same thread, whose next call replaces
+    /// the error.
     /// </summary>
     protected static void Check(int code, CancellationToken cancellationToken = default)
     {

@@ -4,30 +4,30 @@ using System.Runtime.InteropServices;
 
 namespace CommBox;
 
-/// <summary>
-/// Finds the native library and makes sure that it is the one this assembly was written for.
-/// </summary>
+/// <summary>Finds the native library and verifies its ABI version.</summary>
 internal static unsafe class LibraryLoader
 {
-    /// <summary>Names a library file in the environment; it is tried first.</summary>
+    /// <summary>
+    /// The environment variable with the path of the library, which is tried first.
+    /// </summary>
     internal const string Variable = "COMMBOX_LIBRARY";
 
-    /// <summary>The binary interface that <see cref="Native"/> declares.</summary>
+    /// <summary>The version of the ABI that <see cref="Native"/> declares.</summary>
     internal const uint AbiVersion = 1;
 
     /// <summary>Loads the library.</summary>
     /// <exception cref="DllNotFoundException">
-    /// It was not found; the message names each place and says why.
+    /// It was not found. The message lists each place and the reason.
     /// </exception>
     internal static nint Load() => Load(Candidates(), AbiVersion, asksDotNet: true);
 
     /// <summary>
-    /// Loads the first candidate that is a library with this binary interface. The last one is what
-    /// .NET itself finds: it knows what a single file was packed with, and asks the
-    /// AssemblyLoadContext. If the application has set a resolver, that is the first one.
+    /// Loads the first candidate that is a library with this ABI version. The last candidate is
+    /// what .NET itself finds: it knows the contents of a single-file application, and asks the
+    /// AssemblyLoadContext. If the application has set a resolver, that candidate is the first one.
     /// </summary>
     /// <exception cref="DllNotFoundException">
-    /// None is; the message names each and says why.
+    /// No candidate is usable. The message lists each and the reason.
     /// </exception>
     internal static nint Load(IEnumerable<string> candidates, uint abiVersion, bool asksDotNet = false)
     {
@@ -58,8 +58,8 @@ internal static unsafe class LibraryLoader
     }
 
     /// <summary>
-    /// Where the library may be, most wanted first. A bare file name is left to the system's
-    /// search.
+    /// Returns where the library may be, in order of preference. A name without a path is left to
+    /// the system's search.
     /// </summary>
     internal static IEnumerable<string> Candidates()
     {
@@ -80,7 +80,7 @@ internal static unsafe class LibraryLoader
     }
 
     /// <summary>
-    /// Windows looks along PATH only together with the current directory, so that is done here.
+    /// Windows searches PATH only together with the current directory, so PATH is searched here.
     /// </summary>
     private static IEnumerable<string> OnPath(string[] files) =>
         !OperatingSystem.IsWindows()
@@ -93,8 +93,7 @@ internal static unsafe class LibraryLoader
               select path;
 
     /// <summary>
-    /// Whether Windows would find this assembly there, since it does not tell upper case from
-    /// lower.
+    /// Whether the path is this assembly on Windows, where file names are case-insensitive.
     /// </summary>
     private static bool IsThisAssembly(string path) =>
         OperatingSystem.IsWindows()
@@ -104,8 +103,8 @@ internal static unsafe class LibraryLoader
         Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } path ? Path.GetFullPath(path) : null;
 
     /// <summary>
-    /// Where a package keeps the library of this platform, also where .NET itself names the
-    /// distribution.
+    /// Returns the folders where a package may keep the library of this platform. .NET's runtime
+    /// identifier may name the distribution, so the portable one is included too.
     /// </summary>
     private static IEnumerable<string> PackageFolders()
     {
@@ -115,7 +114,7 @@ internal static unsafe class LibraryLoader
         return identifiers.OfType<string>().Distinct().Select(identifier => Path.Combine("runtimes", identifier, "native"));
     }
 
-    /// <summary>Null if the library was loaded, else why it was not.</summary>
+    /// <summary>Returns null if the library was loaded, otherwise the reason.</summary>
     private static string? TryLoad(string place, Func<nint> load, uint abiVersion, out nint library)
     {
         library = 0;
@@ -139,14 +138,16 @@ internal static unsafe class LibraryLoader
         return why;
     }
 
-    /// <summary>What the system says, which comes last, after .NET's general advice.</summary>
+    /// <summary>
+    /// Returns the system's message, which is the last line, after .NET's general advice.
+    /// </summary>
     internal static string SystemsWords(Exception error) =>
         error.Message.Split('\n').Select(line => line.Trim()).LastOrDefault(line => line.Length > 0)
             ?? $"{error.GetType().Name} without a message";
 
     /// <summary>
-    /// The processor that a file is for, if it is not this process's. Linux says that there is no
-    /// such file, and Windows that it is not valid.
+    /// Returns the processor that a file is built for if this process has a different one. The
+    /// system's message is misleading: Linux reports a missing file, and Windows an invalid one.
     /// </summary>
     private static string? OtherProcessor(string path)
     {

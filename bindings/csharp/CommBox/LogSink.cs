@@ -5,15 +5,15 @@ using System.Runtime.InteropServices;
 namespace CommBox;
 
 /// <summary>
-/// Passes the events of a client to a program's handler. The library knows it by a number: events
-/// that come after the client and its calls are gone find nobody, and a handler that refers to its
-/// client keeps nothing alive.
+/// Passes the events of a client to a program's handler. The library refers to the sink by a
+/// number, so events that arrive after the client and its calls are gone are ignored, and a handler
+/// that refers to its client does not keep it alive.
 /// </summary>
 internal sealed unsafe class LogSink
 {
     private static readonly ConcurrentDictionary<nint, WeakReference<LogSink>> Sinks = new();
 
-    /// <summary>It stays, so that its address does.</summary>
+    /// <summary>Kept alive so that its function pointer stays valid.</summary>
     private static readonly Log Told = Pass;
 
     private static long s_last;
@@ -29,10 +29,10 @@ internal sealed unsafe class LogSink
 
     ~LogSink() => Sinks.TryRemove(_number, out _);
 
-    /// <summary>How many there are.</summary>
+    /// <summary>The number of sinks.</summary>
     internal static int Count => Sinks.Count;
 
-    /// <summary>What the library passes to <see cref="Callback"/>.</summary>
+    /// <summary>The context that the library passes to <see cref="Callback"/>.</summary>
     internal void* Context => (void*)_number;
 
     internal static delegate* unmanaged[Cdecl]<void*, int, byte*, byte*, void> Callback =>
@@ -56,7 +56,7 @@ internal sealed unsafe class LogSink
         }
         catch (Exception error)
         {
-            // No exception may pass through the library, and none of a log may fail a call.
+            // An exception must neither unwind through the library nor make a call fail.
             Trace.TraceWarning($"the log handler of a CommBox client threw {error.GetType()}");
         }
     }

@@ -2,14 +2,16 @@ using System.Globalization;
 
 namespace CommBox;
 
-/// <summary>Objects as texts for logs.</summary>
+/// <summary>Formats objects for logs.</summary>
 internal static class LogText
 {
-    /// <summary>A type's name and the members that are not null, as a record has them.</summary>
+    /// <summary>
+    /// Returns a type's name and the members that are not null, in the format of a record.
+    /// </summary>
     internal static string Of(string type, params (string Name, object? Value)[] members) =>
         $"{type} {{ {OfMembers(members)} }}";
 
-    /// <summary>The members that are not null.</summary>
+    /// <summary>Returns the members that are not null.</summary>
     internal static string OfMembers(params (string Name, object? Value)[] members)
     {
         IEnumerable<string> texts =
@@ -19,7 +21,7 @@ internal static class LogText
         return string.Join(", ", texts);
     }
 
-    /// <summary>Counts of failures by their codes; null if there are none.</summary>
+    /// <summary>Returns the number of failures by code; null if there are none.</summary>
     internal static string? OfCodes(IReadOnlyDictionary<int, long> byCode)
     {
         IEnumerable<string> texts =

@@ -2,19 +2,18 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 #if NET
-// Every parameter crosses as the bits that it is; what would need converting does not compile into
-// a call.
+// Every parameter is blittable. A call with a parameter that needs marshalling does not compile.
 [assembly: DisableRuntimeMarshalling]
 #endif
 
-// Where .NET looks for the library by itself: never in the current directory.
+// Where .NET itself searches for the library: never in the current directory.
 [assembly: DefaultDllImportSearchPaths(CommBox.DotNetSearch.Places)]
 
 namespace CommBox;
 
 /// <summary>
-/// The functions of <c>commbox.h</c>, as they are. Handles are tokens; text is NUL-terminated
-/// UTF-8. The first call loads the library.
+/// The functions of <c>commbox.h</c>. Handles are opaque; text is NUL-terminated UTF-8. The first
+/// call loads the library.
 /// </summary>
 internal static unsafe class Native
 {
@@ -26,7 +25,9 @@ internal static unsafe class Native
     internal const int Cancelled = -8;
     internal const int Internal = -10;
 
-    /// <summary>All functions, as C names them: a function's number is its place in the table.</summary>
+    /// <summary>
+    /// All functions by their C names. A function's number is its index in the table.
+    /// </summary>
     internal enum Function
     {
         commbox_version,
@@ -79,11 +80,11 @@ internal static unsafe class Native
 
     private static readonly object Lock = new();
 
-    /// <summary>The addresses of the functions, once the library is loaded.</summary>
+    /// <summary>The addresses of the functions; null until the library is loaded.</summary>
     private static nint[]? s_table;
 
     /// <summary>
-    /// All that is declared here, so that a library that lacks one is found out before the first
+    /// The names of all functions, so that a library that lacks one is detected before the first
     /// call.
     /// </summary>
     internal static string[] Functions => Enum.GetNames(typeof(Function));
@@ -257,7 +258,7 @@ internal static unsafe class Native
     internal static void UserFree(nint user) =>
         ((delegate* unmanaged[Cdecl]<nint, void>)Of(Function.commbox_user_free))(user);
 
-    /// <summary>The address of a function.</summary>
+    /// <summary>Returns the address of a function.</summary>
     /// <exception cref="DllNotFoundException">The library cannot be loaded.</exception>
     private static nint Of(Function function) => (Volatile.Read(ref s_table) ?? Fill())[(int)function];
 

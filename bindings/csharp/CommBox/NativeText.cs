@@ -4,8 +4,8 @@ using System.Text;
 namespace CommBox;
 
 /// <summary>
-/// Text as C has it, in UTF-8 with a NUL at its end, in a buffer that is returned and wiped: it
-/// holds a user's values.
+/// NUL-terminated UTF-8 text for C, in a pooled buffer. The buffer is wiped before it is returned,
+/// because it contains a user's values.
 /// </summary>
 internal sealed class NativeText : IBufferWriter<byte>, IDisposable
 {
@@ -13,10 +13,10 @@ internal sealed class NativeText : IBufferWriter<byte>, IDisposable
 
     private byte[] _buffer = ArrayPool<byte>.Shared.Rent(Smallest);
 
-    /// <summary>The bytes, up to the NUL and whatever lies behind.</summary>
+    /// <summary>The buffer: the text, its NUL, and unused bytes.</summary>
     internal byte[] Buffer => _buffer;
 
-    /// <summary>How many bytes the text has.</summary>
+    /// <summary>The number of bytes of the text.</summary>
     internal int Length { get; private set; }
 
     public void Advance(int count) => Length += count;
@@ -42,13 +42,13 @@ internal sealed class NativeText : IBufferWriter<byte>, IDisposable
         }
     }
 
-    /// <summary>Ends the text.</summary>
+    /// <summary>Appends the NUL.</summary>
     internal void Terminate() => GetSpan(1)[0] = 0;
 
-    /// <summary>The text as a string.</summary>
+    /// <summary>Returns the text as a string.</summary>
     public override string ToString() => Encoding.UTF8.GetString(_buffer, 0, Length);
 
-    /// <summary>A copy with its NUL, which is neither returned nor wiped.</summary>
+    /// <summary>Returns a copy with its NUL. The copy is not pooled and not wiped.</summary>
     internal byte[] ToArray() => _buffer.AsSpan(0, Length + 1).ToArray();
 
     private void Reserve(int size)

@@ -96,7 +96,7 @@ internal sealed class ObservedCall : IDisposable
     private static bool IsPlain(char character) =>
         character is (>= '0' and <= '9') or (>= 'a' and <= 'z') or '-';
 
-    /// <summary>Sets the end of the call; its outcome is recorded later.</summary>
+    /// <summary>Sets the end of the call. Its outcome is recorded later.</summary>
     internal void EndsNow() => _ended = Stopwatch.GetTimestamp();
 
     internal void Succeeded(UpdateResult result) =>
@@ -135,11 +135,11 @@ internal sealed class ObservedCall : IDisposable
         }
     }
 
-    /// <summary>Ends a call whose outcome nobody receives.</summary>
+    /// <summary>Ends a call whose outcome nobody collects.</summary>
     internal void Abandon() =>
         End(attempts: 0, status: null, "cancelled", message: null, CommBoxDelivery.Unknown);
 
-    /// <summary>Stops the activity, whatever happened.</summary>
+    /// <summary>Stops the activity, whatever the outcome.</summary>
     public void Dispose()
     {
         if (!_isDone)
@@ -191,7 +191,7 @@ internal sealed class ObservedCall : IDisposable
             _activity.SetStatus(ActivityStatusCode.Error, message);
         }
         _activity.SetEndTime(_activity.StartTimeUtc + duration);
-        // Stop() makes the parent current, also where the activity was started elsewhere.
+        // Stop() makes the parent current, even if the activity was started on another thread.
         if (Activity.Current == _activity)
         {
             _activity.Stop();

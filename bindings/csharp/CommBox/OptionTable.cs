@@ -2,10 +2,10 @@ using System.Text.Json;
 
 namespace CommBox;
 
-/// <summary>What all tables have.</summary>
+/// <summary>What all option tables share.</summary>
 internal static class OptionTable
 {
-    /// <summary>What an endless time is: the longest that the library takes.</summary>
+    /// <summary>The value of an infinite timeout: the longest that the library accepts.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromHours(24);
 
     internal static long? Milliseconds(TimeSpan? time) =>
@@ -13,12 +13,13 @@ internal static class OptionTable
 }
 
 /// <summary>
-/// Each option as the library calls it, the property that it is here, and its value.
+/// The options: for each, its name in the library, the property here, and its value.
 /// </summary>
 internal sealed class OptionTable<T>(params (string Option, string Property, Func<T, object?> Value)[] members)
 {
     /// <summary>
-    /// The property for an option of the library; of one header, <c>headers.NAME</c>, the entry.
+    /// Returns the property for an option of the library; for one header, <c>headers.NAME</c>, its
+    /// entry in the dictionary.
     /// </summary>
     internal string PropertyFor(string option)
     {
@@ -27,7 +28,7 @@ internal sealed class OptionTable<T>(params (string Option, string Property, Fun
         return parts.Length == 1 ? property : $"{property}[\"{parts[1]}\"]";
     }
 
-    /// <summary>The options that are set, as the library reads them.</summary>
+    /// <summary>Returns the options that are set as the library's JSON.</summary>
     internal string ToJson(T options) => JsonText.Object(json =>
     {
         foreach ((string option, string property, Func<T, object?> valueOf) in members)

@@ -1,16 +1,16 @@
 namespace CommBox;
 
 /// <summary>
-/// What came of an update that was made in a batch: the server's confirmation, or for another code
-/// than 0 the error as <c>commbox_last_error_json</c> reports it.
+/// The outcome of an update in a batch: the server's confirmation, or, if the code is not 0, the
+/// error in the JSON of <c>commbox_last_error_json</c>.
 /// </summary>
 internal readonly record struct Outcome(int Code, string Json, UpdateResult? Success = null)
 {
-    /// <summary>It was cancelled before the library had it.</summary>
+    /// <summary>The update was cancelled before it was submitted.</summary>
     internal static readonly Outcome NotBegun = new(Native.Cancelled, "");
 
-    /// <summary>The server's confirmation.</summary>
-    /// <exception cref="CommBoxException">There is none.</exception>
+    /// <summary>Returns the server's confirmation.</summary>
+    /// <exception cref="CommBoxException">The update failed.</exception>
     /// <exception cref="OperationCanceledException">The update was cancelled.</exception>
     internal UpdateResult Result(CancellationToken cancellationToken)
     {

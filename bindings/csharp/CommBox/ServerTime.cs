@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace CommBox;
 
-/// <summary>The time in a reply of the server.</summary>
+/// <summary>Parses the time in a reply of the server.</summary>
 internal static class ServerTime
 {
     private const string Local = "yyyy-MM-dd'T'HH:mm:ss.FFFFFFF";
 
-    /// <summary>The moment that a text names; null if it is not ISO 8601 with an offset.</summary>
+    /// <summary>Returns the time; null if the text is not ISO 8601 with an offset.</summary>
     internal static DateTimeOffset? Parse(string? text) =>
         Parse(text, Local + "'Z'", DateTimeStyles.AssumeUniversal) ?? Parse(text, Local + "zzz", DateTimeStyles.None);
 

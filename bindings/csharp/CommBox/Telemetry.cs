@@ -6,7 +6,7 @@ namespace CommBox;
 /// <summary>
 /// The <see cref="ActivitySource"/> and the <see cref="Meter"/> named "CommBox". Without a listener
 /// they cost a call a few comparisons and no memory. The names of tags are OpenTelemetry's for HTTP
-/// clients. No tag contains the API key, a user's number or a value of a user.
+/// clients. No tag contains the API key, a user's id or a value of a user.
 /// </summary>
 internal static class Telemetry
 {
@@ -66,8 +66,8 @@ internal static class Telemetry
     internal static void Add(ClientHandle client) => Clients.Add(client);
 
     /// <summary>
-    /// Adds the 429s that a client got since it was last counted. It is counted once more when it
-    /// is released, so that the total never falls.
+    /// Adds the 429s of a client since the last count. A client is also counted when it is
+    /// released, so that the total never falls.
     /// </summary>
     internal static void CountThrottled(ClientHandle client, long throttled)
     {
@@ -87,8 +87,7 @@ internal static class Telemetry
         new(client.Server, Source.StartActivity(ObservedCall.OperationName, ActivityKind.Client));
 
     /// <summary>
-    /// Starts an activity without making it current, since it ends in another place, on another
-    /// thread.
+    /// Starts an activity without making it current, since it ends elsewhere, on another thread.
     /// </summary>
     internal static ObservedCall BeginDetached(ClientHandle client)
     {
@@ -98,8 +97,9 @@ internal static class Telemetry
     }
 
     /// <summary>
-    /// Runs an action so that the current activity of the caller stays. It cannot be set back
-    /// afterwards: <see cref="Activity.Current"/> refuses an activity that has been stopped.
+    /// Runs an action without changing the caller's current activity. The activity could not be
+    /// restored afterwards: <see cref="Activity.Current"/> rejects an activity that has been
+    /// stopped.
     /// </summary>
     internal static void Isolate(Action action)
     {
@@ -123,8 +123,8 @@ internal static class Telemetry
     }
 
     /// <summary>
-    /// Makes the meter. .NET keeps its callbacks, and with them the context of a plugin, until the
-    /// meter is disposed.
+    /// Creates the meter. .NET keeps its callbacks alive until the meter is disposed, and with them
+    /// the AssemblyLoadContext of a plug-in.
     /// </summary>
     private static Meter NewMeter()
     {
@@ -181,7 +181,7 @@ internal static class Telemetry
 /// <summary>The host and the port of a base URL.</summary>
 internal readonly record struct ServerName(string Address, int Port)
 {
-    /// <summary>The library's own default.</summary>
+    /// <summary>The library's default.</summary>
     private const string Default = "https://api.commbox.io";
 
     internal static ServerName Of(string? baseUrl) =>
@@ -190,7 +190,7 @@ internal readonly record struct ServerName(string Address, int Port)
             : default;
 }
 
-/// <summary>A list that keeps nothing alive.</summary>
+/// <summary>A list of weak references.</summary>
 internal sealed class WeakList<T> where T : class
 {
     private readonly List<WeakReference<T>> _items = [];

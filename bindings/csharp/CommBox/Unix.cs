@@ -4,8 +4,8 @@ using System.Text;
 namespace CommBox;
 
 /// <summary>
-/// The dynamic linker of Unix: in a library of its own where that is GNU's, else in the C library.
-/// One function of it is imported, and finds the others.
+/// The dynamic linker of Unix: a library of its own with glibc, otherwise part of the C library.
+/// One of its functions is imported, and finds the others.
 /// </summary>
 internal static unsafe class Unix
 {
@@ -33,14 +33,18 @@ internal static unsafe class Unix
     internal static void Close(nint library) =>
         _ = ((delegate* unmanaged[Cdecl]<nint, int>)Function("dlclose"))(library);
 
-    /// <summary>Why the last call failed; null if none has since the last error.</summary>
+    /// <summary>
+    /// Returns the error of the last call; null if no call has failed since the previous error.
+    /// </summary>
     internal static string? Error()
     {
         byte* text = ((delegate* unmanaged[Cdecl]<byte*>)Function("dlerror"))();
         return text is null ? null : Utf8.Decode(text);
     }
 
-    /// <summary>The file of the library that an address is in; null if there is none.</summary>
+    /// <summary>
+    /// Returns the file of the library that contains an address; null if none does.
+    /// </summary>
     internal static string? FileAround(void* address)
     {
         Place place;

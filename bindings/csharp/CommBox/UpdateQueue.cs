@@ -1,18 +1,18 @@
 namespace CommBox;
 
 /// <summary>
-/// Updates that nobody blocks for: a batch of the library, and one thread of this side that
-/// collects what has finished. The thread is there only while updates are outstanding, and a
-/// little longer for those that follow.
+/// Queues updates without blocking: it has a batch of the library, and a thread that collects the
+/// results. The thread exists only while updates are pending, and a little longer in case more
+/// follow.
 /// </summary>
-/// <param name="newBatch">Makes the batch, for the first update.</param>
+/// <param name="newBatch">Creates the batch for the first update.</param>
 /// <param name="limit">
-/// How many updates may be in the batch: no more than it has room for, so that submitting never
-/// waits. Others wait here.
+/// The maximum number of updates in the batch: no more than the batch has room for, so that
+/// submitting never blocks. Further updates are queued here.
 /// </param>
 /// <param name="limitPerUser">
-/// How many of them may be of one user, which are sent one at a time: those of a busy user leave
-/// room for other users.
+/// The maximum number of them for one user. Those are sent one at a time, so the limit leaves room
+/// for other users.
 /// </param>
 internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int limitPerUser = int.MaxValue)
 {
@@ -23,17 +23,18 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     /// <summary>All updates without an outcome, in the order in which they were added.</summary>
     private readonly LinkedList<Update> _pending = new();
 
-    /// <summary>Those that are in the batch, by their tags.</summary>
+    /// <summary>The updates that are in the batch, by their tags.</summary>
     private readonly Dictionary<ulong, Update> _submitted = [];
 
-    /// <summary>Those that wait for room in the batch.</summary>
+    /// <summary>The updates that wait for room in the batch.</summary>
     private readonly LinkedList<Update> _waiting = new();
 
-    /// <summary>The users of all of these.</summary>
+    /// <summary>The users of all pending updates.</summary>
     private readonly Dictionary<long, User> _users = [];
 
     /// <summary>
-    /// Who waits for the outcomes of all updates up to a number, the lowest number first.
+    /// The flushes that wait for the outcomes of all updates up to a number, the lowest number
+    /// first.
     /// </summary>
     private readonly Queue<(ulong Last, TaskCompletionSource<bool> Told)> _flushes = new();
 
@@ -46,10 +47,11 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
 
     /// <summary>Starts a thread that runs a loop; tests replace it.</summary>
     internal Action<ThreadStart> StartThread { get; init; } = static loop =>
-        // It runs none of the caller's code, and must not keep the caller's ExecutionContext.
+        // The thread runs none of the caller's code, and must not keep the caller's
+        // ExecutionContext.
         new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
 
-    /// <summary>How many updates have no outcome yet.</summary>
+    /// <summary>The number of updates that have no outcome yet.</summary>
     internal int Pending
     {
         get
@@ -62,10 +64,10 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Makes an update, after those of the same user that were added before.
+    /// Sends an update, after those of the same user that were added before.
     /// <paramref name="userJson"/> ends in NUL.
     /// </summary>
-    /// <returns>What came of it.</returns>
+    /// <returns>The outcome.</returns>
     internal async Task<Outcome> SendAsync(
         long userId, byte[] userJson, string? callJson, CancellationToken cancellationToken)
     {
@@ -78,18 +80,19 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         return await done.Task.ConfigureAwait(false);
     }
 
-    /// <summary>Adds an update, whose outcome is reported to it later.</summary>
+    /// <summary>Adds an update, which receives its outcome later.</summary>
     /// <returns>
-    /// False if the batch refused it, and with it all that follow; its outcome tells why.
+    /// False if the batch refused it and will refuse all that follow. The outcome contains the
+    /// reason.
     /// </returns>
     /// <exception cref="ObjectDisposedException">The queue is closed.</exception>
-    /// <exception cref="CommBoxException">It cannot be sent for want of a thread.</exception>
+    /// <exception cref="CommBoxException">A thread could not be started.</exception>
     internal bool Add(Update update)
     {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_closed, typeof(CommBoxClient));
-            // Whatever may fail comes before the update is in the hands of the library.
+            // Do everything that may fail before the library has the update.
             EnsureBatch();
             EnsureThread();
             update.Number = ++_last;
@@ -113,7 +116,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     {
         lock (_lock)
         {
-            // First those that would follow as soon as others finish.
+            // First the updates that would otherwise be submitted as soon as others finish.
             foreach (Update update in _pending.Where(update => !update.IsSubmitted).ToList())
             {
                 Finish(update, Outcome.NotBegun);
@@ -126,8 +129,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Stops the batch: what was not sent is cancelled, what is in flight finishes, and no more is
-    /// taken.
+    /// Stops the batch: updates that were not sent are cancelled, those in flight finish, and no
+    /// more are accepted.
     /// </summary>
     internal void Stop()
     {
@@ -141,7 +144,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Returns a task that ends when all updates that were added until now have their outcomes.
+    /// Returns a task that completes when all updates that were added until now have their
+    /// outcomes.
     /// </summary>
     internal Task FlushAsync()
     {
@@ -157,7 +161,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Takes no more updates. The task ends when all have their outcomes.</summary>
+    /// <summary>Accepts no more updates. The task completes when all have their outcomes.</summary>
     internal Task CloseAsync()
     {
         lock (_lock)
@@ -168,8 +172,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     }
 
     /// <summary>
-    /// Ends at once: what was not sent is dropped, what is in flight is cancelled, no outcome is
-    /// told.
+    /// Ends at once: updates that were not sent are dropped, those in flight are cancelled, and no
+    /// outcome is reported.
     /// </summary>
     internal void End()
     {
@@ -185,7 +189,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Where the batch stands; null once it has ended, or if there was none.</summary>
+    /// <summary>
+    /// Returns the statistics of the batch; null if it has ended, or was never created.
+    /// </summary>
     internal CommBoxBatchStatistics? Stats()
     {
         lock (_lock)
@@ -194,7 +200,9 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>How many updates wait to be sent, here and in the batch.</summary>
+    /// <summary>
+    /// Returns the number of updates that wait to be sent, here and in the batch.
+    /// </summary>
     internal long CountQueued()
     {
         lock (_lock)
@@ -203,8 +211,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
     }
 
-    /// <summary>Makes the batch before the first update needs it.</summary>
-    /// <exception cref="CommBoxValidationException">Its options are wrong.</exception>
+    /// <summary>Creates the batch before the first update needs it.</summary>
+    /// <exception cref="CommBoxValidationException">Its options are invalid.</exception>
     internal void Open()
     {
         lock (_lock)
@@ -223,7 +231,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         }
         try
         {
-            // Waiting in the library would take a thread of the pool from others.
+            // A separate thread, because one of the thread pool would be blocked while it waits in
+            // the library.
             BatchHandle batch = _batch!;
             StartThread(() => Collect(batch));
         }
@@ -266,7 +275,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         if (_batch!.Submit(update.Number, update.UserId, update.UserJson, update.CallJson) is { } refusal)
         {
             Finish(update, refusal);
-            // Options that are wrong concern this update alone.
+            // Invalid options concern this update alone.
             return refusal.Code == Native.InvalidOptions;
         }
         update.Submitted();
@@ -274,7 +283,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         return true;
     }
 
-    /// <summary>Reports an outcome, and lets those move up that waited for it.</summary>
+    /// <summary>Reports an outcome, and submits the updates that waited for it.</summary>
     private void Finish(Update update, Outcome outcome)
     {
         _pending.Remove(update.InPending);
@@ -301,7 +310,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         update.Finish(outcome);
     }
 
-    /// <summary>The life of the thread: tells each update its outcome.</summary>
+    /// <summary>Runs on the thread: reports each update's outcome.</summary>
     private void Collect(BatchHandle batch)
     {
         bool goesOn;
@@ -317,7 +326,7 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         while (goesOn);
     }
 
-    /// <summary>Returns whether there may be more to take.</summary>
+    /// <summary>Returns whether more results may follow.</summary>
     private bool Took(int code, ulong number, Outcome outcome)
     {
         switch (code)
@@ -332,12 +341,12 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
             case Native.Timeout:
                 return _submitted.Count > 0;
             case Native.Cancelled:
-                // The client's calls were cancelled, this wait among them; those of the batch come
-                // back one by one.
+                // CommBoxClient.Cancel() ended this wait. The cancelled updates of the batch are
+                // collected one by one.
                 return true;
             default:
-                // The batch is done or freed, and nobody waits; or the library has a bug, and
-                // nobody should forever.
+                // The batch is done or freed, and no update is pending. If one is, the library has
+                // a bug, and its caller must not wait forever.
                 foreach (Update lost in _pending.ToList())
                 {
                     Finish(lost, outcome);
@@ -369,15 +378,18 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     private sealed class User
     {
         /// <summary>
-        /// How many of the user's updates are in the batch, or wait for room in it.
+        /// The number of the user's updates that are in the batch or wait for room in it.
         /// </summary>
         internal int Active { get; set; }
 
-        /// <summary>Those that wait until one of these has finished.</summary>
+        /// <summary>The updates that wait until one of these has finished.</summary>
         internal LinkedList<Update>? Behind { get; set; }
     }
 
-    /// <summary>An update, and who is told its outcome: with the lock held, so briefly.</summary>
+    /// <summary>
+    /// An update that receives its outcome. The queue's lock is held meanwhile, so that must be
+    /// brief.
+    /// </summary>
     internal sealed class Update
     {
         private readonly Action<Outcome> _finish;
@@ -392,22 +404,24 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
 
         internal byte[] UserJson { get; private set; }
 
-        /// <summary>Its own options; null for none.</summary>
+        /// <summary>The options of this update; null for none.</summary>
         internal byte[]? CallJson { get; private set; }
 
-        /// <summary>Its number in the order of all, and its tag in the batch.</summary>
+        /// <summary>
+        /// Its number in the order of all updates, which is its tag in the batch.
+        /// </summary>
         internal ulong Number { get; set; }
 
         internal bool IsSubmitted { get; private set; }
 
         /// <summary>
-        /// Its places in the lists, so that it leaves them at once wherever it stands.
+        /// Its nodes in the lists, so that it can be removed from each in constant time.
         /// </summary>
         internal LinkedListNode<Update> InPending { get; }
 
         internal LinkedListNode<Update> InWaiting { get; }
 
-        /// <summary>The library has copied the texts.</summary>
+        /// <summary>Releases the texts, which the library has copied.</summary>
         internal void Submitted()
         {
             IsSubmitted = true;

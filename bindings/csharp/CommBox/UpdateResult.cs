@@ -115,13 +115,13 @@ public sealed class UpdateResult
             }
             catch (InvalidOperationException)
             {
-                return null; // An escape that is no character: half a surrogate pair.
+                return null; // An escape that is not a character: half a surrogate pair.
             }
         }
 
         /// <summary>
-        /// A whole number, also if it is written as a string or as 1.0: the vendor's own documents
-        /// mix them.
+        /// Parses a whole number, even if it is written as a string or as 1.0: the vendor's own
+        /// documents use all of these.
         /// </summary>
         private static long? Integer(JsonElement element)
         {

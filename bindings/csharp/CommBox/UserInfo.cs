@@ -20,8 +20,8 @@ public sealed class UserInfo
     private static readonly string[] Fields = [.. Texts, nameof(Content)];
 
     /// <summary>
-    /// The fields that are set, by name. A property is a string, or null for a JSON null; a field
-    /// that was read from JSON and has no property is any value.
+    /// The fields that are set, by name. A property is a string, or null for a JSON null. A field
+    /// that was read from JSON and has no property may have any value.
     /// </summary>
     private readonly Dictionary<string, object?> _fields = [];
 
@@ -90,7 +90,9 @@ public sealed class UserInfo
     /// <summary>The user as text for the library. The caller disposes it.</summary>
     internal NativeText ToNative() => JsonText.ObjectToNative(this, static (user, json) => user.WriteMembers(json));
 
-    /// <summary>The user as an array, for calls that outlive the method that makes them.</summary>
+    /// <summary>
+    /// Returns the user as an array, for calls that outlive the method that starts them.
+    /// </summary>
     internal byte[] ToTerminated()
     {
         using NativeText text = ToNative();
@@ -114,17 +116,17 @@ public sealed class UserInfo
         }
     }
 
-    /// <summary>The field of a name in JSON; null if there is none.</summary>
+    /// <summary>Returns the field for a name in JSON; null if there is none.</summary>
     internal static string? FieldFor(string name, bool ignoreCase)
     {
         StringComparison comparison = ignoreCase ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal;
         return Array.Find(Fields, field => field.Equals(name, comparison));
     }
 
-    /// <summary>Whether a field is one that can only be a string or null.</summary>
+    /// <summary>Returns whether a field can only be a string or null.</summary>
     internal static bool IsText(string field) => Array.IndexOf(Texts, field) >= 0;
 
-    /// <summary>Sets a field as it was read from JSON.</summary>
+    /// <summary>Sets a field to a value that was read from JSON.</summary>
     internal void SetField(string field, object? value) => _fields[field] = value;
 
     private string? Get([CallerMemberName] string field = "") => _fields.GetValueOrDefault(field) as string;

@@ -65,7 +65,7 @@ public sealed class UserInfoJsonConverter : JsonConverter<UserInfo>
     }
 
     /// <summary>
-    /// A value as <see cref="UserInfo.Content"/> takes it. A number keeps its digits.
+    /// Reads a value that <see cref="UserInfo.Content"/> accepts. A number keeps its digits.
     /// </summary>
     internal static object? Value(ref Utf8JsonReader reader) => reader.TokenType switch
     {

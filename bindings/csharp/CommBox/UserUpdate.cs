@@ -54,6 +54,6 @@ public sealed record UserUpdate
 
     internal string ToJson() => Json ?? User!.ToJson();
 
-    /// <summary>The same in UTF-8 with the NUL that ends it in C.</summary>
+    /// <summary>Returns the user as NUL-terminated UTF-8.</summary>
     internal byte[] ToTerminated() => User?.ToTerminated() ?? Utf8.Terminate(Json!, "userJson");
 }

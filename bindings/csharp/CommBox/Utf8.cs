@@ -4,15 +4,15 @@ using System.Text;
 namespace CommBox;
 
 /// <summary>
-/// Text as C has it. What C could only hold changed or cut short is refused, and never quoted.
+/// Text for C. Text that C could only represent changed or truncated is rejected, and never quoted.
 /// </summary>
 internal static unsafe class Utf8
 {
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
     /// <summary>
-    /// Text that UTF-8 can hold. <paramref name="name"/> is what an error calls it,
-    /// <paramref name="code"/> the error's code.
+    /// Returns the text if UTF-8 can represent it. <paramref name="name"/> is its name in an error,
+    /// and <paramref name="code"/> is the error's code.
     /// </summary>
     internal static string Checked(string text, string name, int code)
     {
@@ -20,7 +20,7 @@ internal static unsafe class Utf8
         return text;
     }
 
-    /// <summary>Text in UTF-8 with the NUL that ends it in C.</summary>
+    /// <summary>Returns NUL-terminated UTF-8.</summary>
     internal static byte[] Terminate(string text, string name)
     {
         RefuseNul(text.IndexOf('\0'), name);
@@ -29,7 +29,7 @@ internal static unsafe class Utf8
         return bytes;
     }
 
-    /// <summary>The same in a buffer; to be disposed.</summary>
+    /// <summary>Returns NUL-terminated UTF-8 in a pooled buffer. The caller disposes it.</summary>
     internal static NativeText ToNative(string text, string name)
     {
         RefuseNul(text.IndexOf('\0'), name);
@@ -40,7 +40,9 @@ internal static unsafe class Utf8
         return native;
     }
 
-    /// <summary>The same for a text that is in UTF-8.</summary>
+    /// <summary>
+    /// Returns UTF-8 text with a NUL, in a pooled buffer. The caller disposes it.
+    /// </summary>
     internal static NativeText ToNative(ReadOnlySpan<byte> text, string name)
     {
         RefuseNul(text.IndexOf((byte)0), name);
@@ -52,14 +54,14 @@ internal static unsafe class Utf8
         return native;
     }
 
-    /// <summary>The same in an array.</summary>
+    /// <summary>Returns UTF-8 text with a NUL, in an array.</summary>
     internal static byte[] ToTerminated(ReadOnlySpan<byte> text, string name)
     {
         using NativeText native = ToNative(text, name);
         return native.ToArray();
     }
 
-    /// <summary>A text that is in UTF-8, as a string.</summary>
+    /// <summary>Returns UTF-8 text as a string.</summary>
     internal static string Decode(ReadOnlySpan<byte> text, string name)
     {
         Check(text, name);
@@ -79,13 +81,13 @@ internal static unsafe class Utf8
         }
     }
 
-    /// <summary>The same, and null for null.</summary>
+    /// <summary>Returns NUL-terminated UTF-8; null for null.</summary>
     internal static byte[]? TerminateOrNull(string? text, string name) => text is null ? null : Terminate(text, name);
 
-    /// <summary>The library's text, as it is; none for NULL.</summary>
+    /// <summary>Copies the bytes of a C string; empty for NULL.</summary>
     internal static byte[] Copy(byte* text) => MemoryMarshal.CreateReadOnlySpanFromNullTerminated(text).ToArray();
 
-    /// <summary>The library's text; "" for NULL.</summary>
+    /// <summary>Returns a C string; "" for NULL.</summary>
     internal static string Decode(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 
     private static void RefuseNul(int nul, string name)

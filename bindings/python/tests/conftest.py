@@ -1,4 +1,4 @@
-"""The sandbox, and clients of it."""
+"""Fixtures: the sandbox, and clients of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 SOON = 2.0
-"""Long before what a test waits for would end, in seconds, also on a busy machine."""
+"""A time in seconds, well before what a test waits for would end, even on a busy machine."""
 
 
 class Sandbox:
@@ -34,7 +34,7 @@ class Sandbox:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        # Whatever proxy the environment names, this is loopback.
+        # No proxy, whatever the environment names, because this is loopback.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def reset(self) -> None:
@@ -90,7 +90,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make(sandbox: Sandbox) -> Iterator[Callable[..., Client]]:
-    """Makes clients of the sandbox that try once, and closes them."""
+    """Yields a function that creates clients of the sandbox without retries. Closes them at the
+    end.
+    """
     clients: list[Client] = []
 
     def new(**options: Any) -> Client:
@@ -110,7 +112,7 @@ def client(make: Callable[..., Client]) -> Client:
 
 @pytest.fixture
 def make_async(sandbox: Sandbox) -> Callable[..., AsyncClient]:
-    """Makes clients of the sandbox for asyncio, that try once."""
+    """Returns a function that creates asyncio clients of the sandbox without retries."""
 
     def new(**options: Any) -> AsyncClient:
         return AsyncClient(sandbox.api_key, **{"base_url": sandbox.url, "max_retries": 0, **options})
@@ -123,7 +125,7 @@ def users(count: int) -> list[tuple[int, dict[str, str]]]:
 
 
 def order(sandbox: Sandbox) -> dict[str, list[int]]:
-    """For each user, the numbers in ``Remarks`` as they arrived."""
+    """Returns the numbers in ``Remarks`` for each user, in the order of their arrival."""
     arrived: dict[str, list[int]] = {}
     for request in sandbox.requests():
         arrived.setdefault(request["path"], []).append(int(json.loads(request["body"])["data"]["Remarks"]))
@@ -131,12 +133,14 @@ def order(sandbox: Sandbox) -> dict[str, list[int]]:
 
 
 def threads() -> list[str]:
-    """The threads of this process but the main one: Python's by their own names, the library's by the system's."""
+    """Returns the names of this process's threads except the main one: Python's names of its own
+    threads, and the system's names of the library's.
+    """
     names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     for file in Path("/proc/self/task").glob("*/comm"):
         try:
             name = file.read_text().strip()
-        except OSError:  # it has just ended
+        except OSError:  # the thread has just ended
             continue
         if name == "commbox-batch":
             names.append(name)

@@ -1,4 +1,4 @@
-"""Which versions of Python this machine has; as a program it prints them, with their paths."""
+"""Finds the versions of Python on this machine. As a program, prints them with their paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SOURCES = CHECKOUT / "bindings/python/src"
 
 
 def runs(program: str, version: str) -> bool:
-    """Whether it is this version, and has ctypes."""
+    """Returns whether the program is this version of Python and has ctypes."""
     check = f"import ctypes, sys; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
     try:
         return subprocess.run([program, "-c", check], capture_output=True, timeout=60).returncode == 0
@@ -23,7 +23,9 @@ def runs(program: str, version: str) -> bool:
 
 
 def interpreters() -> dict[str, str]:
-    """The program of each version that is found: this one, on the PATH, among pyenv's, or fetched by `make pythons`."""
+    """Returns the program of each version: this one, or one on the PATH, of pyenv, or fetched by
+    `make pythons`.
+    """
     found = {}
     fetched = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "pythons"
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"

@@ -1,7 +1,9 @@
-"""Signals during a call: run by ``test_signals.py`` with every Python there is, so it imports nothing else.
+"""Sends signals during a call. ``test_signals.py`` runs this program with every Python it finds, so
+it imports nothing else.
 
-Arguments: the API key, the sandbox's URL, and ``two`` or ``trace``. Each server answer takes 2 s. Prints the seconds
-until a call raised and the exceptions that were raised, oldest first; then what later calls return.
+Arguments: the API key, the sandbox's URL, and ``two`` or ``trace``. Each server answer takes 2 s.
+Prints the seconds until a call raised and the exceptions that were raised, oldest first; then the
+results of later calls.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def names(error: BaseException | None) -> list[str]:
 
 
 def interrupted(client: Client, *numbers: int) -> tuple[float, list[str]]:
-    """The time after the signals until the call ended, and all that was raised in it and just after."""
+    """Returns the time from the signals to the end of the call, and all exceptions raised in it and
+    just after.
+    """
     began = time.monotonic()
     sender = threading.Thread(target=send, args=numbers)
     took, raised = 0.0, []
@@ -44,7 +48,7 @@ def interrupted(client: Client, *numbers: int) -> tuple[float, list[str]]:
             client.update_user(1, first_name="John")
         finally:
             took = time.monotonic() - began
-            # What is still pending is raised at the latest here.
+            # Pending signal handlers raise here at the latest.
             time.sleep(0.01)
     except BaseException as error:
         raised = names(error)
@@ -64,7 +68,7 @@ def main() -> None:
         took, raised = interrupted(client, *numbers)
         sys.settrace(None)
         print(f"{took:.3f}", *raised, flush=True)
-    # Each outlasts many polls.
+    # Each call outlasts many polls.
     print(client.update_user(2, first_name="John").status)
     with Client(key, base_url=url) as other:
         print(other.update_user(3, first_name="John").status)

@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""Tests the client for asyncio."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
 
 
 def test_keywords_and_options_are_those_of_the_client() -> None:
-    """Type checkers know them from these classes, and users from the signatures of Client."""
+    """Type checkers take keywords from these classes, and users from Client's signatures."""
     options = get_type_hints(Client.__init__)
     del options["api_key"], options["return"]
     assert options == get_type_hints(ClientOptions)
@@ -132,7 +132,7 @@ def test_a_cancelled_task_cancels_its_update(make_async: Make, sandbox: Sandbox)
             assert [type(outcome) for outcome in await asyncio.gather(*tasks, return_exceptions=True)] == [
                 asyncio.CancelledError
             ] * 10
-            # The workers are free again, though the server has not answered.
+            # The workers are free again, although the server has not answered.
             assert (await client.update_user(20, {})).id == 20
             assert time.monotonic() - began < 0.3
             sandbox.script({"delay_ms": 10_000})
@@ -213,7 +213,7 @@ def test_a_client_serves_one_loop_after_another_and_two_at_a_time(make_async: Ma
     for thread in loops:
         thread.join()
     assert outcomes == {first: list(range(first, first + 50)) for first in (1001, 2001, 3001)}
-    # A loop that ends while an update is under way takes nothing with it.
+    # If a loop ends while an update is in flight, nothing else is affected.
     sandbox.script({"delay_ms": 500})
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(asyncio.wait_for(client.update_user(7, {}), 0.1))
@@ -223,7 +223,7 @@ def test_a_client_serves_one_loop_after_another_and_two_at_a_time(make_async: Ma
 
 
 class LoopWithoutReaders(asyncio.SelectorEventLoop):
-    """As Windows' proactor loop."""
+    """A loop that cannot watch descriptors, like Windows' proactor loop."""
 
     def add_reader(self, *_: object) -> None:
         raise NotImplementedError
@@ -277,10 +277,10 @@ def test_a_client_is_closed_while_other_loops_watch_it(make_async: Make) -> None
     async def main() -> None:
         await client.update_user(7, {})
         await asyncio.get_running_loop().run_in_executor(None, watching.wait)
-        # The loop runs on meanwhile.
+        # The loop continues to run meanwhile.
         while not closed.is_set():
             await asyncio.sleep(0.01)
-        # Whatever gets the number of the descriptor now can be watched.
+        # A new descriptor that gets the same number can be watched.
         ours, theirs = os.pipe()
         seen = asyncio.Event()
         for _ in range(3):
@@ -368,11 +368,11 @@ def test_the_overall_timeout_bounds_throttling_and_the_queue(make_async: Make, s
 
     async def main() -> None:
         async with make_async(max_concurrency=2, overall_timeout=1) as client:
-            # Those that are more than the client submits without the option too.
+            # More calls than the client would submit at once without the option.
             calls = (client.update_user(user_id, {}) for user_id in range(1, 101))
             errors = await asyncio.gather(*calls, return_exceptions=True)
         assert [getattr(error, "code", None) for error in errors] == [-7] * 100
-        # The first two are being sent all the time. Others may be sent just before their time is over.
+        # The first two are in flight the whole time. Others may be sent just before their deadline.
         assert 50 <= [getattr(error, "delivery", None) for error in errors].count("not_sent") <= 98
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Many updates at once, in asyncio."""
+"""Tests many updates at once in asyncio."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
             assert len(sandbox.requests()) <= len(results)
             sent = [result async for result in client.update_users(users(50), stop_on_unauthorized=False)]
             assert [type(result.error) for result in sent] == [AuthenticationError] * 50
-            # One user's wrong turn is not the end of the others.
+            # The rejected key ended the batch but not the client.
             client.set_api_key(sandbox.api_key)
             assert (await client.update_user(1, {})).status == 200
 

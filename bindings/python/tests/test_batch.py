@@ -1,4 +1,4 @@
-"""Many updates at once."""
+"""Tests many updates at once."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_as_many_are_sent_at_a_time_as_are_allowed(client: Client, sandbox: Sand
 
 
 def test_a_result_does_not_wait_until_more_is_read(client: Client) -> None:
-    """A source that is slow, as one that waits for messages, keeps no result back for long."""
+    """A slow source, such as one that waits for messages, does not delay results for long."""
     read = 0
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
@@ -139,7 +139,7 @@ def test_memory_does_not_grow_with_the_job(sandbox: Sandbox) -> None:
 
 
 class Lazy(Mapping[str, Any]):
-    """A row whose database is gone."""
+    """A row whose database connection is closed."""
 
     def __iter__(self) -> Any:
         raise LookupError("a value")
@@ -258,7 +258,8 @@ def test_closing_ends_it(client: Client) -> None:
 
 @pytest.mark.parametrize("threaded", [False, True])
 def test_cancelling_gives_everything_that_was_read_back(client: Client, sandbox: Sandbox, threaded: bool) -> None:
-    # Each that may be read is slow, so that a slow machine too cancels while the first or second four are sent.
+    # Every answer is slow, so that even a slow machine cancels while the first or second four are
+    # sent.
     sandbox.script(*[{"delay_ms": 1500, "own": True}] * 54)
     read = 0
 
@@ -296,7 +297,7 @@ def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox
 
 
 class Number:
-    """As numpy's integers are: no int, and used as one."""
+    """An integer like numpy's: not an int, but usable as one."""
 
     def __index__(self) -> int:
         return 7
@@ -342,7 +343,7 @@ if not child:
 assert os.waitpid(child, 0)[1] == 0
 assert next(updates).ok
 """
-    # Newer versions warn of a fork beside threads.
+    # Newer versions of Python warn if a process with threads forks.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, sandbox.api_key, sandbox.url]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (0, "")

@@ -1,4 +1,6 @@
-"""Options of single calls, clients that are derived with options, and what a result tells of its call."""
+"""Tests options of single calls, clients derived with options, and the details of a call in its
+result.
+"""
 
 from __future__ import annotations
 
@@ -132,10 +134,10 @@ def test_a_derived_client_shares_the_connections(make: Make, sandbox: Sandbox) -
     sandbox.script({"delay_ms": 3000})
     with pytest.raises(commbox.APITimeoutError):
         derived.update_user(7, {})
-    # An option of the call comes first.
+    # An option of the call takes precedence.
     sandbox.script({"delay_ms": 600, "own": True})
     assert derived.update_user(7, {}, timeout=30).id == 7
-    # The same key.
+    # They share the API key.
     again.set_api_key("another")
     with pytest.raises(commbox.AuthenticationError):
         client.update_user(7, {})
@@ -157,7 +159,7 @@ def test_a_derived_client_ends_with_the_first(make: Make) -> None:
     client.close()
     with pytest.raises(CommBoxError, match="the client is closed"):
         kept.update_user(7, {})
-    # A derived client keeps the other alive.
+    # A derived client keeps the original alive.
     kept = make().with_options(timeout=5)
     gc.collect()
     assert kept.update_user(7, {}).id == 7
@@ -209,7 +211,7 @@ def test_a_result_tells_what_its_call_took(make: Make, sandbox: Sandbox) -> None
     result = client.update_user(7, {}, max_retries=2)
     assert (result.attempts, result.request_id) == (3, "r-1")
     assert 0.05 <= result.elapsed < 10
-    # The next one has figures of its own.
+    # The next call has its own values.
     result = client.update_user(7, {})
     assert (result.attempts, result.request_id) == (1, None)
     sandbox.script({"status": 404, "headers": {"X-Correlation-Id": "c-2"}})
@@ -277,7 +279,7 @@ def test_a_call_that_a_signal_handler_joins_has_its_own_figures(client: Client, 
         signal.signal(signal.SIGALRM, former)
     assert inner[0].request_id is None
     assert outer.id == 7
-    # What is not known is never another call's.
+    # An unknown value is never that of another call.
     assert outer.request_id in ("outer", None)
 
 

@@ -1,4 +1,4 @@
-"""Plays the scenarios of tests/cases, which hold every language to the same behaviour."""
+"""Runs the scenarios of tests/cases, which ensure that all languages behave the same."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_case(path: Path, sandbox: Sandbox) -> None:
     else:
         assert outcome.code == expect["code"], outcome
         assert {name: member_of(outcome, name) for name in expect.get("error", ())} == expect.get("error", {})
-        # Options are named by the keywords that stand for them.
+        # Messages name options by their keywords.
         parts = [keyword((text, None))[0] for text in expect.get("message_contains", ())]
         assert [text for text in parts if text not in outcome.message] == []
         held = [*expect.get("message_lacks", ()), *([api_key] if api_key else [])]
@@ -72,7 +72,7 @@ def play(case: dict[str, Any], api_key: str, sandbox: Sandbox) -> str | CommBoxE
 
 @contextmanager
 def cancelling(client: Client, after_ms: float | None) -> Iterator[None]:
-    """Cancels the call that is made meanwhile, where the case says so."""
+    """Cancels the call that is made meanwhile, if the case requires it."""
     timer = threading.Timer((after_ms or 0) / 1000, client.cancel)
     if after_ms is not None:
         timer.start()
@@ -84,7 +84,7 @@ def cancelling(client: Client, after_ms: float | None) -> Iterator[None]:
 
 def client_of(api_key: str, options: dict[str, Any]) -> Client:
     keywords = dict(map(keyword, options.items()))
-    # Python refuses an unknown keyword itself; the library's own refusal is what the case is about.
+    # Python itself rejects an unknown keyword, but the case tests the library's own error.
     return Client(api_key, **keywords) if keywords.keys() <= KEYWORDS.keys() else ClientOfAnyOptions(api_key, options)
 
 
@@ -94,7 +94,7 @@ class ClientOfAnyOptions(Client):
 
 
 def keyword(option: tuple[str, Any]) -> tuple[str, Any]:
-    """An option of the library as the keyword that stands for it."""
+    """Returns the keyword that corresponds to an option of the library."""
     name, value = option
     if not name.endswith("_ms"):
         return name, value
@@ -109,7 +109,7 @@ def member_of(error: CommBoxError, name: str) -> Any:
 
 
 def seen(request: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Of what the sandbox saw, the part that the case names."""
+    """Returns the part of a received request that the case names."""
     part = {name: request[name] for name in wanted}
     if "headers" in wanted:
         part["headers"] = {name: request["headers"].get(name) for name in wanted["headers"]}

@@ -1,4 +1,4 @@
-"""What the client sends, returns and refuses."""
+"""Tests what the client sends, returns and rejects."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbo
         client.update_user(7, {"FirstName": "John"}, last_name="Smith")  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="update_user_json"):
         client.update_user(7, '{"FirstName": "John"}')  # type: ignore[call-overload]
-    # Nor is one that came to nothing an update of nothing.
+    # Nor does None, for example the result of a failed lookup, count as an update without fields.
     with pytest.raises(TypeError, match="user must be a mapping, not NoneType"):
         client.update_user(7, None)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="firstname"):
@@ -280,7 +280,7 @@ def test_a_group_shares_what_was_learned(
     sandbox.script({"status": 429, "headers": {"Retry-After": "30"}})
     with pytest.raises(commbox.RateLimitError):
         first.update_user(1, {})
-    # It has not sent anything, and knows.
+    # It has sent nothing itself, but shares the pause.
     with pytest.raises(commbox.RateLimitError) as caught:
         second.update_user(2, {})
     assert (caught.value.code, caught.value.delivery) == (-11, "not_sent")
@@ -391,7 +391,7 @@ def test_an_id_that_is_no_integer_is_named(client: Client, user_id: Any, kind: s
 
 
 def test_numpys_bool_is_no_id(client: Client) -> None:
-    # As numpy 1 has it: an integer to operator.index.
+    # Like numpy 1's bool: an integer to operator.index.
     kind = type("bool_", (), {"__index__": lambda _: 1})
     with pytest.raises(TypeError, match="user_id must be an int, not a bool"):
         client.update_user(kind(), {})

@@ -1,4 +1,4 @@
-"""The examples in the docstrings run, and everything public has one."""
+"""Tests that the examples in the docstrings run, and that everything public has one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLASSES += [getattr(testing, name) for name in testing.__all__]
 
 
 def _modules() -> list[ModuleType]:
-    """The modules that define what is public, and those of its base classes."""
+    """Returns the modules that define public names, and those of their base classes."""
     names = {base.__module__ for kind in CLASSES for base in kind.__mro__}
     return [commbox, *(sys.modules[name] for name in sorted(names) if name.startswith("commbox."))]
 
@@ -51,7 +51,9 @@ def test_example_runs(example: doctest.DocTest, monkeypatch: pytest.MonkeyPatch)
 
 
 def _documented() -> Iterator[tuple[str, Any]]:
-    """What a program uses: classes, and what they define. An exception is used like its base."""
+    """Yields what a program uses: classes and their members. Exceptions are skipped, because they
+    are used like their base.
+    """
     for kind in CLASSES:
         if not issubclass(kind, Exception) or kind is commbox.CommBoxError:
             yield kind.__name__, kind
@@ -65,7 +67,7 @@ def _documented() -> Iterator[tuple[str, Any]]:
 DOCUMENTED = dict(_documented())
 
 
-# Each says in a word what it returns.
+# Their docstrings need no example.
 OBVIOUS = {"BatchResult.ok", "BatchResult.tag"}
 
 
@@ -75,6 +77,6 @@ def test_everything_public_has_an_example(name: str) -> None:
 
 
 def test_the_examples_are_found() -> None:
-    # A finder that finds nothing would pass.
+    # Without this, a finder that finds nothing would pass.
     assert len(EXAMPLES) > 30
     assert {"commbox", "commbox._client.Client.update_user", "commbox.testing.FakeServer"} <= {e.name for e in EXAMPLES}

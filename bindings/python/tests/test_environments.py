@@ -1,4 +1,4 @@
-"""Programs in which threads are not what they are elsewhere: sub-interpreters and gevent."""
+"""Tests programs with unusual threads: sub-interpreters and gevent."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ interpreters.destroy(made)
 def test_sub_interpreters(sandbox: Sandbox) -> None:
     code = IN_ONE.format(key=sandbox.api_key, url=sandbox.url)
     for version, python in interpreters().items():
-        # 3.12 has no ctypes in its sub-interpreters.
+        # Python 3.12 has no ctypes in sub-interpreters.
         if version != "3.12":
             run(python, POOL if version in ("3.14", "3.15") else ONE, code)
             assert len(sandbox.requests()) >= 40, version

@@ -1,4 +1,4 @@
-"""Which error is raised for what, and what it carries."""
+"""Tests which error is raised for each failure, and what it contains."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CLASSES = [found for found in vars(commbox).values() if isinstance(found, type) 
 def test_each_status_has_its_class(
     make: Callable[..., Client], sandbox: Sandbox, status: int, kind: type[CommBoxError], name: str
 ) -> None:
-    # A 429 is waited out, unless that takes too long.
+    # A 429 is retried after a pause, unless the pause exceeds the deadline.
     client = make(timeout=6)
     body = json.dumps({"status": status, "description": "Its words", "response_time": "2024-08-06T07:51:52Z"})
     sandbox.script({"status": status, "headers": {"Retry-After": "7"}, "body": body})
@@ -124,7 +124,9 @@ def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
     ],
 )
 def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
-    """Codes may be added, and so may members of the error; one whose details are gone still has its class."""
+    """The library may add codes, and members of the error. An error whose details are lost still
+    has its class.
+    """
     known: dict[str, Any] = dict.fromkeys(
         ("http_status", "description", "response_time", "retry_after_ms", "response", "request_id")
     )
@@ -144,7 +146,9 @@ def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
 def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
     make: Callable[..., Client], sandbox: Sandbox, kind: type[Client | AsyncClient]
 ) -> None:
-    """As a finalizer and a signal handler do, which may come between a call and the reading of its error."""
+    """A finalizer or a signal handler may call the library between a failed call and the reading of
+    its error.
+    """
     closed = kind(sandbox.api_key, base_url=sandbox.url)
     closed._close()
     code = lib.commbox_update_user_json(make()._handle, 0, b"{}", None)
@@ -157,5 +161,5 @@ def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
 def test_every_code_has_the_name_that_the_library_gives_it() -> None:
     for code, name in [(-1, "invalid_argument"), (-11, "throttled"), (401, "unauthorized"), (418, "client_error")]:
         assert name_of(code) == from_json("", code).name == name
-    # A number that is no code.
+    # A number that is not a code.
     assert name_of(-99) == ""

@@ -1,4 +1,4 @@
-"""Calls while the interpreter exits."""
+"""Tests calls during interpreter shutdown."""
 
 from __future__ import annotations
 

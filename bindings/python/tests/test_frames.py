@@ -1,4 +1,4 @@
-"""Missing values, and the loops over tables of docs/python.md, run as they stand."""
+"""Tests missing values, and runs the loops over tables in docs/python.md unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = "id,first_name,phone\n1,John,0501234567\n2,,\n3,ג'ון,+972501234567\n"
 
 
 class NAType:
-    """As that of pandas, which cannot be asked."""
+    """Like pandas' NA, which cannot be compared."""
 
     def __bool__(self) -> bool:
         raise TypeError("boolean value of NA is ambiguous")
@@ -36,7 +36,7 @@ class NAType:
 
 
 class NaTType:
-    """As that of pandas, which differs from itself, and has an isoformat()."""
+    """Like pandas' NaT, which differs from itself and has an isoformat()."""
 
     def isoformat(self) -> str:
         return "NaT"
@@ -48,7 +48,7 @@ class NaTType:
 
 
 class Unequal:
-    """As an array, which compares its members."""
+    """Like an array, which compares its elements."""
 
     def __ne__(self, _: object) -> Any:
         raise ValueError("the truth value of an array is ambiguous")
@@ -81,7 +81,7 @@ def test_missing_values_are_told_apart(value: object, told: str) -> None:
 
 
 def installed(*names: str) -> bool:
-    """Whether these packages are installed; says so if not."""
+    """Returns whether these packages are installed, and warns if not."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         warnings.warn(f"not run: the loops with {' and '.join(missing)}, which is not installed", stacklevel=2)
@@ -108,7 +108,7 @@ def test_missing_values_of_pandas_and_numpy() -> None:
 
 
 BLOCKS = re.findall(r"^```py\n(.*?)^```$", (CHECKOUT / "docs/python.md").read_text(), re.M | re.S)
-"""Those that need more than the standard library, or files."""
+"""The blocks marked ``py``, which need more than the standard library, or files."""
 
 PROGRAMS = [block for block in BLOCKS if "update_users(" in block]
 

@@ -1,4 +1,4 @@
-"""Importing the package: quick, and everything is there."""
+"""Tests that importing the package is fast, and that every name is available."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ HEAVY = (
     "tempfile",
     "typing",
 )
-"""Each of these takes a good part of the time that the package takes, or more."""
+"""Importing each of these takes a large part of the package's import time, or more."""
 
 
 def imported_with(statement: str) -> set[str]:
-    """The modules that a fresh interpreter without site packages has after this."""
+    """Returns the modules that a new interpreter without site packages has loaded after a
+    statement.
+    """
     script = f"import sys; sys.path[:] = sys.argv[1:]; {statement}; print(*sys.modules)"
     command = [sys.executable, "-I", "-S", "-c", script, *sys.path]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -36,7 +38,7 @@ def imported_with(statement: str) -> set[str]:
 
 def test_imports_nothing_heavy() -> None:
     assert not imported_with("import commbox").intersection(HEAVY)
-    # The check can fail.
+    # Shows that this check can fail.
     assert imported_with("from commbox import AsyncClient").issuperset({"asyncio", "dataclasses"})
 
 
@@ -46,7 +48,8 @@ def test_has_every_name_that_it_tells() -> None:
         assert name in dir(commbox)
         if isinstance(thing, type):
             assert thing.__qualname__ == name
-            # Where it is defined, so that its source and its type hints are found.
+            # The name is found in its defining module, so that its source and type hints are found
+            # too.
             assert getattr(sys.modules[thing.__module__], name) is thing
     star: dict[str, object] = {}
     exec("from commbox import *", star)

@@ -1,4 +1,6 @@
-"""Wheel and source distribution of a checkout, each in an environment that has nothing else."""
+"""Tests the wheel and the source distribution of a checkout, each in an environment with nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,13 @@ def git_status() -> str:
     )
 
 
-# Without a network: the build backend is the one that these tests are run with.
+# No network: the build backend is that of the environment that runs these tests.
 OFFLINE = ("--no-build-isolation", "--no-deps", "--no-index", "--disable-pip-version-check")
 BACKEND = {"PYTHONPATH": sysconfig.get_path("purelib")}
 
 
 def install(source: Path, folder: Path, **environment: str) -> Path:
-    """A fresh environment's interpreter that has the package and nothing else."""
+    """Returns the interpreter of a new environment that has the package and nothing else."""
     run(sys.executable, "-m", "venv", "venv", cwd=folder)
     python = folder / "venv/bin/python"
     run(python, "-m", "pip", "install", *OFFLINE, source, cwd=folder, **BACKEND, **environment)
@@ -43,7 +45,7 @@ def install(source: Path, folder: Path, **environment: str) -> Path:
 
 
 def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
-    """Runs the example; returns the package's folder."""
+    """Runs the example, and returns the package's folder."""
     path, version = run(
         python, "-c", "import commbox; print(commbox._library.lib._name); print(commbox.__version__)", cwd=folder
     ).split()
@@ -72,7 +74,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_wheel_of_a_checkout(tmp_path: Path, sandbox: Sandbox, wheel: Path) -> None:
-    # Its name says how old a Linux may be, and another judges the same.
+    # The name of the wheel states the oldest supported Linux; another tool confirms it.
     tag = wheel.stem.split("-", 2)[2]
     assert re.fullmatch(rf"py3-none-manylinux_2_\d+_{platform.machine()}", tag)
     verdict = run(sys.executable, "-m", "auditwheel", "show", wheel, cwd=tmp_path)
@@ -129,7 +131,7 @@ def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
     run(*command, cwd=CHECKOUT / "bindings/python")
     assert git_status() == before
     (source,) = tmp_path.glob("*.tar.gz")
-    # Faster to build than what users get, and beside what other tests use.
+    # Faster to build than what users get, and in a folder that other tests do not use.
     quick = {
         "CARGO_TARGET_DIR": str(Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "sdist"),
         "CARGO_PROFILE_RELEASE_LTO": "off",

@@ -1,4 +1,4 @@
-"""How the shared library is found, and what is said when it cannot be."""
+"""Tests how the shared library is found, and the message if it is not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYSTEM_NAME = "libcommbox.so.1"
 
 
 class Place:
-    """A copy of the package without a library, and a system whose library is none."""
+    """A copy of the package without a library, and a system whose library is invalid."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,7 +28,8 @@ class Place:
         self.beside = self.package / _library.FILE_NAME
         self.system = folder / "system" / SYSTEM_NAME
         self.system.parent.mkdir()
-        # The loader stops at the first file of this name, so a library that is really installed is not found.
+        # The loader stops at the first file with this name, so it does not find an installed
+        # library.
         self.system.write_text("This is no library.")
 
     def load(self, chosen: Path | None) -> subprocess.CompletedProcess[str]:
@@ -43,7 +44,7 @@ class Place:
         )
 
     def refusal(self, library: Path) -> str:
-        """What is said of a library, chosen or beside the package."""
+        """Returns the error message for a library, either chosen or beside the package."""
         outcome = self.load(None if library == self.beside else library)
         assert outcome.returncode == 1
         (line,) = [line for line in outcome.stderr.splitlines() if line.startswith(f"  {library} (")]
@@ -101,7 +102,9 @@ def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> 
 
 
 def test_from_a_zip_file(place: Place, library: Path) -> None:
-    """As Spark's addPyFile brings a wheel: no system loads a library from in there."""
+    """The package may be in a zip file, such as a wheel that Spark's addPyFile distributes. No
+    system loads a library from there.
+    """
     shutil.copy(library, place.beside)
     wheel = shutil.make_archive(str(place.folder / "commbox-1.0.0"), "zip", place.package.parent)
     shutil.rmtree(place.package)
@@ -116,7 +119,7 @@ def test_from_a_zip_file(place: Place, library: Path) -> None:
     package, copy = done.stdout.split()
     assert package.startswith(wheel)
     assert copy.endswith(_library.FILE_NAME)
-    # It lasts as long as the process.
+    # The copy only exists until the process ends.
     assert list(temporary.iterdir()) == []
 
 

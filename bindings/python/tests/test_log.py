@@ -1,4 +1,4 @@
-"""The library's events in Python's logging, and the figures of a client."""
+"""Tests the library's events in Python's logging, and the statistics of a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "canary-51c9"
 
 
 class Kept(logging.Handler):
-    """Keeps records, and does what a test wants with each."""
+    """Keeps records, and calls a function of the test for each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def event_of(record: logging.LogRecord) -> dict[str, Any]:
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
     logger = logging.getLogger("commbox")
-    # Without those of pytest.
+    # Without pytest's handlers.
     logger.propagate = False
     yield logger
     logger.propagate = True
@@ -103,11 +103,11 @@ def test_nothing_is_set_up_without_a_handler_or_a_level(
             client.update_user(7, {})
         return client._log_level
 
-    # Not even what logging prints for want of a handler.
+    # Not even the message that logging prints if there is no handler.
     assert (fail(), capfd.readouterr()) == (0, ("", ""))
     kept = Kept()
     logger.addHandler(kept)
-    # The level of the root: warnings.
+    # The root logger's default level is WARNING.
     assert fail() == 2
     assert kept.events() == ["key_rejected", "call_failed"]
     logger.setLevel(logging.CRITICAL)
@@ -190,7 +190,7 @@ def test_a_filter_that_raises_fails_no_call(
 
 
 class Stop(BaseException):
-    """What a signal handler raises."""
+    """The exception of a signal handler."""
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -208,7 +208,7 @@ def test_what_a_signal_handler_raises_in_a_log_handler_ends_the_call(
     def interrupt(record: logging.LogRecord) -> None:
         if event_of(record)["event"] == "call_began":
             os.kill(os.getpid(), signal.SIGUSR1)
-            # The handler of the signal runs here, in the midst of logging, if this is the main thread.
+            # If this is the main thread, the signal handler runs here, in the middle of logging.
             for _ in range(1000 if threading.get_ident() == main else 1):
                 time.sleep(0.001)
 
@@ -221,7 +221,7 @@ def test_what_a_signal_handler_raises_in_a_log_handler_ends_the_call(
     finally:
         signal.signal(signal.SIGUSR1, former)
     assert time.monotonic() - began < 5
-    # The next call is as any.
+    # The next call works normally.
     kept.do = lambda _: None
     sandbox.reset()
     assert client.update_user(8, {}, timeout=20).id == 8

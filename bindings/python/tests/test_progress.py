@@ -1,4 +1,4 @@
-"""What is shown while many updates are sent."""
+"""Tests the progress output while many updates are sent."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stream(io.StringIO):
 
 
 class Tqdm:
-    """What is used of tqdm."""
+    """The part of tqdm that the package uses."""
 
     made: list[Tqdm] = []  # noqa: RUF012
 
@@ -178,7 +178,7 @@ def test_on_a_real_terminal(sandbox: Sandbox, tmp_path: Path, with_tqdm: bool) -
 
 
 class Unwritable(io.StringIO):
-    """As a pipe whose reader has gone, or a full disk."""
+    """Behaves like a pipe whose reader has exited, or a full disk."""
 
     def write(self, _: str) -> int:
         raise BrokenPipeError
@@ -203,7 +203,7 @@ def test_a_function_is_told_how_far_it_is(client: Client) -> None:
     assert {progress.total for progress in told} == {9}
     assert told[-1].failed == 1
     assert sorted(progress.elapsed for progress in told) == [progress.elapsed for progress in told]
-    # Of a list the length is known; of nothing the end is told.
+    # The length of a list is known. Even an empty one reports its end.
     told.clear()
     assert list(client.update_users([], progress=told.append)) == []
     assert [progress[:3] for progress in told] == [(0, 0, 0)]

@@ -1,4 +1,4 @@
-"""Signals during a call, with every Python that this machine has."""
+"""Tests signals during a call, with every Python on this machine."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def test_signals_end_a_call_on_every_python(sandbox: Sandbox, mode: str, expecte
         assert (done.returncode, done.stderr) == (0, ""), (version, done.stdout, done.stderr)
         lines = [line.split() for line in done.stdout.splitlines()]
         assert [line[1:] for line in lines[:4]] == [expected] * 4, (version, done.stdout)
-        # Well before the answer, on a busy machine too; alone it takes less than 0.1 s.
+        # Well before the answer, even on a busy machine; on an idle one it takes less than 0.1 s.
         assert all(float(line[0]) < 1 for line in lines[:4]), (version, done.stdout)
         assert lines[4:] == [["200"], ["200"]], (version, done.stdout)

@@ -1,4 +1,4 @@
-"""The fake server that users' own tests run against, and its pytest plugin."""
+"""Tests the fake server for users' own tests, and its pytest plugin."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_the_test_of_the_page(tmp_path: Path) -> None:
 
 
 def test_the_plugin_loads_no_library(tmp_path: Path) -> None:
-    """An installation whose library cannot be loaded spoils no tests that do not need it."""
+    """If the library of an installation cannot be loaded, tests that do not need it still run."""
     (tmp_path / "test_own.py").write_text("import sys\ndef test_it():\n    assert 'commbox' not in sys.modules\n")
     assert "1 passed" in run_pytest(tmp_path, COMMBOX_LIBRARY="/nowhere")
     assert "commbox_server" in run_pytest(tmp_path, "--fixtures")

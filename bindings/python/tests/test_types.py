@@ -1,4 +1,4 @@
-"""What a type checker says to a program like those of the documentation, and type hints at run time."""
+"""Tests type checking of programs like those in the documentation, and type hints at run time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from interpreters import SOURCES, interpreters
 PAGES = ("README.md", "docs/python.md", "bindings/python/README.md")
 
 BEFORE = 'from commbox import Client\nclient = Client("key")\n'
-"""Most examples go on where the one before ended."""
+"""Most examples continue the previous one."""
 
 SUBCLASS = """
 from commbox import AsyncClient, Client
@@ -51,7 +51,7 @@ def test_what_is_right_passes_and_what_is_wrong_does_not(tmp_path: Path) -> None
         (tmp_path / f"example{number}.py").write_text(BEFORE + program)
     (tmp_path / "subclass.py").write_text(SUBCLASS)
     (tmp_path / "wrong.py").write_text(WRONG)
-    # Such as the rows of another example.
+    # For example, a variable with the rows of another example.
     rules = ["--check-untyped-defs", "--disable-error-code", "name-defined"]
     mypy = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir", "cache", *rules]
     environment = {**os.environ, "MYPYPATH": str(Path(__file__).parents[1] / "src")}

@@ -1,4 +1,4 @@
-"""Calls that wait: retries, cancel, Ctrl-C, and processes that fork."""
+"""Tests calls that block: retries, cancel, Ctrl-C, and processes that fork."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_retry_after_that_is_too_long_fails_at_once(sandbox: Sandbox) -> None:
         with pytest.raises(RateLimitError) as raised:
             client.update_user(1, first_name="John")
         assert raised.value.retry_after == 30
-        # All calls of the client wait: this one is not even sent.
+        # All calls of the client are paused, so this one is not even sent.
         with pytest.raises(RateLimitError) as waiting:
             client.update_user(2, first_name="John")
     assert (waiting.value.code, waiting.value.name, waiting.value.delivery) == (-11, "throttled", "not_sent")
@@ -93,7 +93,9 @@ def interrupted(
     raised: str = "KeyboardInterrupt",
     after: str = "",
 ) -> tuple[list[str], float]:
-    """Runs a process that is in the middle of a call, sends it a signal, and returns what it printed and when."""
+    """Starts a process, sends it a signal in the middle of a call, and returns its output and the
+    time.
+    """
     text = PROGRAM.format(setup=setup, call=call, raised=raised, after=after)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, sandbox.api_key, sandbox.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -105,7 +107,7 @@ def interrupted(
             process.send_signal(number)
             output, errors = process.communicate(timeout=20)
         finally:
-            # Has ended, or is what this test fails by.
+            # The process has ended, or the test fails and ends it here.
             process.kill()
     assert errors == ""
     assert process.returncode == 0
@@ -208,7 +210,7 @@ def test_ctrl_c_loses_no_confirmed_result(sandbox: Sandbox) -> None:
         "signal.signal(signal.SIGUSR1, stop)\n"
         "sender = threading.Thread(target=often)"
     )
-    # The results are kept by a list that is extended in C, so that this program itself loses none.
+    # list.extend() keeps the results in C, so that this program itself loses none.
     after = """
 sender.start()
 while True:
@@ -286,7 +288,7 @@ def test_a_client_works_on_both_sides_of_a_fork(sandbox: Sandbox) -> None:
             assert process.exitcode == 0
     assert parents == [10_000 + step for step in range(50)]
     assert sorted(got) == [[1000 * child + step for step in range(20)] for child in range(1, 5)]
-    # Every request once, and none mixed up with another.
+    # Every request was sent once, and none was mixed up with another.
     paths = [request["path"] for request in sandbox.requests()]
     assert len(paths) == len(set(paths)) == 1 + 50 + 80
 

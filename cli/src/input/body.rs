@@ -1,6 +1,6 @@
-//! Writing a user's JSON.
+//! Writes a user's JSON.
 
-/// Appends a text in quotes.
+/// Appends a text as a JSON string.
 pub fn push_text(json: &mut String, text: &str) {
     let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
     if text.bytes().all(plain) {
@@ -24,7 +24,7 @@ pub fn push_text(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// Members of a user under construction: fields, and custom fields inside `Content`.
+/// The members of a user that is being built: fields, and custom fields inside `Content`.
 #[derive(Default)]
 pub struct Body {
     fields: String,
@@ -41,7 +41,7 @@ impl Body {
         self.fields.is_empty() && self.custom.is_empty()
     }
 
-    /// Begins a member whose value the caller appends. `name` is JSON, quotes included.
+    /// Starts a member whose value the caller appends. `name` is JSON, quotes included.
     pub fn member(&mut self, name: &str, custom: bool) -> &mut String {
         let members = if custom { &mut self.custom } else { &mut self.fields };
         if !members.is_empty() {
@@ -52,7 +52,7 @@ impl Body {
         members
     }
 
-    /// Appends members that are JSON already, without braces, to the custom fields.
+    /// Appends members to the custom fields. They are JSON already, without the braces.
     pub fn custom_members(&mut self, members: &str) {
         if !members.trim().is_empty() {
             if !self.custom.is_empty() {

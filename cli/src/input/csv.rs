@@ -1,4 +1,4 @@
-//! Rows of a table: cells that commas, semicolons or tabs separate.
+//! Rows of a table, whose cells are separated by commas, semicolons or tabs.
 
 use std::io;
 use std::str;
@@ -14,10 +14,10 @@ use super::{user_id, Original, Problem, Read, Row};
 use crate::args::Empty;
 use crate::failure::{Failure, Result};
 
-/// No row is longer: a quote that is not closed would take in the rest of the file.
+/// Maximum length of a row. Without it, an unclosed quote would consume the rest of the file.
 const LONGEST_ROW: u64 = 16 * 1024 * 1024;
 
-/// The rows of a table, below the line of names.
+/// The rows of a table, below the header line.
 pub struct Rows {
     name: String,
     reader: Reader<Watched>,
@@ -25,8 +25,8 @@ pub struct Rows {
     first_line: u64,
     columns: Vec<String>,
     targets: Vec<Target>,
-    /// Columns of fields, in the order of the fields' names: the same user gives the same JSON
-    /// however the columns lie.
+    /// Columns of fields, sorted by the fields' names, so that the same user gives the same JSON
+    /// whatever the order of the columns.
     fields: Vec<usize>,
     id: usize,
     origin: Option<usize>,
@@ -91,7 +91,7 @@ impl Rows {
         })
     }
 
-    /// The names of the columns, and what they become.
+    /// Returns the names of the columns, and what each is mapped to.
     pub fn columns(&self) -> impl Iterator<Item = (&str, &Target)> {
         self.columns.iter().map(String::as_str).zip(&self.targets)
     }
@@ -107,7 +107,7 @@ impl Rows {
                 };
                 Failure::usage(format!("{} line {line}: {why}", self.name))
             })?;
-            // Blank lines, and Excel's lines of delimiters alone.
+            // Skip blank lines, and lines that contain only delimiters, as Excel writes them.
             if !more || !self.record.as_slice().iter().all(u8::is_ascii_whitespace) {
                 return Ok(more);
             }
@@ -129,7 +129,7 @@ impl Rows {
         }
         row.line = self.line();
         let outcome = self.fill(row);
-        // The row's own buffer comes back for the next one.
+        // Reuse the row's buffer for the next row.
         let former = match std::mem::take(&mut row.original) {
             Original::Cells(former) => former,
             Original::Json(_) => ByteRecord::new(),
@@ -141,7 +141,7 @@ impl Rows {
         })
     }
 
-    /// Makes an update of the record.
+    /// Builds an update from the record.
     fn fill(&mut self, row: &mut Row) -> Result<(), Problem> {
         row.origin = None;
         row.id = 0;
@@ -185,7 +185,7 @@ impl Rows {
             );
             return Err(Problem::new("", why));
         }
-        // Excel leaves out empty cells at the end. A quote that is not closed looks so, too.
+        // Excel omits empty cells at the end of a row. An unclosed quote looks the same.
         let open = self.seen.ended.load(Relaxed) && self.seen.quotes.load(Relaxed) % 2 == 1;
         let short = self.record.len() < self.columns.len();
         if (short || open) && self.record.as_slice().contains(&b'\n') {
@@ -200,7 +200,7 @@ const NOT_UTF_8: &str =
     "is not UTF-8; name the file's encoding, such as --encoding windows-1255 for \
                          Hebrew or windows-1252 for Western Europe, or save it as UTF-8";
 
-/// The text of a cell; an empty one for a cell that is not there.
+/// Returns the text of a cell; an empty one if the row has no such cell.
 fn text<'a>(record: &'a ByteRecord, columns: &[String], index: usize) -> Result<&'a str, Problem> {
     let cell = record.get(index).unwrap_or_default();
     let column = || columns.get(index).map_or("", String::as_str);
@@ -215,7 +215,8 @@ fn text<'a>(record: &'a ByteRecord, columns: &[String], index: usize) -> Result<
         Err(error) => {
             let place = cell.get(..error.valid_up_to()).map(String::from_utf8_lossy);
             let character = place.map_or(0, |before| before.chars().count()) + 1;
-            // Of another encoding than UTF-8, what means nothing was replaced by one byte.
+            // If the file's encoding is not UTF-8, the decoder has replaced undecodable bytes by
+            // one invalid byte.
             Err(Problem::new(column(), format!("at character {character} {NOT_UTF_8}")))
         }
     }
@@ -230,7 +231,7 @@ struct Seen {
     ended: std::sync::atomic::AtomicBool,
 }
 
-/// Counts what is read.
+/// Counts the bytes and quotes that are read.
 struct Watched {
     inner: Box<dyn io::Read + Send>,
     seen: Arc<Seen>,

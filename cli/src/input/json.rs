@@ -1,4 +1,4 @@
-//! Rows that are JSON objects: one a line, or the elements of an array.
+//! Rows that are JSON objects: one per line, or the elements of an array.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::mapping::{Mapping, Target};
 use super::{user_id, Original, Problem, Read, Row};
 use crate::failure::{Failure, Result};
 
-/// No row is longer.
+/// Maximum length of a row.
 const LONGEST_ROW: usize = 16 * 1024 * 1024;
 
 /// The objects of a file.
@@ -21,16 +21,16 @@ pub struct Rows<'a> {
     mapping: &'a Mapping,
     array: bool,
     state: State,
-    /// What members become, as far as they were met.
+    /// What the members seen so far are mapped to.
     targets: HashMap<String, Target>,
     line: u64,
-    /// Where the present object began.
+    /// The line where the current object starts.
     began: u64,
     bytes: Vec<u8>,
     body: Body,
 }
 
-/// Where in an array.
+/// The position relative to the array.
 #[derive(PartialEq)]
 enum State {
     Before,
@@ -94,10 +94,10 @@ impl<'a> Rows<'a> {
         })
     }
 
-    /// Makes an update of an object.
+    /// Builds an update from an object.
     fn fill(&mut self, text: &str, row: &mut Row) -> Result<(), Problem> {
         let members: Members = serde_json::from_str(text).map_err(|error| {
-            // The reader's own words may hold a value.
+            // The parser's own message may contain a value.
             Problem::new(
                 "",
                 format!("the row is not a JSON object: see its byte {}", error.column()),
@@ -237,7 +237,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The next byte that is no blank, which stays.
+    /// Returns the next byte that is not white space, without consuming it.
     fn skip_blanks(&mut self) -> Result<Option<u8>> {
         loop {
             let buffer =
@@ -254,7 +254,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The members of an object, in their order, with values as they are written.
+/// The members of an object in their order, with the text of their values unchanged.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Members<'de> {
@@ -281,7 +281,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// The members of an object, with values as they are written.
+/// Returns the members of an object, with the text of their values unchanged.
 pub fn members(text: &str) -> Option<Vec<(String, String)>> {
     let members: Members = serde_json::from_str(text).ok()?;
     Some(members.0.into_iter().map(|(name, value)| (name, value.get().to_owned())).collect())

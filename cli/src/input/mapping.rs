@@ -1,4 +1,4 @@
-//! What the columns of a file become: the user's id, a field, a custom field, or nothing.
+//! Maps the columns of a file: to the user's id, to a field, to a custom field, or to nothing.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::args::{Duplicates, Empty, Format, InputArgs};
 use crate::failure::{Failure, Result};
 use crate::settings::SyncFile;
 
-/// The object of custom fields, and what stands before the name of one.
+/// The object of custom fields, and the prefix of their names.
 const CONTENT: &str = "Content";
 
-/// Names of the column of ids that need no `--id`.
+/// Names of the id column that are recognized without `--id`.
 const ID_NAMES: [&str; 6] = ["UserId", "user_id", "USER_ID", "Id", "ID", "id"];
 
 /// A field of a user.
@@ -34,7 +34,7 @@ impl Field {
         Self { custom, name: name.to_owned(), json }
     }
 
-    /// As people write it.
+    /// Returns the name for messages.
     pub fn shown(&self) -> String {
         if self.custom {
             format!("{CONTENT}.{}", self.name)
@@ -44,21 +44,21 @@ impl Field {
     }
 }
 
-/// What a column becomes.
+/// What a column is mapped to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Id,
     Field(Field),
     Skipped,
-    /// The row's place in an earlier run.
+    /// The row's position in an earlier run.
     Origin,
-    /// It has no name, so it must have no cells.
+    /// The column has no name, so its cells must be empty.
     Unnamed,
     /// The object of custom fields, in JSON.
     Content,
 }
 
-/// A column that no rule covers, and the field that it may be.
+/// A column that no rule covers, and the field that may be meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unmapped {
     pub suggestion: Option<String>,
@@ -71,7 +71,7 @@ pub struct Mapping {
     pub encoding: Option<&'static Encoding>,
     pub empty: Empty,
     pub duplicates: Duplicates,
-    /// Fields with the same value for all, as JSON texts.
+    /// Fields with the same value for all rows, as JSON texts.
     pub constants: Vec<(Field, String)>,
     id: Option<String>,
     map: BTreeMap<String, Target>,
@@ -79,12 +79,12 @@ pub struct Mapping {
     accept: bool,
     custom_fields: Option<Vec<String>>,
     allow_unknown: bool,
-    /// Rows are read, and not understood.
+    /// Rows are read but not interpreted.
     raw: bool,
 }
 
 impl Mapping {
-    /// Rules for rows that are read as they are, without a look at their columns.
+    /// Returns rules that read rows unchanged, without mapping their columns.
     pub fn raw() -> Self {
         Self {
             format: None,
@@ -106,7 +106,7 @@ impl Mapping {
     pub fn new(args: &InputArgs, file: &SyncFile, options: &Options) -> Result<Self> {
         let mut map = file.map.clone();
         for rule in &args.map {
-            // A column's name may have an equals sign; a field's has none.
+            // The name of a column may contain an equals sign; that of a field cannot.
             let (column, field) = rule
                 .rsplit_once('=')
                 .ok_or_else(|| Failure::usage(format!("--map \"{rule}\": must be COLUMN=FIELD")))?;
@@ -153,7 +153,7 @@ impl Mapping {
         Ok(mapping)
     }
 
-    /// A field that a rule names.
+    /// Returns the field that a rule names.
     fn field(&self, name: &str) -> Result<Field, String> {
         if let Some(field) = self.known(name) {
             return Ok(field);
@@ -174,7 +174,7 @@ impl Mapping {
         }
     }
 
-    /// A field by its right name.
+    /// Returns the field with exactly this name.
     fn known(&self, name: &str) -> Option<Field> {
         if let Some(custom) = name.strip_prefix("Content.").filter(|custom| !custom.is_empty()) {
             return Some(Field::new(custom, true));
@@ -183,7 +183,7 @@ impl Mapping {
         documented.then(|| Field::new(name, false))
     }
 
-    /// The right name of what is nearly one.
+    /// Suggests the field that a slightly different name probably means.
     fn suggestion(&self, name: &str) -> Option<String> {
         if let Some(field) = User::nearest_field(name).filter(|field| *field != CONTENT) {
             return Some(field.to_owned());
@@ -192,7 +192,7 @@ impl Mapping {
         if let Some(custom) = lower.strip_prefix("content").filter(|custom| !custom.is_empty()) {
             let custom = match self.custom_field(custom) {
                 Some(known) => known.to_owned(),
-                // As it is written, behind the separator.
+                // The name as it is written after the separator.
                 None => name.chars().skip_while(|c| c.is_alphabetic()).skip(1).collect(),
             };
             return (!custom.is_empty()).then(|| format!("{CONTENT}.{custom}"));
@@ -200,13 +200,13 @@ impl Mapping {
         self.custom_field(&lower).map(|custom| format!("{CONTENT}.{custom}"))
     }
 
-    /// The account's custom field whose name is written nearly so.
+    /// Returns the account's custom field whose name differs only in case and punctuation.
     fn custom_field(&self, plain_name: &str) -> Option<&str> {
         let mut all = self.custom_fields.iter().flatten();
         all.find(|custom| plain(custom) == plain_name).map(String::as_str)
     }
 
-    /// What a column becomes.
+    /// Returns what a column is mapped to.
     pub fn target(&self, column: &str) -> Result<Target, Unmapped> {
         if self.raw {
             return Ok(Target::Skipped);
@@ -245,7 +245,8 @@ impl Mapping {
         }
     }
 
-    /// The same for a member of an object, which may hold `Content` itself.
+    /// Returns what a member of an object is mapped to. Unlike a column, it may be `Content`
+    /// itself.
     pub fn member_target(&self, name: &str) -> Result<Target, Unmapped> {
         let ruled = self.map.contains_key(name) || self.skip.iter().any(|skipped| skipped == name);
         if name == CONTENT && !ruled {
@@ -262,7 +263,7 @@ impl Mapping {
         }
     }
 
-    /// What the columns of a table become, or all that is wrong with them.
+    /// Returns what the columns of a table are mapped to, or an error that lists all problems.
     pub fn targets(&self, file: &str, columns: &[String]) -> Result<Vec<Target>> {
         let (mut targets, mut unmapped) = (Vec::new(), Vec::new());
         for column in columns {
@@ -326,7 +327,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// All rules as a text, by which a later run knows that they are the same.
+    /// Returns all rules as a text. A later run compares it to detect changed rules.
     pub fn fingerprint(&self) -> String {
         format!(
             "{:?}",
@@ -339,7 +340,7 @@ impl Mapping {
     }
 }
 
-/// One message for all columns that no rule covers.
+/// Returns one message for all columns that no rule covers.
 pub fn explain_unmapped(file: &str, unmapped: &[(&String, Option<String>)]) -> String {
     let mut text = format!("{file}: no rule says what becomes of these columns:");
     for (column, suggestion) in unmapped {
@@ -358,7 +359,7 @@ pub fn explain_unmapped(file: &str, unmapped: &[(&String, Option<String>)]) -> S
     text
 }
 
-/// Letters and digits alone, in lower case.
+/// Returns only the letters and digits, in lower case.
 fn plain(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -384,7 +385,7 @@ fn encoding(name: Option<&str>) -> Result<Option<&'static Encoding>> {
 
 #[cfg(test)]
 impl Mapping {
-    /// Some rules of each kind.
+    /// Returns some rules of each kind.
     pub fn for_tests() -> Self {
         Self {
             duplicates: Duplicates::Last,

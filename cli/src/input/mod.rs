@@ -1,8 +1,8 @@
-//! Reading rows: files and standard input, formats, encodings, and what columns become.
+//! Reads rows: files and standard input, formats, encodings, and the mapping of columns.
 //!
-//! A file is read as bytes ([`source`]), decompressed and decoded to UTF-8 ([`text`]), parted into
-//! rows ([`csv`], [`json`]), and each row becomes an update by the [`mapping`]. Memory does not
-//! grow with the file.
+//! A file is read as bytes ([`source`]), decompressed and decoded to UTF-8 ([`text`]), and split
+//! into rows ([`csv`], [`json`]). Each row becomes an update according to the [`mapping`]. Memory
+//! does not grow with the file.
 
 mod body;
 pub mod csv;
@@ -17,24 +17,24 @@ use crate::failure::Result;
 use mapping::Mapping;
 use source::{Head, Source};
 
-/// What this command puts in front of a rejected row.
+/// The columns that this command inserts before those of a rejected row.
 pub const REJECT_COLUMNS: [&str; 5] =
     ["commbox_code", "commbox_message", "commbox_delivery", "commbox_attempts", "commbox_sequence"];
 
-/// A row, in buffers that are used again.
+/// A row, in buffers that are reused.
 #[derive(Default)]
 pub struct Row {
-    /// Where it begins in its file, from 1.
+    /// The line where the row starts in its file, from 1.
     pub line: u64,
     /// The user.
     pub id: i64,
-    /// The user's fields, as the library takes them.
+    /// The user's fields as JSON for the library.
     pub json: String,
-    /// Whether it has no field but the id.
+    /// Whether the row has no field but the id.
     pub is_empty: bool,
-    /// Where it was in an earlier run, if it comes from a file of rejects.
+    /// The row's position in an earlier run, if it comes from a file of rejects.
     pub origin: Option<String>,
-    /// The row as it was, for the file of rejects.
+    /// The unchanged row, for the file of rejects.
     pub original: Original,
 }
 
@@ -51,7 +51,7 @@ impl Default for Original {
     }
 }
 
-/// What is wrong with a row. It names the column and never a value.
+/// What is wrong with a row. It contains the name of the column, but never a value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     pub column: String,
@@ -73,11 +73,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What reading gave.
+/// The result of reading.
 pub enum Read {
     /// An update.
     Update,
-    /// A row that is none.
+    /// An invalid row.
     Wrong(Problem),
     End,
 }
@@ -89,7 +89,7 @@ pub enum Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Opens a file, finds out how it is written, and what its columns become.
+    /// Opens a file, detects its format, and maps its columns.
     pub fn open(source: &Source, mapping: &'a Mapping) -> Result<Self> {
         let Head { format, reader, .. } = source.open(mapping)?;
         match format {
@@ -100,7 +100,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Reads the next row. An error is the file's and ends it.
+    /// Reads the next row. An error concerns the whole file and ends it.
     pub fn read(&mut self, row: &mut Row) -> Result<Read> {
         match self {
             Self::Csv(rows) => rows.read(row),
@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Reads over a row without looking at it. True unless it was the last.
+    /// Skips a row without interpreting it. Returns false if it was the last one.
     pub fn skip(&mut self) -> Result<bool> {
         match self {
             Self::Csv(rows) => rows.skip(),
@@ -117,7 +117,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Reads a user's id.
+/// Parses a user's id.
 fn user_id(text: &str) -> Result<i64, &'static str> {
     let text = text.trim();
     if text.is_empty() {

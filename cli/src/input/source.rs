@@ -1,4 +1,4 @@
-//! Where rows come from, and how what is there is written.
+//! Opens the files that rows are read from, and detects their format and encoding.
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -13,26 +13,26 @@ use super::text::Decoded;
 use crate::args::Format;
 use crate::failure::{Doing, Failure, Result};
 
-/// So much of a file is looked at to find out how it is written.
+/// Number of bytes at the start of a file that are examined to detect its format.
 const HEAD: usize = 64 * 1024;
 
-/// A file, or a copy of standard input: it is read more than once.
+/// A file, or a copy of standard input, because it is read more than once.
 pub struct Source {
-    /// As messages name it.
+    /// The name for messages.
     pub name: String,
     /// None for standard input.
     pub path: Option<PathBuf>,
     file: File,
 }
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Csv { delimiter: u8, first_line: u64 },
     Json { array: bool },
 }
 
-/// A file that was opened: UTF-8 without a byte order mark.
+/// An opened file, decoded to UTF-8 without a byte order mark.
 pub struct Head {
     pub format: Kind,
     pub encoding: &'static Encoding,
@@ -41,7 +41,7 @@ pub struct Head {
 }
 
 impl Source {
-    /// `-` is standard input, which is copied to a temporary file without a name.
+    /// Opens a file. `-` is standard input, which is copied to an unnamed temporary file.
     pub fn new(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
             let mut file = tempfile::tempfile().doing(|| "make a temporary file".into())?;
@@ -68,7 +68,7 @@ impl Source {
         again().doing(|| format!("read {}", self.name))
     }
 
-    /// A digest of all bytes.
+    /// Adds all bytes of the file to a digest.
     pub fn digest(&self, into: &mut Context) -> Result<()> {
         let mut file = self.rewound()?;
         let mut buffer = vec![0; HEAD];
@@ -83,7 +83,7 @@ impl Source {
         }
     }
 
-    /// Opens it, decompresses and decodes it, and finds out how it is written.
+    /// Opens, decompresses and decodes the file, and detects its format.
     pub fn open(&self, mapping: &Mapping) -> Result<Head> {
         let reading = || format!("read {}", self.name);
         let mut reader: Box<dyn Read + Send> = Box::new(self.rewound()?);
@@ -101,7 +101,7 @@ impl Source {
         let encoding = marked.or(mapping.encoding).unwrap_or_else(|| without_mark(&head));
         let whole = Cursor::new(head).chain(reader);
         let mut reader: Box<dyn Read + Send> = match encoding {
-            // Checked row by row.
+            // UTF-8 is validated later, row by row.
             encoding if encoding == UTF_8 => Box::new(whole),
             encoding => Box::new(Decoded::new(whole, encoding)),
         };
@@ -117,7 +117,7 @@ impl Source {
     }
 }
 
-/// UTF-16 shows by its zeros.
+/// Detects UTF-16 by its zero bytes.
 fn without_mark(head: &[u8]) -> &'static Encoding {
     match head {
         [0, second, ..] if *second != 0 => UTF_16BE,
@@ -132,7 +132,7 @@ fn peek(reader: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
-/// Tells the format, and how much of the head is no row: Excel's `sep=;`.
+/// Returns the format, and the length of a first line that is not a row: Excel's `sep=;`.
 fn recognise(head: &[u8], mapping: &Mapping) -> (Kind, usize) {
     let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
     let format = mapping.format.unwrap_or(match first {
@@ -152,7 +152,7 @@ fn recognise(head: &[u8], mapping: &Mapping) -> (Kind, usize) {
     }
 }
 
-/// A first line that Excel writes for itself.
+/// Parses the first line in which Excel states the delimiter.
 fn stated_delimiter(head: &[u8]) -> (Option<u8>, usize) {
     let Some((start, rest)) = head.split_at_checked(4) else { return (None, 0) };
     if !start.eq_ignore_ascii_case(b"sep=") {
@@ -165,7 +165,7 @@ fn stated_delimiter(head: &[u8]) -> (Option<u8>, usize) {
     }
 }
 
-/// What separates the names of the first line, quoted ones left out.
+/// Detects the delimiter of the first line, outside of quotes.
 fn delimiter(head: &[u8]) -> u8 {
     let (mut counts, mut quoted) = ([0_u32; 4], false);
     for byte in head {
@@ -181,7 +181,7 @@ fn delimiter(head: &[u8]) -> u8 {
             _ => {}
         }
     }
-    // The first of those with the most.
+    // If several are equally frequent, take the first of them.
     let most = counts.iter().max().copied().unwrap_or_default();
     let found = CANDIDATES.iter().zip(&counts).find(|(_, count)| **count == most);
     found.map_or(b',', |(delimiter, _)| *delimiter)

@@ -1,22 +1,22 @@
-//! From any encoding to UTF-8.
+//! Decodes any encoding to UTF-8.
 
 use std::io::{self, Read};
 
 use encoding_rs::{Decoder, DecoderResult, Encoding};
 
-/// So many bytes are decoded at a time.
+/// Number of bytes that are decoded at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// What stands for bytes that mean nothing in the file's encoding: a byte that no UTF-8 has, so
-/// that the row which holds it is found out.
+/// Replaces bytes that are invalid in the file's encoding. This byte is never valid in UTF-8, so
+/// that the row which contains it is detected.
 const WRONG: u8 = 0xff;
 
-/// Decodes what it reads.
+/// A reader that decodes what it reads.
 pub struct Decoded<R> {
     inner: R,
     decoder: Decoder,
     read: Vec<u8>,
-    /// What of `read` is not decoded yet.
+    /// The part of `read` that is not decoded yet.
     rest: std::ops::Range<usize>,
     decoded: Vec<u8>,
     given: usize,
@@ -36,7 +36,7 @@ impl<R: Read> Decoded<R> {
         }
     }
 
-    /// Decodes some more; false at the end.
+    /// Decodes some more. Returns false at the end.
     fn fill(&mut self) -> io::Result<bool> {
         self.given = 0;
         self.decoded.clear();

@@ -1,4 +1,4 @@
-//! The journal's file: its layout, its owner, its reserve, and what errors of the database mean.
+//! The journal's file: its layout, its lock, its reserve, and the meaning of database errors.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -10,21 +10,22 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::failure::Failure;
 
-/// The layout of the database.
+/// The version of the database layout.
 const VERSION: i64 = 1;
 
-/// Room on the disk that is given up when it is full, so that what is under way can be written.
+/// Size of a file that is deleted when the disk is full, so that the outcomes of updates in flight
+/// can be written.
 const RESERVE: usize = 1024 * 1024;
 
-/// Takes the database for this process alone, and makes what is not there. Returns its secret and
-/// its name.
+/// Locks the database for this process, and creates missing tables. Returns its secret and its
+/// name.
 pub(super) fn prepare(connection: &Connection) -> rusqlite::Result<(Vec<u8>, String)> {
     connection.busy_timeout(Duration::from_millis(200))?;
     connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-    // Committed pages are in the system's hands: they outlive this process, however it ends.
+    // The system has all committed pages, so they outlive this process however it ends.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // The log is written into the database, and waited for, every 16 MiB.
+    // The write-ahead log is copied to the database and synced every 16 MiB.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "cache_size", -8192)?;
     connection.set_prepared_statement_cache_capacity(16);
@@ -85,21 +86,21 @@ pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> Failure {
     })
 }
 
-/// The same path with something behind its last name.
+/// Returns the path with a suffix appended to its file name.
 pub fn appended(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()
 }
 
-/// A new journal is its owner's alone: it holds ids.
+/// Makes a new journal readable only by its owner, because it contains ids.
 pub(super) fn restrict(path: &Path, create: bool) {
     if create && !path.exists() {
         let mut options = OpenOptions::new();
         options.write(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        // If it cannot be made, opening it says why.
+        // If the file cannot be created, opening the database reports why.
         let _ = options.open(path);
     }
 }

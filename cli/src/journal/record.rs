@@ -1,17 +1,17 @@
-//! What the journal records, and how rows and updates are named in it.
+//! The contents of the journal, and how it identifies rows and updates.
 
 use ring::hmac;
 
-/// A row's place over all runs.
+/// A row's position over all runs.
 pub type Sequence = i64;
 
-/// Rows of a run: the lower bits of a sequence.
+/// Number of lower bits of a sequence that contain the row; the others contain the run.
 pub(super) const ROW_BITS: u32 = 40;
 
 /// A hash of an update.
 pub type Hash = [u8; 16];
 
-/// Hashes updates, for those who have the journal's secret alone.
+/// Hashes updates with the journal's secret, so that nobody without it can compute the hashes.
 pub struct Hasher(pub(super) hmac::Key);
 
 impl Hasher {
@@ -30,27 +30,27 @@ impl Hasher {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub id: i64,
-    /// So many rows, of the first ones, were handed over to be sent.
+    /// The number of rows, from the first one, that were submitted.
     pub submitted: u64,
-    /// Whether it goes on.
+    /// Whether the run is resumed.
     pub resumed: bool,
 }
 
 impl Run {
-    /// The sequence of a row, numbered from 0.
+    /// Returns the sequence of a row, numbered from 0.
     pub fn sequence(&self, row: u64) -> Sequence {
         (self.id << ROW_BITS) | row.cast_signed()
     }
 }
 
-/// What was confirmed last for a user.
+/// What was last confirmed for a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confirmed {
     pub sequence: Sequence,
     pub hash: Hash,
 }
 
-/// What became of a row.
+/// The outcome of a row.
 pub struct Outcome {
     pub sequence: Sequence,
     pub id: i64,
@@ -61,7 +61,7 @@ pub struct Outcome {
 pub enum Became {
     Confirmed,
     Failed(Failed),
-    /// It came back as it was.
+    /// The row was submitted but not sent.
     Unsent,
 }
 
@@ -69,15 +69,15 @@ pub enum Became {
 #[derive(Clone, Debug)]
 pub struct Failed {
     pub code: i32,
-    /// The library's words, which hold no value of a user.
+    /// The library's message, which contains no value of a user.
     pub message: String,
     pub delivery: &'static str,
     pub attempts: u32,
-    /// Finds it in the file of rejects.
+    /// Identifies the row in the file of rejects.
     pub stamp: u64,
 }
 
-/// A failed row, as the journal shows it.
+/// A failed row, as `commbox journal` shows it.
 #[derive(serde::Serialize)]
 pub struct FailedRow {
     pub row: u64,
@@ -89,7 +89,7 @@ pub struct FailedRow {
     pub at: i64,
 }
 
-/// A run, as the journal shows it.
+/// A run, as `commbox journal` shows it.
 #[derive(serde::Serialize)]
 pub struct RunRow {
     pub run: i64,

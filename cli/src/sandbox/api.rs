@@ -1,4 +1,4 @@
-//! The sandbox's HTTP interface: the documented call, and the ways to look at it and to script it.
+//! The sandbox's HTTP interface: the documented call, and calls that inspect and script it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -24,7 +24,7 @@ pub struct Sandbox {
     state: RefCell<State>,
 }
 
-/// What `POST /sandbox/reset` empties.
+/// The state that `POST /sandbox/reset` clears.
 struct State {
     users: HashMap<i64, User>,
     script: VecDeque<Answer>,
@@ -43,7 +43,7 @@ impl State {
     }
 }
 
-/// A call as it came.
+/// A request as it was received.
 #[derive(Serialize)]
 struct Recorded {
     method: String,
@@ -53,9 +53,9 @@ struct Recorded {
     at_ms: u128,
 }
 
-/// What a path leads to.
+/// The meaning of a path.
 enum Route {
-    /// `…/users/{id}`, with `None` for what is no user id.
+    /// `…/users/{id}`; `None` if the id is not valid.
     User(Option<i64>),
     Script,
     Requests,
@@ -87,7 +87,7 @@ impl Sandbox {
         Self { authorization, limit, record, state: RefCell::new(State::new()) }
     }
 
-    /// Answers one request, or tells how the connection ends instead.
+    /// Answers one request, or returns how the connection ends instead.
     pub async fn answer(&self, request: Request<Incoming>) -> Result<Response<Payload>, Fault> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Fault::Gone)?.to_bytes();
@@ -104,7 +104,7 @@ impl Sandbox {
         })
     }
 
-    /// The documented call.
+    /// Answers the documented call.
     async fn update(
         &self,
         id: Option<i64>,
@@ -203,7 +203,7 @@ fn respond(status: StatusCode, json: String) -> Response<Payload> {
     response
 }
 
-/// Headers by name; those that came more than once are joined, as HTTP allows.
+/// Returns headers by name. Repeated ones are joined, as HTTP allows.
 fn headers(map: &HeaderMap) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::new();
     for (name, value) in map {

@@ -1,8 +1,8 @@
-//! A rate limit, as servers have one: a bucket of tokens.
+//! A rate limit as servers implement it: a token bucket.
 
 use std::time::Instant;
 
-/// Lets so many requests through a second, and a burst of more after a quiet time.
+/// Allows a rate of requests, and a burst after an idle time.
 pub struct Limit {
     rate: f64,
     burst: f64,
@@ -11,13 +11,13 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// A limit whose bucket is full.
+    /// Creates a limit whose bucket is full.
     pub fn new(rate: f64, burst: u32) -> Self {
         let burst = f64::from(burst.max(1));
         Self { rate, burst, tokens: burst, at: Instant::now() }
     }
 
-    /// Lets a request through, or returns after how many seconds the next one may come.
+    /// Accepts a request, or returns the seconds until the next one is accepted.
     pub fn take(&mut self, now: Instant) -> Result<(), u64> {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + passed * self.rate).min(self.burst);
@@ -26,7 +26,7 @@ impl Limit {
             self.tokens -= 1.0;
             return Ok(());
         }
-        // Whole seconds are all that the header has.
+        // The Retry-After header only supports whole seconds.
         let wait = ((1.0 - self.tokens) / self.rate.max(0.001)).ceil();
         Err(if wait >= 1.0 { wait as u64 } else { 1 })
     }

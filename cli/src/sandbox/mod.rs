@@ -4,37 +4,39 @@
 //! commbox sandbox --port 8080
 //! ```
 //!
-//! Its address is the first and only line on standard output; SIGTERM or Ctrl-C ends it. A user with any id exists,
-//! with an empty record, and lives in memory:
+//! Its address is the first and only line on standard output; SIGTERM or Ctrl-C ends it. A user
+//! with any id exists, initially without fields. Users are kept in memory:
 //!
 //! ```sh
-//! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' -d '{"data":{"FirstName":"John"}}'
+//! curl http://127.0.0.1:8080/users/94382332 -H 'Authorization: Bearer sandbox-key' \
+//!     -d '{"data":{"FirstName":"John"}}'
 //! curl http://127.0.0.1:8080/users/94382332        # shows the user; needs no key
 //! ```
 //!
 //! A path may have a prefix: every path that ends in `/users/{id}` is the call.
 //!
-//! Answers can be scripted. They are used up in order by the next calls, and change no user; afterwards the sandbox
-//! answers by its own rules again:
+//! Answers can be scripted. Each of the next calls gets one of them, in order, and changes no user.
+//! After the last one, the sandbox answers by its own rules again:
 //!
 //! ```sh
-//! curl http://127.0.0.1:8080/sandbox/script -d '[{"status":429,"headers":{"Retry-After":"1"}},{"reset":true},{}]'
-//! curl http://127.0.0.1:8080/sandbox/requests      # every call so far, with its headers and exact body
-//! curl -X POST http://127.0.0.1:8080/sandbox/reset # forgets users, script and requests
+//! curl http://127.0.0.1:8080/sandbox/script \
+//!     -d '[{"status":429,"headers":{"Retry-After":"1"}},{"reset":true},{}]'
+//! curl http://127.0.0.1:8080/sandbox/requests      # all calls so far, with headers and exact body
+//! curl -X POST http://127.0.0.1:8080/sandbox/reset # removes users, script and requests
 //! ```
 //!
 //! | key of a scripted answer | meaning |
 //! | --- | --- |
-//! | `status` | HTTP status, 200 to 599; absent: 200 |
-//! | `body` | exact text; absent: the documented reply for the status, empty where none is documented |
-//! | `body_repeat` | how often `body` is repeated; for large replies |
-//! | `headers` | an object of headers; `Content-Type` is `application/json` unless it is given here |
+//! | `status` | HTTP status, 200 to 599; the default is 200 |
+//! | `body` | exact text; by default the documented reply for the status, if any |
+//! | `body_repeat` | number of times to repeat `body`, for large replies |
+//! | `headers` | an object of headers; the default `Content-Type` is `application/json` |
 //! | `delay_ms` | wait this long before answering |
 //! | `chunked` | true: send no `Content-Length` |
 //! | `cut` | close the connection after this many bytes of the body |
-//! | `close` | true: say `Connection: close`, and do so |
+//! | `close` | true: send `Connection: close`, and close the connection |
 //! | `reset` | true: reset the connection instead of answering |
-//! | `own` | true: the sandbox's own rules make the status and body; so does leaving out `status` and `body` |
+//! | `own` | true: use the sandbox's own status and body, as without `status` and `body` |
 
 mod api;
 mod limit;
@@ -55,18 +57,18 @@ use tokio::task::LocalSet;
 
 use api::Sandbox;
 
-/// How a sandbox is to be.
+/// The settings of a sandbox.
 pub struct Settings {
-    /// 0 takes a free one.
+    /// The port; 0 selects a free one.
     pub port: u16,
     pub host: IpAddr,
-    /// The key that calls must carry.
+    /// The API key that calls must have.
     pub api_key: String,
-    /// Serve HTTPS, and write the certificate to trust to this path (PEM).
+    /// The file for the certificate (PEM) that clients must trust. Enables HTTPS.
     pub tls: Option<PathBuf>,
-    /// Answer 429 to what comes faster than this many requests a second, after so many at once.
+    /// The rate per second above which requests are answered with 429, and the burst.
     pub limit: Option<(f64, u32)>,
-    /// Keep a record of requests.
+    /// Whether to record requests.
     pub record: bool,
 }
 
@@ -87,7 +89,8 @@ pub async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         None => format!("http://{address}"),
         Some(_) => format!("https://localhost:{}", address.port()),
     };
-    // Before the address is known, so that whoever reads it may end the sandbox at once.
+    // Listen for signals before printing the address, because its reader may stop the sandbox at
+    // once.
     let stop = stop()?;
     println!("{url}");
     io::stdout().flush()?;
@@ -103,7 +106,7 @@ pub async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         .await
 }
 
-/// Listens for the signals to end; the future is done when one comes.
+/// Listens for the signals that end the sandbox. The future completes when one arrives.
 #[cfg(unix)]
 fn stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{signal, SignalKind};
@@ -117,7 +120,7 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Listens for Ctrl-C; the future is done when it comes.
+/// Listens for Ctrl-C. The future completes when it arrives.
 #[cfg(not(unix))]
 fn stop() -> io::Result<impl Future<Output = ()>> {
     Ok(async {

@@ -1,18 +1,18 @@
-//! The body of an answer, which may break off.
+//! The body of an answer, which may be cut off.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-/// Why a connection ends without a proper answer.
+/// Why a connection ends without a complete answer.
 #[derive(Debug)]
 pub enum Fault {
-    /// The client went away in the middle of its request.
+    /// The client disconnected in the middle of its request.
     Gone,
     /// The script asks for a connection reset.
     Reset,
-    /// The script asks for a body that breaks off.
+    /// The script asks for a body that is cut off.
     Cut,
 }
 
@@ -28,15 +28,15 @@ impl std::fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// A body: whole, chunked, or cut short.
+/// A body: whole, chunked, or cut off.
 pub struct Payload {
     bytes: Bytes,
-    /// What `Content-Length` announces; `None` sends the body chunked.
+    /// The value of `Content-Length`; `None` sends the body chunked.
     announced: Option<u64>,
     next: Step,
 }
 
-/// What the connection gets when it asks next.
+/// What the connection receives when it polls next.
 #[derive(PartialEq)]
 enum Step {
     Data { cut: bool },
@@ -46,7 +46,8 @@ enum Step {
 }
 
 impl Payload {
-    /// The body `bytes`, without a `Content-Length` where it is `chunked`, and without what comes after `cut`.
+    /// Creates the body `bytes`: without `Content-Length` if `chunked`, and cut off after `cut`
+    /// bytes.
     pub fn new(bytes: Bytes, chunked: bool, cut: Option<usize>) -> Self {
         let announced = (!chunked).then_some(bytes.len() as u64);
         let sent = cut.map_or(bytes.len(), |cut| cut.min(bytes.len()));
@@ -74,7 +75,8 @@ impl Body for Payload {
                 let bytes = std::mem::take(&mut self.bytes);
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            // An error makes hyper drop what it has buffered; waiting once makes it write that first.
+            // On an error hyper drops what it has buffered. Returning pending once makes it write
+            // that first.
             Step::Flush => {
                 self.next = Step::BreakOff;
                 context.waker().wake_by_ref();

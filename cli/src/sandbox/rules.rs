@@ -1,4 +1,5 @@
-//! The documented rules: what a call must be, what it does to a user, and the words of the reply.
+//! The documented rules: what a call must contain, how it changes a user, and the text of the
+//! reply.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ const LIMITS: [(&str, usize); 7] = [
 /// The object of custom fields.
 const CONTENT: &str = "Content";
 
-/// Fields by name; every value keeps the text in which it came.
+/// Fields by name. Every value keeps its original text.
 type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// A user's record.
@@ -34,14 +35,14 @@ pub struct User {
 }
 
 impl User {
-    /// Adds and overrides what an update holds.
+    /// Adds and replaces the fields of an update.
     pub fn apply(&mut self, update: User) {
         self.fields.extend(update.fields);
         self.custom.extend(update.custom);
     }
 }
 
-/// The update in the body of a request; `None` where the body is not what the API takes.
+/// Parses the update in the body of a request. Returns `None` if the API would reject it.
 pub fn read_update(body: &[u8]) -> Option<User> {
     #[derive(Deserialize)]
     struct Request {
@@ -62,7 +63,7 @@ pub fn read_update(body: &[u8]) -> Option<User> {
     LIMITS.into_iter().all(fits).then_some(User { fields, custom })
 }
 
-/// The reply envelope.
+/// The envelope of a reply.
 #[derive(Serialize)]
 struct Envelope<'a, T> {
     status: u16,
@@ -81,13 +82,13 @@ struct Data<'a> {
     user: Option<&'a User>,
 }
 
-/// The documented reply for a status; empty where none is documented.
+/// Returns the documented reply for a status; empty if none is documented.
 pub fn envelope(status: StatusCode, user_id: Option<i64>) -> String {
     let data = user_id.filter(|_| status == StatusCode::OK).map(|id| Data { id, user: None });
     describe(status).map_or_else(String::new, |description| write(status, description, data))
 }
 
-/// The reply that shows a user.
+/// Returns the reply that shows a user.
 pub fn show(id: i64, user: &User) -> String {
     write(StatusCode::OK, "Operation successful", Some(Data { id, user: Some(user) }))
 }
@@ -97,7 +98,7 @@ fn write(status: StatusCode, description: &str, data: Option<Data>) -> String {
     serde_json::to_string(&envelope).expect("strings, numbers and valid JSON serialise")
 }
 
-/// The documented words for a status.
+/// Returns the documented description of a status.
 fn describe(status: StatusCode) -> Option<&'static str> {
     Some(match status.as_u16() {
         200 => "Operation successful",
@@ -110,7 +111,7 @@ fn describe(status: StatusCode) -> Option<&'static str> {
     })
 }
 
-/// The time as the API writes it: UTC with seven fractional digits.
+/// Returns the time in the API's format: UTC with seven fractional digits.
 fn now() -> String {
     let now = OffsetDateTime::now_utc();
     let (date, (hour, minute, second, nanos)) = (now.date(), now.time().as_hms_nano());

@@ -1,4 +1,4 @@
-//! Scripted answers: what the next calls get in place of the sandbox's own answer.
+//! Scripted answers, which replace the sandbox's own answers to the next calls.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::payload::Payload;
 use super::rules;
 
-/// One scripted answer, as it is written.
+/// One scripted answer, as it is written in the script.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 struct Entry {
@@ -27,10 +27,10 @@ struct Entry {
     own: bool,
 }
 
-/// One answer, ready to be given.
+/// One answer, ready to be sent.
 #[derive(Default)]
 pub struct Answer {
-    /// Status and body; `None` where the sandbox's own rules make them.
+    /// Status and body; `None` if the sandbox's own rules determine them.
     canned: Option<(StatusCode, Option<String>)>,
     headers: HeaderMap,
     delay: Duration,
@@ -40,7 +40,7 @@ pub struct Answer {
     reset: bool,
 }
 
-/// Reads a script, a JSON array of answers, or tells what is wrong with it.
+/// Parses a script, a JSON array of answers. The error says what is wrong with it.
 pub fn read(text: &[u8]) -> Result<Vec<Answer>, String> {
     let entries: Vec<Entry> =
         serde_json::from_slice(text).map_err(|error| format!("the script is refused: {error}"))?;
@@ -83,23 +83,23 @@ impl TryFrom<Entry> for Answer {
 }
 
 impl Answer {
-    /// A 429 that asks to wait for so many seconds.
+    /// Returns a 429 with this many seconds in `Retry-After`.
     pub fn throttled(seconds: u64) -> Self {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from(seconds))]);
         Self { canned: Some((StatusCode::TOO_MANY_REQUESTS, None)), headers, ..Self::default() }
     }
 
-    /// How long to wait before answering.
+    /// Returns the time to wait before answering.
     pub fn delay(&self) -> Duration {
         self.delay
     }
 
-    /// Whether to reset the connection instead of answering.
+    /// Returns whether to reset the connection instead of answering.
     pub fn is_reset(&self) -> bool {
         self.reset
     }
 
-    /// The answer to a call for `user_id`; `own` applies the sandbox's own rules.
+    /// Returns the answer to a call for `user_id`; `own` applies the sandbox's own rules.
     pub fn respond(
         self,
         user_id: Option<i64>,

@@ -1,4 +1,4 @@
-//! Connections: accepting them, TLS, and ending them as badly as a script asks.
+//! Connections: accepts them, handles TLS, and ends them abruptly if a script asks for it.
 
 use std::error::Error;
 use std::future::poll_fn;
@@ -29,13 +29,13 @@ pub async fn accept(
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
-            // The client gave up before it was accepted: no reason to end.
+            // The client disconnected before it was accepted; continue with the next one.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
             Err(error) => return error,
         };
         let (tls, sandbox) = (tls.clone(), sandbox.clone());
         tokio::task::spawn_local(async move {
-            // A connection that cannot be set up is the client's loss; the next one may work.
+            // Only this client is affected if its connection cannot be set up.
             if stream.set_nodelay(true).is_err() {
                 return;
             }
@@ -58,7 +58,7 @@ async fn serve<S: Stream>(stream: S, sandbox: Rc<Sandbox>) {
     let outcome = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let mut stream = connection.into_parts().io.into_inner();
     if outcome.is_err_and(|error| is_reset(&error)) {
-        // Without lingering, dropping the socket sends RST in place of FIN.
+        // With a linger time of zero, dropping the socket sends RST instead of FIN.
         let _ = stream.tcp().set_zero_linger();
     } else {
         let _ = stream.shutdown().await;
@@ -86,7 +86,8 @@ impl Stream for TlsStream<TcpStream> {
     }
 }
 
-/// TLS with a new certificate for this machine, which is written to `path` for clients to trust.
+/// Creates a TLS acceptor with a new certificate for this machine, and writes the certificate to
+/// `path` for clients to trust.
 pub fn tls_acceptor(path: &Path) -> Result<TlsAcceptor, Box<dyn Error>> {
     let names = ["localhost", "127.0.0.1", "::1"].map(String::from);
     let made = rcgen::generate_simple_self_signed(names)?;

@@ -1,4 +1,4 @@
-//! The other side of a run: collects what became of rows, and writes it down.
+//! The collecting side of a run: collects the outcomes of rows and records them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -19,14 +19,14 @@ use crate::stop::Signals;
 use crate::ui::Ui;
 use crate::units::{counted, MaxErrors};
 
-/// What is finished is written after so many rows, or so long.
+/// Outcomes are written after this many rows or this much time.
 const ROWS: usize = 256;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// So many rows in a row that fail for one reason end a run.
+/// Number of consecutive rows that end a run if they fail for the same reason.
 const SAME: u64 = 100;
 
-/// What the collecting side is given.
+/// The input of the collecting side.
 pub struct Given<'a> {
     pub client: &'a Client,
     pub batch: &'a Batch,
@@ -41,15 +41,15 @@ pub struct Given<'a> {
     pub ui: Ui,
 }
 
-/// How many rows came to what.
+/// The number of rows by outcome.
 #[derive(Default)]
 pub struct Counts {
     pub confirmed: u64,
-    /// In this session, rows that were confirmed later included.
+    /// Rows that failed in this session, including those that were confirmed later.
     pub failed: u64,
-    /// Of those, without an answer of the server.
+    /// Failed rows without an answer of the server.
     pub unreachable: u64,
-    /// Handed over, and not sent.
+    /// Rows that were submitted but not sent.
     pub unsent: u64,
     pub earlier: u64,
     pub unchanged: u64,
@@ -58,7 +58,7 @@ pub struct Counts {
     pub empty: u64,
 }
 
-/// Why a run ends before its end.
+/// Why a run stops early.
 pub enum Stop {
     Signal(Exit),
     KeyRejected,
@@ -69,7 +69,7 @@ pub enum Stop {
 /// How a run ended.
 pub struct Ended {
     pub stop: Option<Stop>,
-    /// What could not be read or written.
+    /// The error if something could not be read or written.
     pub failure: Option<Failure>,
     pub elapsed: Duration,
 }
@@ -88,9 +88,9 @@ pub struct Collect<'a> {
     counts: Counts,
     outcomes: Vec<Outcome>,
     rejected: Vec<Option<Reject>>,
-    /// When the oldest of the outcomes came.
+    /// When the oldest of the outcomes was collected.
     since: Option<Instant>,
-    /// The code of the last failures, and how many there were without another outcome.
+    /// The code of the latest consecutive failures, and their number.
     same: (i32, u64),
     stamp: u64,
     stop: Option<Stop>,
@@ -115,7 +115,7 @@ impl<'a> Collect<'a> {
         }
     }
 
-    /// Collects until everything has come back.
+    /// Collects until every submitted row has its outcome.
     pub fn run(mut self) -> (Counts, Ended) {
         loop {
             self.take_wrong();
@@ -141,7 +141,7 @@ impl<'a> Collect<'a> {
             let counts = self.progress_counts();
             self.progress.show(self.given.client, counts);
         }
-        // The reading side has ended: it closes the batch last.
+        // The reading side closes the batch last, so it has ended.
         while let Ok(wrong) = self.given.wrong.recv() {
             self.wrong(wrong);
             if self.outcomes.len() >= ROWS {
@@ -170,11 +170,11 @@ impl<'a> Collect<'a> {
         }
     }
 
-    /// Ends the run in good order.
+    /// Stops the run gracefully.
     fn end_for(&mut self, stop: Stop) {
         self.stop.get_or_insert(stop);
         self.given.stop.store(true, Relaxed);
-        // Only a forked child could not cancel it.
+        // This fails only in a forked child.
         let _ = self.given.batch.cancel();
     }
 
@@ -186,7 +186,7 @@ impl<'a> Collect<'a> {
                 self.same = (0, 0);
                 self.add(pending.place, pending.id, pending.hash, Became::Confirmed, None);
             }
-            // Nothing became of it.
+            // The update was cancelled before it was sent.
             Err(error) if is_cancelled(&error) => {
                 self.counts.unsent += 1;
                 self.add(pending.place, pending.id, pending.hash, Became::Unsent, None);
@@ -222,7 +222,7 @@ impl<'a> Collect<'a> {
         self.judge(kind, &message);
     }
 
-    /// Ends the run if failures say that going on is of no use.
+    /// Stops the run if the failures show that continuing is pointless.
     fn judge(&mut self, kind: ErrorKind, message: &str) {
         if self.stop.is_some() {
             return;
@@ -296,7 +296,8 @@ impl<'a> Collect<'a> {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// Writes what has come: rejects first, so that the journal knows of none that is not there.
+    /// Writes the collected outcomes. Rejects are written first, so that the journal contains none
+    /// that is missing from their file.
     fn write(&mut self) {
         self.since = None;
         if self.outcomes.is_empty() {
@@ -313,11 +314,11 @@ impl<'a> Collect<'a> {
         }
     }
 
-    /// Ends the run because something cannot be read or written.
+    /// Stops the run because something cannot be read or written.
     fn fail(&mut self, failure: Failure) {
         self.failure.get_or_insert(failure);
         self.given.stop.store(true, Relaxed);
-        // Only a forked child could not cancel it.
+        // This fails only in a forked child.
         let _ = self.given.batch.cancel();
     }
 
@@ -336,7 +337,7 @@ impl<'a> Collect<'a> {
     }
 }
 
-/// Whether an update came back as it was.
+/// Returns whether an update was cancelled before it was sent.
 fn is_cancelled(error: &Error) -> bool {
     error.kind() == ErrorKind::Cancelled && error.delivery() == Delivery::NotSent
 }

@@ -1,7 +1,7 @@
-//! One side of a run: reads rows, decides which are sent, and hands them over.
+//! The reading side of a run: reads rows, decides which are sent, and submits them.
 //!
-//! Before rows are handed over, the journal says up to where. A resumed run goes over the file
-//! twice: first over what was handed over and has no answer, then over the rest.
+//! Before rows are submitted, the journal records up to which row. A resumed run reads the files
+//! twice: first for the rows that were submitted and have no outcome, then for the rest.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,10 +18,10 @@ use crate::input::{Original, Problem, Read, Row, Rows};
 use crate::journal::{Confirmed, Hash, Hasher, Journal, Run};
 use crate::rejects::read_tag;
 
-/// So many rows are handed over at a time.
+/// Number of rows that are submitted at a time.
 const CHUNK: usize = 64;
 
-/// A row that was handed over.
+/// A row that was submitted.
 pub struct Pending {
     pub id: i64,
     pub hash: Hash,
@@ -29,12 +29,12 @@ pub struct Pending {
     pub original: Original,
 }
 
-/// Where a row is.
+/// The position of a row.
 #[derive(Clone, Copy)]
 pub struct Place {
     /// Its number over all files, from 0.
     pub row: u64,
-    /// Which of the files.
+    /// The index of its file.
     pub file: usize,
     pub line: u64,
 }
@@ -47,22 +47,22 @@ pub struct Wrong {
     pub problem: Problem,
 }
 
-/// Rows that are not sent, by the reason.
+/// The number of rows that are not sent, by reason.
 #[derive(Default)]
 pub struct LeftOut {
-    /// Confirmed earlier in the run that goes on.
+    /// Confirmed earlier in the resumed run.
     pub confirmed: AtomicU64,
-    /// As they were last confirmed.
+    /// Unchanged since they were last confirmed.
     pub unchanged: AtomicU64,
     /// A newer row of the same user was confirmed.
     pub outdated: AtomicU64,
     /// A later row of the same user follows in the file.
     pub superseded: AtomicU64,
-    /// Without a field.
+    /// Rows without a field to send.
     pub empty: AtomicU64,
 }
 
-/// What the reading side is given.
+/// The input of the reading side.
 pub struct Feed<'a> {
     pub inputs: &'a Inputs,
     pub superseded: Option<&'a Superseded>,
@@ -81,18 +81,18 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which rows a pass over the files is for.
+/// Which rows a pass over the files submits.
 #[derive(Clone, Copy, PartialEq)]
 enum Pass {
-    /// Those that may have been sent.
+    /// Rows that may have been sent.
     Unknown,
     All,
 }
 
-/// What a resumed run has seen to already.
+/// The rows that a resumed run has already handled.
 #[derive(Default)]
 struct Seen {
-    /// One bit a row.
+    /// One bit per row.
     rows: Vec<u64>,
     /// The last row of each user that the first pass sends.
     users: HashMap<i64, u64>,
@@ -123,7 +123,7 @@ struct Candidate {
 }
 
 impl Feed<'_> {
-    /// Hands over everything, until a stop. The batch is closed by the caller.
+    /// Submits all rows until the run stops. The caller closes the batch.
     pub fn run(&self) -> Result<()> {
         let mut seen = Seen::default();
         if self.run.resumed && self.run.submitted > 0 {
@@ -161,7 +161,8 @@ impl Feed<'_> {
                     Read::Wrong(problem) if pass == Pass::All => {
                         let original = row.original.clone();
                         let wrong = Wrong { place, id: row.id, original, problem };
-                        // If nobody listens any more, the run is over.
+                        // Sending fails only if the collecting side has ended, and then the run is
+                        // over.
                         let _ = self.wrong.send(wrong);
                     }
                     Read::Update if row.is_empty && pass == Pass::All => {
@@ -186,7 +187,7 @@ impl Feed<'_> {
         self.hand_over(&mut chunk, pass, seen)
     }
 
-    /// Hands over those of the rows that are to be sent.
+    /// Submits those of the rows that are to be sent.
     fn hand_over(&self, chunk: &mut Vec<Candidate>, pass: Pass, seen: &mut Seen) -> Result<()> {
         let Some(last) = chunk.last().map(|candidate| candidate.pending.place.row) else {
             return Ok(());
@@ -231,7 +232,7 @@ impl Feed<'_> {
         Ok(())
     }
 
-    /// Whether a row is to be sent.
+    /// Returns whether a row is to be sent.
     fn is_sent(
         &self,
         candidate: &Candidate,
@@ -282,7 +283,7 @@ impl Feed<'_> {
             return left_out(&self.left_out.outdated);
         }
         match confirmed.filter(|confirmed| self.changed_only && confirmed.hash == *hash) {
-            // What may have been delivered since may have changed it.
+            // A row that may have been delivered since then may have changed the user.
             Some(confirmed) if !journal.is_uncertain(*id, confirmed.sequence)? => {
                 left_out(&self.left_out.unchanged)
             }
@@ -291,7 +292,7 @@ impl Feed<'_> {
     }
 }
 
-/// Which rows a later one of the same user supersedes, as the rules say.
+/// Returns the superseded rows if the rules leave them out.
 pub fn left_out(found: &Superseded, duplicates: Duplicates) -> Option<&Superseded> {
     (duplicates != Duplicates::All && found.rows > 0).then_some(found)
 }

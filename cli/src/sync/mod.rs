@@ -1,7 +1,7 @@
-//! `commbox sync`: all rows of files, with a journal.
+//! `commbox sync`: sends all rows of files, with a journal.
 //!
-//! A thread reads and hands rows over to the library's batch ([`feed`]); this one collects what
-//! became of them, writes the journal and the rejects ([`collect`]), and shows how it goes
+//! A thread reads rows and submits them to the library's batch ([`feed`]). The calling thread
+//! collects the outcomes, writes the journal and the rejects ([`collect`]), and shows the progress
 //! ([`progress`]).
 
 mod collect;
@@ -34,13 +34,13 @@ use collect::{Collect, Ended};
 use feed::{Feed, LeftOut};
 use progress::Progress;
 
-/// The command `sync`.
+/// Runs the command `sync`.
 pub fn run(args: &SyncArgs) -> Result<Exit> {
     let ui = Ui::new(args.output, args.quiet);
     let file = settings::read_file(args.client.config.as_deref())?;
     let mut options = settings::options(&args.client, &file)?;
     let batch_options = settings::batch_options(args, &file)?;
-    // Each worker has a connection, which it is to keep.
+    // Each worker should keep its connection.
     options.max_idle_connections = options.max_idle_connections.max(batch_options.concurrency);
     options.order_per_user = true;
     let mapping = Mapping::new(&args.input, &file.sync, &options)?;
@@ -124,7 +124,7 @@ pub fn run(args: &SyncArgs) -> Result<Exit> {
     }
 }
 
-/// Checks all rows, unless that is not wanted.
+/// Checks all rows, unless the check is disabled.
 fn check_rows(
     args: &SyncArgs,
     inputs: &Inputs,
@@ -152,7 +152,7 @@ fn check_rows(
     Ok(Some(checked))
 }
 
-/// What is sent.
+/// The rows to send, and how.
 struct Sending<'a> {
     inputs: &'a Inputs,
     checked: Option<&'a Checked>,
@@ -161,7 +161,7 @@ struct Sending<'a> {
     changed_only: bool,
 }
 
-/// Sends the rows, and collects what becomes of them.
+/// Sends the rows, and collects their outcomes.
 fn send(
     what: Sending<'_>,
     batch: Batch,
@@ -214,10 +214,10 @@ fn send(
         let feeding = scope.spawn(move || {
             let outcome = feed.run();
             if outcome.is_err() {
-                // What waits to be sent is not sent any more.
+                // Updates that are still queued are not sent.
                 let _ = batch.cancel();
             }
-            // Only a forked child could not close it.
+            // This fails only in a forked child.
             let _ = batch.close();
             drop(feed);
             outcome
@@ -232,7 +232,8 @@ fn send(
     })
 }
 
-/// Beside the first file, or of the file whose rejects it is.
+/// Returns the path of the journal: beside the first file, or beside the file whose rejects the
+/// first file contains.
 fn journal_path(named: Option<&PathBuf>, files: &[PathBuf]) -> PathBuf {
     if let Some(path) = named {
         return path.clone();
@@ -250,7 +251,7 @@ fn journal_path(named: Option<&PathBuf>, files: &[PathBuf]) -> PathBuf {
     }
 }
 
-/// By what a later run knows that it reads the same by the same rules.
+/// Returns a digest by which a later run detects that the files and the rules are unchanged.
 fn fingerprint(inputs: &Inputs, changed_only: bool) -> Result<Vec<u8>> {
     let mut context = Context::new(&SHA256);
     context.update(inputs.mapping.fingerprint().as_bytes());

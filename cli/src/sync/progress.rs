@@ -1,4 +1,4 @@
-//! What a run shows while it goes on: a bar on a terminal, lines elsewhere, events for programs.
+//! Shows the progress of a run: a bar on a terminal, lines elsewhere, events for programs.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -10,16 +10,16 @@ use serde_json::json;
 use crate::ui::Ui;
 use crate::units::grouped;
 
-/// How often a bar is drawn.
+/// Interval between updates of the bar.
 const DRAWN: Duration = Duration::from_millis(100);
 
-/// How often programs are told.
+/// Interval between events for programs.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// How often a line is printed where there is no terminal.
+/// Interval between lines if there is no terminal.
 const PRINTED: Duration = Duration::from_secs(30);
 
-/// What has become of the rows so far.
+/// The outcomes of the rows so far.
 #[derive(Clone, Copy, Default)]
 pub struct Counts {
     pub confirmed: u64,
@@ -34,7 +34,7 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     began: Instant,
     last: Instant,
-    /// Since when the server does not answer.
+    /// Since when the server has not answered.
     down_since: Option<Instant>,
 }
 
@@ -57,7 +57,7 @@ impl Progress {
         Self { ui, total, bar, began: now, last: now, down_since: None }
     }
 
-    /// Shows where the run stands, if it is time to.
+    /// Shows the progress if it is due.
     pub fn show(&mut self, client: &Client, counts: Counts) {
         let pause = match (&self.bar, self.ui.is_json()) {
             (Some(_), _) => DRAWN,
@@ -99,7 +99,7 @@ impl Progress {
         }
     }
 
-    /// Prints a line without harm to the bar.
+    /// Prints a line without disturbing the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| self.ui.words(text)),
@@ -107,7 +107,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -141,7 +141,7 @@ impl Progress {
     }
 }
 
-/// A time as people say it.
+/// Formats a time for people.
 pub fn shown(seconds: f64) -> String {
     match seconds {
         less if less < 10.0 => format!("{less:.1} s"),

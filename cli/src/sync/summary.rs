@@ -1,4 +1,4 @@
-//! What a run says at its end: counts by reason, and what to type next.
+//! The summary at the end of a run: counts by reason, and the next command to run.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,7 +104,7 @@ impl Told<'_> {
         Ok(())
     }
 
-    /// What to type next.
+    /// Returns the next command to run.
     fn next(&self, failed: u64, rejects: &[&Path]) -> Option<String> {
         let journal = match self.own_journal {
             true => format!(" --journal {}", quoted(self.path)),
@@ -120,7 +120,7 @@ impl Told<'_> {
     }
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "._-/\\:".contains(c);

@@ -30,7 +30,7 @@ from ._errors import (
 )
 from ._library import lib as _lib
 
-# Not typing's, which takes longer to import than all of this package.
+# Not imported from typing, whose import takes longer than that of this whole package.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._async import AsyncClient
@@ -82,11 +82,12 @@ _LATER = {
     "Updates": "_batch",
     "UserUpdate": "_batch",
 }
-"""Where that is which is imported when it is first asked for: with asyncio and dataclasses it takes three times as long
-as all the rest, and most programs do without."""
+"""The modules of the names that are imported on first use. With asyncio and dataclasses, their
+import takes three times as long as the rest of the package, and most programs do not need them.
+"""
 
 if not TYPE_CHECKING:
-    # Not for type checkers, who would believe in any name.
+    # Hidden from type checkers, which would accept any name.
     def __getattr__(name: str) -> object:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,7 +21,7 @@ from ._reply import UpdateResult, read
 from ._types import ClientOptions, FieldsAndOptions, SingleCallOptions
 
 if TYPE_CHECKING:
-    # Type checkers know these without their being installed.
+    # Type checkers resolve these names even if typing_extensions is not installed.
     from typing_extensions import Self, Unpack
 else:
     Self = found_in_typing("Self", Any)
@@ -223,7 +223,8 @@ class AsyncClient(BaseClient):
     ) -> asyncio.Future[Finished]:
         loop = asyncio.get_running_loop()
         if self._root._is_bounded:
-            # Its time counts from now on, so the library alone has it wait.
+            # The overall timeout runs from now on, so the update is queued in the library, not
+            # here.
             return courier.submit(loop, user_id, text, call_json, None)
         slots = self._slots_of(loop)
         await slots.acquire()
@@ -234,7 +235,9 @@ class AsyncClient(BaseClient):
             raise
 
     def _slots_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-        """Twice as many as are sent at a time, so that the next one is there when one has finished."""
+        """Returns the semaphore of a loop. It has twice as many slots as updates in flight, so that
+        the next update is already submitted when one finishes.
+        """
         with self._lock:
             slots = self._slots.get(loop)
             if slots is None:
@@ -246,14 +249,15 @@ class AsyncClient(BaseClient):
         self._follow_logging()
         with root._lock:
             if root._courier is None or root._courier.is_inherited:
-                # Of a closed client there is none, and the library says so.
+                # A closed client has no courier; its handle is invalid, and the library reports
+                # that.
                 root._courier = Courier(root._handle, root._batch_options)
             root._courier.join()
             return root._courier
 
 
 class _Feed:
-    """Reads updates and submits them, in a task of its own, and collects what comes of them."""
+    """Reads and submits updates in a task of its own, and collects their results."""
 
     def __init__(
         self, client: AsyncClient, updates: Union[AsyncIterable[AnyUpdate], Iterable[AnyUpdate]], limit: int
@@ -266,11 +270,11 @@ class _Feed:
         self._read = self._taken = 0
         self._ended = False
         self._task = asyncio.create_task(self._run())
-        # None tells that nothing more is read.
+        # None marks the end: nothing more is read.
         self._task.add_done_callback(lambda _: self._results.put_nowait(None))
 
     async def next(self) -> BatchResult | None:
-        """The next result, or None where there is none more, or what the iterable raised."""
+        """Returns the next result, or None after the last one. Raises what the iterable raised."""
         while not self._ended or self._taken < self._read:
             result = await self._results.get()
             if result is not None:
@@ -283,7 +287,7 @@ class _Feed:
         return None
 
     def stop(self) -> None:
-        """Reads no more."""
+        """Stops reading updates."""
         self._task.cancel()
 
     async def close(self) -> None:
@@ -331,5 +335,5 @@ async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> Asyn
     else:
         for update in updates:
             yield update
-            # Others have their turn.
+            # Let other tasks run.
             await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What the clients have in common: a handle of the library, created with a key and options."""
+"""The base of both clients: a handle of the library, created with an API key and options."""
 
 from __future__ import annotations
 
@@ -19,27 +19,29 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Optional, Union
 
-    # Type checkers know it without its being installed.
+    # Type checkers resolve this name even if typing_extensions is not installed.
     from typing_extensions import Self
 
     from ._stats import ClientStats
 
 _clients: weakref.WeakSet[BaseClient] = weakref.WeakSet()
 _logged: weakref.WeakSet[BaseClient] = weakref.WeakSet()
-"""The clients whose events are told to a logger."""
+"""The clients whose events are sent to a logger."""
 
 
 @atexit.register
 def _end() -> None:
-    """Gets daemon threads out of calls that poll, and all threads out of logging: Python would kill them there, which
-    Rust's frames do not bear.
+    """Makes daemon threads leave calls that poll, and all threads leave logging. During shutdown
+    Python would kill threads that need the interpreter, and Rust's stack frames cannot be unwound
+    that way.
 
-    Exit handlers that were registered before this one run after it, and make calls too: those do not poll.
+    Exit handlers that were registered before this one run after it and may still make calls. Those
+    calls do not poll.
     """
     _interrupt.ending = _log.ending = True
     for client in list(_logged):
         lib.commbox_client_set_log(client._handle, 0, _interrupt.LOG(), None)
-        # A thread that is about to tell an event is let in.
+        # Let a thread that is about to report an event finish.
         time.sleep(0.01)
     for client in list(_clients):
         lib.commbox_client_set_interrupt(client._handle, _interrupt.CALLBACK(), None)
@@ -51,7 +53,7 @@ def _end() -> None:
 
 
 class BaseClient:
-    """The handle of a client, from its creation to its end."""
+    """Owns the handle of a client."""
 
     _handle: Optional[int] = None
     _closed = True
@@ -59,11 +61,11 @@ class BaseClient:
     _parent: Optional[BaseClient] = None
     """The client that this one was derived from, whose handle it uses."""
     _log_level = 0
-    """The level of the library's log that is set."""
+    """The log level that is set in the library."""
     _call = NO_OPTIONS
-    """The options of each call that has none of its own."""
+    """The default options of this client's calls."""
     _poll = _interrupt.CALLBACK()
-    """The callback that is invoked while a call blocks; this one is none."""
+    """The callback that is invoked while a call blocks. The default is NULL."""
 
     def __init__(
         self,
@@ -186,7 +188,7 @@ class BaseClient:
         call = self._call.replace(timeout, attempt_timeout, max_retries, headers)
         call.check()
         derived = object.__new__(type(self))
-        # A subclass may have attributes of its own.
+        # A subclass may have additional attributes.
         derived.__dict__.update(self.__dict__)
         derived._closed = False
         derived._call = call
@@ -260,7 +262,7 @@ class BaseClient:
         return _late.client_stats(take_text(handle(lib.commbox_client_stats_json(self._handle))))
 
     def _follow_logging(self) -> None:
-        """Has the library tell its events, if the program's logging is set up for them, and no more if it is not."""
+        """Turns the library's events on if the program's logging wants them, otherwise off."""
         level = _log.wanted()
         root = self._root
         if level != root._log_level and root._handle is not None and not root._closed:
@@ -271,11 +273,12 @@ class BaseClient:
 
     @property
     def _root(self) -> Self:
-        """The client whose handle this one uses, which may be itself."""
+        """The client that owns the handle: this one or its parent."""
         return self if self._parent is None else self._parent  # type: ignore[return-value]
 
     def _close(self) -> None:
-        # Once: freeing leaves the last error of the thread alone, a second time is an error itself.
+        # Free the handle only once: the first time leaves the thread's last error unchanged, but a
+        # second time is an error itself.
         if not self._closed:
             self._closed = True
             if self._parent is None:
@@ -287,7 +290,7 @@ class BaseClient:
         self._close()
 
     def __reduce__(self) -> NoReturn:
-        # A copy would hold the same handle and free it, and in another process it is none.
+        # A copy would free the same handle, and the handle is invalid in another process.
         raise TypeError(f"{type(self).__name__} objects cannot be copied or pickled; make another one")
 
     def __repr__(self) -> str:
@@ -299,8 +302,9 @@ resolvable(BaseClient, globals())
 
 
 def new_handle(api_key: Optional[str], options: Mapping[str, Any]) -> int:
-    """A client of the library, with options as the library calls them. It takes the key from the environment if there
-    is none."""
+    """Creates a client of the library from options by the library's names. If there is no key, the
+    library reads it from the environment.
+    """
     _late.load()
     key = None if api_key is None else c_text("api_key", api_key)
     return handle(lib.commbox_client_new(key, json_object(-3, options)))

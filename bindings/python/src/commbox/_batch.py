@@ -1,4 +1,6 @@
-"""Many updates at once: sent while they are read from an iterable, and returned as they finish."""
+"""Updates many users: sends updates while they are read from an iterable, and returns results as
+they finish.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,7 @@ class BatchStats:
 
 
 class Finished(NamedTuple):
-    """The result of an update, as the library has it."""
+    """The result of an update, as the library returns it."""
 
     tag: int
     code: int
@@ -136,26 +138,27 @@ class Finished(NamedTuple):
 
 
 class Batch:
-    """A batch of the library."""
+    """Owns a batch of the library."""
 
     _wait = staticmethod(_interrupt.call)
 
     def __init__(self, client: Optional[int], **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
         self.done = False
-        """Whether it is closed, and all results were collected."""
+        """Whether the batch is closed and all results were collected."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         self._number = 0
 
     def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
-        # Its queues are never full: callers count the uncollected results.
+        # The timeout is 0 because the library's queue is never full: callers count the uncollected
+        # results.
         check(quick.commbox_batch_submit_with(self._handle, tag, user_id, user_json, call_json, 0))
 
     def next(self, timeout_ms: int) -> Finished | None:
-        """The next finished update, the same one until it is released. None if none finishes in time, if there are no
-        more, or if the wait was cancelled.
+        """Returns the next finished update; the same one again until it is released. Returns None
+        if none finishes within the timeout, if there are no more, or if the wait was cancelled.
 
-        What a signal handler raises meanwhile loses nothing: the next call returns what was collected.
+        If a signal handler raises meanwhile, no result is lost: the next call returns it.
         """
         if self._text.value is None:
             places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
@@ -171,13 +174,14 @@ class Batch:
         return Finished(self._tag.value, self._code.value, text, took(self._number))
 
     def release(self) -> None:
-        """Lets the next call of :meth:`next` collect another update."""
+        """Discards the current result, so that :meth:`next` collects another one."""
         text, self._text.value = self._text.value, None
         if text is not None:
             lib.commbox_string_free(text)
 
     def __del__(self, free: Any = lib.commbox_string_free) -> None:
-        # Not collected by its owner, who was interrupted. If __init__ failed, there is none.
+        # The owner was interrupted before it collected this. The attribute is missing if __init__
+        # failed.
         text = self.__dict__.get("_text")
         if text is not None and text.value is not None:
             free(text)
@@ -233,14 +237,16 @@ class Updates(Iterator[BatchResult]):
         check_progress(progress, total)
         self._call = call
         self._source: Iterator[AnyUpdate] | None = iter(updates)
-        # What was read and not submitted, and what was collected and not returned: kept if a signal handler raises.
+        # Updates that were read but not submitted, and a result that was collected but not
+        # returned. They are kept in case a signal handler raises.
         self._ahead: list[AnyUpdate] = []
         self._kept: BatchResult | None = None
         self._counted: BatchResult | None = None
         self._index = 0
         self._pending: dict[int, AnyUpdate] = {}
         self._refused: Counter[int] = Counter()
-        # Updates in flight are in addition to the queue. The library reports a limit that is out of range.
+        # Updates in flight are in addition to the queue. The library reports a limit that is out of
+        # range.
         self._room = queue_limit + concurrency if queue_limit > 0 else queue_limit
         self._batch = Batch(
             client,
@@ -295,7 +301,7 @@ class Updates(Iterator[BatchResult]):
         []
         """
         if not self._closed:
-            # In a forked child the batch is the parent's.
+            # In a forked child, the batch belongs to the parent and its handle is invalid.
             with suppress(CommBoxError):
                 self._stats = self._batch.stats()
             self._free()
@@ -312,11 +318,12 @@ class Updates(Iterator[BatchResult]):
         return self
 
     def __next__(self) -> BatchResult:
-        # A signal handler may raise between any two steps. Each leaves behind what the next call goes on with.
+        # A signal handler may raise between any two steps. Each step leaves a state from which the
+        # next call continues.
         while self._kept is None:
             if self._closed:
                 raise StopIteration
-            # As long as there is room, one more is read rather than waited for one to finish.
+            # If there is room, read another update before waiting for one to finish.
             reads = (self._source is not None or self._ahead) and len(self._pending) < self._room
             self._kept = self._read() if reads else None
             if self._kept is None:
@@ -333,19 +340,21 @@ class Updates(Iterator[BatchResult]):
         return result
 
     def _read(self) -> BatchResult | None:
-        """Reads an update and submits it; what cannot be submitted is a result at once."""
+        """Reads an update and submits it. If it cannot be submitted, returns a result at once."""
         if not self._ahead:
             source = self._source
             if source is None:
                 return None
             try:
-                # In C, so that no signal handler runs between an item's arrival and its being kept.
+                # Reads and stores the item in C, so that no signal handler can run in between and
+                # lose it.
                 self._ahead.extend(islice(source, 1))
             except Exception:
                 self.close()
                 raise
             if not self._ahead:
-                # In this order, so that what a signal handler raises between leaves no batch that waits for more.
+                # Close first: if a signal handler raises in between, no batch is left waiting for
+                # more.
                 self._batch.close()
                 self._source = None
                 return None
@@ -357,7 +366,8 @@ class Updates(Iterator[BatchResult]):
             self._batch.submit(index, *prepare(update, self._call))
         except (ValidationError, APICancelledError) as error:
             if isinstance(error, APICancelledError):
-                # The batch takes no more: the server refused the key, or another thread cancelled.
+                # The batch accepts no more updates: the server rejected the API key, or another
+                # thread cancelled it.
                 self._source = None
             self._refused[error.code] += 1
             return failure(index, update, error)
@@ -368,7 +378,8 @@ class Updates(Iterator[BatchResult]):
         if finished is not None:
             return outcome(finished.tag, self._pending[finished.tag], finished)
         if self._batch.done and self._pending:
-            # A signal handler raised before it was submitted: all other results were collected.
+            # A signal handler raised before this update was submitted. All other results were
+            # collected.
             index, update = next(iter(self._pending.items()))
             return failure(index, update, cancelled("this update was not sent: a signal interrupted its submission"))
         return None
@@ -382,16 +393,16 @@ class Updates(Iterator[BatchResult]):
         self.close()
 
     def __del__(self) -> None:
-        # Nobody asks for the numbers any more.
+        # Nobody can ask for the statistics any more.
         self._free()
 
     def __reduce__(self) -> NoReturn:
-        # A copy would hold the same batch and free it, and in another process it is none.
+        # A copy would free the same batch, and its handle is invalid in another process.
         raise TypeError("Updates objects cannot be copied or pickled; call update_users again")
 
 
 def prepare(update: AnyUpdate, call: CallOptions) -> tuple[int, bytes, Optional[bytes]]:
-    """The id, the JSON and the options of an update, or a ValidationError."""
+    """Returns the id, the JSON and the options of an update, or raises a ValidationError."""
     number, text = _id_and_json(update)
     if isinstance(update, UserUpdate):
         call = call.replace(update.timeout, update.attempt_timeout, update.max_retries, update.headers)
@@ -420,7 +431,8 @@ def _id_and_json(update: AnyUpdate) -> tuple[int, bytes]:
     except ValidationError:
         raise
     except Exception as error:
-        # A lazy row whose source is gone, or a mapping that another thread changes. Its message may hold values.
+        # For example a lazy row whose source is closed, or a mapping that another thread changes.
+        # The exception's message may contain values.
         raise invalid(-4, f"user cannot be read: reading it raised {_kind(error)}") from error
 
 
@@ -437,14 +449,14 @@ def _kind(value: object) -> str:
 
 
 def outcome(index: int, update: AnyUpdate, finished: Finished) -> BatchResult:
-    """The result of an update that has finished."""
+    """Returns the result of an update that has finished."""
     if finished.code:
         return failure(index, update, from_json(finished.text, finished.code))
     return BatchResult(index, _user_id(update), update, read(finished.text, finished.took), None)
 
 
 def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
-    """The result of an update that came to nothing."""
+    """Returns the result of an update that failed before it was sent."""
     return BatchResult(index, _user_id(update), update, None, error)
 
 

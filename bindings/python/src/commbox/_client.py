@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Optional, Union, overload
 
-    # Type checkers know it without its being installed.
+    # Type checkers resolve this name even if typing_extensions is not installed.
     from typing_extensions import Self
 
     from ._batch import AnyUpdate, Updates
@@ -381,7 +381,7 @@ class Client(BaseClient):
         return _gevent.run(self._send, user_id, user_json, call_json)
 
     def _send(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
-        # The library keeps what it knows of a call for the thread that made it, which reads it too.
+        # The library keeps the details of a call for the calling thread, which also reads them.
         reply = ctypes.c_void_p()
         try:
             update, number = lib.commbox_update_user_json_with, begin()

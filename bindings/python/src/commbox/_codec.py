@@ -1,4 +1,4 @@
-"""JSON, which is imported with the first client: importing the package is faster without it."""
+"""Loads the JSON module with the first client, so that importing the package is faster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Imports it, unless it is here."""
+    """Imports the module unless it has been imported."""
     if "loads" not in globals():
         from json import loads
 

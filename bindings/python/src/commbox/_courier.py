@@ -1,7 +1,9 @@
-"""A batch of the library that carries the calls of an AsyncClient, and brings what came of them to the event loops.
+"""A batch of the library that sends the calls of an AsyncClient and delivers their results to the
+event loops.
 
-Each loop watches the batch's file descriptor, so there is no thread of Python and no call from one thread to another. A
-loop that cannot watch one, such as Windows' proactor loop, is served by a thread.
+Each loop watches the batch's file descriptor, so neither a Python thread nor calls between threads
+are needed. A thread serves the loops that cannot watch a descriptor, such as Windows' proactor
+loop.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from ._batch import Batch, Finished
 from ._library import lib
 
 _QUEUE_LIMIT = 1_000_000
-"""As much as the library allows: what is submitted is bounded by slots, or by its time."""
+"""The library's maximum, since submissions are bounded by slots or by the overall timeout."""
 
 _Slots = Optional[asyncio.Semaphore]
 _Waiting = dict[int, tuple["asyncio.Future[Finished]", _Slots]]
@@ -28,7 +30,7 @@ _Awaited = tuple["asyncio.Future[Finished]", _Slots, Finished]
 
 
 _process = object()
-"""Stands for this process. Its id would be asked of the system with each call."""
+"""Identifies this process. Reading the process id would cost a system call for each update."""
 
 
 def _enter_child() -> None:
@@ -41,50 +43,57 @@ if hasattr(os, "register_at_fork"):
 
 
 class _UnpolledBatch(Batch):
-    """A batch of an AsyncClient, which polls nothing."""
+    """A batch of an AsyncClient. Its calls do not poll."""
 
     _wait = staticmethod(_interrupt.call_unpolled)
 
     def view(self) -> _UnpolledBatch:
-        """The same batch, for collecting on another thread."""
+        """Returns another object for the same batch, to collect results on another thread."""
         view = object.__new__(_UnpolledBatch)
         view._handle, view.done, view._number = self._handle, False, 0
         view._tag, view._code, view._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
         return view
 
     def notify_fd(self) -> int:
-        """The descriptor that is readable while there is something to collect; -1 if the system gives none."""
+        """Returns the descriptor that is readable while there are results to collect; -1 if the
+        system provides none.
+        """
         fd: int = lib.commbox_batch_notify_fd(self._handle)
         return fd
 
 
 class Courier:
-    """A batch, and what collects from it.
+    """Owns a batch and collects its results.
 
-    It knows nothing of the client, so that a client that is let go of ends it.
+    It has no reference to the client, so that the client's finalizer can close it.
     """
 
     def __init__(self, client: int | None, options: Mapping[str, object]) -> None:
         self._process = _process
         self._batch = _UnpolledBatch(client, **options, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False)
-        # An update's tag is the address of its future, which stays alive in here until it is collected.
+        # An update's tag is the address of its future. This dictionary keeps the future alive until
+        # the result is collected.
         self._waiting: _Waiting = {}
         self._lock = threading.Lock()
         self._users = 0
         self._closing = False
         self._fd = -1
         self._watching: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        # Those that a thread serves.
+        # The loops that a thread serves.
         self._served: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._thread: Optional[threading.Thread] = None
 
     @property
     def is_inherited(self) -> bool:
-        """Whether it is that of a process from which this one forked, and of no use here."""
+        """Whether this process forked after the courier was created, so that the courier is
+        unusable here.
+        """
         return self._process is not _process
 
     def join(self) -> None:
-        """Has it serve a call, until that leaves, even where it is closed meanwhile."""
+        """Registers a call. The batch stays open until the call leaves, even if the courier is
+        closed meanwhile.
+        """
         with self._lock:
             self._users += 1
 
@@ -101,7 +110,7 @@ class Courier:
         call_json: Optional[bytes],
         slots: _Slots,
     ) -> asyncio.Future[Finished]:
-        """Submits an update, whose slot, if it has one, is released when it is collected."""
+        """Submits an update. Its slot, if it has one, is released when the result is collected."""
         if loop not in self._watching and loop not in self._served:
             self._watch(loop)
         future: asyncio.Future[Finished] = loop.create_future()
@@ -130,7 +139,7 @@ class Courier:
             except NotImplementedError:
                 pass
             if self._thread is None:
-                # A daemon, for a program may end without closing its client.
+                # A daemon thread, because a program may end without closing its client.
                 work = self._batch.view(), self._waiting
                 thread = threading.Thread(target=_bring_all, args=work, name="commbox-async", daemon=True)
                 thread.start()
@@ -138,7 +147,7 @@ class Courier:
             self._served.add(loop)
 
     def close(self) -> None:
-        """Ends it as soon as every call has left, and everything was collected."""
+        """Closes the batch as soon as every call has left and all results were collected."""
         with self._lock:
             self._closing = True
             self._end()
@@ -150,14 +159,15 @@ class Courier:
         elsewhere = []
         for loop in list(self._watching):
             if loop is here or not loop.is_running():
-                # A closed loop watches nothing.
+                # A closed loop has no readers.
                 if not loop.is_closed():
                     loop.remove_reader(self._fd)
                 self._watching.discard(loop)
             else:
                 elsewhere.append(loop)
         for loop in elsewhere:
-            # A loop's readers are its own thread's. The last one frees the batch, and with it the descriptor.
+            # A loop's readers may only be removed on its own thread. The last loop frees the batch,
+            # and with it the descriptor.
             try:
                 loop.call_soon_threadsafe(self._leave_loop, loop)
             except RuntimeError:
@@ -180,7 +190,7 @@ class Courier:
 
 
 def _bring(loop: asyncio.AbstractEventLoop, batch: Batch, waiting: _Waiting) -> None:
-    """Collects what has finished, on a loop that watches the descriptor."""
+    """Collects finished updates on a loop that watches the descriptor."""
     awaited = _collect(batch, waiting, 0)
     if awaited:
         own = awaited.pop(loop, None)
@@ -190,28 +200,30 @@ def _bring(loop: asyncio.AbstractEventLoop, batch: Batch, waiting: _Waiting) -> 
 
 
 def _bring_all(batch: Batch, waiting: _Waiting) -> None:
-    """Collects all that finishes, on a thread."""
+    """Collects all updates on a thread as they finish."""
     while not batch.done:
         _wake_others(_collect(batch, waiting, -1))
     batch.free()
 
 
 def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
-    """The next that finishes and what else is there then: a loop is woken once for all that it waits for."""
+    """Collects the next finished update and all others that have finished by then. Grouping them by
+    loop wakes each loop only once.
+    """
     finished = batch.next(timeout_ms)
     awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]] = {}
     while finished is not None:
         future, slots = waiting.pop(finished.tag)
         awaited.setdefault(future.get_loop(), []).append((future, slots, finished))
         batch.release()
-        # Usually one call waits, and there is nothing to ask for.
+        # Usually only one call was pending, so this saves a call of the library.
         finished = batch.next(0) if waiting else None
     return awaited
 
 
 def _wake_others(awaited: dict[asyncio.AbstractEventLoop, list[_Awaited]]) -> None:
     for loop, arrived in awaited.items():
-        # The loop may be closed; then nobody waits any more.
+        # If the loop is closed, nobody awaits the results.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_wake, arrived)
 

@@ -1,4 +1,4 @@
-"""The exceptions, and how an error of the library becomes one."""
+"""The exceptions, and the conversion of the library's errors to them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class CommBoxError(Exception):
     """The server's id of the request, from a header of its response, for questions to its support.
     """
 
-    # Every field has a default, so that pickle, which calls the class with the message alone, can restore them after.
+    # Every field has a default, so that pickle can call the class with the message alone and
+    # restore the fields afterwards.
     def __init__(
         self,
         message: str,
@@ -197,25 +198,25 @@ _FORBIDDEN = 403
 
 
 def name_of(code: int) -> str:
-    """The library's name for a code, for errors that are raised without it."""
+    """Returns the library's name of a code, for errors that this package raises itself."""
     name: bytes = lib.commbox_code_name(code)
     return name.decode()
 
 
 def cancelled(message: str) -> APICancelledError:
-    """The error of an update that was never sent, since it was cancelled before."""
+    """Returns the error of an update that was cancelled before it was sent."""
     return APICancelledError(message, code=-8, name=name_of(-8))
 
 
 def check(code: int) -> None:
     """Raises the error of the call that returned this code, unless it succeeded."""
     if code:
-        # The error is this thread's own, and stands until its next call.
+        # The last error is thread-local and valid until the thread's next call.
         raise from_json(lib.commbox_last_error_json(), code)
 
 
 def handle(made: int | None) -> int:
-    """The handle that was made, or the error for which none was."""
+    """Returns the handle, or raises the error if it is NULL."""
     if made is None:
         raise from_json(lib.commbox_last_error_json(), None)
     return made
@@ -235,10 +236,13 @@ _AS_THEY_ARE = (
 
 
 def from_json(text: bytes | str, code: int | None) -> CommBoxError:
-    """The exception for the text of ``commbox_last_error_json`` after a call that returned ``code``, or a NULL."""
+    """Returns the exception for the text of ``commbox_last_error_json`` after a call that returned
+    ``code``; None if the call returned NULL.
+    """
     known = _codec.loads(text) if text else None
     if known is None or code not in (None, known["code"]):
-        # A finalizer or a signal handler called the library on this thread since the call failed: that error is gone.
+        # After the call failed, a finalizer or a signal handler called the library on this thread
+        # and replaced the error.
         code = -10 if code is None else code
         message = f"the call failed with code {code}; the details are lost"
         return _class(code)(message, code=code, name=name_of(code), delivery="unknown")
@@ -263,16 +267,16 @@ TIMES = {
     "overall_timeout_ms": "overall_timeout",
     "outage_timeout_ms": "outage_timeout",
 }
-"""The library's options in milliseconds, and the keywords in seconds that they have here."""
+"""The library's options in milliseconds, and the corresponding keywords in seconds."""
 
 
 def _message(known: dict[str, Any]) -> str:
-    """The library's message, with its options as they are called here."""
+    """Returns the library's message with its options replaced by this package's keywords."""
     if known["code"] == _INVALID_HANDLE and known["problems"]:
         return f"the {known['problems'][0]['path']} is closed; make another one"
     if known["code"] != _INVALID_OPTIONS or not known["problems"]:
         return known["message"]  # type: ignore[no-any-return]
-    # Options that a message names stand in braces.
+    # In messages, the names of options are enclosed in braces.
     problems = (f"{{{problem['path']}}} {problem['message']}" for problem in known["problems"])
     message = "; ".join(problem.replace("{} ", "") for problem in problems)
     for option, keyword in TIMES.items():

@@ -1,4 +1,4 @@
-"""From what a caller gives to the JSON and the numbers that the library takes."""
+"""Converts arguments to the JSON and the numbers that the library takes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Omitted:
-    """Tells what is not given from None, which is sent as null."""
+    """Distinguishes an omitted argument from None, which is sent as null."""
 
     def __repr__(self) -> str:
         return "<omitted>"
@@ -36,12 +36,12 @@ _NAMES = {
 
 
 def given_fields(**keywords: object) -> dict[str, Any]:
-    """The fields that were given as keywords."""
+    """Returns the fields that were given as keywords."""
     return {name: value for name, value in keywords.items() if value is not OMITTED}
 
 
 def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) -> bytes:
-    """The fields as JSON, which came in a mapping or as keywords."""
+    """Returns the fields, given in a mapping or as keywords, as JSON."""
     if isinstance(user, Omitted):
         named = {_name(keyword): value for keyword, value in keywords.items()}
         return json_object(-4, named)
@@ -59,21 +59,21 @@ def _name(keyword: str) -> str:
 
 
 def id_number(user_id: int) -> int:
-    """The user's id as C takes it."""
-    # numpy's bool is an integer to operator.index, and would update user 1.
+    """Returns the user's id as a number that fits C's type."""
+    # operator.index accepts numpy's bool as an integer, so True would update user 1.
     if type(user_id).__name__ in ("bool", "bool_"):
         raise TypeError("user_id must be an int, not a bool")
     if not hasattr(type(user_id), "__index__"):
         raise TypeError(f"user_id must be an int, not {type(user_id).__name__}")
     user_id = operator.index(user_id)
-    # ctypes would cut off the higher bits, and another user would be updated.
+    # ctypes would truncate the number, and another user would be updated.
     if not -(2**63) <= user_id < 2**63:
         raise invalid(-1, "user_id does not fit into 64 bits")
     return user_id
 
 
 def c_text(name: str, text: str) -> bytes:
-    """The text as C takes it, or a refusal where C would not take it whole."""
+    """Returns the text encoded for C. Raises an error if C would truncate it."""
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a str, not {type(text).__name__}")
     if "\0" in text:
@@ -82,19 +82,20 @@ def c_text(name: str, text: str) -> bytes:
 
 
 def c_double(name: str, number: float) -> float:
-    """The number as C takes it."""
+    """Returns the number as C's double."""
     if isinstance(number, bool) or not hasattr(type(number), "__float__"):
         raise TypeError(f"{name} must be a number, not {type(number).__name__}")
     return float(number)
 
 
 def json_object(code: int, members: Mapping[str, Any]) -> bytes:
-    """A JSON object, or a refusal that lists everything in it that JSON does not have."""
+    """Returns a JSON object. Raises an error that lists everything JSON cannot represent."""
     try:
         return _codec.to_json(dict(members)).encode()
     except (TypeError, ValueError, RecursionError):
         pass
-    # Raised out here, since the error may hold a text, and would go along as the context.
+    # Raised outside of the handler: the original error may contain a value, and would become the
+    # context of this one.
     raise invalid(code, "; ".join(_codec.problems(members)) or "this cannot be written as JSON")
 
 
@@ -103,10 +104,11 @@ def _utf8(code: int, name: str, text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         pass
-    # Raised out here, since a UnicodeEncodeError holds the text, and would go along as the context.
+    # Raised outside of the handler: a UnicodeEncodeError contains the text, and would become the
+    # context of this error.
     raise invalid(code, f"{name} has half of a surrogate pair, which is not a character")
 
 
 def invalid(code: int, message: str) -> ValidationError:
-    """A refusal of this side, before the library was asked."""
+    """Returns a validation error of this package, raised before the library is called."""
     return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name_of(code))

@@ -1,4 +1,6 @@
-"""Calls in programs that gevent has patched: a call that blocked the thread would block all of its greenlets."""
+"""Calls in programs that gevent has patched. A call that blocks the thread would block all of its
+greenlets.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +13,26 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# Bound now: while the interpreter exits, modules lose their names.
+# Bound now, because module globals may be gone during interpreter shutdown.
 _modules = sys.modules
 
 
 def has_patched_threads() -> bool:
-    """Whether threads are greenlets: one that blocks in the library would block all."""
+    """Whether threads are greenlets. A call that blocks in the library would then block all of
+    them.
+    """
     monkey = _modules.get("gevent.monkey")
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def run(function: Callable[..., T], *arguments: object) -> T:
-    """Runs a function that blocks: on a thread of gevent's pool if this thread runs greenlets, while they go on."""
+    """Runs a function that blocks. If this thread runs greenlets, it runs on a thread of gevent's
+    pool while they continue.
+    """
     monkey = _modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("socket"):
         return function(*arguments)
-    # Only a thread that runs greenlets has a hub; those of the pool have none.
+    # Only a thread that runs greenlets has a hub; the pool's threads have none.
     hub = _modules["gevent._hub_local"].get_hub_if_exists()
     if hub is None:
         return function(*arguments)
@@ -37,7 +43,7 @@ def run(function: Callable[..., T], *arguments: object) -> T:
 
 
 def _outcome(function: Callable[..., T], arguments: tuple[object, ...]) -> tuple[T | None, Exception | None]:
-    """What a function returns or raises: the pool would print what it raises."""
+    """Returns what a function returns or raises. The pool would print an exception."""
     try:
         return function(*arguments), None
     except Exception as error:

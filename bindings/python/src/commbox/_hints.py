@@ -1,7 +1,9 @@
-"""Type hints that can be resolved at run time, though importing the package does not import what they name.
+"""Type hints that can be resolved at run time although importing the package does not import the
+types they name.
 
-``typing`` alone would take as long to import as half of the package. So the annotations of what is imported first are
-dictionaries that put every name that they use where ``typing.get_type_hints`` looks, as soon as one reads them.
+Importing ``typing`` alone would take as long as half of the package. The annotations of the modules
+that are imported first are therefore dictionaries which, when they are first read, define every
+name that they use where ``typing.get_type_hints`` looks for it.
 """
 
 from __future__ import annotations
@@ -26,11 +28,14 @@ _PLACES = {
     "UpdateResult": "commbox._reply",
     "Took": "commbox._took",
 }
-"""The names, and where they are defined. ``Self`` and ``Unpack`` are not in every version of ``typing``."""
+"""The names, and where they are defined. Some versions of ``typing`` lack ``Self`` and ``Unpack``.
+"""
 
 
 def found_in_typing(name: str, otherwise: Any) -> Any:
-    """A newer name of ``typing``, or of ``typing_extensions`` if that is installed, or else what is given."""
+    """Returns a newer name from ``typing``, or from ``typing_extensions`` if that is installed,
+    otherwise the given substitute.
+    """
     for module in ("typing", "typing_extensions"):
         try:
             return getattr(__import__(module), name)
@@ -74,8 +79,10 @@ class _Hints(dict):  # type: ignore[type-arg]
 
 
 def resolvable(kind: type, names: dict[str, Any]) -> None:
-    """Has the annotations of a class and its methods define the names that they use, in the module's ``names``."""
-    # Python 3.9 has those of a base where a class has none of its own.
+    """Makes the annotations of a class and its methods define the names they use in ``names``, the
+    globals of the module.
+    """
+    # Python 3.9 returns the annotations of a base class if the class itself has none.
     own = vars(kind).get("__annotations__") if sys.version_info < (3, 10) else kind.__annotations__
     if own:
         kind.__annotations__ = _Hints(own, names, kind)

@@ -1,17 +1,19 @@
-"""Ctrl-C during a call: runs Python's signal handlers while the library waits.
+"""Ctrl-C during a call: runs Python's signal handlers while the library blocks.
 
-The library calls ``POLL`` every so often, on the thread that made the call. Python runs a signal's handler, and raises
-what it raises, as soon as any Python code runs on the main thread: on entering a function too, before a ``try`` in it
-could catch anything, and then ctypes can only print it. So ``POLL`` resumes a generator that is suspended inside its
-``try``; the method caller and ``send`` are C.
+The library invokes ``POLL`` periodically, on the thread that made the call. Python runs a pending
+signal handler, and raises its exception, as soon as any Python code runs on the main thread. That
+includes the entry of a function, before a ``try`` in it could catch anything; ctypes could then
+only print the exception. ``POLL`` therefore resumes a generator that is suspended inside its
+``try``; the method caller and ``send`` are C code.
 
-A second signal may raise while the first one's exception is handled. So the generators are nested: whatever is raised
-outside the ``try`` of one is raised inside the ``try`` of the next. A generator that has caught something is used no
-more: the next call makes new ones.
+A second signal may raise while the exception of the first is handled. The generators are therefore
+nested: an exception outside the ``try`` of one is raised inside the ``try`` of the next. A
+generator that has caught an exception is not used again: the next call creates new ones.
 
-``LOG_CALLBACK``, to which the library tells its events, goes the same way, for the same reason: handlers of ``logging``
-are Python code. What they raise, signal handlers among them, ends the call. ``print`` is a function in C that takes all
-arguments of the callback and writes each to ``thread``, and so sends it to the generator.
+``LOG_CALLBACK``, which receives the library's events, works the same way for the same reason:
+handlers of ``logging`` are Python code. An exception from them or from a signal handler ends the
+call. ``print`` is a C function that accepts all arguments of the callback and writes each to
+``thread``, which sends it to the generator.
 """
 
 from __future__ import annotations
@@ -36,25 +38,29 @@ if TYPE_CHECKING:
 CALLBACK = CFUNCTYPE(c_int32, py_object)
 
 LOG = CFUNCTYPE(None, c_void_p, c_int32, c_void_p, c_void_p)
-"""A context, the level, and the addresses of the event as JSON and as a sentence."""
+"""The arguments: a context, the level, and the addresses of the event as JSON and as a sentence."""
 
 
 DEPTH = 8
-"""How many exceptions one call can catch: far more than signals arrive within one poll."""
+"""Maximum number of exceptions that one call can catch. Far fewer signals arrive within one poll.
+"""
 
-# Until 3.11 what a trace function raises as a generator is resumed passes by the generator's ``try``, and a signal's
-# handler runs within the trace function.
+# Until Python 3.11, an exception that a trace function raises while a generator is resumed bypasses
+# the generator's ``try``, and signal handlers run within the trace function.
 TRACE_ENDS_GENERATORS = sys.version_info < (3, 12)
 
-# Bound now: while the interpreter exits, modules lose their names.
+# Bound now, because module globals may be gone during interpreter shutdown.
 _gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
 
 
 class _Thread(threading.local):
-    """What the calls of one thread poll; ``send`` is looked up here by ``POLL``, and ``write`` by ``LOG_CALLBACK``."""
+    """The state that the calls of one thread poll. ``POLL`` looks up ``send`` here, and
+    ``LOG_CALLBACK`` looks up ``write``.
+    """
 
     error: BaseException | None = None
-    # Until a new thread has its own. Python may collect garbage meanwhile, and that may free a batch.
+    # Placeholders until a new thread has its own. Python may collect garbage before that, which may
+    # free a batch and thus use them.
     listener: GeneratorType[int, Optional[str], None] = (0 for _ in ())  # type: ignore[assignment]
     send: Callable[[None], int] = bool
     write: Callable[[str], int] = bool
@@ -74,13 +80,16 @@ class _Thread(threading.local):
         return listener  # type: ignore[return-value]
 
     def _catch(self, inner: Generator[int, Optional[str], None]) -> Generator[int, Optional[str], None]:
-        """Answers what ``inner`` does; 1, which ends the call, once that has raised something, which is kept."""
+        """Yields what ``inner`` yields. After ``inner`` has raised an exception, stores it and
+        yields 1, which cancels the call.
+        """
         try:
             yield from inner
         except GeneratorExit:
             return
         except BaseException as error:
-            # No call in here: after one, Python runs the handlers of further signals.
+            # Do not call anything here: after a call, Python would run the handlers of further
+            # signals.
             if error.__context__ is None and error is not self.error:
                 error.__context__ = self.error
             self.error = error
@@ -92,7 +101,7 @@ def _go_on() -> Generator[int, Optional[str], None]:
     arguments: list[str] = []
     while True:
         argument = yield 0
-        # POLL sends None, and print an empty text between and after the arguments.
+        # POLL sends None, and print sends empty strings between and after the arguments.
         if argument:
             arguments.append(argument)
             if len(arguments) == len(LOG._argtypes_):
@@ -104,23 +113,29 @@ def _go_on() -> Generator[int, Optional[str], None]:
 thread = _Thread()
 
 POLL = CALLBACK(operator.methodcaller("send", None))
-"""To be given to the library with ``CONTEXT``."""
+"""Pass this to the library together with ``CONTEXT``."""
 
 LOG_CALLBACK = LOG(functools.partial(print, file=thread, sep="", end=""))
-"""To be given to the library without a context, which is a word of its own then: ``None``."""
+"""Pass this to the library without a context; print then writes the NULL context as the text
+``None``.
+"""
 
 CONTEXT = id(thread)
 
 
 elsewhere: set[int] = set()
-"""The threads, other than the main one, that are in a call now."""
+"""The threads, other than the main thread, that are in a call now."""
 
 ending = False
-"""Whether the interpreter ends. A thread that asks for Python then is killed where it stands: none polls any more."""
+"""Whether the interpreter is shutting down. Python kills any thread that then needs the
+interpreter, so no call polls any more.
+"""
 
 
 def call(function: Callable[..., T], *arguments: object) -> T:
-    """Calls a function of the library that may wait, and returns its code, or raises what was raised meanwhile."""
+    """Calls a function of the library that may block. Returns its code, or raises the exception
+    that was raised meanwhile.
+    """
     if threading.current_thread() is not threading.main_thread():
         return _call_elsewhere(function, *arguments)
     if TRACE_ENDS_GENERATORS and (_gettrace() is not None or _getprofile() is not None):
@@ -140,11 +155,13 @@ def _call_untraced(function: Callable[..., T], *arguments: object) -> T:
 
 
 def call_listening(function: Callable[..., T], *arguments: object) -> T:
-    """Calls a function of the library that does not wait, or raises what a handler of its log raised."""
+    """Calls a function of the library that does not block. Raises the exception of a log handler,
+    if any.
+    """
     outer = thread.listener
     if not outer.gi_running:
         return call_unpolled(function, *arguments)
-    # A signal handler makes a call while another call waits: that one's listener is in use.
+    # A signal handler makes this call while another call blocks, whose listener is in use.
     thread.listen(thread.new_listener())
     try:
         return call_unpolled(function, *arguments)
@@ -157,12 +174,13 @@ def _call_elsewhere(function: Callable[..., T], *arguments: object) -> T:
     elsewhere.add(number)
     try:
         if ending:
-            # Nothing polls any more: it is safe, and a later exit handler may wait for it.
+            # The call does not poll any more, so it is safe, and a later exit handler may wait for
+            # it.
             elsewhere.discard(number)
             return call_unpolled(function, *arguments)
         code = call_unpolled(function, *arguments)
         if ending:
-            # Ends the thread without a word.
+            # Ends the thread silently.
             raise SystemExit
         return code
     finally:
@@ -170,20 +188,20 @@ def _call_elsewhere(function: Callable[..., T], *arguments: object) -> T:
 
 
 if hasattr(os, "register_at_fork"):
-    # The child has the thread that forked, and no other.
+    # A forked child has only the thread that forked.
     os.register_at_fork(after_in_child=elsewhere.clear)
     os.register_at_fork(after_in_child=_log.telling.clear)
 
 
 def call_unpolled(function: Callable[..., T], *arguments: object) -> T:
-    """Calls a function of the library that does not ask ``POLL``."""
+    """Calls a function of the library that does not poll."""
     if thread.error is not None:
-        # A second signal came before the last call could clean up after the first.
+        # A second signal arrived before the previous call could clean up after the first.
         _reset()
     try:
         code = function(*arguments)
     except BaseException as error:
-        # A further signal, whose handler ran as soon as the library returned.
+        # The exception of a further signal, whose handler ran as soon as the library returned.
         if error.__context__ is None and error is not thread.error:
             error.__context__ = thread.error
         _reset()

@@ -1,6 +1,6 @@
-"""How this package writes JSON, and what it says of a value that JSON does not have.
+"""Writes JSON, and describes values that JSON cannot represent.
 
-Imported by the first client, not by the package: importing that is quicker without it.
+The first client imports this module, so that importing the package is faster.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from json import JSONEncoder
 
 DEEPEST = 100
 SHOWN = 20
-"""How many problems a message lists."""
+"""Maximum number of problems in a message."""
 
 CONVERSIONS = {
     "builtins.bytes": "decode it to text",
@@ -32,7 +32,9 @@ CONVERSIONS = {
     "numpy.ndarray": "use its tolist()",
     "numpy.generic": "use its item()",
 }
-"""What to convert a value of such a class to; the first class of its that is listed decides."""
+"""What to convert a value of each class to. The first listed class in its method resolution order
+applies.
+"""
 
 
 def _plain(value: object) -> object:
@@ -45,7 +47,9 @@ to_json = JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain).encod
 
 
 def problems(members: Mapping[str, object]) -> list[str]:
-    """Everything in there that cannot be written as JSON: where it is, what it is, and what to use instead."""
+    """Lists everything that cannot be written as JSON: where it is, what it is, and what to use
+    instead.
+    """
     found: list[str] = []
     more = 0
     for problem in _each("", members, 0):
@@ -58,7 +62,7 @@ def problems(members: Mapping[str, object]) -> list[str]:
 
 def _each(path: str, value: object, depth: int) -> Iterator[str]:
     if depth > DEEPEST:
-        # Without the path, which is as long.
+        # Only the field's name, because the full path is as long as the nesting is deep.
         yield f"{path.split('.')[0].split('[')[0]} contains itself, or more than {DEEPEST} levels"
     elif isinstance(value, Mapping):
         for key, member in dict(value).items():
@@ -105,20 +109,22 @@ MISSING = {
     "timedelta64": "NaT",
     "MaskedConstant": "masked",
 }
-"""What missing values of pandas and numpy are called, by the names of their classes."""
+"""The names of missing values of pandas and numpy, by their class names."""
 
 
 def _missing(value: object) -> str | None:
-    """What a missing value is called: NaN, NaT, NA, which frames have where there is no value; None for a value.
+    """Returns the name of a missing value: NaN, NaT or NA, which data frames use for missing
+    values. Returns None for any other value.
 
-    It is refused, since only the caller knows whether the field is to be cleared or left as it is. No frame library is
-    imported: all that is missing differs from itself, or does not tell.
+    Missing values are rejected, since only the caller knows whether the field is to be cleared or
+    left unchanged. No data frame library is imported: a missing value differs from itself, or
+    cannot be compared.
     """
     name = type(value).__name__
     try:
         missing = bool(value != value) or name == "MaskedConstant"
     except Exception:
-        # As pandas' NA. Arrays do not tell either.
+        # pandas' NA cannot be compared; neither can arrays, which are not missing values.
         missing = name == "NAType" or _is_signaling(value)
     return MISSING.get(name, "NaN") if missing else None
 

@@ -1,6 +1,7 @@
-"""What is imported with the first client: importing the package is faster without it.
+"""Modules that the first client imports, so that importing the package is faster.
 
-No call imports anything: while the interpreter exits, when destructors and exit handlers make calls, it cannot.
+No call imports anything: destructors and exit handlers make calls during interpreter shutdown, when
+imports fail.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load() -> None:
-    """Imports it, unless it is here."""
+    """Imports the modules unless they have been imported."""
     if "read" not in globals():
         from ._batch import Updates
         from ._reply import read

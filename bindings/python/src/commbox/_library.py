@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 ABI_VERSION = 1
-"""The version of the library's binary interface that this package is written for."""
+"""The version of the library's ABI that this package requires."""
 
 FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(sys.platform, "libcommbox.so")
 
-# Strings that the caller frees are void pointers, since ctypes makes bytes of a char pointer and forgets its address.
+# Strings that the caller must free are declared as void pointers, because ctypes converts a char
+# pointer to bytes and drops its address.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_version": (c_char_p, ()),
     "commbox_abi_version": (c_uint32, ()),
@@ -68,11 +69,11 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_batch_stats_json": (c_void_p, (c_void_p,)),
     "commbox_batch_free": (None, (c_void_p,)),
 }
-"""Every function of ``commbox.h``: what it returns and what it takes."""
+"""Every function of ``commbox.h``: its return type and its parameters."""
 
 
 def load() -> CDLL:
-    """Returns the first library that can be used, or raises an ImportError that tells why none could."""
+    """Returns the first usable library, or raises an ImportError with the reason for each."""
     failures = []
     for origin, path in _candidates():
         try:
@@ -102,7 +103,7 @@ def _candidates() -> Iterator[tuple[str, str]]:
     chosen = os.environ.get("COMMBOX_LIBRARY")
     if chosen:
         yield "COMMBOX_LIBRARY", os.path.abspath(chosen)
-    # Without pathlib, which takes longer to import than all of this package.
+    # pathlib is not used because importing it takes longer than importing this whole package.
     own = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
     yield "beside the package", _unpacked() or os.path.join(own, FILE_NAME)  # noqa: PTH118
     if sys.platform in ("win32", "darwin"):
@@ -110,13 +111,16 @@ def _candidates() -> Iterator[tuple[str, str]]:
 
         yield "on the system", find_library("commbox") or FILE_NAME
     else:
-        # By its soname, as a linked program finds it; find_library would start a compiler to look for it.
+        # By its soname, as a linked program finds it; find_library would run a compiler to search
+        # for it.
         yield "on the system", f"libcommbox.so.{ABI_VERSION}"
 
 
 def _unpacked() -> str | None:
-    """A copy of the library that exists until the process ends, if the package is imported from a zip file, as a wheel
-    that Spark's ``addPyFile`` brings: no system loads a library from there."""
+    """Returns a copy of the library that exists until the process ends, if the package was imported
+    from a zip file, such as a wheel that Spark's ``addPyFile`` distributes. No system loads a
+    library from a zip file.
+    """
     if not hasattr(getattr(__spec__, "loader", None), "archive"):
         return None
     import atexit
@@ -131,7 +135,7 @@ def _unpacked() -> str | None:
 
     @atexit.register
     def remove() -> None:
-        # Windows deletes no library that is loaded.
+        # Windows cannot delete a library while it is loaded.
         with suppress(OSError):
             copies.close()
 
@@ -140,13 +144,14 @@ def _unpacked() -> str | None:
 
 def _open(path: str) -> CDLL:
     try:
-        # Not PyDLL: other threads run while a call waits.
+        # CDLL rather than PyDLL, so that other threads run while a call blocks.
         library = CDLL(path)
     except OSError:
         running = sys.executable if sys.platform == "win32" else "/proc/self/exe"
         theirs, ours = _processor(path), _processor(running)
         if theirs and ours and theirs != ours:
-            # Linux says that there is no such file, and Windows that it is not valid.
+            # The system's message is misleading: Linux reports a missing file, and Windows an
+            # invalid one.
             raise ImportError(f"it is for {theirs}, and this Python for {ours}; install matching versions") from None
         raise
     _declare(library, "commbox_abi_version")
@@ -161,7 +166,9 @@ def _open(path: str) -> CDLL:
 
 
 def _processor(path: str) -> str | None:
-    """What a library or a program of Linux or Windows is for, where it is one."""
+    """Returns the processor that a library or program of Linux or Windows is built for; None if it
+    is neither.
+    """
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             head = file.read(1024)
@@ -190,7 +197,8 @@ def _declare(library: CDLL, name: str) -> None:
 
 lib = load()
 
-# For calls that never wait: they keep Python's lock, which to give away and get back takes longer than they do.
+# For calls that never block. They keep the GIL, because releasing and reacquiring it takes longer
+# than the call.
 quick = PyDLL(lib._name)
 for _name in (
     "commbox_batch_submit_with",
@@ -204,7 +212,7 @@ for _name in (
 
 
 def take_text(text: int) -> str:
-    """Copies a string, at this address, that the library handed out, and frees it."""
+    """Copies a string that the library returned at this address, and frees it."""
     try:
         return string_at(text).decode()
     finally:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 NAME = "commbox"
 
-# Bound now: while the interpreter exits, modules lose their names.
+# Bound now, because module globals may be gone during interpreter shutdown.
 _modules = sys.modules
 
 _LEVELS = {1: 40, 2: 30, 3: 20, 4: 10, 5: 5}
-"""The library's levels, from errors to everything, and those of ``logging``."""
+"""The library's levels, from errors to traces, and the corresponding levels of ``logging``."""
 
 telling: set[int] = set()
-"""The threads that run handlers now."""
+"""The threads that are running log handlers."""
 
 ending = False
 """Whether the interpreter is shutting down. No event is reported then."""
@@ -46,7 +46,7 @@ def wanted() -> int:
 
 def _find() -> Any:
     global _logger
-    # A program that has not imported it has no handler.
+    # If the program has not imported logging, it has no handler.
     find = getattr(_modules.get("logging"), "getLogger", None)
     if find is not None:
         _logger = find(NAME)
@@ -54,10 +54,10 @@ def _find() -> Any:
 
 
 def _is_usable() -> bool:
-    """Whether threads of the library may run handlers here.
+    """Whether the library's threads may run handlers here.
 
-    ctypes lets them run Python in the main interpreter alone, and where threads are greenlets, the locks of ``logging``
-    are no locks between threads.
+    ctypes callbacks on such threads run only in the main interpreter, and if threads are greenlets,
+    the locks of ``logging`` do not exclude other threads.
     """
     global _usable
     if _gevent.has_patched_threads():
@@ -82,7 +82,7 @@ def tell(level: int, event_json: int, sentence: int) -> None:
         event = _codec.loads(string_at(event_json))
         text = string_at(sentence).decode()
         number = _LEVELS[level]
-        # Not by logger.log(), which would name the line of this package from which it was called.
+        # logger.log() is not used because it would record the calling line of this package.
         extra = {"event": event}
         logger.handle(logger.makeRecord(NAME, number, __name__, 0, text, (), None, None, extra))
     except Exception:
@@ -93,8 +93,10 @@ def tell(level: int, event_json: int, sentence: int) -> None:
 
 
 def _forget(ident: int) -> None:
-    """Takes a thread of the library out of ``threading.enumerate()``: a record that is made there, for its thread's
-    name, puts it in, and before Python 3.13 nothing takes it out."""
+    """Removes a thread of the library from ``threading.enumerate()``. Creating a log record there
+    adds it, because the record contains the thread's name, and before Python 3.13 nothing removes
+    it.
+    """
     threading: Any = _modules["threading"]
     if type(threading._active.get(ident)) is threading._DummyThread:
         with threading._active_limbo_lock:
@@ -102,7 +104,7 @@ def _forget(ident: int) -> None:
 
 
 def _report() -> None:
-    """A filter raised. Handlers report what they raise themselves, in the same way."""
+    """Reports an exception of a filter. Handlers report their own exceptions in the same way."""
     logging, traceback = _modules.get("logging"), _modules.get("traceback")
     if getattr(logging, "raiseExceptions", False) and traceback is not None and sys.stderr is not None:
         with suppress(OSError, ValueError):

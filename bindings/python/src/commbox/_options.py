@@ -15,11 +15,15 @@ if TYPE_CHECKING:
     from typing import Any, Optional
 
 _LONGEST = 1e12
-"""More seconds than any time may have: the library says what its bound is, if it can still read the number."""
+"""More seconds than any option allows. Smaller numbers are passed to the library, which reports its
+own limit.
+"""
 
 
 def milliseconds(**times: float | None) -> dict[str, int | None]:
-    """The times as the library takes them, or a refusal that lists all that are no numbers."""
+    """Returns the times in milliseconds. Raises an error that lists all values that are not
+    numbers.
+    """
     problems = ((name, _wrong_time(seconds)) for name, seconds in times.items())
     wrong = [f"{name} {problem}" for name, problem in problems if problem]
     if wrong:
@@ -47,7 +51,9 @@ def _wrong_time(seconds: object) -> str | None:
 
 
 def header_object(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """The headers as an object of JSON, or a refusal. The library judges names and values."""
+    """Returns the headers as a JSON object, or raises an error. The library validates names and
+    values.
+    """
     if headers is None:
         return None
     if not isinstance(headers, Mapping):
@@ -66,7 +72,7 @@ def header_object(headers: Mapping[str, str] | None) -> dict[str, str] | None:
 
 
 def names(custom_fields: Iterable[str] | None) -> list[str] | None:
-    """The names as an array of JSON. The library judges each."""
+    """Returns the names as a JSON array. The library validates each."""
     if custom_fields is None:
         return None
     if isinstance(custom_fields, (str, bytes)) or not isinstance(custom_fields, Iterable):
@@ -75,12 +81,12 @@ def names(custom_fields: Iterable[str] | None) -> list[str] | None:
 
 
 class CallOptions:
-    """The options of single calls, which replace those of their client."""
+    """The options of single calls, which override those of their client."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
         self.json = json_object(-3, options) if options else None
-        """As the library takes them; None for none."""
+        """The options as the library's JSON; None if there are none."""
 
     def replace(
         self,
@@ -89,7 +95,9 @@ class CallOptions:
         max_retries: Optional[int],
         headers: Optional[Mapping[str, str]],
     ) -> CallOptions:
-        """These, with others in their place; None keeps one. Headers are added to those that are here."""
+        """Returns a copy in which the given options replace these. None keeps an option, and
+        headers are added.
+        """
         if timeout is None and attempt_timeout is None and max_retries is None and headers is None:
             return self
         given = {
@@ -100,14 +108,14 @@ class CallOptions:
         options = {**self._options, **{name: value for name, value in given.items() if value is not None}}
         own = self._options.get("headers")
         if own and headers:
-            # A header's name has no case.
+            # Header names are case-insensitive.
             replaced = {name.lower() for name in options["headers"]}
             kept = {name: value for name, value in own.items() if name.lower() not in replaced}
             options["headers"] = {**kept, **options["headers"]}
         return CallOptions(options)
 
     def check(self) -> None:
-        """Has the library judge them, before any call has them."""
+        """Makes the library validate the options before any call uses them."""
         options = handle(lib.commbox_options_new())
         try:
             for name, value in self._options.items():
@@ -116,7 +124,7 @@ class CallOptions:
             lib.commbox_options_free(options)
 
     def __repr__(self) -> str:
-        # Values of headers are secrets.
+        # Only the names, because values of headers may be secret.
         return f"<options {', '.join(self._options)}>"
 
 

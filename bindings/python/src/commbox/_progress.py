@@ -1,4 +1,4 @@
-"""The progress of many updates, on standard error."""
+"""Shows the progress of many updates on standard error."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ class Progress(Protocol):
         """Counts an update that has finished."""
 
     def close(self) -> None:
-        """Shows where it ended."""
+        """Shows the final count."""
 
 
 UNWRITABLE = (OSError, ValueError)
-"""What a full disk, a broken pipe or a closed stream raises: the updates go on without being shown."""
+"""The exceptions of a full disk, a broken pipe or a closed stream. The updates continue without
+progress output.
+"""
 
 
 def check_progress(progress: object, total: object) -> None:
-    """Refuses what is not an option: before anything is sent."""
+    """Raises an error if an option is invalid, before anything is sent."""
     if not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress must be True, False or a function, not {type(progress).__name__}")
     if total is not None and (isinstance(total, bool) or not isinstance(total, int)):
@@ -59,7 +61,7 @@ def check_progress(progress: object, total: object) -> None:
 
 
 def start_progress(progress: AnyProgress, total: int | None, updates: object) -> Progress | None:
-    """What shows how far ``updates`` have come, or None."""
+    """Returns an object that shows the progress of ``updates``, or None."""
     if progress is False:
         return None
     if total is None and isinstance(updates, Sized):
@@ -68,8 +70,9 @@ def start_progress(progress: AnyProgress, total: int | None, updates: object) ->
 
 
 def _start_shown(total: int | None) -> Progress | None:
-    """A bar of tqdm on a terminal, where tqdm is installed; else lines: every 5 seconds on a terminal, every 30 in a
-    log, and at the end."""
+    """Returns a tqdm bar if standard error is a terminal and tqdm is installed. Otherwise prints
+    lines: every 5 seconds on a terminal, every 30 in a log, and at the end.
+    """
     stream = sys.stderr
     if stream is None:  # as under pythonw
         return None
@@ -153,7 +156,7 @@ class _Lines:
 
 
 def _duration(seconds: float) -> str:
-    """Hours, minutes and seconds as a clock shows them: ``1:02:03``, ``2:03``."""
+    """Formats a duration as hours, minutes and seconds: ``1:02:03``, ``2:03``."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -44,11 +44,12 @@ class UpdateResult(NamedTuple):
 
 
 def read(raw: str, took: Took = UNKNOWN) -> UpdateResult:
-    """What a reply says, and what the call took."""
+    """Returns the content of a reply, with the attempts and the duration of the call."""
     try:
         reply = loads(raw)
     except (ValueError, RecursionError):
-        # The library has read it and the update is confirmed; only Python's limits of digits or depth are passed.
+        # The library has parsed the reply, so the update is confirmed. It only exceeds Python's
+        # limits of digits or depth.
         reply = {}
     data = reply.get("data")
     return UpdateResult(
@@ -64,7 +65,7 @@ def read(raw: str, took: Took = UNKNOWN) -> UpdateResult:
 
 
 def _integer(value: object) -> int | None:
-    """The vendor types the status as a string and shows a number."""
+    """Converts a number or a string: the API documents a string but shows a number."""
     try:
         return int(value) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):

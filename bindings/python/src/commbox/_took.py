@@ -1,4 +1,4 @@
-"""What a call took: read from the library right after it, on the thread that made it."""
+"""The attempts and duration of a call, read right after it on the same thread."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ _thread = _Thread()
 
 
 def begin() -> int:
-    """Numbers a call that is about to be made."""
+    """Assigns a number to a call that is about to be made."""
     _thread.last = number = next(_numbers)
     return number
 
 
 def took(number: int) -> Took:
-    """What the call of this number took; unknown if a signal handler has made another one since it returned."""
-    # All in C, so that no handler runs between them.
+    """Returns the attempts and the duration of the call with this number; unknown if a signal
+    handler has made another call since.
+    """
+    # Everything runs in C, so that no signal handler can run in between.
     attempts, elapsed_ms, request_id = map(_ask, _ACCESSORS)
     if _thread.last != number:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""What keywords may be. Imported for type hints alone."""
+"""Types of keyword arguments, imported only for type hints."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 if TYPE_CHECKING:
-    # Type checkers know it without its being installed.
+    # Type checkers resolve this name even if typing_extensions is not installed.
     from typing_extensions import Self
 
 __all__ = ["Answer", "FakeServer", "Request"]
@@ -256,7 +256,7 @@ class FakeServer:
         return self._serve(request) if status == HTTPStatus.OK else _reply(status)
 
     def _serve(self, request: Request) -> Answer:
-        """What CommBox does; the lock is held."""
+        """Answers a request as CommBox does. The caller holds the lock."""
         if request.headers.get("authorization") != f"Bearer {self.api_key}":
             return _reply(401)
         user_id = request.user_id
@@ -285,9 +285,9 @@ def _answer(answer: Union[Answer, int]) -> Answer:
 
 
 def _reply(status: int, description: Optional[str] = None, data: Optional[Mapping[str, Any]] = None) -> Answer:
-    """The documented reply."""
+    """Returns the documented reply."""
     if description is None:
-        # As one that is not registered has no phrase.
+        # A status that is not registered has no phrase.
         known = status in list(HTTPStatus)
         description = "Operation successful" if status == HTTPStatus.OK else HTTPStatus(status).phrase if known else ""
     now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
@@ -297,7 +297,7 @@ def _reply(status: int, description: Optional[str] = None, data: Optional[Mappin
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # Handlers of kept connections end when these are closed.
+    # Handlers of keep-alive connections end when their connections are closed.
     block_on_close = False
     # With the default of 5, connections that many threads open at once wait for a second or longer.
     request_queue_size = 1024
@@ -310,7 +310,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def server_bind(self) -> None:
-        # Not HTTPServer's, which looks up the host's name.
+        # HTTPServer's method is not used because it looks up the host's name.
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
 
@@ -325,7 +325,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that went away is no error.
+        # A client that disconnected is not an error.
         if not isinstance(sys.exc_info()[1], OSError) and not self.ended.is_set():
             super().handle_error(request, client_address)
 
@@ -364,7 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send(self, answer: Answer) -> None:
         text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body, ensure_ascii=False)
         body = text.encode()
-        # Of a status that has none.
+        # These statuses have no body.
         if answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
             body = b""
         given = {name.lower() for name in answer.headers}
