@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,14 @@ def driver(master: str, folder: Path, sandbox: Sandbox, path: Path, **options: A
     words = [sys.executable, str(Path(__file__).with_name("driver_program.py")), master, str(folder), str(path)]
     environment = {**os.environ, "COMMBOX_API_KEY": KEY, "COMMBOX_BASE_URL": sandbox.url}
     return subprocess.Popen([*words, json.dumps(options)], env=environment, start_new_session=True)
+
+
+@contextmanager
+def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Ends a process, and all that it has started, at last."""
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

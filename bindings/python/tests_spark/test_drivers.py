@@ -7,14 +7,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyspark
 import pytest
 from pyspark.sql import SparkSession
-from support import COLUMNS, ROWS, Sandbox, driver, expected, files, numbers, table, until
+from support import COLUMNS, ROWS, Sandbox, driver, expected, files, numbers, running, table, until
 
 from commbox.spark import read_outcomes, update_users
 
@@ -22,17 +22,6 @@ pytestmark = pytest.mark.once
 
 CHUNK, CONCURRENCY = 1000, 16
 SLOWLY: dict[str, Any] = {"chunk": CHUNK, "concurrency": CONCURRENCY, "max_requests_per_second": 2000}
-
-
-@contextmanager
-def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Ends a process, and all that it has started, at last."""
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_a_driver_that_is_interrupted_and_one_that_is_killed(
