@@ -224,6 +224,7 @@ $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
 	touch $@
 
 test-spark: build sandbox $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
+	$(CARGO) build --locked -p commbox-cli
 	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
 # Those that no stable Debian has. One that cannot be had is left out, and the tests say so.

@@ -19,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
 ROWS, USERS = 20_000, 5_000
 KEY = "sandbox-key"
 
@@ -44,6 +45,10 @@ class Sandbox:
         requests = json.loads(self._ask("GET", "/sandbox/requests"))
         return [(int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"]) for r in requests]
 
+    def times(self) -> list[int]:
+        """When each request arrived, in milliseconds."""
+        return [request["at_ms"] for request in json.loads(self._ask("GET", "/sandbox/requests"))]
+
     def user(self, user_id: int) -> dict[str, Any]:
         reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))["data"]
         return reply
@@ -56,10 +61,9 @@ class Sandbox:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[Sandbox]:
-    target = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
-    program = os.environ.get("COMMBOX_SANDBOX", str(target / "debug/examples/sandbox"))
-    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
+def running_sandbox(*command: str) -> Iterator[Sandbox]:
+    program = os.environ.get("COMMBOX_SANDBOX", str(TARGET / "debug/examples/sandbox"))
+    with subprocess.Popen(command or [program], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
