@@ -133,7 +133,7 @@ def expected(rows: int = ROWS, users: int = USERS) -> dict[int, list[int]]:
     return found
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, what
