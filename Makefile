@@ -250,9 +250,11 @@ PLATFORMS :=
 SPARK     :=
 
 test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready $(if $(SPARK),$(SPARK_READY))
+	$(if $(SPARK),$(CARGO) build --locked -p commbox-cli)
 	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%) $(if $(SPARK),$(SPARK_VERSIONS:%=--spark=$(TARGET)/spark/%))
 
 test-spark: build sandbox $(SPARK_READY)
+	$(CARGO) build --locked -p commbox-cli
 	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
 # Versions that no stable Debian has. If one cannot be fetched, the tests report that it is missing.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
 CHECKOUT = Path(__file__).resolve().parents[3]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
 ROWS, USERS = 20_000, 5_000
 KEY = "sandbox-key"
 
@@ -43,6 +45,10 @@ class Sandbox:
         requests = json.loads(self._ask("GET", "/sandbox/requests"))
         return [(int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"]) for r in requests]
 
+    def times(self) -> list[int]:
+        """When each request arrived, in milliseconds."""
+        return [request["at_ms"] for request in json.loads(self._ask("GET", "/sandbox/requests"))]
+
     def user(self, user_id: int) -> dict[str, Any]:
         reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))["data"]
         return reply
@@ -55,10 +61,9 @@ class Sandbox:
 
 
 @contextmanager
-def running_sandbox() -> Iterator[Sandbox]:
-    target = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
-    program = os.environ.get("COMMBOX_SANDBOX", str(target / "debug/examples/sandbox"))
-    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
+def running_sandbox(*command: str) -> Iterator[Sandbox]:
+    program = os.environ.get("COMMBOX_SANDBOX", str(TARGET / "debug/examples/sandbox"))
+    with subprocess.Popen(command or [program], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -80,6 +85,8 @@ def session(master: str, folder: Path) -> SparkSession:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "4",
+        # That of Spark's own JVM: where musl is installed beside glibc, Snappy takes its library for the other one.
+        "spark.sql.parquet.compression.codec": "gzip",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),
     }.items():
@@ -126,7 +133,7 @@ def expected(rows: int = ROWS, users: int = USERS) -> dict[int, list[int]]:
     return found
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, what
@@ -143,3 +150,14 @@ def driver(master: str, folder: Path, sandbox: Sandbox, path: Path, **options: A
     words = [sys.executable, str(Path(__file__).with_name("driver_program.py")), master, str(folder), str(path)]
     environment = {**os.environ, "COMMBOX_API_KEY": KEY, "COMMBOX_BASE_URL": sandbox.url}
     return subprocess.Popen([*words, json.dumps(options)], env=environment, start_new_session=True)
+
+
+@contextmanager
+def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Ends a process, and all that it has started, at last."""
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -7,14 +7,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyspark
 import pytest
 from pyspark.sql import SparkSession
-from support import COLUMNS, ROWS, Sandbox, driver, expected, files, numbers, table, until
+from support import COLUMNS, ROWS, Sandbox, driver, expected, files, numbers, running, table, until
 
 from commbox.spark import read_outcomes, update_users
 
@@ -24,24 +24,13 @@ CHUNK, CONCURRENCY = 1000, 16
 SLOWLY: dict[str, Any] = {"chunk": CHUNK, "concurrency": CONCURRENCY, "max_requests_per_second": 2000}
 
 
-@contextmanager
-def running(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Ends a process, and all that it has started, at last."""
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def test_a_driver_that_is_interrupted_and_one_that_is_killed(
     spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
 ) -> None:
     with running(driver("local[2]", tmp_path, sandbox, path, **SLOWLY)) as first:
         until(lambda: len(files(path)) >= 3, "the driver writes nothing")
         os.kill(first.pid, signal.SIGINT)
-        assert first.wait(60) not in (0, -signal.SIGKILL)
+        assert first.wait(300) not in (0, -signal.SIGKILL)
     interrupted = len(sandbox.requests())
     assert interrupted < ROWS
     # What was in flight has come to its end, and nothing is in the way of the next run.
@@ -113,7 +102,7 @@ class Cluster:
             assert process.poll() is None, log.read_text()
             return re.search(started, log.read_text())
 
-        until(lambda: found() is not None, f"{name} does not start", 60)
+        until(lambda: found() is not None, f"{name} does not start")
         match = found()
         assert match is not None
         return match.group(match.lastindex or 0)
@@ -154,6 +143,6 @@ def test_an_executor_that_dies_sends_nothing_twice(
             assert executors
             os.kill(executors[0], signal.SIGKILL)
         assert len(sandbox.requests()) < ROWS
-        assert process.wait(120) == 0
+        assert process.wait(300) == 0
     assert numbers(sandbox.requests()) == expected()
     assert read_outcomes(spark, path).where("ok").count() == ROWS

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from support import CHECKOUT, KEY, Sandbox, expected, numbers, table
+from support import CHECKOUT, KEY, Sandbox, expected, numbers, running, table
 
 PAGE = (CHECKOUT / "docs/spark.md").read_text(encoding="utf-8")
 
@@ -56,9 +56,18 @@ def test_the_recipe(section: str, module: str, spark: SparkSession, sandbox: San
         "RAY_USAGE_STATS_ENABLED": "0",
         "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "False",
     }
-    done = subprocess.run(
-        [sys.executable, str(program)], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert done.returncode == 0, done.stderr
+    printed = tmp_path / "printed"
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(program)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        # Processes that it started may outlive it.
+        with running(process):
+            assert process.wait(240) == 0, printed.read_text()
     assert numbers(sandbox.requests()) == expected(2000, 500)
-    assert re.search(r"2000 updated, 0 not", done.stdout), done.stdout
+    assert "2000 updated, 0 not" in printed.read_text()

@@ -2,7 +2,7 @@
 
 Spark reads, joins, partitions and sorts. The driver sends, through one client, so that one rate
 limit, one order of each user's rows and one record of outcomes hold for the whole table. Executors
-need neither this package nor the API key.
+need neither this package nor Python.
 
 >>> from commbox.spark import update_users
 >>> outcomes = update_users(df, "s3://bucket/commbox/outcomes", id="user_id", key="row_id",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import InheritableThread
 
 from .._fields import invalid
@@ -111,8 +112,10 @@ class Lock:
         self._ended.set()
         if self._thread is not None:
             self._thread.join(STALE)
-        if self._is_own():
-            self._folder.delete(NAME)
+        # If Spark was stopped, it stays, and the next run sees that nobody renews it.
+        with suppress(Py4JError):
+            if self._is_own():
+                self._folder.delete(NAME)
 
     def _text(self) -> str:
         self._count += 1
@@ -138,7 +141,9 @@ class Lock:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEWED):
-            if not self._is_own():
-                self.lost = True
-                return
-            self._folder.write(NAME, self._text(), replace=True)
+            # A file system may fail for a moment.
+            with suppress(Py4JError):
+                if not self._is_own():
+                    self.lost = True
+                    return
+                self._folder.write(NAME, self._text(), replace=True)

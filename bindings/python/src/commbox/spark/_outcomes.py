@@ -139,8 +139,13 @@ class Outcomes:
         complete."""
         if self._lock is not None and self._lock.lost:
             raise invalid(-1, f"another run has taken {self.path}, since this one stood still; this one ends")
-        frame = self._spark.createDataFrame(outcomes, self._schema, verifySchema=False)
-        frame.coalesce(1).write.mode("append").parquet(self.path)
+        # createDataFrame would start Python on the executors, in as many tasks as the cluster has cores.
+        spark: Any = self._spark
+        serde = spark._jvm.SerDeUtil
+        rows = spark.sparkContext.parallelize([self._schema.toInternal(outcome) for outcome in outcomes], 1)
+        objects = serde.toJavaArray(serde.pythonToJava(rows._jrdd, True))
+        frame = spark._jsparkSession.applySchemaToPythonRDD(objects.rdd(), self._schema.json())
+        frame.write().mode("append").parquet(self.path)
 
     def read(self) -> DataFrame:
         """The last outcome of each row."""
