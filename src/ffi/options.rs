@@ -51,7 +51,7 @@ pub unsafe extern "C" fn commbox_options_set(
     code(|| {
         with(options, |settings| {
             // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
-        // during the call.
+            // during the call.
             unsafe { settings.set(text::required(key, "key")?, text::required(value, "value")?) }
         })
     })
