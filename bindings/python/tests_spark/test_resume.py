@@ -87,14 +87,14 @@ def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_pa
 
     table(spark, 10, 10).write.parquet(str(tmp_path / "other"))
     for resume in (True, False):
-        assert "path holds files that are no outcomes" in refusal(tmp_path / "other", resume=resume)
+        assert "path holds files that are not outcomes" in refusal(tmp_path / "other", resume=resume)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/notes.txt").write_text("mine")
-    assert "path holds notes.txt, which is no outcome" in refusal(tmp_path / "notes", resume=True)
+    assert "path holds notes.txt, which is not an outcome" in refusal(tmp_path / "notes", resume=True)
     assert "path is a file" in refusal(tmp_path / "notes/notes.txt")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/part-0.parquet").write_text("no Parquet")
-    assert "path holds files that are no outcomes" in refusal(tmp_path / "broken", resume=True)
+    assert "path holds files that are not outcomes" in refusal(tmp_path / "broken", resume=True)
     for name in ("notes", "other", "broken", "nothing"):
         with pytest.raises(ValidationError, match="path holds"):
             read_outcomes(spark, tmp_path / name)

@@ -98,10 +98,10 @@ class Outcomes:
             return False
         strange = next((name for name in names if not name.endswith(".parquet")), None)
         if strange is not None:
-            raise invalid(-1, f"path holds {strange}, which is no outcome: {self.path}; name another folder")
+            raise invalid(-1, f"path holds {strange}, which is not an outcome: {self.path}; name another folder")
         found = self._found()
         if found is None or not {"key", *SHOWN, "position", "run"} <= found.keys():
-            raise invalid(-1, f"path holds files that are no outcomes: {self.path}; name another folder")
+            raise invalid(-1, f"path holds files that are not outcomes: {self.path}; name another folder")
         if not resume:
             raise invalid(-1, f"path holds outcomes already: {self.path}; go on with resume=True, or name another path")
         wanted = types_of(self._schema)
@@ -182,5 +182,5 @@ def read_outcomes(spark: SparkSession, path: Union[str, os.PathLike[str]]) -> Da
     except (AnalysisException, Py4JJavaError) as error:
         raise invalid(-1, f"path holds no outcomes: {path}") from error
     if not {"key", *SHOWN, "run"}.issubset(files.columns):
-        raise invalid(-1, f"path holds files that are no outcomes: {path}")
+        raise invalid(-1, f"path holds files that are not outcomes: {path}")
     return last_of_each(files, ["batch_id", "key"] if "batch_id" in files.columns else ["key"])
