@@ -215,7 +215,7 @@ test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready
 test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
-# Spark, Dask and Ray are fetched here, the newest version of Spark first.
+# Spark and Dask are fetched here, the newest version of Spark first.
 SPARK_VERSIONS := 4 3.5
 
 $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
