@@ -235,7 +235,7 @@ docs: $(SPHINX)/ready
 test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
-# Spark, Dask and Ray are fetched here, the newest version of Spark first.
+# Spark and Dask are fetched here, the newest version of Spark first.
 SPARK_VERSIONS := 4 3.5
 SPARK_READY    := $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
 
