@@ -4,8 +4,7 @@
  *     COMMBOX_API_KEY=my-api-key ./batch < users.tsv
  *
  * A row is a user id, a tab, and the user's fields as JSON. Rows that failed are reported with the
- * reason, which holds no value of a user. After a SIGTERM nothing more is sent, and rows that were
- * not sent are reported as cancelled. */
+ * reason, without values of the user. After a SIGTERM, rows that were not sent are cancelled. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>

@@ -3,9 +3,8 @@
  *     cc -std=c11 -pthread ivr.c -lcommbox -o ivr
  *     COMMBOX_API_KEY=my-api-key ./ivr < choices.tsv
  *
- * A line of the input is a user id, a tab, and the choice. A choice that could not be stored is
- * reported with the reason, which holds no value of a user. SIGTERM ends what waits, within 100 ms.
- */
+ * A line of the input is a user id, a tab, and the choice. If a choice could not be stored, the
+ * reason is reported, without values of the user. SIGTERM cancels the calls within 100 ms. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -27,8 +26,7 @@ static void store(commbox_client *client, long long user_id, const char *choice)
     commbox_user *user = commbox_user_new();
     commbox_user_set_custom(user, "Last_Choice", choice);
     char *json = commbox_user_to_json(user);
-    /* Of this call: others may share the client, and what it learns of the server, with longer
-     * ones. */
+    /* For this call only: other calls may share the client with longer timeouts. */
     const char *options = "{\"total_timeout_ms\": 300, \"max_retries\": 1}";
     int32_t code = commbox_update_user_json_with(client, user_id, json, options, NULL);
     if (code == COMMBOX_OK) {
@@ -68,8 +66,7 @@ static int report(void)
 /* On a thread of its own, where every function may be called; in a signal handler none may. */
 static void *wait_for_signal(void *client)
 {
-    int number = 0;
-    sigwait(&signals, &number);
+    sigwait(&signals, &(int){0});
     terminated = 1;
     for (; busy > 0; nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL))
         commbox_client_cancel(client);
