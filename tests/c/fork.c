@@ -321,7 +321,7 @@ int main(int argc, char **argv)
     check(argc == 3 || argc == 4, "usage: fork WHAT OPTIONS_JSON [PART]");
     part = argc == 4 ? atoi(argv[3]) : 1;
     const char *what = argv[1];
-    alarm(40);
+    alarm(300);
     if (strcmp(what, "users") == 0) {
         fork_among_users();
         return 0;

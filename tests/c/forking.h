@@ -14,7 +14,7 @@ static pid_t fork_child(void) {
     pid_t child = fork();
     check(child >= 0, "fork");
     if (child == 0) {
-        alarm(5);
+        alarm(60);
     }
     return child;
 }
