@@ -350,7 +350,7 @@ int main(int argc, char **argv)
                     {"forking", forking}, {"dead", dead},       {"endless", endless},
                     {"unasked", unasked}};
     check(argc == 3, "usage: lookups WHAT OPTIONS_JSON");
-    alarm(20);
+    alarm(300);
     client = commbox_client_new("key", argv[2]);
     check(client != NULL, "client");
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {

@@ -60,7 +60,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s batch|lookup OPTIONS_JSON\n", argv[0]);
         return 2;
     }
-    alarm(20);
+    alarm(300);
     sigset_t before, after;
     sigemptyset(&before);
     sigemptyset(&after);
