@@ -129,8 +129,9 @@ def _unpacked() -> str | None:
 
     copies = ExitStack()
     try:
-        path = copies.enter_context(as_file(files(__package__).joinpath(FILE_NAME)))
-    except OSError:  # it holds none, or there is no room
+        # Python 3.9 does not set __package__ when it imports from a zip file.
+        path = copies.enter_context(as_file(files(__name__.rpartition(".")[0]).joinpath(FILE_NAME)))
+    except (OSError, KeyError):  # the file has no library (KeyError: Python 3.9), or there is no room
         return None
 
     @atexit.register
