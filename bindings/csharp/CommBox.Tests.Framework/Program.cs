@@ -26,8 +26,21 @@ if (args is ["without-library"])
     }
     return 0;
 }
-using var checks = new Checks();
-return await checks.RunAll();
+int code;
+using (var checks = new Checks())
+{
+    code = await checks.RunAll();
+}
+if (Type.GetType("Mono.Runtime") is not null)
+{
+    // Mono 6.8 can hang when it ends a program while a native thread exits on which it ran a callback.
+    Console.Out.Flush();
+    ExitAtOnce(code);
+}
+return code;
+
+[System.Runtime.InteropServices.DllImport("libc", EntryPoint = "_exit")]
+static extern void ExitAtOnce(int code);
 
 internal sealed class Checks : IDisposable
 {
