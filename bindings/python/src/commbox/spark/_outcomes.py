@@ -139,6 +139,16 @@ class Outcomes:
         complete."""
         if self._lock is not None and self._lock.lost:
             raise invalid(-1, f"another run has taken {self.path}, since this one stood still; this one ends")
+        try:
+            self._append(outcomes)
+        except Py4JJavaError as error:
+            # Spark interrupts the thread of a streaming query that is stopped, once. Of a write
+            # that this interrupts, nothing is kept.
+            if "InterruptedException" not in str(error):
+                raise
+            self._append(outcomes)
+
+    def _append(self, outcomes: list[Outcome]) -> None:
         # createDataFrame would start Python on the executors, in as many tasks as the cluster has cores.
         spark: Any = self._spark
         serde = spark._jvm.SerDeUtil
