@@ -308,8 +308,7 @@ def main() -> int:
     for line in [ELSEWHERE, *platform.missing]:
         print(f"not on {platform.name}: {line}")
     print(f"{platform.name}: {time.monotonic() - began:.0f} s")
-    print(f"{report.passed} passed, {report.failed} failed")
-    return int(report.failed > 0)
+    return report.close()
 
 
 if __name__ == "__main__":

@@ -153,6 +153,15 @@ class Report:
         # A suite that failed before it could count, or that ran no test, counts as one failure.
         self.failed += failed or int(code != 0 or passed == 0)
 
+    def close(self) -> int:
+        """Prints what was not run, and the count. Returns the exit code."""
+        for line in self.missing:
+            print(f"not run: {line}")
+        if self.missing and os.environ.get("CI"):
+            self.failed += len(self.missing)
+        print(f"{self.passed} passed, {self.failed} failed")
+        return int(self.failed > 0)
+
     def without(self, tool: str, what: str) -> bool:
         """Records what is not run if `tool` is missing."""
         missing = shutil.which(tool) is None
@@ -286,12 +295,7 @@ def run_all(platforms: list[str], spark: list[str]) -> int:
         report.suite(f"On {platform}", script, DOTNET=DOTNET)
 
     print()
-    for line in report.missing:
-        print(f"not run: {line}")
-    if report.missing and os.environ.get("CI"):
-        report.failed += len(report.missing)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return int(report.failed > 0)
+    return report.close()
 
 
 if __name__ == "__main__":

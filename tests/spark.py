@@ -32,12 +32,7 @@ def main(environments: list[str]) -> int:
             PYTHONDONTWRITEBYTECODE="1",
             PYSPARK_PYTHON=python,
         )
-    for line in report.missing:
-        print(f"not run: {line}")
-    if report.missing and os.environ.get("CI"):
-        report.failed += len(report.missing)
-    print(f"{report.passed} passed, {report.failed} failed")
-    return int(report.failed > 0)
+    return report.close()
 
 
 if __name__ == "__main__":
