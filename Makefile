@@ -95,7 +95,7 @@ export COMMBOX_LIBRARY := $(call absolute,$(LIBRARY))
 
 .PHONY: build manual install uninstall nuget dist demo docs release-notes sizes try-wheel test test-spark test-windows \
     test-arm64 test-musl pythons fuzz bench bench-batch bench-sync profile format lint lint-platforms advisories msrv \
-    clean sandbox command
+    clean sandbox command debug-command
 
 # Only these two crate types: if a Rust library is built with them, Cargo disables LTO.
 build:
@@ -235,9 +235,13 @@ docs: $(SPHINX)/ready
 test-windows test-arm64 test-musl: test-%: sandbox $(VENV)/ready $(ZIG)/ready
 	DOTNET="$(DOTNET)" $(PYTHON) tests/platforms.py $*
 
+# The tests of Spark start the sandbox of the command.
+debug-command:
+	$(CARGO) build --locked -p commbox-cli
+
 # Spark and Dask are fetched here, the newest version of Spark first.
 SPARK_VERSIONS := 4 3.5
-SPARK_READY    := $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
+SPARK_READY    := debug-command $(SPARK_VERSIONS:%=$(TARGET)/spark/%/ready)
 
 $(TARGET)/spark/%/ready: bindings/python/tests_spark/requirements-%.txt
 	$(PYTHON) -m venv $(TARGET)/spark/$*
@@ -250,11 +254,9 @@ PLATFORMS :=
 SPARK     :=
 
 test: build sandbox $(VENV)/ready $(PYTEST)/ready $(ZIG)/ready $(if $(SPARK),$(SPARK_READY))
-	$(if $(SPARK),$(CARGO) build --locked -p commbox-cli)
 	$(VENV)/bin/python tests/run.py $(PLATFORMS:%=--platform=%) $(if $(SPARK),$(SPARK_VERSIONS:%=--spark=$(TARGET)/spark/%))
 
 test-spark: build sandbox $(SPARK_READY)
-	$(CARGO) build --locked -p commbox-cli
 	$(PYTHON) tests/spark.py $(SPARK_VERSIONS:%=$(TARGET)/spark/%)
 
 # Versions that no stable Debian has. If one cannot be fetched, the tests report that it is missing.
