@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "packaging"))
+import manual  # noqa: E402
 
 DECLARATION = re.compile(
     r"/\*\*\n(?P<doc>.*?)\n \*/\n"
@@ -51,51 +56,27 @@ def stripped(comment: str) -> str:
 
 def body(comment: str, functions: list[str]) -> str:
     """The documentation of a declaration, whose tags become lists."""
-    text = whole_rows(stripped(comment))
-    text, *tags = re.split(r"^@", text, flags=re.MULTILINE)
-    parts = [text.rstrip()]
-    parameters = []
-    for tag in tags:
-        kind, _, rest = tag.rstrip().partition(" ")
-        if kind == "param":
-            name, _, rest = rest.strip().partition(" ")
-            first, *table = re.split(r"\n\n(?=\|)", rest.strip())
-            parameters.append(f"- `{name}`: {flowing(first)}")
-            parameters += [f"\n{rows}\n" for rows in table]
-        elif kind == "return":
-            parts += parameters and ["**Parameters**", "\n".join(parameters)]
-            parameters = []
-            parts.append(f"**Returns** {flowing(rest)}")
-        else:
-            parts += parameters and ["**Parameters**", "\n".join(parameters)]
-            parameters = []
-            parts.append(f"**{kind.capitalize()}** {flowing(rest)}")
-    parts += parameters and ["**Parameters**", "\n".join(parameters)]
+    doc = manual.documented(comment)
+    parts = [markdown(doc.blocks)]
+    if doc.parameters:
+        rows = (f"- `{name}`: {text}" for name, text in doc.parameters.items())
+        parts += ["**Parameters**", "\n".join(rows)]
+    if doc.returns:
+        parts.append(f"**Returns** {markdown(doc.returns)}")
+    if doc.since:
+        parts.append(f"**Since** {doc.since}")
     return linked("\n\n".join(parts), functions) + "\n"
 
 
-def whole_rows(text: str) -> str:
-    """Puts the rows of tables on one line each."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        if (
-            lines
-            and lines[-1].startswith("|")
-            and not lines[-1].endswith("|")
-            and line.startswith("  ")
-        ):
-            lines[-1] += f" {line.strip()}"
-        else:
-            lines.append(line)
-    return "\n".join(lines)
-
-
-def flowing(text: str) -> str:
-    """The text of a tag, whose lines are indented to a column; a list in it stays a list."""
-    lines = [line.strip() for line in text.splitlines()]
-    items = re.split(r"\n(?=- )", "\n".join(lines))
-    first, *rest = (" ".join(item.split()) for item in items)
-    return first + ("\n\n" + "\n".join(f"  {item}" for item in rest) + "\n" if rest else "")
+def markdown(blocks: list[list[str]]) -> str:
+    """Paragraphs with an empty line between them; the items of a list, and the rows of a table,
+    follow each other."""
+    text, before = "", ""
+    for block in blocks:
+        kind = block[0][:2] if manual.is_item(block) else ""
+        text += ("\n" if kind and kind == before else "\n\n") * bool(text) + " ".join(block)
+        before = kind
+    return text
 
 
 def linked(text: str, functions: list[str]) -> str:
