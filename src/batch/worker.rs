@@ -78,7 +78,7 @@ impl Shared {
                 queue.for_room.wake_one();
                 return Some(job);
             }
-            if queue.queued() == 0 && (rested || !queue.is_open()) {
+            if queue.is_over() || (rested && queue.queued() == 0) {
                 queue.worker_ended();
                 drop(queue);
                 // The last worker to end sees the connections of all workers.
