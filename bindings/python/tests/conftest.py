@@ -5,74 +5,32 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
 import subprocess
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from offline import CHECKOUT as CHECKOUT
+from offline import Sandbox as Sandbox
+from offline import running
 
 from commbox import AsyncClient, Client
 
 pytest_plugins = ["pytest_commbox"]
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-
-
 SOON = 2.0
 """A time in seconds, well before what a test waits for would end, even on a busy machine."""
 
 
-class Sandbox:
-    """An offline CommBox, reset before each test."""
-
-    api_key = "sandbox-key"
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        # No proxy, whatever the environment names, because this is loopback.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def reset(self) -> None:
-        self._ask("POST", "/sandbox/reset")
-
-    def script(self, *answers: dict[str, Any]) -> None:
-        self._ask("POST", "/sandbox/script", json.dumps(answers))
-
-    def requests(self) -> list[dict[str, Any]]:
-        requests: list[dict[str, Any]] = json.loads(self._ask("GET", "/sandbox/requests"))
-        return requests
-
-    def user(self, user_id: int) -> dict[str, Any]:
-        reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))
-        return reply
-
-    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
-        request = urllib.request.Request(self.url + path, None if body is None else body.encode(), method=method)
-        with self._opener.open(request, timeout=10) as reply:
-            text: bytes = reply.read()
-            return text
-
-
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Sandbox]:
-    program = os.environ.get("COMMBOX_SANDBOX")
-    if not program:
+    if not os.environ.get("COMMBOX_SANDBOX"):
         subprocess.run(["cargo", "build", "--quiet", "--locked", "--example", "sandbox"], cwd=CHECKOUT, check=True)
-        program = str(Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "debug/examples/sandbox")
-    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            url = re.search(r"http://127\.0\.0\.1:\d+", line)
-            assert url, f"the sandbox's first line tells no address: {line!r}"
-            yield Sandbox(url.group())
-        finally:
-            process.terminate()
+    with running() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture

@@ -4,74 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from offline import CHECKOUT as CHECKOUT
+from offline import TARGET as TARGET
+from offline import Sandbox as Sandbox
+from offline import running as running_server
+
 ROWS, USERS = 20_000, 5_000
-KEY = "sandbox-key"
 
 
-class Sandbox:
-    """An offline CommBox."""
-
-    api_key = KEY
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        # Whatever proxy the environment names, this is loopback.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def reset(self) -> None:
-        self._ask("POST", "/sandbox/reset")
-
-    def script(self, *answers: dict[str, Any]) -> None:
-        self._ask("POST", "/sandbox/script", json.dumps(answers))
-
-    def requests(self) -> list[tuple[int, dict[str, Any]]]:
-        """The user and the fields of each update, in the order in which they arrived."""
-        requests = json.loads(self._ask("GET", "/sandbox/requests"))
-        return [(int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"]) for r in requests]
-
-    def times(self) -> list[int]:
-        """When each request arrived, in milliseconds."""
-        return [request["at_ms"] for request in json.loads(self._ask("GET", "/sandbox/requests"))]
-
-    def user(self, user_id: int) -> dict[str, Any]:
-        reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))["data"]
-        return reply
-
-    def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
-        request = urllib.request.Request(self.url + path, None if body is None else body.encode(), method=method)
-        with self._opener.open(request, timeout=60) as reply:
-            text: bytes = reply.read()
-            return text
-
-
-@contextmanager
-def running_sandbox(*command: str) -> Iterator[Sandbox]:
-    program = os.environ.get("COMMBOX_SANDBOX", str(TARGET / "debug/examples/sandbox"))
-    with subprocess.Popen(command or [program], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            url = re.search(r"http://127\.0\.0\.1:\d+", line)
-            assert url, f"the sandbox's first line tells no address: {line!r}"
-            yield Sandbox(url.group())
-        finally:
-            process.terminate()
+def running_sandbox(*command: str) -> AbstractContextManager[Sandbox]:
+    """A record of 20,000 requests takes a while to read."""
+    return running_server(*command, timeout=60)
 
 
 def session(master: str, folder: Path) -> SparkSession:
@@ -148,7 +104,7 @@ def files(path: Path) -> list[Path]:
 def driver(master: str, folder: Path, sandbox: Sandbox, path: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Starts a driver of its own, which sends the table."""
     words = [sys.executable, str(Path(__file__).with_name("driver_program.py")), master, str(folder), str(path)]
-    environment = {**os.environ, "COMMBOX_API_KEY": KEY, "COMMBOX_BASE_URL": sandbox.url}
+    environment = {**os.environ, "COMMBOX_API_KEY": sandbox.api_key, "COMMBOX_BASE_URL": sandbox.url}
     return subprocess.Popen([*words, json.dumps(options)], env=environment, start_new_session=True)
 
 

@@ -31,7 +31,7 @@ def df(spark: SparkSession) -> DataFrame:
 
 
 def sent(sandbox: Sandbox) -> dict[int, dict[str, Any]]:
-    return dict(sandbox.requests())
+    return dict(sandbox.updates())
 
 
 def test_null_is_left_out(df: DataFrame, sandbox: Sandbox, path: Path) -> None:
@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named_and_nothing_is_sent(df: DataFrame, sandbox: Sand
             update_users(df, path, **{**COLUMNS, "fields": FIELDS, **arguments})
         for part in parts:
             assert part in str(caught.value), what
-    assert sandbox.requests() == []
+    assert sandbox.updates() == []
     # Nothing is left that would have to be resumed.
     assert update_users(df, path, **COLUMNS, fields=FIELDS).where("ok").count() == 4
 

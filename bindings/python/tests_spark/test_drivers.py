@@ -31,7 +31,7 @@ def test_a_driver_that_is_interrupted_and_one_that_is_killed(
         until(lambda: len(files(path)) >= 3, "the driver writes nothing")
         os.kill(first.pid, signal.SIGINT)
         assert first.wait(300) not in (0, -signal.SIGKILL)
-    interrupted = len(sandbox.requests())
+    interrupted = len(sandbox.updates())
     assert interrupted < ROWS
     # What was in flight has come to its end, and nothing is in the way of the next run.
     assert read_outcomes(spark, path).where("ok").count() == interrupted
@@ -42,14 +42,14 @@ def test_a_driver_that_is_interrupted_and_one_that_is_killed(
         until(lambda: len(files(path)) >= before + 3, "the driver writes nothing")
         os.kill(second.pid, signal.SIGKILL)
         second.wait()
-        killed = len(sandbox.requests())
+        killed = len(sandbox.updates())
     written = read_outcomes(spark, path).where("ok").count()
     assert interrupted < written < ROWS
     assert killed - written <= CHUNK + CONCURRENCY
 
     outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False)
     assert outcomes.where("ok").count() == outcomes.count() == ROWS
-    requests = sandbox.requests()
+    requests = sandbox.updates()
     twice = len(requests) - ROWS
     print(f"sent twice after kill -9: {twice} of {ROWS} rows, at most {CHUNK + CONCURRENCY} are")
     assert 0 <= twice <= CHUNK + CONCURRENCY
@@ -59,7 +59,7 @@ def test_a_driver_that_is_interrupted_and_one_that_is_killed(
     arrived = numbers(requests)
     assert {user: sorted(set(found)) for user, found in arrived.items()} == rows
     assert all(found[-1] == rows[user][-1] for user, found in arrived.items())
-    assert all(sandbox.user(user)["Remarks"] == str(rows[user][-1]) for user in range(1, 50))
+    assert all(sandbox.user(user)["data"]["Remarks"] == str(rows[user][-1]) for user in range(1, 50))
 
 
 class Cluster:
@@ -142,7 +142,7 @@ def test_an_executor_that_dies_sends_nothing_twice(
             executors = cluster.executors()
             assert executors
             os.kill(executors[0], signal.SIGKILL)
-        assert len(sandbox.requests()) < ROWS
+        assert len(sandbox.updates()) < ROWS
         assert process.wait(300) == 0
-    assert numbers(sandbox.requests()) == expected()
+    assert numbers(sandbox.updates()) == expected()
     assert read_outcomes(spark, path).where("ok").count() == ROWS

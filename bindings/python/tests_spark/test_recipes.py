@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from support import CHECKOUT, KEY, Sandbox, expected, numbers, running, table
+from support import CHECKOUT, Sandbox, expected, numbers, running, table
 
 PAGE = (CHECKOUT / "docs/spark.md").read_text(encoding="utf-8")
 
@@ -36,7 +36,7 @@ def test_the_examples_of_spark(
         for example in examples(section):
             sandbox.reset()
             exec(example.replace("s3://bucket", str(tmp_path)), names)
-            assert sandbox.requests() or "read_outcomes" in example or "resume=True" in example, example
+            assert sandbox.updates() or "read_outcomes" in example or "resume=True" in example, example
     assert "commbox: " in capsys.readouterr().err
 
 
@@ -48,7 +48,7 @@ def test_the_recipe_of_dask(spark: SparkSession, sandbox: Sandbox, tmp_path: Pat
     program.write_text(example.replace("s3://bucket", str(tmp_path)))
     environment = {
         **os.environ,
-        "COMMBOX_API_KEY": KEY,
+        "COMMBOX_API_KEY": Sandbox.api_key,
         "COMMBOX_BASE_URL": sandbox.url,
         "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__ENABLED": "False",
     }
@@ -65,5 +65,5 @@ def test_the_recipe_of_dask(spark: SparkSession, sandbox: Sandbox, tmp_path: Pat
         # Processes that it started may outlive it.
         with running(process):
             assert process.wait(240) == 0, printed.read_text()
-    assert numbers(sandbox.requests()) == expected(2000, 500)
+    assert numbers(sandbox.updates()) == expected(2000, 500)
     assert "2000 updated, 0 not" in printed.read_text()

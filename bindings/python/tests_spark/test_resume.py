@@ -41,10 +41,10 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
         6: ("timeout", "unknown"),
         9: ("not_found", "answered"),
     }
-    assert len(sandbox.requests()) == 12
+    assert len(sandbox.updates()) == 12
     sandbox.reset()
     outcomes = update_users(df, path, **COLUMNS, **ONE_BY_ONE, resume=True)
-    assert [fields["Remarks"] for _, fields in sandbox.requests()] == ["6", "9"]
+    assert [fields["Remarks"] for _, fields in sandbox.updates()] == ["6", "9"]
     late = {12 - row.key: (row.code, row.name, row.delivery) for row in outcomes.where("not ok").collect()}
     assert late == {2: (None, "superseded", "not_sent"), 5: (None, "superseded", "not_sent")}
     assert outcomes.count() == 12
@@ -56,7 +56,7 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
     )
     sandbox.reset()
     outcomes = update_users(mended.union(new), path, **COLUMNS, **ONE_BY_ONE, resume=True)
-    assert [fields["Remarks"] for _, fields in sandbox.requests()] == ["99"]
+    assert [fields["Remarks"] for _, fields in sandbox.updates()] == ["99"]
     assert len(files(path)) == written + 1
     assert outcomes.count() == 14
     assert sorted(read_outcomes(spark, path).collect()) == sorted(outcomes.collect())
@@ -65,7 +65,7 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
 def test_without_order_by_rows_go_by_their_key(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     columns = {name: given for name, given in COLUMNS.items() if name != "order_by"}
     update_users(history(spark), path, **columns, **ONE_BY_ONE)
-    assert [int(fields["Remarks"]) for _, fields in sandbox.requests()] == list(range(12, 0, -1))
+    assert [int(fields["Remarks"]) for _, fields in sandbox.updates()] == list(range(12, 0, -1))
 
 
 def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_pa
     for name in ("notes", "other", "broken", "nothing"):
         with pytest.raises(ValidationError, match="path holds"):
             read_outcomes(spark, tmp_path / name)
-    assert sandbox.requests() == []
+    assert sandbox.updates() == []
     # None of them was touched.
     assert [file.name for file in (tmp_path / "notes").iterdir()] == ["notes.txt"]
 
@@ -119,7 +119,7 @@ def test_one_writer_at_a_time(
         time.sleep(1)
         assert lock.lost
     assert folder.read(_lock.NAME) == "another"
-    assert sandbox.requests() == []
+    assert sandbox.updates() == []
     # Its driver was killed.
     assert update_users(df, path, **COLUMNS, **ONE_BY_ONE).where("ok").count() == 12
     assert folder.read(_lock.NAME) is None
@@ -137,5 +137,5 @@ def test_a_run_that_lost_the_folder_ends(
 
     with pytest.raises(ValidationError, match="another run has taken"):
         update_users(table(spark, 1000, 100), path, **COLUMNS, chunk=100, max_requests_per_second=200, progress=take)
-    assert len(sandbox.requests()) < 1000
+    assert len(sandbox.updates()) < 1000
     assert folder.read(_lock.NAME) == "another"

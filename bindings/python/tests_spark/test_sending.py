@@ -12,7 +12,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F  # noqa: N812
 from support import (
     COLUMNS,
-    KEY,
     ROWS,
     TARGET,
     Sandbox,
@@ -31,7 +30,7 @@ def test_each_row_once_in_order_and_actions_send_nothing(
     spark: SparkSession, sandbox: Sandbox, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, chunk=8000)
-    assert numbers(sandbox.requests()) == expected()
+    assert numbers(sandbox.updates()) == expected()
     # Each of these would send everything again, if Spark sent it.
     assert outcomes.count() == ROWS
     assert outcomes.where("not ok").count() == 0
@@ -49,7 +48,7 @@ def test_each_row_once_in_order_and_actions_send_nothing(
     # Everything is confirmed: a second run sends nothing.
     again = update_users(table(spark), path, **COLUMNS, resume=True)
     assert again.where("ok").count() == ROWS
-    assert len(sandbox.requests()) == ROWS
+    assert len(sandbox.updates()) == ROWS
     assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None
 
 
@@ -58,7 +57,7 @@ def test_a_user_with_half_of_the_rows(spark: SparkSession, sandbox: Sandbox, pat
     skewed = rows.withColumn("user_id", F.when(F.col("row_id") % 2 == 0, 1).otherwise(F.col("user_id")))
     outcomes = update_users(skewed, path, **COLUMNS, concurrency=32, chunk=500, progress=False)
     assert outcomes.where("ok").count() == 4000
-    arrived = numbers(sandbox.requests())
+    arrived = numbers(sandbox.updates())
     assert len(arrived[1]) >= 2000
     assert sum(map(len, arrived.values())) == 4000
     assert all(found == sorted(set(found)) for found in arrived.values())
@@ -70,10 +69,10 @@ def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path
     command = (str(TARGET / "debug/commbox"), "sandbox", "--limit", f"{rate}/s", "--burst", str(rate))
     with running_sandbox(*command) as server:
         outcomes = update_users(
-            table(spark, rows, 1000), path, **COLUMNS, concurrency=32, api_key=KEY, base_url=server.url
+            table(spark, rows, 1000), path, **COLUMNS, concurrency=32, api_key=server.api_key, base_url=server.url
         )
         assert outcomes.where("ok").count() == rows
-        requests, times = server.requests(), server.times()
+        requests, times = server.updates(), [request["at_ms"] for request in server.requests()]
     # Those beyond one a row were answered 429: each row was accepted once.
     assert outcomes.select(F.sum("attempts")).first() == (len(requests),)
     accepted = {user: sorted(set(found)) for user, found in numbers(requests).items()}
@@ -133,13 +132,13 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession
         context.setLocalProperty("spark.job.description", None)
     stopper.join()
     assert any("of 20,000 rows finished, 0 failed" in text for text in shown), shown
-    sent = sandbox.requests()
+    sent = sandbox.updates()
     assert 500 <= len(sent) < 10_000
     # What was in flight has come to its end, and is written.
     assert read_outcomes(spark, path).where("ok").count() == len(sent)
     outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False)
     assert outcomes.where("ok").count() == ROWS
-    assert numbers(sandbox.requests()) == expected()
+    assert numbers(sandbox.updates()) == expected()
 
 
 def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
@@ -152,13 +151,13 @@ def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
         stopper.join()
         # It stays open.
         client.set_max_requests_per_second(0)
-        before = len(sandbox.requests())
+        before = len(sandbox.updates())
         outcomes = update_users(table(spark, 4000, 100), path, **COLUMNS, client=client, resume=True, progress=False)
     assert before < 4000
     # A row that was cancelled while a later one of its user was in flight already comes too late.
     assert {row.name for row in outcomes.select("name").distinct().collect()} <= {"ok", "superseded"}
     assert outcomes.count() == 4000
-    rows, requests = expected(4000, 100), sandbox.requests()
+    rows, requests = expected(4000, 100), sandbox.updates()
     for part in (requests[:before], requests[before:]):
         assert all(found == sorted(set(found)) for found in numbers(part).values())
     assert all(found[-1] == rows[user][-1] for user, found in numbers(requests).items())
@@ -167,7 +166,7 @@ def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
 def test_a_refused_key_is_raised_and_written(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     with pytest.raises(AuthenticationError):
         update_users(table(spark, 4000, 100), path, **COLUMNS, api_key="another-key", progress=False)
-    assert len(sandbox.requests()) <= 8
+    assert len(sandbox.updates()) <= 8
     assert {row.name for row in read_outcomes(spark, path).collect()} == {"unauthorized"}
     outcomes = update_users(table(spark, 4000, 100), path, **COLUMNS, resume=True, progress=False)
     assert outcomes.where("ok").count() == 4000
@@ -176,4 +175,4 @@ def test_a_refused_key_is_raised_and_written(spark: SparkSession, sandbox: Sandb
 def test_a_table_without_rows(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     outcomes: DataFrame = update_users(table(spark).where("row_id < 0"), path, **COLUMNS)
     assert outcomes.count() == 0
-    assert sandbox.requests() == []
+    assert sandbox.updates() == []

@@ -34,19 +34,19 @@ def test_a_repeated_batch_sends_only_what_is_not_confirmed(
     # The last row of all fails.
     sandbox.script(*[{"own": True}] * 399, {"status": 404})
     run(concurrency=1)
-    assert len(sandbox.requests()) == 400
+    assert len(sandbox.updates()) == 400
     outcomes = read_outcomes(spark, path)
     counts = {row.batch_id: row["count"] for row in outcomes.groupBy("batch_id").count().collect()}
     assert counts == {0: 200, 1: 200}
     assert outcomes.where("not ok").count() == 1
     forget(1)
     run()
-    assert len(sandbox.requests()) == 401
-    assert sum(map(len, map(set, numbers(sandbox.requests()).values()))) == 400
+    assert len(sandbox.updates()) == 401
+    assert sum(map(len, map(set, numbers(sandbox.updates()).values()))) == 400
     assert read_outcomes(spark, path).where("ok").count() == 400
     forget(1)
     run()
-    assert len(sandbox.requests()) == 401
+    assert len(sandbox.updates()) == 401
 
 
 def test_stopping_the_query_ends_the_sending(spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_stopping_the_query_ends_the_sending(spark: SparkSession, sandbox: Sandb
     stream = spark.readStream.schema(table(spark).schema).parquet(str(tmp_path / "input")).writeStream
     send = for_each_batch(path, **COLUMNS, progress=False, max_requests_per_second=200)
     query = stream.foreachBatch(send).option("checkpointLocation", str(tmp_path / "checkpoint")).start()
-    until(lambda: len(sandbox.requests()) >= 100, "the query sends nothing")
+    until(lambda: len(sandbox.updates()) >= 100, "the query sends nothing")
     query.stop()
     # Its thread may end before the function does.
     until(lambda: not list(path.glob("*/_commbox.lock")), "the run does not end")
-    sent = len(sandbox.requests())
+    sent = len(sandbox.updates())
     assert 100 <= sent < 4000
     assert read_outcomes(spark, path).where("ok").count() == sent
