@@ -248,6 +248,22 @@ def test_the_test_of_the_page(tmp_path: Path) -> None:
     assert "1 passed" in run_pytest(tmp_path)
 
 
+def test_an_installed_plugin_can_also_be_named(tmp_path: Path) -> None:
+    project = (CHECKOUT / "bindings/python/pyproject.toml").read_text()
+    named = re.findall(r"^\[project\.entry-points\.pytest11\]\n(.*?)\n\n", project, re.M | re.S)
+    installed = tmp_path / "commbox-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: commbox\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[pytest11]\n" + "\n".join(named).replace('"', "") + "\n")
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["pytest_commbox"]\n')
+    (tmp_path / "test_own.py").write_text(USERS_OWN)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "COMMBOX_API_KEY": "real", "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_the_plugin_loads_no_library(tmp_path: Path) -> None:
     """If the library of an installation cannot be loaded, tests that do not need it still run."""
     (tmp_path / "test_own.py").write_text("import sys\ndef test_it():\n    assert 'commbox' not in sys.modules\n")
