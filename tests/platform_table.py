@@ -65,6 +65,7 @@ PLATFORMS = [
         PROGRAMS,
         {
             "a_stale_connection_closes_itself_only": "shutdown() wakes no thread that reads from the socket there",
+            "a_cut_within_a_body_without_a_length_is_transient": "on a busy machine Wine may report a reset as an end",
             "a_cancel_ends_a_handshake": "Wine takes up to two seconds to read its certificate store the first time",
         },
         ["-static"],
