@@ -1,4 +1,5 @@
-//! Builds a user field by field and updates it. `COMMBOX_API_KEY` holds the key; `COMMBOX_BASE_URL` may name a server.
+//! Builds a user field by field and updates it. `COMMBOX_API_KEY` holds the key; `COMMBOX_BASE_URL`
+//! may name a server.
 
 use std::env;
 use std::process::ExitCode;

@@ -140,7 +140,11 @@ impl Batch {
         Self::with_start(client, options, || {})
     }
 
-    pub(crate) fn with_start(client: Arc<Client>, options: &BatchOptions, on_start: fn()) -> Result<Self> {
+    pub(crate) fn with_start(
+        client: Arc<Client>,
+        options: &BatchOptions,
+        on_start: fn(),
+    ) -> Result<Self> {
         options.check()?;
         let shared = Shared {
             client,
@@ -177,7 +181,13 @@ impl Batch {
     /// batch.submit(1, 94_382_332, r#"{"FirstName": "John"}"#.into(), None)?;
     /// # Ok::<(), commbox::Error>(())
     /// ```
-    pub fn submit(&self, tag: u64, user_id: i64, user_json: String, timeout: Option<Duration>) -> Result<()> {
+    pub fn submit(
+        &self,
+        tag: u64,
+        user_id: i64,
+        user_json: String,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         self.submit_with(tag, user_id, user_json, CallOptions::default(), timeout)
     }
 
@@ -217,12 +227,16 @@ impl Batch {
                 return Ok(None);
             }
             self.start_worker(queue)?;
-            Ok(update.take().map(|(text, options)| self.shared.add(queue, tag, user_id, text, options)))
+            Ok(update
+                .take()
+                .map(|(text, options)| self.shared.add(queue, tag, user_id, text, options)))
         };
         let Added { released, worker } =
             self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
                 Stopped::By(error) => error,
-                Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled"),
+                Stopped::Cancelled => {
+                    Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled")
+                }
                 Stopped::Late(millis) => Error::new(
                     ErrorKind::Timeout,
                     format!("the batch's queue was full for {millis} ms; collect finished updates"),
@@ -267,8 +281,12 @@ impl Batch {
         };
         self.wait(|queue| &mut queue.for_finished, timeout, look).map_err(|stop| match stop {
             Stopped::By(error) => error,
-            Stopped::Cancelled => Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled"),
-            Stopped::Late(millis) => Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms")),
+            Stopped::Cancelled => {
+                Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled")
+            }
+            Stopped::Late(millis) => {
+                Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms"))
+            }
         })
     }
 
@@ -299,12 +317,14 @@ impl Batch {
         if let Some(number) = queue.notify_number() {
             return Ok(number);
         }
-        let shortage = |what: &str| Error::new(ErrorKind::Internal, format!("could not create {what}"));
+        let shortage =
+            |what: &str| Error::new(ErrorKind::Internal, format!("could not create {what}"));
         let signal = Signal::new().map_err(|_| shortage("the file descriptor of notifications"))?;
         if self.shared.options.overall_timeout.is_some() {
             let shared = self.shared.clone();
             let watch = move || shared.watch_deadlines();
-            thread::spawn("commbox-deadline", watch).map_err(|_| shortage("the thread that watches deadlines"))?;
+            thread::spawn("commbox-deadline", watch)
+                .map_err(|_| shortage("the thread that watches deadlines"))?;
         }
         Ok(queue.notify_by(signal))
     }
@@ -431,7 +451,8 @@ impl Batch {
         timeout: Option<Duration>,
         mut look: impl FnMut(&mut Queue) -> Result<Option<T>>,
     ) -> Result<T, Stopped> {
-        let watch = self.shared.client.watch(timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST)));
+        let watch =
+            self.shared.client.watch(timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST)));
         // Only a thread that was among the waiters can have taken a wake-up, which it must then
         // pass on.
         let mut waited = false;
@@ -483,7 +504,9 @@ impl Batch {
         match thread::spawn("commbox-batch", move || shared.work()) {
             Ok(_) => queue.worker_started(),
             Err(_) if queue.workers() > 0 => {}
-            Err(_) => return Err(Error::new(ErrorKind::Internal, "could not start a worker thread")),
+            Err(_) => {
+                return Err(Error::new(ErrorKind::Internal, "could not start a worker thread"))
+            }
         }
         Ok(())
     }
@@ -544,7 +567,9 @@ impl Shared {
         queue.expire(now, || match self.client.line().too_late(now, 0) {
             None | Some(Held::Stopped(_)) => {
                 let millis = self.options.overall_timeout.unwrap_or_default().as_millis();
-                let why = format!("deadline exceeded: the update was queued for its overall timeout, {millis} ms");
+                let why = format!(
+                    "deadline exceeded: the update was queued for its overall timeout, {millis} ms"
+                );
                 Error::new(ErrorKind::Timeout, why)
             }
             Some(held) => held_back(held),

@@ -103,7 +103,10 @@ impl Client {
         let users = Address::new(&options.base_url)?;
         let (stats, log) = (Stats::new(), Arc::new(Log::default()));
         Ok(Self {
-            current: RwLock::new(Current { api_key: Arc::new(ApiKey::new(api_key)?), interrupt: None }),
+            current: RwLock::new(Current {
+                api_key: Arc::new(ApiKey::new(api_key)?),
+                interrupt: None,
+            }),
             transport: Transport::new(options, users, &stats.connections)?,
             line: Arc::new(Line::new(
                 options.max_requests_per_second,
@@ -144,7 +147,8 @@ impl Client {
             let why = "api_key is missing: pass one, or set COMMBOX_API_KEY in the environment";
             return Err(Error::new(ErrorKind::InvalidArgument, why));
         }
-        Self::new(&api_key, options).map_err(|error| error.with_note("it comes from COMMBOX_API_KEY"))
+        Self::new(&api_key, options)
+            .map_err(|error| error.with_note("it comes from COMMBOX_API_KEY"))
     }
 
     /// Replaces the API key. Every attempt that starts afterwards uses the new key. If the server
@@ -348,7 +352,12 @@ impl Client {
     /// client.update_user_json_with(94_382_332, r#"{"FirstName": "John"}"#, &options)?;
     /// # Ok::<(), commbox::Error>(())
     /// ```
-    pub fn update_user_json_with(&self, user_id: i64, user_json: &str, options: &CallOptions) -> Result<UpdateReply> {
+    pub fn update_user_json_with(
+        &self,
+        user_id: i64,
+        user_json: &str,
+        options: &CallOptions,
+    ) -> Result<UpdateReply> {
         options.check()?;
         self.update(user_id, user_json, options)
     }
@@ -359,7 +368,10 @@ impl Client {
         self.explained(&mut call, |client, call| {
             let body = client.body(user_id, user_json)?;
             let mut place = client.line.enter(user_id, &call.watch);
-            client.line.wait_for_turn(&place, &call.watch).map_err(|stop| call.stopped_behind_user(stop))?;
+            client
+                .line
+                .wait_for_turn(&place, &call.watch)
+                .map_err(|stop| call.stopped_behind_user(stop))?;
             client.deliver(user_id, &body, &mut place, call)
         })
         .map_err(|(Ended::Failed(error) | Ended::PutBack(error))| error)
@@ -389,13 +401,18 @@ impl Client {
     /// Sends an update of a batch whose turn has come. While the server throttles or is down, the
     /// deadline is extended. Returns `None` if the update must be put back because another update
     /// is the better probe of the server.
-    pub(crate) fn update_patiently(&self, update: Update<'_>, graceful: &Canceller) -> Option<Result<UpdateReply>> {
+    pub(crate) fn update_patiently(
+        &self,
+        update: Update<'_>,
+        graceful: &Canceller,
+    ) -> Option<Result<UpdateReply>> {
         let limit = update.options.total_timeout.unwrap_or(self.total_timeout);
         let watch = Watch::new(limit, self.canceller.clone(), None)
             .with_cancellers(update.canceller, graceful)
             .with_overall(update.overall);
         let batch = InBatch { patience: update.patience, others: update.others };
-        let mut call = Call::new(self, watch, update.options, Some(batch), mem::take(update.so_far));
+        let mut call =
+            Call::new(self, watch, update.options, Some(batch), mem::take(update.so_far));
         let outcome = self.explained(&mut call, |client, call| {
             let body = client.body(update.user_id, update.user_json)?;
             client.deliver(update.user_id, &body, update.place, call)
@@ -488,6 +505,8 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("users", &self.transport.users().to_string()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("users", &self.transport.users().to_string())
+            .finish_non_exhaustive()
     }
 }

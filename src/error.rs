@@ -166,7 +166,13 @@ impl ErrorKind {
     /// ```
     #[must_use]
     pub fn is_transient(self) -> bool {
-        matches!(self, Self::Connection | Self::Timeout | Self::Throttled | Self::Http(429 | 500 | 502 | 503 | 504))
+        matches!(
+            self,
+            Self::Connection
+                | Self::Timeout
+                | Self::Throttled
+                | Self::Http(429 | 500 | 502 | 503 | 504)
+        )
     }
 }
 
@@ -270,7 +276,8 @@ impl Error {
 
     /// Returns the error of a caught panic.
     pub(crate) fn bug() -> Self {
-        let message = "a bug in commbox was caught; the client stays usable. Please report what was called";
+        let message =
+            "a bug in commbox was caught; the client stays usable. Please report what was called";
         Self::new(ErrorKind::Internal, message).with_delivery(Delivery::Unknown)
     }
 
@@ -655,7 +662,8 @@ impl Problems {
 /// Returns the part of a server's body that an error contains: text, at most 4 KiB, cut between
 /// characters. Returns `None` if it is empty.
 pub(crate) fn excerpt(body: &[u8]) -> Option<String> {
-    let mut text = String::from_utf8_lossy(body.get(..RESPONSE_LIMIT + 4).unwrap_or(body)).into_owned();
+    let mut text =
+        String::from_utf8_lossy(body.get(..RESPONSE_LIMIT + 4).unwrap_or(body)).into_owned();
     let mut end = RESPONSE_LIMIT.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -676,7 +684,9 @@ mod tests {
             r#"{"code":-7,"name":"timeout","message":"too late","http_status":null,"description":null,"response_time":null,"request_id":null,"retry_after_ms":null,"attempts":0,"elapsed_ms":0,"delivery":"unknown","response":null,"problems":[]}"#
         );
         let error = Error::problem(ErrorKind::InvalidOptions, "proxy", "is none");
-        assert!(error.to_json().ends_with(r#","problems":[{"path":"proxy","message":"is none"}]}"#));
+        assert!(error
+            .to_json()
+            .ends_with(r#","problems":[{"path":"proxy","message":"is none"}]}"#));
     }
 
     #[test]
@@ -700,7 +710,10 @@ mod tests {
         }
         let error = problems.check(ErrorKind::InvalidUser).unwrap_err();
         let message = error.to_string();
-        assert!(message.starts_with("0; 1; ") && message.ends_with("; 19; and 980 more"), "{message}");
+        assert!(
+            message.starts_with("0; 1; ") && message.ends_with("; 19; and 980 more"),
+            "{message}"
+        );
         assert_eq!(error.problems().len(), 21);
     }
 

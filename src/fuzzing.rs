@@ -20,7 +20,8 @@ pub fn body(user_json: &str, validate: bool) -> Result<Cow<'_, str>> {
 
 /// Checks a user if every name must be known: those of the API, and one custom field.
 pub fn check_strictly(user_json: &str) -> Result<()> {
-    let options = Options { custom_fields: Some(vec!["VIP_Status".to_owned()]), ..Options::default() };
+    let options =
+        Options { custom_fields: Some(vec!["VIP_Status".to_owned()]), ..Options::default() };
     user::body(user_json, &Rules::new(&options)).map(drop)
 }
 
@@ -30,13 +31,24 @@ pub fn set_option(key: &str, value: &str) -> Result<()> {
     settings.set(key, value)?;
     // Read it as each kind of options, together with the defaults, whether it belongs to that kind
     // or not.
-    let _ = (settings.read::<Options>(), settings.read::<BatchOptions>(), settings.read::<CallOptions>());
+    let _ = (
+        settings.read::<Options>(),
+        settings.read::<BatchOptions>(),
+        settings.read::<CallOptions>(),
+    );
     Ok(())
 }
 
 /// Interprets a reply.
 pub fn interpret(status: u16, body: Vec<u8>, complete: bool) -> Result<UpdateReply> {
-    reply::interpret(Reply { status, advice: Advice::default(), encoding: None, request_id: None, body, complete })
+    reply::interpret(Reply {
+        status,
+        advice: Advice::default(),
+        encoding: None,
+        request_id: None,
+        body,
+        complete,
+    })
 }
 
 #[cfg(test)]
@@ -51,7 +63,8 @@ mod replay {
     use std::path::Path;
 
     fn replay(target: &str, check: fn(&[u8])) {
-        let directory = |kind: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(target);
+        let directory =
+            |kind: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz").join(kind).join(target);
         let mut inputs: Vec<_> = ["corpus", "regressions"]
             .iter()
             .filter_map(|kind| directory(kind).read_dir().ok())

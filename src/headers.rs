@@ -113,7 +113,10 @@ impl Headers {
     /// Returns the bytes to send: these headers, and those of `others` whose names are not among
     /// these.
     pub(crate) fn to_bytes(&self, others: &Self) -> HeaderBytes {
-        let others = others.0.iter().filter(|(name, _)| !self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
+        let others = others
+            .0
+            .iter()
+            .filter(|(name, _)| !self.0.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)));
         let all = || others.clone().chain(&self.0);
         // Allocate all at once, because a growing vector leaves copies of its bytes in freed
         // memory.
@@ -147,14 +150,18 @@ pub(crate) fn check_token(name: &str) -> Result<(), String> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match !name.is_empty() && name.len() <= LONGEST_NAME && name.bytes().all(is_token) {
         true => Ok(()),
-        false => Err(format!("is not a valid header name: use 1 to {LONGEST_NAME} letters, digits, - and _")),
+        false => Err(format!(
+            "is not a valid header name: use 1 to {LONGEST_NAME} letters, digits, - and _"
+        )),
     }
 }
 
 fn check_name(name: &str) -> Result<(), String> {
     check_token(name)?;
     let lower = name.to_ascii_lowercase();
-    if RESERVED.contains(&lower.as_str()) || RESERVED_STARTS.iter().any(|start| lower.starts_with(start)) {
+    if RESERVED.contains(&lower.as_str())
+        || RESERVED_STARTS.iter().any(|start| lower.starts_with(start))
+    {
         return Err("is reserved; the library sets it, or the connection needs it".to_owned());
     }
     Ok(())
@@ -166,8 +173,12 @@ fn check_value(value: &str) -> Result<(), String> {
     }
     let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ' || byte == b'\t';
     match value.bytes().position(|byte| !is_visible(byte)) {
-        Some(at) => Err(format!("has a value with a character at byte {at} that is not visible ASCII")),
-        None if value.trim_ascii() != value => Err("has a value that starts or ends with a blank".to_owned()),
+        Some(at) => {
+            Err(format!("has a value with a character at byte {at} that is not visible ASCII"))
+        }
+        None if value.trim_ascii() != value => {
+            Err("has a value that starts or ends with a blank".to_owned())
+        }
         None => Ok(()),
     }
 }
@@ -205,12 +216,22 @@ mod tests {
             assert!(told.len() == 1 && told[0].contains("is not a valid header name"), "{told:?}");
             assert!(!told[0].contains("canary") && !told[0].contains('\r'));
         }
-        for name in ["Authorization", "HOST", "content-length", "Content-Anything", "Proxy-X", "te", "User-Agent"] {
+        for name in [
+            "Authorization",
+            "HOST",
+            "content-length",
+            "Content-Anything",
+            "Proxy-X",
+            "te",
+            "User-Agent",
+        ] {
             let mut headers = Headers::new();
             headers.set(name, "canary");
             assert_eq!(
                 problems(&headers),
-                [format!("headers.{name} is reserved; the library sets it, or the connection needs it")]
+                [format!(
+                    "headers.{name} is reserved; the library sets it, or the connection needs it"
+                )]
             );
         }
         for (value, why) in [
@@ -224,7 +245,10 @@ mod tests {
             let mut headers = Headers::new();
             headers.set("X-A", value);
             let told = problems(&headers);
-            assert!(told.len() == 1 && told[0].contains(why) && !told[0].contains("canary"), "{told:?}");
+            assert!(
+                told.len() == 1 && told[0].contains(why) && !told[0].contains("canary"),
+                "{told:?}"
+            );
         }
         let mut many = Headers::new();
         (0..33).for_each(|number| many.set(&format!("X-{number}"), ""));

@@ -21,7 +21,10 @@ pub(crate) struct Members<'a> {
 
 /// Returns the value of the last member of this name in the object `text`. The error describes why
 /// `text` is not an object.
-pub(crate) fn member<'a>(text: &'a str, name: &str) -> std::result::Result<Option<&'a str>, String> {
+pub(crate) fn member<'a>(
+    text: &'a str,
+    name: &str,
+) -> std::result::Result<Option<&'a str>, String> {
     match scan::member(text, name) {
         Some(found) => Ok(found),
         None => Members::convert(text).map(|members| members.get(name)),
@@ -41,7 +44,10 @@ impl<'a> Members<'a> {
     }
 
     /// Parses `text`, and the value of its last member of this name.
-    pub(crate) fn read_nested(text: &'a str, name: &str) -> std::result::Result<(Self, Option<Nested<'a>>), String> {
+    pub(crate) fn read_nested(
+        text: &'a str,
+        name: &str,
+    ) -> std::result::Result<(Self, Option<Nested<'a>>), String> {
         let (members, inner) = match scan::members(text, Some(name)) {
             Some(scanned) => scanned,
             None => (Self::convert(text)?, None),
@@ -52,7 +58,9 @@ impl<'a> Members<'a> {
 
     fn convert(text: &'a str) -> std::result::Result<Self, String> {
         serde_json::from_str(text).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => format!("must be a JSON object, not {}", kind(text)),
+            serde_json::error::Category::Data => {
+                format!("must be a JSON object, not {}", kind(text))
+            }
             _ => {
                 let sentence = error.to_string();
                 let reason = sentence.split(" at line ").next().unwrap_or_default();
@@ -120,7 +128,8 @@ pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The problem of a string for which [`text`] returns `None`.
-pub(crate) const NO_TEXT: &str = "has a \\u escape that is not a character (half of a surrogate pair)";
+pub(crate) const NO_TEXT: &str =
+    "has a \\u escape that is not a character (half of a surrogate pair)";
 
 /// Returns the byte offset for a line, counted from 1, and a byte within it, counted from 0.
 fn offset(text: &str, line: usize, column: usize) -> usize {
@@ -134,9 +143,15 @@ mod tests {
 
     #[test]
     fn keeps_order_duplicates_and_digits() {
-        let members = Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#).unwrap();
-        let seen: Vec<_> = members.all.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
-        assert_eq!(seen, [("b", "1.50"), ("aA", r#""x""#), ("b", "123456789012345678901234567890")]);
+        let members =
+            Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#)
+                .unwrap();
+        let seen: Vec<_> =
+            members.all.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+        assert_eq!(
+            seen,
+            [("b", "1.50"), ("aA", r#""x""#), ("b", "123456789012345678901234567890")]
+        );
         assert_eq!(members.get("b"), Some("123456789012345678901234567890"));
     }
 

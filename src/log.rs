@@ -251,7 +251,9 @@ mod tests {
         assert!(log.call(None).is_none());
         let lines = kept(&log, LogLevel::Info);
         let trace = log.call(None).unwrap();
-        trace.emit(LogLevel::Info, || Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>));
+        trace.emit(LogLevel::Info, || {
+            Event::new("retry", "a\nline").with("wait_ms", 7).with("none", None::<u64>)
+        });
         trace.emit(LogLevel::Debug, || unreachable!());
         log.emit(LogLevel::Warning, || Event::new("throttled", "it throttles"));
         log.set(None);

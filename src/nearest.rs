@@ -11,10 +11,14 @@ pub(crate) fn is_same(left: &str, right: &str) -> bool {
 
 /// Returns the known name that is nearest to this one: it differs only in form, or by at most two
 /// edits.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    name: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Option<&'a str> {
     known.clone().find(|known| is_same(name, known)).or_else(|| {
         let name: String = plain(name).take(80).collect();
-        let distances = known.map(|known| (distance(&name, &plain(known).collect::<String>()), known));
+        let distances =
+            known.map(|known| (distance(&name, &plain(known).collect::<String>()), known));
         // For short names, two edits would leave too little in common.
         let near = distances.filter(|(distance, known)| *distance <= NEAR.min(known.len() / 3));
         near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
@@ -28,7 +32,9 @@ fn plain(name: &str) -> impl Iterator<Item = char> + '_ {
         !hidden && !character.is_whitespace() && !character.is_control()
     };
     let narrow = |character: char| match character {
-        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character),
+        '\u{ff01}'..='\u{ff5e}' => {
+            char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character)
+        }
         other => other,
     };
     name.chars()

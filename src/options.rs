@@ -254,7 +254,8 @@ impl FromObject for Options {
             "retry_base_ms" => self.retry_base = millis(value)?,
             "retry_cap_ms" => self.retry_cap = millis(value)?,
             "max_requests_per_second" => {
-                self.max_requests_per_second = serde_json::from_str(value).map_err(|_| "a number")?;
+                self.max_requests_per_second =
+                    serde_json::from_str(value).map_err(|_| "a number")?;
             }
             "order_per_user" => self.order_per_user = boolean(value)?,
             "rate_group" => self.rate_group = Some(text(value)?),
@@ -267,10 +268,12 @@ impl FromObject for Options {
             "client_key_file" => self.client_key_file = Some(text(value)?.into()),
             "validate" => self.validate = boolean(value)?,
             "unknown_fields" => {
-                self.unknown_fields = serde_json::from_str(value).map_err(|_| "\"refuse\" or \"allow\"")?;
+                self.unknown_fields =
+                    serde_json::from_str(value).map_err(|_| "\"refuse\" or \"allow\"")?;
             }
             "custom_fields" => {
-                self.custom_fields = Some(serde_json::from_str(value).map_err(|_| "an array of strings")?);
+                self.custom_fields =
+                    Some(serde_json::from_str(value).map_err(|_| "an array of strings")?);
             }
             "headers" => self.headers = Headers::read(value)?,
             "request_id_header" => self.request_id_header = Some(text(value)?),
@@ -298,7 +301,12 @@ impl FromObject for Options {
             check_time(problems, name, time, Duration::from_millis(least));
         }
         check_bounds(problems, "max_retries", self.max_retries.into(), &(0..=100));
-        check_bounds(problems, "max_idle_connections", self.max_idle_connections.into(), &(0..=1024));
+        check_bounds(
+            problems,
+            "max_idle_connections",
+            self.max_idle_connections.into(),
+            &(0..=1024),
+        );
         if self.retry_cap < self.retry_base {
             problems.add("retry_cap_ms", "must be at least {retry_base_ms}");
         }
@@ -306,11 +314,18 @@ impl FromObject for Options {
             problems.add("max_requests_per_second", format!("must be {RATES}"));
         }
         if !self.rate_group.as_deref().is_none_or(is_group_name) {
-            problems
-                .add("rate_group", "must have 1 to 64 letters, digits, '.', '_' or '-', and must not start with '.'");
+            problems.add(
+                "rate_group",
+                "must have 1 to 64 letters, digits, '.', '_' or '-', and must not start with '.'",
+            );
         }
-        let printable = |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
-        if !self.user_agent.as_ref().is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT) {
+        let printable =
+            |text: &String| text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        if !self
+            .user_agent
+            .as_ref()
+            .is_none_or(|text| printable(text) && text.len() <= LONGEST_USER_AGENT)
+        {
             let message = format!("must be visible ASCII and spaces, {LONGEST_USER_AGENT} at most");
             problems.add("user_agent", message);
         }
@@ -402,7 +417,10 @@ fn base_url(text: &str, allow_http: bool) -> Result<(), &'static str> {
 /// The parser accepts any text as a port, and the connector would then use the default port.
 fn check_host_and_port(authority: &Authority) -> Result<(), &'static str> {
     let host = authority.host();
-    if host.strip_prefix('[').is_some_and(|rest| rest.trim_end_matches(']').parse::<Ipv6Addr>().is_err()) {
+    if host
+        .strip_prefix('[')
+        .is_some_and(|rest| rest.trim_end_matches(']').parse::<Ipv6Addr>().is_err())
+    {
         return Err("must have between [ and ] an IPv6 address, and that without a zone (%)");
     }
     let place = authority.as_str().rsplit('@').next().unwrap_or_default();
@@ -425,7 +443,10 @@ pub(crate) fn proxy(text: &str) -> Result<Proxy, &'static str> {
     let proxy = Proxy::new(text).map_err(|_| expected)?;
     check_host_and_port(proxy.uri().authority().ok_or(expected)?)?;
     match proxy.protocol() {
-        ProxyProtocol::Http | ProxyProtocol::Https | ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => Ok(proxy),
+        ProxyProtocol::Http
+        | ProxyProtocol::Https
+        | ProxyProtocol::Socks5
+        | ProxyProtocol::Socks5h => Ok(proxy),
         _ => Err("must be an http, https, socks5 or socks5h proxy; SOCKS4 is not supported"),
     }
 }
@@ -483,7 +504,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_the_nearest() {
-        assert_eq!(problem(r#"{"max_retrys":1}"#), r#"max_retrys is an unknown option; did you mean "max_retries"?"#);
+        assert_eq!(
+            problem(r#"{"max_retrys":1}"#),
+            r#"max_retrys is an unknown option; did you mean "max_retries"?"#
+        );
         assert!(problem(r#"{"BASE_URL":"x"}"#).contains("did you mean \"base_url\"?"));
         assert!(problem(r#"{"timeout_ms":1}"#).contains("timeout_ms"));
         assert!(problem(r#"{"colour":1}"#).contains("the options are base_url, "));
@@ -494,15 +518,22 @@ mod tests {
         let message = problem(
             r#"{"total_timeout_ms":0,"retry_base_ms":9000,"max_retries":-1,"validate":"canary","proxy":"ftp://canary"}"#,
         );
-        let numbers = problem(r#"{"validate":-1,"max_retries":1.5,"max_idle_connections":1e30,"dns_ttl_ms":-0.5}"#);
+        let numbers = problem(
+            r#"{"validate":-1,"max_retries":1.5,"max_idle_connections":1e30,"dns_ttl_ms":-0.5}"#,
+        );
         assert_eq!(
             numbers,
             "validate must be true or false, not a number; max_retries must be a whole number, 0 or more, not a fraction; \
              max_idle_connections must be a whole number, 0 or more, not a fraction; dns_ttl_ms must not be negative"
         );
         assert_eq!(problem(r#"{"max_retries":99999999999999999999}"#), "max_retries is too large");
-        for part in ["total_timeout_ms must be from 1", "retry_cap_ms", "max_retries", "validate must be", "proxy must"]
-        {
+        for part in [
+            "total_timeout_ms must be from 1",
+            "retry_cap_ms",
+            "max_retries",
+            "validate must be",
+            "proxy must",
+        ] {
             assert!(message.contains(part), "{part}: {message}");
         }
         assert!(!message.contains("canary"));
@@ -516,7 +547,12 @@ mod tests {
 
     #[test]
     fn base_urls() {
-        for good in ["https://api.commbox.io", "https://crm.example/api/", "http://localhost:1", "http://[::1]:80/x"] {
+        for good in [
+            "https://api.commbox.io",
+            "https://crm.example/api/",
+            "http://localhost:1",
+            "http://[::1]:80/x",
+        ] {
             assert_eq!(base_url(good, false), Ok(()), "{good}");
         }
         for (bad, part) in [
@@ -538,7 +574,10 @@ mod tests {
         assert_eq!(base_url("http://api.commbox.io", true), Ok(()));
         for bad in ["[fe80::1%25lo]", "[fe80::1%lo]:80", "[fe80::1%25lo]:80", "[::g]"] {
             let why = base_url(&format!("http://{bad}/x"), true).unwrap_err();
-            assert!(why.contains("IPv6 address") && why.contains("zone") && !why.contains("fe80"), "{bad}: {why}");
+            assert!(
+                why.contains("IPv6 address") && why.contains("zone") && !why.contains("fe80"),
+                "{bad}: {why}"
+            );
             assert_eq!(proxy(bad).unwrap_err(), why);
         }
     }
@@ -547,10 +586,17 @@ mod tests {
     /// listens there.
     #[test]
     fn ports() {
-        let wrong = [":", ":0", ":65536", ":99999", ":80800", ":abc", ":-1", ":+80", ":8x", ":0x50", ":443O", "x:80"];
+        let wrong = [
+            ":", ":0", ":65536", ":99999", ":80800", ":abc", ":-1", ":+80", ":8x", ":0x50",
+            ":443O", "x:80",
+        ];
         for host in ["127.0.0.1", "[::1]"] {
             for port in ["", ":1", ":65535", ":0080"] {
-                assert_eq!(base_url(&format!("http://{host}{port}/x"), false), Ok(()), "{host}{port}");
+                assert_eq!(
+                    base_url(&format!("http://{host}{port}/x"), false),
+                    Ok(()),
+                    "{host}{port}"
+                );
                 assert!(proxy(&format!("{host}{port}")).is_ok(), "{host}{port}");
                 assert!(proxy(&format!("https://user:80@{host}{port}")).is_ok(), "{host}{port}");
             }

@@ -181,14 +181,25 @@ fn status(value: &str) -> Option<u16> {
     let text = json::text(value);
     let digits = text.as_deref().unwrap_or(value).trim();
     // A number may be written with a fraction of zeros.
-    let digits = if text.is_none() { digits.trim_end_matches('0').strip_suffix('.').unwrap_or(digits) } else { digits };
+    let digits = if text.is_none() {
+        digits.trim_end_matches('0').strip_suffix('.').unwrap_or(digits)
+    } else {
+        digits
+    };
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// Returns the server's reply if it confirms the update, or else the corresponding error.
 pub(crate) fn interpret(reply: Reply) -> Result<UpdateReply> {
     failpoint::reach("interpret");
-    let Reply { status: http_status, advice: Advice { retry_after, .. }, encoding, request_id, body, complete } = reply;
+    let Reply {
+        status: http_status,
+        advice: Advice { retry_after, .. },
+        encoding,
+        request_id,
+        body,
+        complete,
+    } = reply;
     let text = match complete {
         _ if encoding.is_some() => Err(("is encoded, although identity was requested", body)),
         true => String::from_utf8(body).map_err(|error| ("is not UTF-8", error.into_bytes())),
@@ -268,7 +279,14 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, advice: Advice::default(), encoding: None, request_id: None, body: body.into(), complete: true }
+        Reply {
+            status,
+            advice: Advice::default(),
+            encoding: None,
+            request_id: None,
+            body: body.into(),
+            complete: true,
+        }
     }
 
     fn kind(status: u16, body: &str) -> ErrorKind {
@@ -285,7 +303,10 @@ mod tests {
         ] {
             assert_eq!(interpret(reply(200, body)).unwrap().as_json(), body);
         }
-        assert_eq!(interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap().as_json(), r#"{"status":200}"#);
+        assert_eq!(
+            interpret(reply(200, "\u{feff}{\"status\":200}")).unwrap().as_json(),
+            r#"{"status":200}"#
+        );
     }
 
     #[test]
@@ -312,7 +333,9 @@ mod tests {
         for body in ["", "<html>gateway</html>", r#"{"status":200}"#] {
             assert_eq!(kind(502, body), ErrorKind::Http(502));
         }
-        let error = interpret(reply(400, r#"{"status":400,"description":"Bad","response_time":"t"}"#)).unwrap_err();
+        let error =
+            interpret(reply(400, r#"{"status":400,"description":"Bad","response_time":"t"}"#))
+                .unwrap_err();
         assert_eq!((error.description(), error.response_time()), (Some("Bad"), Some("t")));
         assert_eq!(error.delivery(), Delivery::Answered);
         assert!(!error.to_string().contains("Bad"));

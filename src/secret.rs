@@ -17,12 +17,15 @@ impl ApiKey {
     /// Accepts only visible ASCII characters. The error contains the problem and its position, but
     /// never the key.
     pub(crate) fn new(text: &str) -> Result<Self, Error> {
-        let refuse = |why: String| Err(Error::new(ErrorKind::InvalidArgument, format!("api_key {why}")));
+        let refuse =
+            |why: String| Err(Error::new(ErrorKind::InvalidArgument, format!("api_key {why}")));
         if text.is_empty() {
             return refuse("is empty; pass the key that CommBox issued".into());
         }
         if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer ")) {
-            return refuse("starts with \"Bearer \"; pass only the key, the library adds the word".into());
+            return refuse(
+                "starts with \"Bearer \"; pass only the key, the library adds the word".into(),
+            );
         }
         if text.len() > LONGEST {
             return refuse(format!("is {} bytes long; the limit is {LONGEST}", text.len()));
@@ -52,7 +55,8 @@ pub(crate) fn reveals(text: &str, secret: &[u8]) -> bool {
     const TELLING: usize = 6;
     let (text, secret) = (text.trim().as_bytes(), secret.trim_ascii());
     let (short, long) = if text.len() < secret.len() { (text, secret) } else { (secret, text) };
-    text == secret || (short.len() >= TELLING && long.windows(short.len()).any(|part| part == short))
+    text == secret
+        || (short.len() >= TELLING && long.windows(short.len()).any(|part| part == short))
 }
 
 /// Overwrites the memory of a secret.

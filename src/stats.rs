@@ -209,7 +209,13 @@ impl Stats {
         self.latencies.add(ended, latency);
     }
 
-    pub(crate) fn call_failed(&self, kind: ErrorKind, attempts: u32, ended: Instant, latency: Duration) {
+    pub(crate) fn call_failed(
+        &self,
+        kind: ErrorKind,
+        attempts: u32,
+        ended: Instant,
+        latency: Duration,
+    ) {
         let place = match kind.code() {
             own if own < 0 => usize::try_from(-1 - own),
             status => usize::try_from(status - 100).map(|status| OWN + status),
@@ -236,7 +242,8 @@ impl Stats {
             Some(status) => 100 + i32::try_from(status).unwrap_or_default(),
             None => -1 - i32::try_from(place).unwrap_or_default(),
         };
-        let counts = self.failed.iter().enumerate().map(|(place, count)| (code(place), count.load(Relaxed)));
+        let counts =
+            self.failed.iter().enumerate().map(|(place, count)| (code(place), count.load(Relaxed)));
         let failed_by_code: BTreeMap<_, _> = counts.filter(|(_, count)| *count > 0).collect();
         let (succeeded, failed) = (self.succeeded.load(Relaxed), failed_by_code.values().sum());
         let (running, in_flight) = (self.calls.in_process(), self.in_flight.in_process());
@@ -316,7 +323,8 @@ mod tests {
     #[test]
     fn every_code_has_its_count_and_no_count_is_lost() {
         let stats = Stats::new();
-        let kinds: Vec<_> = (-11..0).chain(100..600).map(|code| ErrorKind::of_code(code).unwrap()).collect();
+        let kinds: Vec<_> =
+            (-11..0).chain(100..600).map(|code| ErrorKind::of_code(code).unwrap()).collect();
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
@@ -338,7 +346,10 @@ mod tests {
         assert_eq!(read.failed_by_code.len(), kinds.len());
         assert!(read.failed_by_code.values().all(|count| *count == 4));
         let all = 4 * kinds.len() as u64;
-        assert_eq!((read.calls, read.failed, read.attempts, read.latency.count), (all, all, all, all));
+        assert_eq!(
+            (read.calls, read.failed, read.attempts, read.latency.count),
+            (all, all, all, all)
+        );
         assert_eq!((read.waiting, read.in_flight, read.succeeded, read.retried), (0, 0, 0, 0));
     }
 }

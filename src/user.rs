@@ -44,7 +44,11 @@ pub(crate) struct Rules {
 
 impl Rules {
     pub(crate) fn new(options: &Options) -> Self {
-        Self { validate: options.validate, unknown: options.unknown_fields, custom: options.custom_fields.clone() }
+        Self {
+            validate: options.validate,
+            unknown: options.unknown_fields,
+            custom: options.custom_fields.clone(),
+        }
     }
 
     fn custom(&self) -> impl Iterator<Item = &str> + Clone {
@@ -60,7 +64,9 @@ pub(crate) fn body<'a>(user_json: &'a str, rules: &Rules) -> Result<Cow<'a, str>
     let (members, wrapped) = match Members::read_nested(user_json, DATA) {
         Ok(read) => read,
         // Without validation, any valid JSON may be sent as data.
-        Err(_) if !rules.validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => return wrap(user_json),
+        Err(_) if !rules.validate && serde_json::from_str::<&RawValue>(user_json).is_ok() => {
+            return wrap(user_json)
+        }
         Err(why) => return Err(refuse(format!("user_json {why}"))),
     };
     if rules.validate {
@@ -91,8 +97,9 @@ fn wrap(user_json: &str) -> Result<Cow<'_, str>> {
 /// an error instead of aborting the process.
 pub(crate) fn joined(parts: &[&str]) -> Result<String> {
     let mut text = String::new();
-    text.try_reserve_exact(parts.iter().map(|part| part.len()).sum())
-        .map_err(|_| Error::new(ErrorKind::InvalidUser, "user_json is too large for the available memory"))?;
+    text.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).map_err(|_| {
+        Error::new(ErrorKind::InvalidUser, "user_json is too large for the available memory")
+    })?;
     for part in parts {
         text.push_str(part);
     }
@@ -151,7 +158,8 @@ fn check_unknown(name: &str, rules: &Rules, problems: &mut Problems) {
             Some(custom) => format!("is a custom field; put \"{custom}\" inside \"{CONTENT}\""),
             None if rules.unknown == UnknownFields::Allow => return,
             None if problems.is_empty() => {
-                let fields: Vec<_> = FIELDS.iter().map(|(field, _)| *field).chain([CONTENT]).collect();
+                let fields: Vec<_> =
+                    FIELDS.iter().map(|(field, _)| *field).chain([CONTENT]).collect();
                 format!(
                     "is not a field of a user ({}): put custom fields inside \"{CONTENT}\", or set {{unknown_fields}} to \
                      \"allow\"",
@@ -348,7 +356,10 @@ impl Serialize for User {
 impl fmt::Debug for User {
     /// Contains only the names, because the values are personal data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("User").field("fields", &self.fields.names()).field("custom", &self.custom.names()).finish()
+        f.debug_struct("User")
+            .field("fields", &self.fields.names())
+            .field("custom", &self.custom.names())
+            .finish()
     }
 }
 
@@ -378,7 +389,10 @@ impl Serialize for Fields {
 
 fn check_name(name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidArgument, "name is empty; pass the field's Unique Name"));
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "name is empty; pass the field's Unique Name",
+        ));
     }
     Ok(())
 }
@@ -411,7 +425,8 @@ mod tests {
             match limit {
                 Some(limit) => {
                     assert!(body(&user(limit), true).is_ok());
-                    let why = format!("{field} is {} characters long; the limit is {limit}", limit + 1);
+                    let why =
+                        format!("{field} is {} characters long; the limit is {limit}", limit + 1);
                     assert_eq!(problem(&user(limit + 1)), why);
                 }
                 None => assert!(body(&user(100_000), true).is_ok()),
@@ -433,8 +448,13 @@ mod tests {
         );
         assert_eq!(problem("[]"), "user_json must be a JSON object, not an array");
         assert_eq!(problem(r#"{"data":"x"}"#), "data must be a JSON object, not a string");
-        assert_eq!(problem(r#"{"data":{"data":1}}"#), "data is inside \"data\"; wrap the user once");
-        assert!(problem(r#"{"data":{},"Email":"x"}"#).starts_with("\"data\" must be the only member"));
+        assert_eq!(
+            problem(r#"{"data":{"data":1}}"#),
+            "data is inside \"data\"; wrap the user once"
+        );
+        assert!(
+            problem(r#"{"data":{},"Email":"x"}"#).starts_with("\"data\" must be the only member")
+        );
         assert!(problem(r#"{"Email":"x"#).starts_with("user_json is not JSON: EOF"));
     }
 
@@ -446,12 +466,20 @@ mod tests {
             "LoyaltyTier is not a field of a user (UniqueId, FirstName, LastName, Email, Phone1, Phone2, Remarks, Content): \
              put custom fields inside \"Content\", or set unknown_fields to \"allow\"; VIP_Status is not a field of a user"
         );
-        let allow = |custom: Option<Vec<String>>| Rules { validate: true, unknown: UnknownFields::Allow, custom };
+        let allow = |custom: Option<Vec<String>>| Rules {
+            validate: true,
+            unknown: UnknownFields::Allow,
+            custom,
+        };
         assert!(super::body(user, &allow(None)).is_ok());
         let custom = || Some(vec!["VIP_Status".into(), "Birth_Date".into()]);
         let told = |json: &str, rules: &Rules| super::body(json, rules).unwrap_err().to_string();
-        assert_eq!(told(user, &allow(custom())), "VIP_Status is a custom field; put \"VIP_Status\" inside \"Content\"");
-        assert!(super::body(r#"{"Content":{"VIP_Status":1,"Birth_Date":null}}"#, &allow(custom())).is_ok());
+        assert_eq!(
+            told(user, &allow(custom())),
+            "VIP_Status is a custom field; put \"VIP_Status\" inside \"Content\""
+        );
+        assert!(super::body(r#"{"Content":{"VIP_Status":1,"Birth_Date":null}}"#, &allow(custom()))
+            .is_ok());
         assert_eq!(
             told(
                 r#"{"Content":{"vip_status":1,"BirthDat":1,"Other":1,"VIP_Status":1,"VIP_Status":1}}"#,

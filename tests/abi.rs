@@ -33,7 +33,9 @@ fn is_as_recorded() {
     );
     judge("recorded", &recorded, now).unwrap_or_else(|why| panic!("{why}"));
     if env::var_os("COMMBOX_RECORD_ABI").is_none() {
-        panic!("the interface has changed, and callers need not notice; record it: {HOW_TO_RECORD}");
+        panic!(
+            "the interface has changed, and callers need not notice; record it: {HOW_TO_RECORD}"
+        );
     }
     fs::write(RECORD, now).expect("the record can be written");
 }
@@ -41,7 +43,9 @@ fn is_as_recorded() {
 /// Whether the interface may become what it is `now`, or why not.
 fn judge(name: &str, recorded: &str, now: &str) -> Result<(), String> {
     let [was, is] = [recorded, now].map(|header| {
-        declarations::constants(header).get(VERSION).map_or(0, |version| version.parse::<u32>().expect("a number"))
+        declarations::constants(header)
+            .get(VERSION)
+            .map_or(0, |version| version.parse::<u32>().expect("a number"))
     });
     if is > was {
         return Ok(());
@@ -53,21 +57,27 @@ fn judge(name: &str, recorded: &str, now: &str) -> Result<(), String> {
     if found.is_empty() {
         return Ok(());
     }
-    Err(format!("compiled callers would break. Undo it, or raise {VERSION} and the soname:\n{}", found.join("\n")))
+    Err(format!(
+        "compiled callers would break. Undo it, or raise {VERSION} and the soname:\n{}",
+        found.join("\n")
+    ))
 }
 
 /// Everything that breaks a compiled caller.
 fn breaks(name: &str, recorded: &str, now: &str) -> Vec<String> {
     let constants = declarations::constants(now);
-    let changed = declarations::constants(recorded).into_iter().filter_map(|(name, was)| match constants.get(name) {
-        Some(is) if *is == was => None,
-        Some(is) => Some(format!("the constant {name} is {is}, and was {was}")),
-        None => Some(format!("the constant {name} is gone")),
+    let changed = declarations::constants(recorded).into_iter().filter_map(|(name, was)| {
+        match constants.get(name) {
+            Some(is) if *is == was => None,
+            Some(is) => Some(format!("the constant {name} is {is}, and was {was}")),
+            None => Some(format!("the constant {name} is gone")),
+        }
     });
     changed.chain(abidiff(name, recorded, now)).collect()
 }
 
-/// What `abidiff` has against the second header in the place of the first. It knows nothing of constants.
+/// What `abidiff` has against the second header in the place of the first. It knows nothing of
+/// constants.
 fn abidiff(name: &str, recorded: &str, now: &str) -> Option<String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi").join(name);
     fs::create_dir_all(&directory).expect("a directory can be made");
@@ -87,10 +97,16 @@ fn abidiff(name: &str, recorded: &str, now: &str) -> Option<String> {
 
 /// A library with the functions of a header, which do nothing.
 fn library(directory: &Path, name: &str, header: &str) -> PathBuf {
-    let (source, library) = (directory.join(name).with_extension("c"), directory.join(name).with_extension("so"));
-    fs::write(&source, header.replace(");\n", ") { __builtin_trap(); }\n")).expect("the source can be written");
+    let (source, library) =
+        (directory.join(name).with_extension("c"), directory.join(name).with_extension("so"));
+    fs::write(&source, header.replace(");\n", ") { __builtin_trap(); }\n"))
+        .expect("the source can be written");
     let mut compiler = Command::new(env::var_os("CC").unwrap_or("cc".into()));
-    let output = compiler.args(["-std=c11", "-g", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source).output();
+    let output = compiler
+        .args(["-std=c11", "-g", "-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source)
+        .output();
     let output = output.expect("the compiler runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     library
@@ -112,22 +128,39 @@ fn what_breaks_callers_is_refused() {
         ("uint32_t commbox_abi_version(void);\n", "", "1 Removed"),
         ("int64_t user_id", "int32_t user_id", "from 64 to 32"),
         ("int64_t user_id", "uint64_t user_id", "parameter 2"),
-        ("int32_t commbox_last_error_code", "int64_t commbox_last_error_code", "return type changed"),
+        (
+            "int32_t commbox_last_error_code",
+            "int64_t commbox_last_error_code",
+            "return type changed",
+        ),
         ("int32_t commbox_last_error_code", "void commbox_last_error_code", "return type changed"),
         ("const char *user_json,\n", "", "commbox_update_user_json"),
         ("int64_t user_id", "int64_t user_id, int32_t flags", "was added"),
         ("(*poll)(void *context)", "(*poll)(void)", "commbox_client_set_interrupt"),
         ("int32_t (*poll)(void *context)", "int64_t (*poll)(void *context)", "from 32 to 64"),
         ("char **response_json", "char *response_json", "commbox_update_user_json"),
-        ("commbox_user_to_json(commbox_user *user)", "commbox_user_to_json(commbox_client *user)", "parameter 1"),
-        ("#define COMMBOX_TIMEOUT -7", "#define COMMBOX_TIMEOUT -11", "COMMBOX_TIMEOUT is -11, and was -7"),
+        (
+            "commbox_user_to_json(commbox_user *user)",
+            "commbox_user_to_json(commbox_client *user)",
+            "parameter 1",
+        ),
+        (
+            "#define COMMBOX_TIMEOUT -7",
+            "#define COMMBOX_TIMEOUT -11",
+            "COMMBOX_TIMEOUT is -11, and was -7",
+        ),
         ("#define COMMBOX_TLS -6\n", "", "COMMBOX_TLS is gone"),
-        ("#define COMMBOX_ABI_VERSION 1", "#define COMMBOX_ABI_VERSION 0", "COMMBOX_ABI_VERSION is 0, and was 1"),
+        (
+            "#define COMMBOX_ABI_VERSION 1",
+            "#define COMMBOX_ABI_VERSION 0",
+            "COMMBOX_ABI_VERSION is 0, and was 1",
+        ),
     ]
     .into_iter()
     .enumerate()
     {
-        let why = judge(&format!("break-{index}"), declarations::now(), &changed(from, to)).unwrap_err();
+        let why =
+            judge(&format!("break-{index}"), declarations::now(), &changed(from, to)).unwrap_err();
         assert!(why.contains(told), "{told:?} is not told of {from:?} as {to:?}:\n{why}");
     }
 }

@@ -59,7 +59,8 @@ fn call_until(until: Instant, client: &Client, ids: &AtomicI64) -> Vec<Ended> {
 
 #[test]
 fn every_call_is_accounted_for() {
-    let seconds = env::var("COMMBOX_FAULT_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let seconds =
+        env::var("COMMBOX_FAULT_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
     let total_timeout = ATTEMPT_TIMEOUT * 3;
     let server = faults_at_random();
     let client = client(&server, |options| {
@@ -70,7 +71,8 @@ fn every_call_is_accounted_for() {
     let ids = AtomicI64::new(100_000_000);
     let until = Instant::now() + Duration::from_secs(seconds);
     let ended: Vec<Ended> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| call_until(until, &client, &ids))).collect();
+        let threads: Vec<_> =
+            (0..THREADS).map(|_| scope.spawn(|| call_until(until, &client, &ids))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
 
@@ -86,19 +88,28 @@ fn every_call_is_accounted_for() {
     for call in &ended {
         let requests = seen.remove(&call.user_id).unwrap_or_default();
         *counts.entry(account(call, &requests)).or_default() += 1;
-        assert!(call.took <= total_timeout + Duration::from_millis(1500), "{}: {:?}", call.user_id, call.took);
-        if requests.is_empty() && call.result.as_ref().is_err_and(|error| error.delivery() == Delivery::Unknown) {
+        assert!(
+            call.took <= total_timeout + Duration::from_millis(1500),
+            "{}: {:?}",
+            call.user_id,
+            call.took
+        );
+        if requests.is_empty()
+            && call.result.as_ref().is_err_and(|error| error.delivery() == Delivery::Unknown)
+        {
             unseen += 1;
         }
     }
     // What is left is for nobody's call.
     assert!(seen.is_empty(), "{:?}", seen.keys());
-    // Bytes that left and were not read can only have gone into connections that were dropped unread, or never read.
+    // Bytes that left and were not read can only have gone into connections that were dropped
+    // unread, or never read.
     assert!(unseen <= server.unread(), "{unseen} of {}", server.unread());
 
     let calls = ended.len();
     println!("{calls} calls over {} connections: {counts:#?}", server.connections());
-    // These ways to end came up, so their rules were tried. A request that was not sent takes luck with a reset.
+    // These ways to end came up, so their rules were tried. A request that was not sent takes luck
+    // with a reset.
     for way in ["delivered", "Answered", "Unknown"] {
         assert!(counts.get(way).is_some_and(|count| *count > 10), "{way}");
     }
@@ -120,12 +131,20 @@ fn account(call: &Ended, requests: &[Seen]) -> String {
         Delivery::NotSent => assert!(requests.is_empty(), "{id} was not sent: {requests:?}"),
         Delivery::Answered => {
             assert!(replied, "{id} was answered: {requests:?}");
-            if let Some(response) = error.response().filter(|response| response.contains("\"Id\"")) {
-                assert!(is_for(response, id) || error.kind() == ErrorKind::BadResponse, "{id} got {response}");
+            if let Some(response) = error.response().filter(|response| response.contains("\"Id\""))
+            {
+                assert!(
+                    is_for(response, id) || error.kind() == ErrorKind::BadResponse,
+                    "{id} got {response}"
+                );
             }
         }
         Delivery::Unknown => {}
     }
-    assert!(requests.len() <= error.attempts() as usize, "{id}: {} attempts, {requests:?}", error.attempts());
+    assert!(
+        requests.len() <= error.attempts() as usize,
+        "{id}: {} attempts, {requests:?}",
+        error.attempts()
+    );
     format!("{:?}", error.delivery())
 }

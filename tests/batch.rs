@@ -41,7 +41,8 @@ fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<commbox::UpdateReply>> {
 /// The threads of this process that belong to a batch.
 fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
     names.filter(|name| name.trim() == "commbox-batch").count()
 }
 
@@ -73,7 +74,10 @@ fn every_update_comes_back_once_and_users_keep_their_order() {
         assert!(before.is_none_or(|before| before < tag), "{tag} overtook {before:?}");
     }
     let stats = batch.stats().unwrap();
-    assert_eq!((stats.succeeded, stats.failed, stats.queued, stats.in_flight, stats.finished), (2_000, 0, 0, 0, 0));
+    assert_eq!(
+        (stats.succeeded, stats.failed, stats.queued, stats.in_flight, stats.finished),
+        (2_000, 0, 0, 0, 0)
+    );
 }
 
 #[test]
@@ -87,7 +91,8 @@ fn updates_of_one_user_are_never_under_way_together() {
     submit(&batch, 2, 2).unwrap();
     batch.close().unwrap();
     assert_eq!(drain(&batch).len(), 3);
-    let mut at: Vec<_> = sandbox.requests().iter().map(|request| (request.path.clone(), request.at_ms)).collect();
+    let mut at: Vec<_> =
+        sandbox.requests().iter().map(|request| (request.path.clone(), request.at_ms)).collect();
     at.sort();
     assert!(at[1].1 - at[0].1 >= 290, "{at:?}");
 }
@@ -144,7 +149,10 @@ fn what_is_wrong_with_an_update_comes_back_with_it() {
     let results = drain(&batch);
     let kind = |tag| results[&tag].as_ref().err().map(commbox::Error::kind);
     assert_eq!(kind(1), Some(ErrorKind::InvalidArgument));
-    assert_eq!((kind(2), kind(3), kind(4)), (Some(ErrorKind::InvalidUser), Some(ErrorKind::InvalidUser), None));
+    assert_eq!(
+        (kind(2), kind(3), kind(4)),
+        (Some(ErrorKind::InvalidUser), Some(ErrorKind::InvalidUser), None)
+    );
     let stats = batch.stats().unwrap();
     assert_eq!((stats.succeeded, stats.failed), (1, 3));
     assert_eq!(stats.failed_by_code.into_iter().collect::<Vec<_>>(), [(-4, 2), (-1, 1)]);
@@ -154,16 +162,21 @@ fn what_is_wrong_with_an_update_comes_back_with_it() {
 fn a_refused_key_stops_it_and_nothing_is_lost() {
     let sandbox = Sandbox::start();
     let batch = batch(&client_with_key("wrong", &sandbox, &json!({})), 2, 1000);
-    let accepted =
-        (0..500_u64).take_while(|tag| submit(&batch, *tag, i64::try_from(*tag).unwrap() + 1).is_ok()).count();
+    let accepted = (0..500_u64)
+        .take_while(|tag| submit(&batch, *tag, i64::try_from(*tag).unwrap() + 1).is_ok())
+        .count();
     let results = drain(&batch);
     assert_eq!(results.len(), accepted);
-    let unauthorized =
-        results.values().filter(|outcome| matches!(outcome, Err(error) if error.kind() == ErrorKind::Http(401)));
+    let unauthorized = results
+        .values()
+        .filter(|outcome| matches!(outcome, Err(error) if error.kind() == ErrorKind::Http(401)));
     let refused = unauthorized.count();
     assert!((1..=2).contains(&refused), "{refused}");
     let rest: Vec<_> = results.values().filter_map(|outcome| outcome.as_ref().err()).collect();
-    assert!(rest.iter().filter(|error| error.kind() == ErrorKind::Cancelled).count() == accepted - refused);
+    assert!(
+        rest.iter().filter(|error| error.kind() == ErrorKind::Cancelled).count()
+            == accepted - refused
+    );
     let error = submit(&batch, 1, 1).unwrap_err();
     assert!(error.kind() == ErrorKind::Cancelled && error.to_string().contains("401"), "{error}");
     assert_eq!(sandbox.requests().len(), refused);
@@ -199,7 +212,8 @@ fn one_update_can_be_cancelled() {
     batch.cancel_tag(0).unwrap();
     batch.close().unwrap();
     let results = drain(&batch);
-    let kinds: Vec<_> = (0..4).map(|tag| results[&tag].as_ref().err().map(commbox::Error::kind)).collect();
+    let kinds: Vec<_> =
+        (0..4).map(|tag| results[&tag].as_ref().err().map(commbox::Error::kind)).collect();
     assert_eq!(kinds, [Some(ErrorKind::Cancelled), None, Some(ErrorKind::Cancelled), None]);
     assert!(began.elapsed() < Duration::from_millis(500));
 }
@@ -239,7 +253,8 @@ fn a_dropped_batch_leaves_no_thread() {
     assert_eq!(sandbox.requests().len(), 2);
 }
 
-/// Other tests of this program have batches too, so the threads are only a lower bound there. Only Linux names them.
+/// Other tests of this program have batches too, so the threads are only a lower bound there. Only
+/// Linux names them.
 fn workers_of_this_test(batch: &Batch) -> usize {
     assert!(cfg!(not(target_os = "linux")) || workers() >= 2);
     batch.stats().unwrap().in_flight

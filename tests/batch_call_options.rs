@@ -11,7 +11,8 @@ use common::build::{compile, Language};
 use common::valgrind::Valgrind;
 use loopback::{listen, Http, Record};
 
-/// The address of a server that refuses two users and has a third one wait, and what it notes of each request.
+/// The address of a server that refuses two users and has a third one wait, and what it notes of
+/// each request.
 fn server() -> (String, Record<String>) {
     let requests = Record::new();
     let seen = requests.clone();
@@ -21,7 +22,9 @@ fn server() -> (String, Record<String>) {
             let header = |name| request.header(name).unwrap_or_default().to_owned();
             seen.add(format!("{} {} {}", request.path(), header("x-tenant"), header("x-row")));
             match request.path() {
-                "/users/2" | "/users/3" => http.answer_with("500 Internal Server Error", "", "").unwrap(),
+                "/users/2" | "/users/3" => {
+                    http.answer_with("500 Internal Server Error", "", "").unwrap()
+                }
                 "/users/5" => thread::sleep(Duration::from_secs(60)),
                 _ => http.confirm("").unwrap(),
             }
@@ -39,7 +42,14 @@ fn each_update_has_its_own_options() {
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed");
     assert_eq!(
         requests.all(),
-        ["/users/1 all first", "/users/2 all ", "/users/3 all ", "/users/3 all ", "/users/4 own ", "/users/5 all ",]
+        [
+            "/users/1 all first",
+            "/users/2 all ",
+            "/users/3 all ",
+            "/users/3 all ",
+            "/users/4 own ",
+            "/users/5 all ",
+        ]
     );
 }
 

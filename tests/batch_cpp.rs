@@ -15,26 +15,32 @@ enum Asked {
     AnyNumber,
 }
 
-/// The parts of the program, each with what the sandbox is to answer first, and how often it is then asked.
+/// The parts of the program, each with what the sandbox is to answer first, and how often it is
+/// then asked.
 const PARTS: [(&str, &str, Asked); 8] = [
     ("updates", "[]", Asked::TimesCount(2)),
     ("run", "[]", Asked::TimesCount(10)),
     ("everything first", "[]", Asked::TimesCount(10)),
     ("broken ranges", "[]", Asked::AnyNumber),
     ("longest", "[]", Asked::Exactly(2)),
-    ("cancel", r#"[{"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]"#, Asked::Exactly(2)),
+    (
+        "cancel",
+        r#"[{"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]"#,
+        Asked::Exactly(2),
+    ),
     ("cancel_tag", r#"[{"delay_ms": 5000}]"#, Asked::Exactly(2)),
     ("failures", "[]", Asked::Exactly(1)),
 ];
 
-/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run" and "everything first" ten
-/// times.
+/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run"
+/// and "everything first" ten times.
 fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
     let sandbox = Sandbox::start();
     for (part, script, requests) in PARTS {
         sandbox.reset();
         sandbox.script(script);
-        let mut command = valgrind.map_or_else(|| Command::new(program.get_program()), Valgrind::command);
+        let mut command =
+            valgrind.map_or_else(|| Command::new(program.get_program()), Valgrind::command);
         command.args([&sandbox.url, part, &count.to_string()]).env_remove("LD_LIBRARY_PATH");
         let output = command.output().expect("the program starts");
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -61,8 +67,17 @@ fn every_update_comes_back_once() {
 fn no_result_is_lost_where_memory_runs_out() {
     let sandbox = Sandbox::start();
     let mut program = compile(Language::Cpp, "cpp/no_memory.cpp", "no-memory-cpp");
-    let output = program.arg(&sandbox.url).env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let output = program
+        .arg(&sandbox.url)
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .expect("the program starts");
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(sandbox.requests().len(), 40);
 }
 

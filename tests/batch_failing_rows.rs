@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use commbox::{Batch, BatchOptions, Client, Delivery, ErrorKind, Options};
 use loopback::{listen, Http, Record};
 
-/// Sends `rows` updates, of which the server fails those that `fails` names. Returns the codes of those that failed, by
-/// their row, and the order in which the requests came.
+/// Sends `rows` updates, of which the server fails those that `fails` names. Returns the codes of
+/// those that failed, by their row, and the order in which the requests came.
 fn send(
     rows: i64,
     concurrency: u32,
@@ -36,7 +36,8 @@ fn send(
     (options.retry_base, options.retry_cap) = (Duration::from_millis(1), Duration::from_millis(2));
     let mut batch_options = BatchOptions::default();
     batch_options.concurrency = concurrency;
-    let batch = Batch::new(Arc::new(Client::new("key", &options).unwrap()), &batch_options).unwrap();
+    let batch =
+        Batch::new(Arc::new(Client::new("key", &options).unwrap()), &batch_options).unwrap();
     for row in 1..=rows {
         batch.submit(row.unsigned_abs(), row, "{}".into(), None).unwrap();
     }
@@ -47,7 +48,10 @@ fn send(
         finished += 1;
         assert!(began.elapsed() < Duration::from_secs(300), "{finished} of {rows} have finished");
         if let Err(error) = result.outcome {
-            assert_eq!((error.kind(), error.delivery()), (ErrorKind::Http(503), Delivery::Answered));
+            assert_eq!(
+                (error.kind(), error.delivery()),
+                (ErrorKind::Http(503), Delivery::Answered)
+            );
             assert!(error.attempts() >= 4, "{} attempts", error.attempts());
             failed.push((result.tag, error.kind().code()));
         }
@@ -70,10 +74,12 @@ fn one_of_them_does_not_stop_a_batch_of_one_at_a_time() {
 
 #[test]
 fn as_many_as_are_sent_at_a_time_do_not_stop_a_batch() {
-    // The first two, and then one in ten, but not at the end: the last one alone might be failed by an outage.
+    // The first two, and then one in ten, but not at the end: the last one alone might be failed by
+    // an outage.
     let fails = |row| row <= 2 || row % 10 == 0 && row < 100;
     let (failed, requests) = send(120, 2, fails);
-    let expected: Vec<_> = (1..=120).filter(|row| fails(*row)).map(|row| (row.unsigned_abs(), 503)).collect();
+    let expected: Vec<_> =
+        (1..=120).filter(|row| fails(*row)).map(|row| (row.unsigned_abs(), 503)).collect();
     assert_eq!(failed, expected);
     assert!(requests.len() <= 120 + 12 * expected.len(), "{}", requests.len());
 }

@@ -19,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    let names =
+        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
     names.filter(|name| name.trim() == "commbox-batch").count()
 }
 
@@ -41,14 +42,18 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 fn threads_and_connections_go_after_the_idle_timeout_and_come_back() {
     let sandbox = Sandbox::start();
     sandbox.script(&serde_json::Value::from(vec![json!({"delay_ms": 300}); 8]).to_string());
-    let options = json!({"base_url": sandbox.url, "proxy": "", "idle_timeout_ms": 1500}).to_string();
-    let client = Arc::new(Client::new("sandbox-key", &Options::from_json(&options).unwrap()).unwrap());
+    let options =
+        json!({"base_url": sandbox.url, "proxy": "", "idle_timeout_ms": 1500}).to_string();
+    let client =
+        Arc::new(Client::new("sandbox-key", &Options::from_json(&options).unwrap()).unwrap());
     let batch = Batch::new(client.clone(), &BatchOptions::default()).unwrap();
 
     for user in 1..=8 {
         batch.submit(0, user, "{}".into(), None).unwrap();
     }
-    wait_for("all eight are in flight", || batch.stats().unwrap().in_flight == 8 || sandbox.requests().len() == 8);
+    wait_for("all eight are in flight", || {
+        batch.stats().unwrap().in_flight == 8 || sandbox.requests().len() == 8
+    });
     collect(&batch, 8);
     assert!(client.stats().connections_opened > 1);
     wait_for("the threads end", || workers() == 0);

@@ -22,8 +22,8 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Cancels a batch when dropped. If a check fails, nobody collects results any more, and the submitting thread would
-/// block forever.
+/// Cancels a batch when dropped. If a check fails, nobody collects results any more, and the
+/// submitting thread would block forever.
 struct Ending<'a>(&'a Batch);
 
 impl Drop for Ending<'_> {
@@ -40,7 +40,8 @@ fn batch(client: &Arc<Client>, concurrency: u32) -> Batch {
     Batch::new(client.clone(), &options).unwrap()
 }
 
-/// Submits `updates` from one thread, takes them back on this one, and returns what came of each by its tag.
+/// Submits `updates` from one thread, takes them back on this one, and returns what came of each by
+/// its tag.
 fn run(batch: &Batch, updates: u64, body: &str, mut each: impl FnMut(Finished)) {
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -108,7 +109,8 @@ fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
     assert!(best <= 1.5, "{best:.3} times the ideal");
 }
 
-/// The share of the rate that a server allows which a batch uses, and the share of its requests that are rejected.
+/// The share of the rate that a server allows which a batch uses, and the share of its requests
+/// that are rejected.
 fn throttled(rate: f64, updates: u64) -> (f64, f64) {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let noted = requests.clone();
@@ -150,7 +152,8 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
     let runs = (0..3).map(|_| throttled(200.0, 5_000)).inspect(|(used, rejected)| {
         println!("{used:.3} of the allowed rate used, {rejected:.4} of the requests rejected");
     });
-    // The simulation in tests/storm.rs holds the rule; this holds that threads follow it, on a busy machine too.
+    // The simulation in tests/storm.rs holds the rule; this holds that threads follow it, on a busy
+    // machine too.
     let good = |(used, rejected): (f64, f64)| used >= 0.6 && rejected <= 0.02;
     assert!({ runs }.any(good), "never as much as is allowed");
 }
@@ -158,7 +161,8 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
 #[test]
 fn with_faults_among_them_every_update_is_accounted_for() {
     let _alone = alone();
-    // Those that shut the gate, or make every attempt as long as its time, would leave little to see.
+    // Those that shut the gate, or make every attempt as long as its time, would leave little to
+    // see.
     let faults: Vec<Fault> = table::rows().into_iter().map(|row| row.fault).collect();
     let mut count = 0_usize;
     let server = Server::start(move || {
@@ -197,7 +201,9 @@ fn with_faults_among_them_every_update_is_accounted_for() {
                 failed += 1;
                 assert_ne!(error.kind(), ErrorKind::Cancelled);
                 match error.delivery() {
-                    Delivery::NotSent => assert!(requests.is_empty(), "{user_id} was not sent: {requests:?}"),
+                    Delivery::NotSent => {
+                        assert!(requests.is_empty(), "{user_id} was not sent: {requests:?}")
+                    }
                     Delivery::Answered => assert!(replied, "{user_id} was answered: {requests:?}"),
                     Delivery::Unknown => {}
                 }

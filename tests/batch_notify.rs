@@ -18,7 +18,10 @@ use loopback::{listen, Http};
 fn run(program: &mut Command) {
     let output = program.output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed: {output:?}");
+    assert!(
+        output.stdout.is_empty() && output.stderr.is_empty(),
+        "the library printed: {output:?}"
+    );
 }
 
 /// A server that confirms the first update at once, and takes its time with the others.

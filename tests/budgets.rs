@@ -23,15 +23,16 @@ use common::build::{self, Language};
 use common::tools::has;
 use loopback::{listen, Http};
 
-/// Look whether the connection is open, send, receive; the rest is room for waking up in the middle of a wait.
+/// Look whether the connection is open, send, receive; the rest is room for waking up in the middle
+/// of a wait.
 const SYSTEM_CALLS: f64 = 3.2;
 
-/// The same where eight threads share the client, with what waiting for each other takes. A lock that is held over a
-/// system call makes it many, for strace stops the thread that has it there.
+/// The same where eight threads share the client, with what waiting for each other takes. A lock
+/// that is held over a system call makes it many, for strace stops the thread that has it there.
 const SHARED_SYSTEM_CALLS: f64 = 3.5;
 
-/// Of an update in a batch of 64 workers, with what handing it over and waking takes. Workers that are woken in vain
-/// make it many.
+/// Of an update in a batch of 64 workers, with what handing it over and waking takes. Workers that
+/// are woken in vain make it many.
 const BATCH_SYSTEM_CALLS: f64 = 12.0;
 
 /// In user space, by callgrind's count, on x86-64.
@@ -40,14 +41,16 @@ const INSTRUCTIONS: f64 = 30_000.0;
 /// Of these, ureq makes more than half.
 const ALLOCATIONS: f64 = 27.0;
 
-/// How much more a call may cost while 1,000 connections are idle, or as many as may be open, than with its own alone.
+/// How much more a call may cost while 1,000 connections are idle, or as many as may be open, than
+/// with its own alone.
 const WITH_MANY_IDLE: f64 = 1.1;
 
-/// Of one way through the boundary with the token, the text checked, the guard and the last error, and a field stored.
+/// Of one way through the boundary with the token, the text checked, the guard and the last error,
+/// and a field stored.
 const BOUNDARY_INSTRUCTIONS: f64 = 1_200.0;
 
-/// Of the shared library, stripped. What signs with a client certificate is 100 KB of it; the log, the figures, the
-/// diagnosis and options that are set one by one are 170 KB.
+/// Of the shared library, stripped. What signs with a client certificate is 100 KB of it; the log,
+/// the figures, the diagnosis and options that are set one by one are 170 KB.
 const BYTES: u64 = 2_600_000;
 
 const FEW: u32 = 80;
@@ -96,17 +99,22 @@ const MEMCHECK: Tool = Tool {
 };
 
 impl Tool {
-    /// What one more of `what` costs: a word, and what the program is told behind the number and the URL that
-    /// `base_url` gives for each run.
+    /// What one more of `what` costs: a word, and what the program is told behind the number and
+    /// the URL that `base_url` gives for each run.
     fn each(&self, what: &[&str], base_url: impl Fn() -> Option<String>) -> f64 {
         // Of its own, for the tests run side by side.
         let name = format!("warm_calls_{}_{}", what.join("_"), self.words.0.len());
         let program = build::compile(Language::C, "c/warm_calls.c", &name);
-        let [few, many] =
-            [FEW, MANY].map(|number| self.count(Path::new(program.get_program()), what, number, base_url()));
+        let [few, many] = [FEW, MANY]
+            .map(|number| self.count(Path::new(program.get_program()), what, number, base_url()));
         let each = (many - few) / f64::from(MANY - FEW);
         let what = what.join(" ");
-        println!("{what}: {each}{}, by {} {}", self.words.1.trim_end(), self.name, self.arguments.join(" "));
+        println!(
+            "{what}: {each}{}, by {} {}",
+            self.words.1.trim_end(),
+            self.name,
+            self.arguments.join(" ")
+        );
         each
     }
 
@@ -117,7 +125,11 @@ impl Tool {
         command.arg(program).args([what[0], &number.to_string()]).args(base_url).args(&what[1..]);
         command.env_remove("LD_LIBRARY_PATH");
         let output = command.output().expect("it is there");
-        assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{command:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let report = fs::read_to_string(&report).expect("it reports");
         self.number(&report).unwrap_or_else(|| panic!("{command:?} counted nothing: {report}"))
     }
@@ -131,7 +143,8 @@ impl Tool {
 }
 
 /// The reply of the vendor's documentation, as nginx sends it.
-const REPLY: &str = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 06 Aug 2024 07:51:52 GMT\r\n\
+const REPLY: &str =
+    "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 06 Aug 2024 07:51:52 GMT\r\n\
     Content-Type: application/json\r\nContent-Length: 123\r\nConnection: keep-alive\r\n\r\n\
     {\"status\":\"200\",\"description\":\"Operation successful\",\
     \"response_time\":\"2024-08-06T07:51:52.2581942Z\",\"data\":{\"Id\":94382332}}";
@@ -160,13 +173,17 @@ fn call_with_idle(tool: &Tool, what: &[&str], connections: usize) -> f64 {
         Some(format!("http://127.0.0.1:{port}"))
     });
     let expected = FEW + MANY + 2 * u32::try_from(connections).unwrap();
-    assert_eq!(requests.load(Ordering::SeqCst), expected, "every call that is counted is a request");
+    assert_eq!(
+        requests.load(Ordering::SeqCst),
+        expected,
+        "every call that is counted is a request"
+    );
     each
 }
 
-/// Raises the limit of open files as far as the system allows, for this process and those that it starts: many systems
-/// begin with 1,024. Returns how many connections that is enough for beside what other tests open: each is a file on
-/// either side.
+/// Raises the limit of open files as far as the system allows, for this process and those that it
+/// starts: many systems begin with 1,024. Returns how many connections that is enough for beside
+/// what other tests open: each is a file on either side.
 fn allowed_connections() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both take a limit that lives during the call.
@@ -201,20 +218,27 @@ fn threads_that_share_a_client_do_not_wait_for_each_other() {
 /// System calls, for the time that eight threads take differs more from run to run.
 #[test]
 fn threads_that_share_a_client_do_not_pay_for_idle_connections() {
-    hold(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| call_with_idle(strace, &["idle", "100", "8"], 100));
+    hold(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| {
+        call_with_idle(strace, &["idle", "100", "8"], 100)
+    });
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
 fn idle_connections_cost_a_call_nothing() {
     let with = |connections: usize| {
-        move |tool: &Tool| call_with_idle(tool, &["idle", &connections.to_string(), "1"], connections)
+        move |tool: &Tool| {
+            call_with_idle(tool, &["idle", &connections.to_string(), "1"], connections)
+        }
     };
     let tool = &CALLGRIND_OF_ONE_FUNCTION;
     if has(tool.name, tool.name) {
         let idle = allowed_connections().min(1000);
         let (one, many) = (with(1)(tool), with(idle)(tool));
-        assert!(one > 20_000.0 && many < one * WITH_MANY_IDLE, "{one}, and {many} beside {idle} idle connections");
+        assert!(
+            one > 20_000.0 && many < one * WITH_MANY_IDLE,
+            "{one}, and {many} beside {idle} idle connections"
+        );
     }
 }
 

@@ -97,7 +97,8 @@ struct Driver {
 
 impl Driver {
     fn start(mut program: Command) -> Self {
-        // Cargo points it at the debug library, which would go before the release library that was linked.
+        // Cargo points it at the debug library, which would go before the release library that was
+        // linked.
         program.env_remove("LD_LIBRARY_PATH").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let input = BufWriter::new(child.stdin.take().expect("standard input is piped"));
@@ -107,7 +108,8 @@ impl Driver {
 
     fn call(&mut self, case: &Case, options: &str) -> Outcome {
         let cancel_after = case.cancel_after_ms.map(|after| after.to_string()).unwrap_or_default();
-        for field in [&case.api_key, options, &case.user_id.to_string(), &case.body, &cancel_after] {
+        for field in [&case.api_key, options, &case.user_id.to_string(), &case.body, &cancel_after]
+        {
             assert!(!field.contains('\0'), "{}: a NUL cannot be passed in C", case.file);
             write!(self.input, "{field}\0").expect("the program reads");
         }
@@ -119,7 +121,12 @@ impl Driver {
     fn read_field(&mut self, case: &Case) -> String {
         let mut field = Vec::new();
         self.output.read_until(0, &mut field).expect("the program's output can be read");
-        assert_eq!(field.pop(), Some(0), "{}: the program ended in the middle of a call", case.file);
+        assert_eq!(
+            field.pop(),
+            Some(0),
+            "{}: the program ended in the middle of a call",
+            case.file
+        );
         String::from_utf8(field).expect("the library's text is UTF-8")
     }
 

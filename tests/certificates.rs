@@ -31,7 +31,11 @@ impl Authority {
 
     fn openssl(&self, arguments: &[&str]) {
         let output = Command::new("openssl").args(arguments).current_dir(&self.0).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Makes a key of a kind and its certificate, signed by `issuer` or itself.
@@ -40,17 +44,31 @@ impl Authority {
             ("rsa", bits) => ("RSA", format!("rsa_keygen_bits:{bits}")),
             (_, curve) => ("EC", format!("ec_paramgen_curve:{curve}")),
         };
-        let [key, request, certificate, file] = ["key", "csr", "pem", "ext"].map(|ending| format!("{name}.{ending}"));
+        let [key, request, certificate, file] =
+            ["key", "csr", "pem", "ext"].map(|ending| format!("{name}.{ending}"));
         self.openssl(&["genpkey", "-algorithm", algorithm, "-pkeyopt", &option, "-out", &key]);
         fs::write(self.0.join(&file), extensions).unwrap();
         let subject = format!("/CN={name}");
         self.openssl(&["req", "-new", "-key", &key, "-subj", &subject, "-out", &request]);
         let digest = format!("-{digest}");
-        let mut arguments =
-            vec!["x509", "-req", "-in", &request, "-days", "30", &digest, "-extfile", &file, "-out", &certificate];
+        let mut arguments = vec![
+            "x509",
+            "-req",
+            "-in",
+            &request,
+            "-days",
+            "30",
+            &digest,
+            "-extfile",
+            &file,
+            "-out",
+            &certificate,
+        ];
         let of_issuer = issuer.map(|issuer| [format!("{issuer}.pem"), format!("{issuer}.key")]);
         match &of_issuer {
-            Some([issuer, issuer_key]) => arguments.extend(["-CA", issuer, "-CAkey", issuer_key, "-CAcreateserial"]),
+            Some([issuer, issuer_key]) => {
+                arguments.extend(["-CA", issuer, "-CAkey", issuer_key, "-CAcreateserial"])
+            }
             None => arguments.extend(["-signkey", &key]),
         }
         self.openssl(&arguments);
@@ -99,7 +117,12 @@ struct Server(Child, BufReader<std::process::ChildStdout>);
 
 impl Server {
     fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Self(child, output)
     }
@@ -157,7 +180,10 @@ fn names() {
     says(&authority.refused("nameless", &[]), &["subjectAltName"]);
     let names = LEAF.replace("IP:127.0.0.1,DNS:localhost", "DNS:crm.example,DNS:*.api.example");
     authority.sign("other", "ec:P-256", &names, Some("root"), "sha256");
-    says(&authority.refused("other", &[]), &["another host", "base URL", "crm.example", "*.api.example"]);
+    says(
+        &authority.refused("other", &[]),
+        &["another host", "base URL", "crm.example", "*.api.example"],
+    );
     let constraints = format!("{CA}nameConstraints=permitted;IP:10.0.0.0/255.0.0.0\n");
     authority.sign("bound", "ec:P-256", &constraints, Some("root"), "sha256");
     authority.sign("outside", "ec:P-256", LEAF, Some("bound"), "sha256");

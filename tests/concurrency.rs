@@ -19,7 +19,9 @@ const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 const SEED: u64 = 20_260_801;
 
 fn number(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number")))
+    env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, no number"))
+    })
 }
 
 fn compile(library: &Path, source: &str, name: &str) -> Command {
@@ -32,9 +34,11 @@ fn blow(storm: &mut Command, seconds: u64, threads: u64) {
     let seed = number("COMMBOX_CONCURRENCY_SEED", SEED);
     storm.arg(&sandbox.url).args([seconds, threads, seed].map(|number| number.to_string()));
     let output = storm.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
-    let (told, why) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (told, why) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && why.is_empty(), "{storm:?}: {}: {told}{why}", output.status);
-    let counts: Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told:?} is no JSON"));
+    let counts: Value =
+        serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told:?} is no JSON"));
     assert!(counts["left"] == 0 && counts["live"] == 0, "handles are left: {counts}");
     // Else it was no storm.
     for outcome in ["updated", "cancelled", "refused", "taken back", "void"] {
@@ -49,7 +53,9 @@ fn every_outcome_of_a_storm_is_documented() {
     let builds = [(library(), "storm"), (library_with_failpoints(), "storm-checked")];
     thread::scope(|scope| {
         for (library, name) in builds {
-            scope.spawn(move || blow(&mut compile(library, "c/storm_of_handles.c", name), seconds, 16));
+            scope.spawn(move || {
+                blow(&mut compile(library, "c/storm_of_handles.c", name), seconds, 16)
+            });
         }
     });
 }
@@ -62,6 +68,8 @@ fn helgrind_sees_no_race_and_no_lock_order_that_may_hang() {
     let program = compile(library_with_failpoints(), "c/storm_under_helgrind.c", "storm-helgrind");
     let mut helgrind = Command::new("valgrind");
     helgrind.args(["--quiet", "--tool=helgrind", "--error-exitcode=99"]);
-    helgrind.arg(format!("--suppressions={TESTS}/valgrind/helgrind.supp")).arg(program.get_program());
+    helgrind
+        .arg(format!("--suppressions={TESTS}/valgrind/helgrind.supp"))
+        .arg(program.get_program());
     blow(&mut helgrind, 10, 4);
 }

@@ -25,9 +25,12 @@ fn calls_and_a_batch() {
     // Where there is no IPv6, the system may name an address of it all the same.
     let url = sandbox.url.replace("127.0.0.1", "localhost");
     let options = json!({"base_url": url, "proxy": ""}).to_string();
-    let client = commbox::Client::new("sandbox-key", &commbox::Options::from_json(&options).unwrap()).unwrap();
+    let client =
+        commbox::Client::new("sandbox-key", &commbox::Options::from_json(&options).unwrap())
+            .unwrap();
     client.update_user_json(1, r#"{"FirstName": "ב"}"#).unwrap();
-    let output = native::program("call_once").args(["sandbox-key", &options, "2", "{}"]).output().unwrap();
+    let output =
+        native::program("call_once").args(["sandbox-key", &options, "2", "{}"]).output().unwrap();
     assert!(output.status.success() && output.stdout.starts_with(b"0\n"), "{output:?}");
     let mut batch = compile(Language::Cpp, "cpp/batch.cpp", "conditions-batch");
     let output = batch.args([&url, "run", "300"]).env_remove("LD_LIBRARY_PATH").output().unwrap();
@@ -35,12 +38,16 @@ fn calls_and_a_batch() {
     assert!(sandbox.requests().len() > 500);
 }
 
-/// Runs that test once more, by a command that sets a condition and then does what its arguments say.
+/// Runs that test once more, by a command that sets a condition and then does what its arguments
+/// say.
 fn under(condition: &[&str]) {
     let (program, arguments) = condition.split_first().expect("a condition is a command");
     if has(program, program) {
         let mut command = Command::new(program);
-        command.args(arguments).arg(env::current_exe().unwrap()).args(["--exact", "calls_and_a_batch"]);
+        command
+            .args(arguments)
+            .arg(env::current_exe().unwrap())
+            .args(["--exact", "calls_and_a_batch"]);
         assert!(run(&mut command).contains("1 passed; 0 failed"));
     }
 }
@@ -73,7 +80,8 @@ fn ignored_signals() {
     under(&["sh", "-c", r#"trap "" HUP INT QUIT && exec "$0" "$@""#]);
 }
 
-/// What `make test` starts sees none of the caller's variables that steer the library, and no signal ignored.
+/// What `make test` starts sees none of the caller's variables that steer the library, and no
+/// signal ignored.
 #[test]
 fn suites_have_the_same_surroundings() {
     if !has("python3", "python3") {
@@ -82,7 +90,10 @@ fn suites_have_the_same_surroundings() {
     let shell = r#"trap "" HUP INT QUIT TERM && ulimit -Sn 64 && exec "$0" "$@""#;
     let report = "env; grep SigIgn /proc/self/status; ulimit -n";
     let mut command = bare("sh");
-    command.args(["-c", shell, "python3"]).arg(Path::new(ROOT).join("tests/run.py")).args(["sh", "-c", report]);
+    command
+        .args(["-c", shell, "python3"])
+        .arg(Path::new(ROOT).join("tests/run.py"))
+        .args(["sh", "-c", report]);
     let steering = [
         "HTTPS_PROXY",
         "https_proxy",
@@ -96,35 +107,51 @@ fn suites_have_the_same_surroundings() {
         "COMMBOX_API_KEY",
         "COMMBOX_BASE_URL",
     ];
-    let told = run(command.envs(steering.map(|name| (name, "elsewhere"))).env("OTHER", "elsewhere"));
+    let told =
+        run(command.envs(steering.map(|name| (name, "elsewhere"))).env("OTHER", "elsewhere"));
     assert_eq!(told.matches("elsewhere").count(), 1, "{told}");
-    let ignored = told.split("SigIgn:\t").nth(1).and_then(|rest| u64::from_str_radix(rest.lines().next()?, 16).ok());
+    let ignored = told
+        .split("SigIgn:\t")
+        .nth(1)
+        .and_then(|rest| u64::from_str_radix(rest.lines().next()?, 16).ok());
     // Two that follow are the C library's own.
     assert_eq!(ignored.map(|signals| signals & 0x7fff_ffff), Some(0), "{told}");
     assert!(told.lines().last().and_then(|files| files.parse().ok()) > Some(64_u32), "{told}");
 }
 
-/// The Makefile, with what is built already, in a folder whose name is not the usual one; `make demo` then compiles and
-/// runs the examples there, and `make install` installs.
+/// The Makefile, with what is built already, in a folder whose name is not the usual one; `make
+/// demo` then compiles and runs the examples there, and `make install` installs.
 #[test]
 fn a_path_with_blanks_and_hebrew_letters() {
     let folder = Folder::new("a path עם רווחים");
     let checkout = folder.folder("commbox");
-    for tree in ["Makefile", "Cargo.toml", "LICENSE", "include", "examples", "packaging", "bindings/python/src"] {
+    for tree in [
+        "Makefile",
+        "Cargo.toml",
+        "LICENSE",
+        "include",
+        "examples",
+        "packaging",
+        "bindings/python/src",
+    ] {
         let to = checkout.join(tree);
-        fs::create_dir_all(to.parent().expect("it lies in the checkout")).expect("a folder can be made");
+        fs::create_dir_all(to.parent().expect("it lies in the checkout"))
+            .expect("a folder can be made");
         run(bare("cp").arg("-R").arg(Path::new(ROOT).join(tree)).arg(to));
     }
-    let (release, debug) = (checkout.join("target/release"), checkout.join("target/debug/examples"));
+    let (release, debug) =
+        (checkout.join("target/release"), checkout.join("target/debug/examples"));
     for folder in [&release, &debug] {
         fs::create_dir_all(folder).expect("a folder can be made");
     }
     for file in [library(), &library().with_extension("a")] {
-        fs::copy(file, release.join(file.file_name().expect("it is a file"))).expect("it can be copied");
+        fs::copy(file, release.join(file.file_name().expect("it is a file")))
+            .expect("it can be copied");
     }
     fs::copy(sandbox(), debug.join("sandbox")).expect("it can be copied");
     fs::copy(command(), checkout.join("target/debug/commbox")).expect("it can be copied");
-    // What cargo would build here for Rust stands for its example: any program that updates the user.
+    // What cargo would build here for Rust stands for its example: any program that updates the
+    // user.
     let stand_in = "#!/bin/sh\nexec target/demo/update_user_c\n";
     fs::write(debug.join("update_user"), stand_in).expect("it can be written");
     run(bare("chmod").arg("+x").arg(debug.join("update_user")));

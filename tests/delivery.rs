@@ -35,7 +35,8 @@ fn row_client(server: &Server, max_retries: u32) -> Client {
     })
 }
 
-/// Checks how often the server saw the first user's request, which it may read after the call has failed.
+/// Checks how often the server saw the first user's request, which it may read after the call has
+/// failed.
 fn saw(server: &Server, name: &str, times: usize) {
     eventually(name, || server.seen_of(FIRST).len() >= times);
     assert_eq!(server.seen_of(FIRST).len(), times, "{name}");
@@ -62,7 +63,9 @@ fn each_fault_alone() {
         saw(&server, name, usize::from(row.fault.reads()));
 
         // The next call gets a connection that is right, and its own reply.
-        let reply = client.update_user_json(SECOND, &user(10)).unwrap_or_else(|error| panic!("{name}, then: {error}"));
+        let reply = client
+            .update_user_json(SECOND, &user(10))
+            .unwrap_or_else(|error| panic!("{name}, then: {error}"));
         assert!(is_for(&reply, SECOND), "{name}: {reply}");
     });
 }
@@ -108,7 +111,8 @@ fn a_kept_connection_that_ends_is_never_seen() {
             }
             let reply = client.update_user_json(SECOND, &user(bytes)).unwrap();
             assert!(is_for(&reply, SECOND));
-            let connections: Vec<_> = server.seen_of(SECOND).iter().map(|seen| seen.connection).collect();
+            let connections: Vec<_> =
+                server.seen_of(SECOND).iter().map(|seen| seen.connection).collect();
             assert_eq!(connections, if idle { vec![1] } else { vec![0, 1] }, "{steps:?}");
         }
     }
@@ -121,11 +125,14 @@ fn a_connection_that_ends_just_when_the_next_request_is_sent_is_never_seen() {
         let server = Server::start(move || {
             calls += 1;
             // From at once to well after the next request.
-            Fault::good().then(&[Step::Wait(std::time::Duration::from_micros(calls * 7 % 150)), end.clone()])
+            Fault::good()
+                .then(&[Step::Wait(std::time::Duration::from_micros(calls * 7 % 150)), end.clone()])
         });
         let client = row_client(&server, 0);
         for call in 0..1000 {
-            let reply = client.update_user_json(FIRST + call, &user(10)).unwrap_or_else(|error| panic!("{error:?}"));
+            let reply = client
+                .update_user_json(FIRST + call, &user(10))
+                .unwrap_or_else(|error| panic!("{error:?}"));
             assert!(is_for(&reply, FIRST + call));
         }
     }
@@ -144,12 +151,16 @@ fn only_one_ended_connection_is_forgiven() {
 
 #[test]
 fn a_reply_that_breaks_off_on_a_kept_connection_is_a_failure() {
-    let broken = Fault::new(&[Step::Read(Share::All), Step::SendTo(faults::Place::MidBody), Step::Reset]);
+    let broken =
+        Fault::new(&[Step::Read(Share::All), Step::SendTo(faults::Place::MidBody), Step::Reset]);
     let server = Server::script([Fault::good(), broken]);
     let client = row_client(&server, 0);
     client.update_user_json(FIRST, &user(10)).unwrap();
     let error = client.update_user_json(SECOND, &user(10)).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Connection, Delivery::Unknown, 1));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Connection, Delivery::Unknown, 1)
+    );
 }
 
 #[test]
@@ -157,7 +168,10 @@ fn delivery_is_that_of_all_attempts() {
     let lost = || Fault::new(&[Step::Read(Share::All), Step::Reset]);
     let server = Server::script([lost(), Fault::status(503)]);
     let error = row_client(&server, 1).update_user_json(FIRST, &user(10)).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Http(503), Delivery::Answered, 2));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Http(503), Delivery::Answered, 2)
+    );
 
     // Once the server is gone, nothing can be sent; but what was sent before stays unknown.
     let server = Server::script([lost()]);
@@ -170,7 +184,10 @@ fn delivery_is_that_of_all_attempts() {
     eventually("the first attempt was seen", || server.seen().len() == 1);
     drop(server);
     let error = call.join().unwrap();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Connection, Delivery::Unknown, 2));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Connection, Delivery::Unknown, 2)
+    );
     assert!(error.elapsed() <= millis(900), "{:?}", error.elapsed());
 }
 
@@ -180,14 +197,18 @@ fn a_refused_connection_was_not_sent_and_is_tried_again() {
     let refused = client(&server, |options| options.max_retries = 2);
     drop(server);
     let error = refused.update_user_json(FIRST, &user(10)).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Connection, Delivery::NotSent, 3));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Connection, Delivery::NotSent, 3)
+    );
 }
 
 #[test]
 fn retries_are_as_many_as_allowed() {
     for max_retries in [0, 1, 4] {
         let server = Server::start(|| Fault::status(503));
-        let error = row_client(&server, max_retries).update_user_json(FIRST, &user(10)).unwrap_err();
+        let error =
+            row_client(&server, max_retries).update_user_json(FIRST, &user(10)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Http(503));
         assert_eq!(error.attempts(), max_retries + 1);
         assert_eq!(server.seen().len(), max_retries as usize + 1);

@@ -33,7 +33,11 @@ fn server(date: &'static str) -> (u16, Record<tls_server::Seen>, Authority) {
     let authority = Authority::named("Diagnose Authority");
     let identity = authority.issue(|params| params.not_after = rcgen::date_time_ymd(2049, 1, 2));
     let (port, seen) = serve(identity.config(), move |http, _| {
-        http.stream.write_all(format!("HTTP/1.1 404 Not Found\r\n{date}Content-Length: 9\r\n\r\n").as_bytes()).unwrap();
+        http.stream
+            .write_all(
+                format!("HTTP/1.1 404 Not Found\r\n{date}Content-Length: 9\r\n\r\n").as_bytes(),
+            )
+            .unwrap();
         http.stream.flush().unwrap();
         false
     });
@@ -44,7 +48,9 @@ fn server(date: &'static str) -> (u16, Record<tls_server::Seen>, Authority) {
 fn a_server_that_is_in_order() {
     let (port, seen, authority) = server("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     let ca_file = file("diagnose.pem", &authority.pem());
-    let found = diagnose(json!({"base_url": format!("https://localhost:{port}/prefix"), "ca_file": ca_file}));
+    let found = diagnose(
+        json!({"base_url": format!("https://localhost:{port}/prefix"), "ca_file": ca_file}),
+    );
     assert_eq!(found["server"], json!({"host": "localhost", "port": port, "tls": true}));
     assert_eq!(
         (&found["proxy"], &found["tunnel"], &found["lookup"]["error"]),
@@ -58,7 +64,10 @@ fn a_server_that_is_in_order() {
         "nobody listens on IPv6: {found}"
     );
     let tls = &found["tls"];
-    assert!(tls["version"] == "TLSv1.3" && tls["trusted"] == true && tls["error"].is_null(), "{found}");
+    assert!(
+        tls["version"] == "TLSv1.3" && tls["trusted"] == true && tls["error"].is_null(),
+        "{found}"
+    );
     assert_eq!(tls["chain"][0]["issuer"], "CN=Diagnose Authority");
     assert_eq!(tls["chain"][0]["names"], json!(["127.0.0.1", "localhost"]));
     assert_eq!(tls["chain"][0]["not_after"], "2049-01-02T00:00:00Z");
@@ -68,7 +77,10 @@ fn a_server_that_is_in_order() {
     let requests = seen.all();
     assert_eq!(requests.len(), 1);
     let head = &requests[0].request.head;
-    assert_eq!(head.to_lowercase(), format!("head / http/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n"));
+    assert_eq!(
+        head.to_lowercase(),
+        format!("head / http/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n")
+    );
 }
 
 #[test]
@@ -77,7 +89,10 @@ fn a_certificate_that_is_not_trusted_is_shown_with_the_reason() {
     let found = diagnose(json!({"base_url": format!("https://127.0.0.1:{port}")}));
     let tls = &found["tls"];
     assert!(tls["trusted"] == false && tls["version"].is_null(), "{found}");
-    assert!(tls["error"].as_str().unwrap().contains("not signed by an authority that is trusted here"), "{found}");
+    assert!(
+        tls["error"].as_str().unwrap().contains("not signed by an authority that is trusted here"),
+        "{found}"
+    );
     assert_eq!(tls["chain"][0]["issuer"], "CN=Diagnose Authority");
     assert!(found["http"].is_null() && found["clock"]["server"].is_null() && seen.all().is_empty());
 }
@@ -85,7 +100,10 @@ fn a_certificate_that_is_not_trusted_is_shown_with_the_reason() {
 #[test]
 fn what_fails_first_is_told_and_nothing_after_it() {
     let found = diagnose(json!({"base_url": format!("http://127.0.0.1:{}", closed_port())}));
-    assert!(found["connections"][0]["error"].as_str().unwrap().contains("refused the connection"), "{found}");
+    assert!(
+        found["connections"][0]["error"].as_str().unwrap().contains("refused the connection"),
+        "{found}"
+    );
     assert_eq!((&found["tls"], &found["http"]), (&Value::Null, &Value::Null));
 
     // A proxy that refuses the tunnel; its credentials are nobody's business.
@@ -96,7 +114,8 @@ fn what_fails_first_is_told_and_nothing_after_it() {
     });
     let proxy = format!("http://canary-user:canary-password@127.0.0.1:{port}");
     let found = diagnose(json!({"base_url": "https://api.example", "proxy": proxy}));
-    let expected = json!({"scheme": "http", "host": "127.0.0.1", "port": port, "source": "the proxy option"});
+    let expected =
+        json!({"scheme": "http", "host": "127.0.0.1", "port": port, "source": "the proxy option"});
     assert_eq!(found["proxy"], expected);
     assert!(found["connections"][0]["error"].is_null());
     assert!(found["tunnel"]["error"].as_str().unwrap().contains("HTTP 403"), "{found}");
@@ -110,7 +129,8 @@ fn a_server_that_says_nothing_costs_its_timeout_and_a_cancel_ends_it() {
     });
     let url = format!("http://127.0.0.1:{port}");
     let began = Instant::now();
-    let found = diagnose(json!({"base_url": url, "attempt_timeout_ms": 300, "total_timeout_ms": 5000}));
+    let found =
+        diagnose(json!({"base_url": url, "attempt_timeout_ms": 300, "total_timeout_ms": 5000}));
     assert!(found["http"]["error"].as_str().unwrap().contains("within"), "{found}");
     assert!(began.elapsed() < Duration::from_secs(5));
 

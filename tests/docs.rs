@@ -32,10 +32,18 @@ const RUN_BY: [(&str, &str, &str); 32] = [
     ("docs/csharp.md", "csharp", "csharp()"),
     ("docs/testing-dotnet.md", "csharp", "csharp()"),
     ("docs/dotnet-framework.md", "csharp", "csharp()"),
-    ("bindings/csharp/CommBox/README.md", "csharp", "csharp(): it is the first one of docs/csharp.md"),
+    (
+        "bindings/csharp/CommBox/README.md",
+        "csharp",
+        "csharp(): it is the first one of docs/csharp.md",
+    ),
     ("docs/services.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
     ("docs/services.md", "json", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
-    ("bindings/csharp/CommBox.Extensions.Hosting/README.md", "csharp", "CommBox.Extensions.Hosting.Tests/PageTests.cs"),
+    (
+        "bindings/csharp/CommBox.Extensions.Hosting/README.md",
+        "csharp",
+        "CommBox.Extensions.Hosting.Tests/PageTests.cs",
+    ),
     ("docs/spark.md", "python", "bindings/python/tests_spark/test_recipes.py"),
     ("docs/spark.md", "sh", "test_recipes.py needs what it installs"),
     ("docs/powershell.md", "powershell", "CommBox.Tests/DocsTests.cs"),
@@ -59,8 +67,10 @@ const RUN_BY: [(&str, &str, &str); 32] = [
 /// The pages for users.
 fn pages() -> Vec<String> {
     let files = fs::read_dir(Path::new(ROOT).join("docs")).expect("there are pages");
-    let names = files.map(|file| file.expect("it can be read").file_name().into_string().expect("it is text"));
-    let mut pages: Vec<_> = names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
+    let names = files
+        .map(|file| file.expect("it can be read").file_name().into_string().expect("it is text"));
+    let mut pages: Vec<_> =
+        names.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")).collect();
     pages.sort();
     assert!(pages.len() >= 20, "{pages:?}");
     let others = ["README.md", "bindings/python/README.md", "bindings/csharp/CommBox/README.md"];
@@ -79,7 +89,9 @@ fn every_example_is_run_by_a_test() {
     let mut unknown = Vec::new();
     for page in pages() {
         for language in page::languages(&page::read(&page)) {
-            let run = |row: &&(&str, &str, &str)| [page.as_str(), "*"].contains(&row.0) && row.1 == language;
+            let run = |row: &&(&str, &str, &str)| {
+                [page.as_str(), "*"].contains(&row.0) && row.1 == language
+            };
             if RUN_BY.iter().find(run).is_none() {
                 unknown.push(format!("{page}: {language:?}"));
             }
@@ -87,7 +99,10 @@ fn every_example_is_run_by_a_test() {
     }
     assert_eq!(unknown, [""; 0], "no test runs these examples");
     for (page, language, by) in RUN_BY {
-        assert!(page == "*" || page::languages(&page::read(page)).contains(&language.to_owned()), "{page} {language}");
+        assert!(
+            page == "*" || page::languages(&page::read(page)).contains(&language.to_owned()),
+            "{page} {language}"
+        );
         // The tests of other files are where they are said to be.
         if let Some(file) = by.split(':').next().filter(|file| file.ends_with(".rs")) {
             let folder = if file.contains('/') { "" } else { "tests" };
@@ -102,7 +117,8 @@ fn the_same_commands_install() {
     let install = blocks("docs/install.md", "sh");
     for page in ["docs/python.md", "bindings/python/README.md"] {
         for block in blocks(page, "sh") {
-            let is_same = |other: &String| other.split('#').next().map(str::trim) == Some(block.as_str());
+            let is_same =
+                |other: &String| other.split('#').next().map(str::trim) == Some(block.as_str());
             assert!(install.iter().any(is_same), "{page}: {block}");
         }
     }
@@ -111,8 +127,12 @@ fn the_same_commands_install() {
 
 /// The example that opens the header: its indented lines.
 fn header_example() -> String {
-    let header = fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
-    let lines = header.lines().filter_map(|line| line.strip_prefix(" *     ")).take_while(|line| !line.is_empty());
+    let header =
+        fs::read_to_string(Path::new(ROOT).join("include/commbox.h")).expect("the header is there");
+    let lines = header
+        .lines()
+        .filter_map(|line| line.strip_prefix(" *     "))
+        .take_while(|line| !line.is_empty());
     let lines: Vec<_> = lines.take_while(|line| !line.starts_with(' ')).collect();
     lines.join("\n")
 }
@@ -120,22 +140,33 @@ fn header_example() -> String {
 /// Runs a program, which is to end well and leave one user with a name.
 fn run(what: &str, program: &mut Command, sandbox: &Sandbox) -> String {
     sandbox.reset();
-    program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", API_KEY).env_remove("LD_LIBRARY_PATH");
+    program
+        .env("COMMBOX_BASE_URL", &sandbox.url)
+        .env("COMMBOX_API_KEY", API_KEY)
+        .env_remove("LD_LIBRARY_PATH");
     let output = program.output().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what} ended with {}:\n{stdout}{stderr}", output.status);
     let requests = sandbox.requests();
     assert!(!requests.is_empty(), "{what} sent nothing");
     for request in requests {
-        assert_eq!(request.headers.get("authorization").map(String::as_str), Some("Bearer my-api-key"), "{what}");
+        assert_eq!(
+            request.headers.get("authorization").map(String::as_str),
+            Some("Bearer my-api-key"),
+            "{what}"
+        );
     }
     stdout.into_owned()
 }
 
-/// Runs a program whose calls the server answers with words about the customer: none of them may be printed. The first
-/// `confirmed` calls succeed, those after them fail.
+/// Runs a program whose calls the server answers with words about the customer: none of them may be
+/// printed. The first `confirmed` calls succeed, those after them fail.
 fn prints_no_answer(what: &str, program: &mut Command, sandbox: &Sandbox) {
-    program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", API_KEY).env_remove("LD_LIBRARY_PATH");
+    program
+        .env("COMMBOX_BASE_URL", &sandbox.url)
+        .env("COMMBOX_API_KEY", API_KEY)
+        .env_remove("LD_LIBRARY_PATH");
     for confirmed in [0, 3, 60] {
         let answer = |status: u16| {
             let body = format!(
@@ -143,15 +174,20 @@ fn prints_no_answer(what: &str, program: &mut Command, sandbox: &Sandbox) {
             );
             serde_json::json!({"status": status, "body": body})
         };
-        let answers: Vec<_> = (0..60).map(|call| answer(if call < confirmed { 200 } else { 404 })).collect();
+        let answers: Vec<_> =
+            (0..60).map(|call| answer(if call < confirmed { 200 } else { 404 })).collect();
         sandbox.reset();
         sandbox.script(&serde_json::Value::from(answers).to_string());
         // It may end as it likes: some of them end with the first error.
-        let output = program.output().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
+        let output =
+            program.output().unwrap_or_else(|error| panic!("{what} does not start: {error}"));
         assert!(!sandbox.requests().is_empty(), "{what} sent nothing");
         for told in [output.stdout, output.stderr] {
             let told = String::from_utf8_lossy(&told);
-            assert!(!told.contains("canary") && !told.contains("0501234567"), "{what} prints an answer:\n{told}");
+            assert!(
+                !told.contains("canary") && !told.contains("0501234567"),
+                "{what} prints an answer:\n{told}"
+            );
         }
     }
 }
@@ -161,7 +197,13 @@ fn sandbox() -> Sandbox {
 }
 
 /// The program of an example, whose client has this key and asks the sandbox.
-fn program(language: Language, name: &str, text: &str, api_key: &str, sandbox: &Sandbox) -> Command {
+fn program(
+    language: Language,
+    name: &str,
+    text: &str,
+    api_key: &str,
+    sandbox: &Sandbox,
+) -> Command {
     let client = format!(r#"("{api_key}", "{{\"base_url\": \"{}\"}}")"#, sandbox.url);
     let (example, ending) = match language {
         Language::C => (r#"("my-api-key", NULL)"#, "c"),
@@ -198,7 +240,10 @@ fn c() {
 fn a_batch_in_c_that_takes_nothing_is_told() {
     let sandbox = sandbox();
     let is_batch = |block: &String| block.contains("commbox_batch_submit");
-    let example = blocks("docs/batches.md", "c").into_iter().find(is_batch).expect("there is an example of a batch");
+    let example = blocks("docs/batches.md", "c")
+        .into_iter()
+        .find(is_batch)
+        .expect("there is an example of a batch");
     let mut program = program(Language::C, "docs-c-no-key", &example, "", &sandbox);
     let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");
     assert_eq!(output.status.code(), Some(1));
@@ -213,7 +258,8 @@ fn cpp() {
     for (index, block) in blocks_of_all_pages("cpp").iter().enumerate() {
         native(Language::Cpp, &format!("docs-cpp-{index}"), block, &sandbox);
     }
-    let hpp = fs::read_to_string(Path::new(ROOT).join("include/commbox.hpp")).expect("the header is there");
+    let hpp = fs::read_to_string(Path::new(ROOT).join("include/commbox.hpp"))
+        .expect("the header is there");
     let example: Vec<_> = hpp.lines().filter_map(|line| line.strip_prefix(" *     ")).collect();
     let program = format!("#include <commbox.hpp>\nint main()\n{{\n{}\n}}\n", example.join("\n"));
     native(Language::Cpp, "hpp-example", &program, &sandbox);
@@ -244,7 +290,11 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &Path)]) {
         shell.env_remove(inherited);
     }
     let output = shell.output().expect("there is a shell");
-    let words = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let words = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(output.status.success(), "{line}: {}\n{words}", output.status);
 }
 
@@ -252,7 +302,8 @@ fn shell(line: &str, folder: &Path, environment: &[(&str, &Path)]) {
 fn shell_lines() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-shell");
     fs::create_dir_all(&folder).expect("the folder can be made");
-    fs::write(folder.join("update.c"), &blocks("docs/c.md", "c")[0]).expect("the source can be written");
+    fs::write(folder.join("update.c"), &blocks("docs/c.md", "c")[0])
+        .expect("the source can be written");
     for block in [blocks("README.md", "sh"), blocks("docs/c.md", "sh")].concat() {
         match block.as_str() {
             // This is part of it.
@@ -260,7 +311,8 @@ fn shell_lines() {
             // With the headers and the library where a compiler looks.
             compile if compile.starts_with("cc ") => {
                 let include = Path::new(ROOT).join("include");
-                let library = common::build::library().parent().expect("a library lies in a folder");
+                let library =
+                    common::build::library().parent().expect("a library lies in a folder");
                 shell(compile, &folder, &[("CPATH", &include), ("LIBRARY_PATH", library)]);
             }
             other => shell(other, Path::new(ROOT), &[]),
@@ -280,12 +332,17 @@ fn csharp() {
     for (index, page) in pages.into_iter().enumerate() {
         let project = project(&format!("docs-csharp-{index}"), &blocks(page, "csharp").join("\n"));
         let mut run_it = Command::new(&dotnet);
-        run_it.args(["run", "--project"]).arg(project).env("COMMBOX_LIBRARY", common::build::library());
+        run_it
+            .args(["run", "--project"])
+            .arg(project)
+            .env("COMMBOX_LIBRARY", common::build::library());
         run(page, &mut run_it, &sandbox);
         prints_no_answer(page, &mut run_it, &sandbox);
     }
     // The package has a page of its own, with an example that has just run.
-    let [packed] = &blocks("bindings/csharp/CommBox/README.md", "csharp")[..] else { panic!("it has one example") };
+    let [packed] = &blocks("bindings/csharp/CommBox/README.md", "csharp")[..] else {
+        panic!("it has one example")
+    };
     assert_eq!(Some(packed), blocks(pages[1], "csharp").first());
     // Each block of these is a file of one program.
     let tests = project_of("docs-csharp-tests", NET8, &blocks("docs/testing-dotnet.md", "csharp"));
@@ -328,8 +385,14 @@ fn programs_of_the_folder() {
     rust.args(["run", "--quiet", "--example", "update_user"]).current_dir(ROOT);
     rust.env("CARGO_TARGET_DIR", common::build::target_dir());
     let programs = [
-        ("the example in C", compile_file(Language::C, &examples.join("update_user.c"), "example-c")),
-        ("the example in C++", compile_file(Language::Cpp, &examples.join("update_user.cpp"), "example-cpp")),
+        (
+            "the example in C",
+            compile_file(Language::C, &examples.join("update_user.c"), "example-c"),
+        ),
+        (
+            "the example in C++",
+            compile_file(Language::Cpp, &examples.join("update_user.cpp"), "example-cpp"),
+        ),
         ("the example in Python", python),
         ("the example in Rust", rust),
     ];
@@ -359,7 +422,9 @@ fn project_of(name: &str, properties: &str, files: &[String]) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     // What an older version of this test left would be compiled too.
     if let Ok(files) = fs::read_dir(&folder) {
-        for file in files.flatten().filter(|file| file.path().extension().is_some_and(|name| name == "cs")) {
+        for file in
+            files.flatten().filter(|file| file.path().extension().is_some_and(|name| name == "cs"))
+        {
             fs::remove_file(file.path()).expect("it can be removed");
         }
     }
@@ -378,7 +443,8 @@ fn project_of(name: &str, properties: &str, files: &[String]) -> PathBuf {
 "#
     );
     for (index, text) in files.iter().enumerate() {
-        fs::write(folder.join(format!("File{index}.cs")), text).expect("the program can be written");
+        fs::write(folder.join(format!("File{index}.cs")), text)
+            .expect("the program can be written");
     }
     let path = folder.join(format!("{name}.csproj"));
     fs::write(&path, file).expect("the project can be written");
@@ -393,6 +459,9 @@ fn the_benchmarks_are_those_of_the_report() {
     assert_eq!(table.lines().filter(|line| line.contains('×')).count(), 3, "{table}");
     let report = page::read("BENCHMARKS.md");
     for row in table.lines() {
-        assert!(report.lines().any(|line| line == row), "README.md has a row that BENCHMARKS.md has not: {row}");
+        assert!(
+            report.lines().any(|line| line == row),
+            "README.md has a row that BENCHMARKS.md has not: {row}"
+        );
     }
 }

@@ -66,13 +66,18 @@ fn run(mut program: Command, input: &str) -> Output {
 fn a_batch_updates_each_row_and_reports_those_that_failed() {
     let sandbox = Sandbox::start();
     // An outage of a moment, and throttling.
-    sandbox.script(r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#);
+    sandbox.script(
+        r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#,
+    );
     let input = rows(50) + "51\t{\"first_name\": \"Canary\"}\n0\t{}\n" + &rows(3);
     let output = run(batch("example-batch", &sandbox, "sandbox-key"), &input);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "53 updated, 2 failed\n");
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("row 51: first_name must be written \"FirstName\"\n"), "{told}");
-    assert!(told.contains("row 52: user_id must be 1 or more\n") && !output.status.success(), "{told}");
+    assert!(
+        told.contains("row 52: user_id must be 1 or more\n") && !output.status.success(),
+        "{told}"
+    );
 }
 
 #[test]
@@ -82,20 +87,25 @@ fn a_batch_with_a_wrong_key_sends_little_and_reports_every_row() {
     let told = String::from_utf8_lossy(&output.stderr);
     let reported = told.lines().filter(|line| line.starts_with("row ")).count();
     assert!(reported > 0 && told.contains("401"), "{told}");
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).starts_with("0 updated, "));
+    assert!(
+        !output.status.success()
+            && String::from_utf8_lossy(&output.stdout).starts_with("0 updated, ")
+    );
 }
 
 #[test]
 fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
     let sandbox = Sandbox::start();
     sandbox.script(&format!("[{}]", [r#"{"delay_ms": 3000, "own": true}"#; 16].join(",")));
-    let mut child = batch("example-batch-signal", &sandbox, "sandbox-key").spawn().expect("the program starts");
+    let mut child =
+        batch("example-batch-signal", &sandbox, "sandbox-key").spawn().expect("the program starts");
     // Its input does not end, as that of a pipe.
     let mut input = child.stdin.take().unwrap();
     input.write_all(rows(200).as_bytes()).unwrap();
     input.flush().unwrap();
     thread::sleep(Duration::from_millis(1000));
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    let killed =
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     drop(input);
@@ -105,7 +115,8 @@ fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
 }
 
 /// An outage of a moment, and throttling.
-const TROUBLE: &str = r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#;
+const TROUBLE: &str =
+    r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#;
 
 /// More answers than a program asks for, each later than it is ended.
 fn slow() -> String {
@@ -123,7 +134,8 @@ fn end(mut program: Command, input: &str, sandbox: &Sandbox) -> Output {
         assert!(began.elapsed() < Duration::from_secs(60), "nothing was sent");
         thread::sleep(Duration::from_millis(20));
     }
-    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
+    let killed =
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();
     drop(held);
@@ -134,7 +146,12 @@ fn end(mut program: Command, input: &str, sandbox: &Sandbox) -> Output {
 /// The numbers that a program prints at its end.
 fn tally(output: &Output) -> Vec<usize> {
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().last().unwrap_or_default().split([' ', ',']).filter_map(|word| word.parse().ok()).collect()
+    text.lines()
+        .last()
+        .unwrap_or_default()
+        .split([' ', ','])
+        .filter_map(|word| word.parse().ok())
+        .collect()
 }
 
 fn choices(count: usize) -> String {
@@ -156,7 +173,10 @@ fn an_ivr_stores_what_it_can_in_the_time_of_a_caller() {
     let output = run(ivr("example-ivr", &sandbox, "wrong-key"), &choices(50));
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "0 stored, 50 failed\n", "{output:?}");
-    assert!(told.contains(": unauthorized after 1 requests: the server answered HTTP 401"), "{told}");
+    assert!(
+        told.contains(": unauthorized after 1 requests: the server answered HTTP 401"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -183,12 +203,18 @@ fn a_desktop_program_sends_its_rows_and_can_be_stopped() {
     sandbox.script(TROUBLE);
     let output = run(program, "");
     assert_eq!(tally(&output), [50, 1, 0], "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("row 51: user_id must be 1 or more\n"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("row 51: user_id must be 1 or more\n"),
+        "{output:?}"
+    );
 
     let mut program = desktop("example-desktop", &sandbox, "wrong-key");
     program.arg(&rows);
     let output = run(program, "");
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("401"), "{output:?}");
+    assert!(
+        !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("401"),
+        "{output:?}"
+    );
 
     sandbox.reset();
     sandbox.script(&slow());
@@ -204,19 +230,28 @@ fn a_desktop_program_sends_its_rows_and_can_be_stopped() {
 fn a_nightly_job_writes_what_failed_to_a_file() {
     let sandbox = Sandbox::start();
     let table: String = (1..=50).map(|user| format!("{user},Canary,gold\n")).collect();
-    let table = file("example-nightly.csv", &format!("UserId,FirstName,Content.Plan\n{table}0,Canary,\n"));
+    let table =
+        file("example-nightly.csv", &format!("UserId,FirstName,Content.Plan\n{table}0,Canary,\n"));
     let rejects = table.with_file_name("example-rejects.csv");
     let nightly = |key| {
         let mut program = against(Command::new("python3"), &sandbox, key);
-        program.arg(source("nightly.py")).args([&table, &rejects]).env("COMMBOX_LIBRARY", library());
-        program.env("PYTHONPATH", folder().join("../bindings/python/src")).env("PYTHONDONTWRITEBYTECODE", "1");
+        program
+            .arg(source("nightly.py"))
+            .args([&table, &rejects])
+            .env("COMMBOX_LIBRARY", library());
+        program
+            .env("PYTHONPATH", folder().join("../bindings/python/src"))
+            .env("PYTHONDONTWRITEBYTECODE", "1");
         program
     };
     let rejected = || std::fs::read_to_string(&rejects).unwrap();
     sandbox.script(TROUBLE);
     let output = run(nightly("sandbox-key"), "");
     assert_eq!(tally(&output), [50, 1], "{output:?}");
-    assert_eq!(rejected(), "UserId,FirstName,Content.Plan,Error\r\n0,Canary,,user_id must be 1 or more\r\n");
+    assert_eq!(
+        rejected(),
+        "UserId,FirstName,Content.Plan,Error\r\n0,Canary,,user_id must be 1 or more\r\n"
+    );
     let user: serde_json::Value = serde_json::from_str(&sandbox.get("/users/50").1).unwrap();
     assert!(user.to_string().contains("\"Plan\":\"gold\""), "{user}");
 
@@ -227,5 +262,9 @@ fn a_nightly_job_writes_what_failed_to_a_file() {
     sandbox.script(&slow());
     let output = end(nightly("sandbox-key"), "", &sandbox);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert_eq!(tally(&output).get(1).map(|left| left + 1), Some(rejected().lines().count()), "{output:?}");
+    assert_eq!(
+        tally(&output).get(1).map(|left| left + 1),
+        Some(rejected().lines().count()),
+        "{output:?}"
+    );
 }

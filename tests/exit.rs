@@ -13,7 +13,8 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
-/// A sandbox, and the options of clients that have its name to look up: a form of its address that only the system reads.
+/// A sandbox, and the options of clients that have its name to look up: a form of its address that
+/// only the system reads.
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::start();
     let url = sandbox.url.replace("127.0.0.1", "127.1");

@@ -24,7 +24,8 @@ enum Event {
     End,
 }
 
-/// A server that answers each update with the id of its user, after it has made sure that the request is of one piece.
+/// A server that answers each update with the id of its user, after it has made sure that the
+/// request is of one piece.
 fn api() -> (u16, Record<(usize, Event)>) {
     let record = Record::new();
     let seen = record.clone();
@@ -41,7 +42,8 @@ fn api() -> (u16, Record<(usize, Event)>) {
     (port, record)
 }
 
-/// The program `fork`, doing one thing. A call is not tried again, so that nothing that goes wrong is hidden.
+/// The program `fork`, doing one thing. A call is not tried again, so that nothing that goes wrong
+/// is hidden.
 fn fork(what: &str, port: u16) -> Command {
     let options = json!({"base_url": format!("http://127.0.0.1:{port}"), "max_retries": 0, "total_timeout_ms": 8000});
     let mut program = native::program("fork");
@@ -51,7 +53,12 @@ fn fork(what: &str, port: u16) -> Command {
 
 fn run(mut program: Command) {
     let output = program.output().unwrap();
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// The updates with the number of their connection, of which no user has two.
@@ -75,7 +82,8 @@ fn both_sides_call_at_once_on_connections_of_their_own() {
     run(fork("both", port));
     let updates = updates(&record);
     assert_eq!(updates.len(), 401);
-    // The parent goes on with its warm connection; the child has one from its first call to its last.
+    // The parent goes on with its warm connection; the child has one from its first call to its
+    // last.
     let connections: HashSet<_> =
         updates.iter().map(|(connection, id)| (*connection, (1000..1200).contains(id))).collect();
     assert_eq!(connections, HashSet::from([(0, false), (1, true)]));
@@ -93,15 +101,22 @@ fn forks_in_the_middle_of_calls_hold_up_and_mix_up_nothing() {
     let (port, record) = api();
     run(fork("threads", port));
     let updates = updates(&record);
-    let of_children: Vec<_> = updates.iter().filter(|(_, id)| (1_000_000..1_000_050).contains(id)).collect();
+    let of_children: Vec<_> =
+        updates.iter().filter(|(_, id)| (1_000_000..1_000_050).contains(id)).collect();
     let connections: HashSet<_> = of_children.iter().map(|(connection, _)| connection).collect();
     assert_eq!((of_children.len(), connections.len()), (50, 50));
     // What a child's connection carried is the child's one call.
-    assert_eq!(updates.iter().filter(|(connection, _)| connections.contains(connection)).count(), 50);
+    assert_eq!(
+        updates.iter().filter(|(connection, _)| connections.contains(connection)).count(),
+        50
+    );
     assert!(updates.len() > 50 + 8, "the threads were not calling: {}", updates.len());
     // They are the parent's connections from the first to the last, one a thread at most.
-    let of_parent: HashSet<_> =
-        updates.iter().map(|(connection, _)| connection).filter(|c| !connections.contains(c)).collect();
+    let of_parent: HashSet<_> = updates
+        .iter()
+        .map(|(connection, _)| connection)
+        .filter(|c| !connections.contains(c))
+        .collect();
     assert!(of_parent.len() <= 8, "{}", of_parent.len());
 }
 
@@ -118,7 +133,8 @@ fn so_do_forks_of_an_exit_handler() {
 #[test]
 fn a_child_does_not_keep_the_connections_of_its_parent_open() {
     let (port, record) = api();
-    let mut program = fork("left", port).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut program =
+        fork("left", port).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "freed\n");
@@ -128,7 +144,8 @@ fn a_child_does_not_keep_the_connections_of_its_parent_open() {
     assert!(program.wait().unwrap().success());
 }
 
-/// A number may be the program's own by the time of the next fork, or of the end of the connection that had it.
+/// A number may be the program's own by the time of the next fork, or of the end of the connection
+/// that had it.
 #[test]
 fn files_of_the_program_stay_its_own() {
     let (port, record) = api();
@@ -168,7 +185,8 @@ fn a_child_does_not_wait_for_the_probe_of_its_parent() {
     assert_eq!(record.all(), [1, 1, 2, 1]);
 }
 
-/// The library pauses while it sets what TLS is made with. A child that was forked then has no thread that goes on.
+/// The library pauses while it sets what TLS is made with. A child that was forked then has no
+/// thread that goes on.
 #[test]
 fn a_child_does_not_wait_for_the_tls_settings_of_its_parent() {
     let authority = tls_server::Authority::new();
@@ -180,12 +198,15 @@ fn a_child_does_not_wait_for_the_tls_settings_of_its_parent() {
             http.answer("", &format!(r#"{{"status":200,"data":{{"Id":{id}}}}}"#)).unwrap();
         }
     });
-    let options = json!({"base_url": format!("https://127.0.0.1:{port}"), "proxy": "", "max_retries": 0});
+    let options =
+        json!({"base_url": format!("https://127.0.0.1:{port}"), "proxy": "", "max_retries": 0});
     let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/fork.c");
     let library = library_with_failpoints();
     let mut program = compile_against(library, Language::C, &source, "fork-with-failpoints");
     program.env("LD_LIBRARY_PATH", library.parent().unwrap());
-    program.env("SSL_CERT_FILE", tls_server::file("fork.pem", &authority.pem())).env("COMMBOX_PAUSE_AT", "settings");
+    program
+        .env("SSL_CERT_FILE", tls_server::file("fork.pem", &authority.pem()))
+        .env("COMMBOX_PAUSE_AT", "settings");
     program.args(["sharing", &options.to_string()]);
     run(program);
 }
@@ -198,7 +219,9 @@ fn a_child_does_not_hold_a_connection_that_its_parent_is_making() {
     // SAFETY: an open listener; this only makes its queue short.
     assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
     let mut queue = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100)) {
+    while let Ok(stream) =
+        TcpStream::connect_timeout(&address, std::time::Duration::from_millis(100))
+    {
         queue.push(stream);
         assert!(queue.len() < 1000, "the queue does not fill");
     }

@@ -21,7 +21,8 @@ fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
     let program = compile(Language::C, "c/growth.c", "growth");
     let run = |args: &[&str]| {
         let mut program = Command::new(program.get_program());
-        // What malloc keeps at hand would be measured as held, and what other threads hold in arenas of theirs would not.
+        // What malloc keeps at hand would be measured as held, and what other threads hold in
+        // arenas of theirs would not.
         program
             .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1")
             .env_remove("LD_LIBRARY_PATH");
@@ -43,16 +44,24 @@ fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
         }
         let report = run(&[outcome, &sandbox.url, &CALLS.to_string()]);
         let numbers = report.split(' ').map(str::parse).collect::<Result<Vec<i64>, _>>();
-        let Ok([memory, files]) = numbers.as_deref() else { panic!("{outcome}: {report:?} is no measurement") };
+        let Ok([memory, files]) = numbers.as_deref() else {
+            panic!("{outcome}: {report:?} is no measurement")
+        };
         let held = *memory >= BOUND || *files > 0;
         held.then(|| format!("{outcome}: {memory} bytes, {files} files"))
     };
     let outcomes = run(&[]);
     let grown: Vec<_> = thread::scope(|scope| {
-        let runs: Vec<_> = outcomes.lines().map(|outcome| scope.spawn(move || measure(outcome))).collect();
-        runs.into_iter().filter_map(|run| run.join().expect("the outcome can be measured")).collect()
+        let runs: Vec<_> =
+            outcomes.lines().map(|outcome| scope.spawn(move || measure(outcome))).collect();
+        runs.into_iter()
+            .filter_map(|run| run.join().expect("the outcome can be measured"))
+            .collect()
     });
-    assert!(outcomes.lines().count() >= 14 && grown.is_empty(), "after {CALLS} calls more is held: {grown:?}");
+    assert!(
+        outcomes.lines().count() >= 14 && grown.is_empty(),
+        "after {CALLS} calls more is held: {grown:?}"
+    );
 }
 
 #[test]

@@ -14,13 +14,20 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 fn is_what_the_sources_say() {
     let mut made = Vec::new();
     cbindgen::generate(ROOT).expect("src/ffi can be read").write(&mut made);
-    assert!(made == header::text().into_bytes(), "include/commbox.h is stale: build, and commit it");
+    assert!(
+        made == header::text().into_bytes(),
+        "include/commbox.h is stale: build, and commit it"
+    );
     // The build before this test writes it where it differs; so what git has is looked at too.
     if Path::new(ROOT).join(".git").exists() {
         let mut git = Command::new("git");
         git.args(["-C", ROOT, "diff", "--exit-code", "--stat", "--", "include/commbox.h"]);
         let output = git.output().expect("git runs");
-        assert!(output.status.success(), "git has a stale one: {}", String::from_utf8_lossy(&output.stdout));
+        assert!(
+            output.status.success(),
+            "git has a stale one: {}",
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
 }
 
@@ -30,12 +37,25 @@ fn compile(name: &str, text: &str, compiler: &[&str]) -> Result<(), String> {
     fs::write(&source, text).expect("the source can be written");
     let output = Command::new(compiler[0])
         .args(&compiler[1..])
-        .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-Wconversion", "-Wshadow", "-Wundef", "-fsyntax-only"])
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-pedantic",
+            "-Werror",
+            "-Wconversion",
+            "-Wshadow",
+            "-Wundef",
+            "-fsyntax-only",
+        ])
         .args(["-I", &format!("{ROOT}/include")])
         .arg(&source)
         .output()
         .expect("the compiler runs");
-    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+    output
+        .status
+        .success()
+        .then_some(())
+        .ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
@@ -50,10 +70,16 @@ fn can_be_included_alone_and_twice() {
         compile("alone.cpp", c, &["c++", standard]).unwrap();
     }
     for standard in ["-std=c++17", "-std=c++20"] {
-        compile("alone_hpp.cpp", cpp, &["c++", standard, "-Wold-style-cast", "-Wnon-virtual-dtor"]).unwrap();
+        compile("alone_hpp.cpp", cpp, &["c++", standard, "-Wold-style-cast", "-Wnon-virtual-dtor"])
+            .unwrap();
     }
     // The check can fail.
-    assert!(compile("broken.c", "#include <commbox.h>\nint main(void) { return COMMBOX_NONE; }\n", &["cc"]).is_err());
+    assert!(compile(
+        "broken.c",
+        "#include <commbox.h>\nint main(void) { return COMMBOX_NONE; }\n",
+        &["cc"]
+    )
+    .is_err());
 }
 
 #[test]
@@ -74,7 +100,8 @@ fn every_function_is_documented() {
 #[test]
 fn lines_have_at_most_100_columns() {
     for name in ["commbox.h", "commbox.hpp"] {
-        let text = fs::read_to_string(Path::new(ROOT).join("include").join(name)).expect("the header is there");
+        let text = fs::read_to_string(Path::new(ROOT).join("include").join(name))
+            .expect("the header is there");
         let long: Vec<_> = text.lines().filter(|line| line.chars().count() > 100).collect();
         assert!(long.is_empty(), "{name}: {long:#?}");
     }
@@ -87,15 +114,18 @@ mod library {
     use std::process::Command;
 
     fn run(command: &mut Command) -> String {
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let output =
+            command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
         assert!(output.status.success(), "{command:?}");
         String::from_utf8(output.stdout).expect("names are text")
     }
 
     #[test]
     fn exports_what_the_header_declares_and_nothing_else() {
-        let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(common::build::library()));
-        let mut exported: Vec<_> = symbols.lines().filter_map(|line| line.split(' ').nth(2)).collect();
+        let symbols =
+            run(Command::new("nm").args(["-D", "--defined-only"]).arg(common::build::library()));
+        let mut exported: Vec<_> =
+            symbols.lines().filter_map(|line| line.split(' ').nth(2)).collect();
         let mut declared = header::functions();
         exported.sort_unstable();
         declared.sort_unstable();
@@ -107,7 +137,8 @@ mod library {
         let dynamic = run(Command::new("readelf").arg("-d").arg(common::build::library()));
         assert!(dynamic.contains("soname: [libcommbox.so.1]"), "{dynamic}");
         for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {
-            let known = ["libc.so.6", "libgcc_s.so.1", "ld-linux", "libm.so", "libpthread.so", "libdl.so"];
+            let known =
+                ["libc.so.6", "libgcc_s.so.1", "ld-linux", "libm.so", "libpthread.so", "libdl.so"];
             assert!(known.iter().any(|name| line.contains(name)), "{line}");
         }
     }

@@ -13,7 +13,8 @@ use std::path::Path;
 use common::build;
 use common::header;
 use common::install::{
-    bare, elsewhere, fails, files, make, needed, run, updates, Folder, Installed, REAL_NAME, ROOT, VERSION,
+    bare, elsewhere, fails, files, make, needed, run, updates, Folder, Installed, REAL_NAME, ROOT,
+    VERSION,
 };
 use common::tools::has;
 
@@ -68,7 +69,9 @@ fn everything_is_in_its_place_and_taken_away_again() {
     }
     let pc = fs::read_to_string(lib.join("pkgconfig/commbox.pc")).expect("it is text");
     assert!(
-        pc.starts_with("prefix=/usr\nlibdir=${prefix}/lib/x86_64-linux-gnu\nincludedir=${prefix}/include\n"),
+        pc.starts_with(
+            "prefix=/usr\nlibdir=${prefix}/lib/x86_64-linux-gnu\nincludedir=${prefix}/include\n"
+        ),
         "{pc}"
     );
 
@@ -100,14 +103,17 @@ fn c_by_pkg_config() {
     updates(&mut installed.with_library(&shared));
 
     // All of it, the C library too; ...
-    run(&mut installed.shell("cc -static update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o static"));
+    run(&mut installed.shell(
+        "cc -static update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o static",
+    ));
     let whole = shared.with_file_name("static");
     assert_eq!(needed(&whole), "");
     updates(&mut elsewhere(&whole));
 
     // ... and this library alone.
     fs::remove_file(installed.lib().join("libcommbox.so")).expect("it is there");
-    run(&mut installed.shell("cc update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o partly"));
+    run(&mut installed
+        .shell("cc update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o partly"));
     let partly = shared.with_file_name("partly");
     assert!(!needed(&partly).contains("commbox"));
     updates(&mut elsewhere(&partly));
@@ -134,7 +140,9 @@ fn cpp_by_cmake() {
     let [major, minor] = [parts[0], parts[1]];
     let (_, mut configure, _) = installed.cmake("commbox::commbox", &format!("{major}.{minor}"));
     run(&mut configure);
-    for version in [format!("{}.{minor}", major + 1), format!("{major}.{}", minor + 1), format!("{VERSION}.1")] {
+    for version in
+        [format!("{}.{minor}", major + 1), format!("{major}.{}", minor + 1), format!("{VERSION}.1")]
+    {
         let (_, mut configure, _) = installed.cmake("commbox::commbox", &version);
         let told = fails(&mut configure);
         assert!(told.contains(&format!("version: {VERSION}")), "{told}");

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::install::{
-    at, bare, elsewhere, files, make, needed, run, target, target_of_make, updates, venv, with_rust, Folder, ROOT,
-    VERSION,
+    at, bare, elsewhere, files, make, needed, run, target, target_of_make, updates, venv,
+    with_rust, Folder, ROOT, VERSION,
 };
 use common::page::{blocks_in, read, section};
 use common::sandbox::Sandbox;
@@ -22,8 +22,11 @@ use common::tools::has;
 /// The block of this language in a section, or the one of several that has a word in it.
 fn block(heading: &str, language: &str, word: &str) -> String {
     let part = section("docs/install.md", heading);
-    let found: Vec<_> = blocks_in(&part, language).into_iter().filter(|block| block.contains(word)).collect();
-    let [block] = found.as_slice() else { panic!("{heading} has {} blocks of {language} with {word:?}", found.len()) };
+    let found: Vec<_> =
+        blocks_in(&part, language).into_iter().filter(|block| block.contains(word)).collect();
+    let [block] = found.as_slice() else {
+        panic!("{heading} has {} blocks of {language} with {word:?}", found.len())
+    };
     block.clone()
 }
 
@@ -43,10 +46,14 @@ impl Machine {
 
     fn set_up(&self, mut shell: Command, lines: &str) -> Command {
         let path = env::var("PATH").unwrap_or_default();
-        shell.args(["-ec", lines]).env("PATH", format!("{}:{path}", self.0.folder("bin").display()));
+        shell
+            .args(["-ec", lines])
+            .env("PATH", format!("{}:{path}", self.0.folder("bin").display()));
         // What these find below /usr/local by themselves.
         let prefix = self.path("local");
-        shell.env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).env("CMAKE_PREFIX_PATH", &prefix);
+        shell
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+            .env("CMAKE_PREFIX_PATH", &prefix);
         shell.env("LD_LIBRARY_PATH", prefix.join("lib"));
         shell
     }
@@ -55,14 +62,25 @@ impl Machine {
     fn in_checkout(&self, lines: &str) {
         let mut shell = self.set_up(bare("sh"), lines);
         let (prefix, nuget) = (self.path("local"), self.path("nuget"));
-        let variables = format!("TARGET={} prefix={} NUGET={}", target_of_make(), prefix.display(), nuget.display());
+        let variables = format!(
+            "TARGET={} prefix={} NUGET={}",
+            target_of_make(),
+            prefix.display(),
+            nuget.display()
+        );
         shell.env("MAKEFLAGS", format!("s -- {variables}")).env("CARGO_TARGET_DIR", target());
         with_rust(&mut shell).current_dir(ROOT);
         if let Some(tools) = venv() {
-            // Without a network, with the build backend that is at hand. Of this one 0 says what its name denies.
+            // Without a network, with the build backend that is at hand. Of this one 0 says what
+            // its name denies.
             let packages = "import sysconfig; print(sysconfig.get_path('purelib'))";
-            let packages = run(bare(tools.join("bin/python").to_str().expect("it is text")).args(["-c", packages]));
-            shell.env("PYTHONPATH", packages.trim()).env("PIP_NO_BUILD_ISOLATION", "0").env("PIP_NO_INDEX", "1");
+            let packages =
+                run(bare(tools.join("bin/python").to_str().expect("it is text"))
+                    .args(["-c", packages]));
+            shell
+                .env("PYTHONPATH", packages.trim())
+                .env("PIP_NO_BUILD_ISOLATION", "0")
+                .env("PIP_NO_INDEX", "1");
         }
         run(&mut shell);
     }
@@ -70,7 +88,8 @@ impl Machine {
     /// Lines of a shell in the empty folder.
     fn shell(&self, lines: &str) -> Command {
         let mut shell = self.set_up(elsewhere("sh"), lines);
-        // What others have made in the system's folder for temporary files may be closed to this user.
+        // What others have made in the system's folder for temporary files may be closed to this
+        // user.
         shell.env("TMPDIR", self.0.folder("tmp")).current_dir(self.0.path());
         shell
     }
@@ -130,7 +149,10 @@ fn python() {
     run(bare("python3").args(["-m", "venv"]).arg(machine.path("venv")));
     let environment = machine.path("venv");
     for (name, module) in [("python", ""), ("pip", "-m pip")] {
-        machine.command(name, &format!("#!/bin/sh\nexec {}/bin/python {module} \"$@\"\n", environment.display()));
+        machine.command(
+            name,
+            &format!("#!/bin/sh\nexec {}/bin/python {module} \"$@\"\n", environment.display()),
+        );
     }
     let before = files(&environment);
     machine.in_checkout(&block("Python", "sh", ""));
@@ -138,8 +160,11 @@ fn python() {
     updates(&mut machine.shell("python -B update.py"));
 
     run(&mut machine.shell("pip uninstall --yes commbox"));
-    let left: Vec<_> =
-        files(&environment).difference(&before).filter(|file| !file.ends_with(".pyc")).cloned().collect();
+    let left: Vec<_> = files(&environment)
+        .difference(&before)
+        .filter(|file| !file.ends_with(".pyc"))
+        .cloned()
+        .collect();
     assert_eq!(left, [""; 0]);
 }
 
@@ -154,17 +179,23 @@ fn csharp() {
     let project = machine.0.folder("commbox/bindings/csharp/CommBox");
     for name in files(&Path::new(ROOT).join("bindings/csharp/CommBox")) {
         if !["bin/", "obj/", "runtimes/"].iter().any(|made| name.starts_with(made)) {
-            machine
-                .copy(&format!("bindings/csharp/CommBox/{name}"), &format!("commbox/bindings/csharp/CommBox/{name}"));
+            machine.copy(
+                &format!("bindings/csharp/CommBox/{name}"),
+                &format!("commbox/bindings/csharp/CommBox/{name}"),
+            );
         }
     }
-    machine.copy("bindings/csharp/Directory.Build.props", "commbox/bindings/csharp/Directory.Build.props");
+    machine.copy(
+        "bindings/csharp/Directory.Build.props",
+        "commbox/bindings/csharp/Directory.Build.props",
+    );
     machine.in_checkout(&block("C#", "sh", ""));
     fs::rename(machine.path("nuget/runtimes"), project.join("runtimes")).expect("it can be moved");
 
     machine.0.folder("app");
     machine.copy("examples/csharp/UpdateUser/Program.cs", "app/Program.cs");
-    let app = fs::read_to_string(Path::new(ROOT).join("examples/csharp/UpdateUser/UpdateUser.csproj"));
+    let app =
+        fs::read_to_string(Path::new(ROOT).join("examples/csharp/UpdateUser/UpdateUser.csproj"));
     let ours = r#"<ProjectReference Include="../../../bindings/csharp/CommBox/CommBox.csproj" />"#;
     let app = app.expect("the project is there").replace(ours, &block("C#", "xml", ""));
     assert!(!app.contains(ours));
@@ -184,10 +215,20 @@ fn csharp() {
 #[test]
 fn versions() {
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("it is there");
-    let rust = manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next()).expect("it is told");
+    let rust = manifest
+        .split("rust-version = \"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("it is told");
     for page in ["README.md", "docs/install.md", "docs/rust.md"] {
-        assert!(read(page).contains(&format!("Rust {rust} or newer")), "{page}: Cargo.toml says {rust}");
+        assert!(
+            read(page).contains(&format!("Rust {rust} or newer")),
+            "{page}: Cargo.toml says {rust}"
+        );
     }
     let series = VERSION.rsplit_once('.').expect("there are three parts").0;
-    assert!(read("docs/install.md").contains(&format!("find_package(commbox {series} REQUIRED)")), "this is {VERSION}");
+    assert!(
+        read("docs/install.md").contains(&format!("find_package(commbox {series} REQUIRED)")),
+        "this is {VERSION}"
+    );
 }

@@ -18,7 +18,8 @@ const BODY: &str = "{}";
 /// What a server does with its connections.
 #[derive(Default)]
 struct Server {
-    /// Connections that are answered no more, and not closed either: as a NAT does that has forgotten them.
+    /// Connections that are answered no more, and not closed either: as a NAT does that has
+    /// forgotten them.
     dead: Mutex<HashSet<usize>>,
     open: AtomicUsize,
     accepted: AtomicUsize,
@@ -123,7 +124,9 @@ fn a_stale_connection_closes_itself_only() {
     });
     let stream = server.streams.lock().unwrap()[last].try_clone().unwrap();
     stream.shutdown(std::net::Shutdown::Both).unwrap();
-    eventually("the connection is closed", Duration::from_secs(5), || server.open.load(Ordering::SeqCst) == before - 1);
+    eventually("the connection is closed", Duration::from_secs(5), || {
+        server.open.load(Ordering::SeqCst) == before - 1
+    });
     client.update_user_json(1, BODY).unwrap();
     // The call found it closed and made another one; the others are still there.
     assert!(server.open.load(Ordering::SeqCst) >= before - 1);
@@ -194,7 +197,8 @@ fn calls_in_an_interrupt_keep_to_their_own_client() {
     assert_eq!(keys[1].all(), ["Bearer inner"]);
 }
 
-/// A server that answers is there: its connection is as good for the retry as for the first attempt.
+/// A server that answers is there: its connection is as good for the retry as for the first
+/// attempt.
 #[test]
 fn a_retry_after_an_answer_keeps_the_connection() {
     let requests = Record::new();

@@ -29,7 +29,8 @@ fn server() -> String {
     let port = listen(move |stream, _| {
         let mut http = Http::new(stream);
         while http.request().is_some() {
-            let (status, more) = answers.lock().unwrap().next().expect("an answer for each request");
+            let (status, more) =
+                answers.lock().unwrap().next().expect("an answer for each request");
             let body = if status.starts_with("200") { CONFIRMED } else { "" };
             http.answer_with(status, more, body).unwrap();
         }
@@ -40,7 +41,8 @@ fn server() -> String {
 #[test]
 fn tells_of_a_call_and_of_an_update_of_a_batch() {
     let program = compile(Language::C, "c/last.c", "last");
-    let output = Command::new(program.get_program()).arg(server()).output().expect("the program starts");
+    let output =
+        Command::new(program.get_program()).arg(server()).output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed");
 }

@@ -26,19 +26,30 @@ fn heads_that_are_odd() {
     for (name, head) in [
         (
             "100 Continue with headers",
-            format!("HTTP/1.1 100 Continue\r\nServer: x\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n{length}\r\n"),
+            format!(
+                "HTTP/1.1 100 Continue\r\nServer: x\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\n{length}\r\n"
+            ),
         ),
         ("129 headers", format!("HTTP/1.1 200 OK\r\n{}{length}\r\n", many(128))),
         ("511 headers", format!("HTTP/1.1 200 OK\r\n{}{length}\r\n", many(510))),
         ("a long header", format!("HTTP/1.1 200 OK\r\nX: {}\r\n{length}\r\n", "y".repeat(60_000))),
-        ("a folded header", format!("HTTP/1.1 200 OK\r\nX-Folded: a\r\n  b\r\n\tc\r\n{length}\r\n")),
-        ("a blank before the colon", "HTTP/1.1 200 OK\r\nServer : x\r\nContent-Length : {length}\r\n\r\n".to_string()),
+        (
+            "a folded header",
+            format!("HTTP/1.1 200 OK\r\nX-Folded: a\r\n  b\r\n\tc\r\n{length}\r\n"),
+        ),
+        (
+            "a blank before the colon",
+            "HTTP/1.1 200 OK\r\nServer : x\r\nContent-Length : {length}\r\n\r\n".to_string(),
+        ),
         ("a line that is no header", format!("HTTP/1.1 200 OK\r\nwhat is this\r\n{length}\r\n")),
     ] {
-        let reply = answered(Fault::good().head(&head)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let reply =
+            answered(Fault::good().head(&head)).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(is_for(&reply, ID), "{name}: {reply}");
     }
-    let error = answered(Fault::good().head(&format!("HTTP/1.1 200 OK\r\n{}{length}\r\n", many(600)))).unwrap_err();
+    let error =
+        answered(Fault::good().head(&format!("HTTP/1.1 200 OK\r\n{}{length}\r\n", many(600))))
+            .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BadResponse);
     assert!(error.to_string().contains("512 lines"), "{error}");
 }
@@ -54,10 +65,15 @@ fn a_chunk_with_a_long_extension() {
 /// A response without a length is complete when the connection is closed, but not when it is reset.
 #[test]
 fn a_cut_without_a_length_is_transient() {
-    let error = answered(Fault::good().head("HTTP/1.1 200 OK\r\n\r\n").then(&[Step::Reset])).map(|_| ());
+    let error =
+        answered(Fault::good().head("HTTP/1.1 200 OK\r\n\r\n").then(&[Step::Reset])).map(|_| ());
     // What was sent before the reset may have been read or not.
     if let Err(error) = error {
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Connection, Delivery::Unknown), "{error}");
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::Connection, Delivery::Unknown),
+            "{error}"
+        );
     }
 }
 
@@ -68,7 +84,11 @@ fn a_cut_within_a_body_without_a_length_is_transient() {
         .body("{\"status\":")
         .then(&[Step::Wait(std::time::Duration::from_millis(100)), Step::Reset]);
     let error = answered(partial).unwrap_err();
-    assert_eq!((error.kind(), error.delivery()), (ErrorKind::Connection, Delivery::Unknown), "{error}");
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::Connection, Delivery::Unknown),
+        "{error}"
+    );
 }
 
 #[test]
@@ -84,8 +104,13 @@ fn no_encoding_is_asked_for_and_one_is_named() {
     });
     let mut options = commbox::Options::default();
     options.base_url = format!("http://127.0.0.1:{port}");
-    let error = commbox::Client::new("key", &options).unwrap().update_user_json(ID, "{}").unwrap_err();
-    assert_eq!((error.kind(), error.delivery()), (ErrorKind::BadResponse, Delivery::Answered), "{error}");
+    let error =
+        commbox::Client::new("key", &options).unwrap().update_user_json(ID, "{}").unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery()),
+        (ErrorKind::BadResponse, Delivery::Answered),
+        "{error}"
+    );
     assert!(error.to_string().contains("gzip"), "{error}");
     assert_eq!(heads.all(), [Some("identity".to_owned())]);
 }

@@ -45,18 +45,22 @@ fn prose(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The anchors of a page's headings, as those who show Markdown make them: letters, digits, `-` and `_` in lower case,
-/// blanks become `-`, and a name that comes again gets a number.
+/// The anchors of a page's headings, as those who show Markdown make them: letters, digits, `-` and
+/// `_` in lower case, blanks become `-`, and a name that comes again gets a number.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut found = Vec::new();
     for line in prose(text).lines().filter(|line| line.starts_with('#')) {
         let title = line.trim_start_matches('#').trim();
         // Of a link, its text is shown.
-        let title = title.split("](").map(|part| part.trim_start_matches('[')).next().unwrap_or_default();
-        let kept = title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
-        let name: String =
-            kept.flat_map(char::to_lowercase).map(|letter| if letter == ' ' { '-' } else { letter }).collect();
+        let title =
+            title.split("](").map(|part| part.trim_start_matches('[')).next().unwrap_or_default();
+        let kept =
+            title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        let name: String = kept
+            .flat_map(char::to_lowercase)
+            .map(|letter| if letter == ' ' { '-' } else { letter })
+            .collect();
         let count = seen.entry(name.clone()).or_default();
         found.push(if *count == 0 { name } else { format!("{name}-{count}") });
         *count += 1;
@@ -76,7 +80,8 @@ fn broken(page: &Path, text: &str) -> Vec<String> {
         let is_there = match anchor {
             "" => path.exists(),
             anchor => {
-                let text = if file.is_empty() { Ok(text.to_owned()) } else { fs::read_to_string(&path) };
+                let text =
+                    if file.is_empty() { Ok(text.to_owned()) } else { fs::read_to_string(&path) };
                 text.is_ok_and(|text| anchors(&text).iter().any(|name| name == anchor))
             }
         };
@@ -98,9 +103,20 @@ fn links_lead_to_files_and_headings() {
 fn a_broken_link_is_found() {
     let page = Path::new(ROOT).join("docs/options.md");
     let check = |text: &str| broken(&page, text).len();
-    assert_eq!(check("# A `b`, c\n[a](c.md) [b](#a-b-c) [c](errors.md#codes) [d](https://example.com/x#y)"), 0);
+    assert_eq!(
+        check(
+            "# A `b`, c\n[a](c.md) [b](#a-b-c) [c](errors.md#codes) [d](https://example.com/x#y)"
+        ),
+        0
+    );
     assert_eq!(check("# A\n# A\n[a](#a) [b](#a-1)"), 0);
-    for text in ["[a](none.md)", "# A\n[a](#b)", "[a](errors.md#none)", "# A\n[a](#a-1)", "[a](none.md#codes)"] {
+    for text in [
+        "[a](none.md)",
+        "# A\n[a](#b)",
+        "[a](errors.md#none)",
+        "# A\n[a](#a-1)",
+        "[a](none.md#codes)",
+    ] {
         assert_eq!(check(text), 1, "{text}");
     }
     assert_eq!(check("```\n[a](none.md)\n# A\n```\n"), 0);

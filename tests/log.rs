@@ -10,8 +10,8 @@ use commbox::{Batch, BatchOptions, Client, ErrorKind, LogLevel, Options};
 use loopback::{listen, Http, Record, CONFIRMED};
 use serde_json::{json, Value};
 
-/// A client of a server that gives these answers in their order, and the last one forever. An empty status
-/// closes the connection without an answer.
+/// A client of a server that gives these answers in their order, and the last one forever. An empty
+/// status closes the connection without an answer.
 fn client(answers: &'static [(&'static str, &'static str)], more: Value) -> Client {
     let next = AtomicUsize::new(0);
     let port = listen(move |stream, _| {
@@ -26,7 +26,8 @@ fn client(answers: &'static [(&'static str, &'static str)], more: Value) -> Clie
             http.answer_with(status, head, body).unwrap();
         }
     });
-    let mut options = json!({"base_url": format!("http://127.0.0.1:{port}"), "proxy": "", "max_retries": 0});
+    let mut options =
+        json!({"base_url": format!("http://127.0.0.1:{port}"), "proxy": "", "max_retries": 0});
     options.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Client::new("key", &Options::from_json(&options.to_string()).unwrap()).unwrap()
 }
@@ -53,7 +54,10 @@ fn names(events: &Record<Value>) -> Vec<String> {
 
 #[test]
 fn each_step_of_a_call_is_told() {
-    let client = client(&[("200 OK", "X-Request-Id: r-1\r\n"), ("200 OK", "Connection: close\r\n")], json!({}));
+    let client = client(
+        &[("200 OK", "X-Request-Id: r-1\r\n"), ("200 OK", "Connection: close\r\n")],
+        json!({}),
+    );
     let events = events(&client, LogLevel::Trace);
     for _ in 0..2 {
         client.update_user_json(1, "{}").unwrap();
@@ -73,7 +77,10 @@ fn each_step_of_a_call_is_told() {
     assert_eq!(names(&events), expected);
     let all = events.all();
     assert_eq!((&all[0]["host"], &all[0]["call"]), (&Value::Null, &Value::Null));
-    assert_eq!((&all[2]["call"], &all[2]["host"], &all[2]["tls"]), (&json!(1), &json!("127.0.0.1"), &Value::Null));
+    assert_eq!(
+        (&all[2]["call"], &all[2]["host"], &all[2]["tls"]),
+        (&json!(1), &json!("127.0.0.1"), &Value::Null)
+    );
     assert_eq!(
         (&all[4]["attempts"], &all[4]["http_status"], &all[4]["request_id"]),
         (&json!(1), &json!(200), &json!("r-1"))
@@ -98,8 +105,14 @@ fn retries_and_failures_are_told_with_their_reason() {
     assert_eq!(names(&events), ["retry", "call_failed", "call_failed"]);
     let all = events.all();
     assert_eq!((&all[0]["after"], &all[0]["retry"]), (&json!("server_error"), &json!(1)));
-    assert_eq!((&all[1]["code"], &all[1]["attempts"], &all[1]["request_id"]), (&json!(404), &json!(2), &json!("r-2")));
-    assert_eq!((&all[2]["name"], &all[2]["delivery"]), (&json!("invalid_user"), &json!("not_sent")));
+    assert_eq!(
+        (&all[1]["code"], &all[1]["attempts"], &all[1]["request_id"]),
+        (&json!(404), &json!(2), &json!("r-2"))
+    );
+    assert_eq!(
+        (&all[2]["name"], &all[2]["delivery"]),
+        (&json!("invalid_user"), &json!("not_sent"))
+    );
 }
 
 #[test]
@@ -118,14 +131,26 @@ fn a_rejected_key_and_throttling_are_told_once() {
     throttled.update_user_json(1, "{}").unwrap();
     assert_eq!(names(&of_throttled), ["throttled", "resumed"]);
     let all = of_throttled.all();
-    assert!(all[0]["probe_in_ms"].as_u64() > Some(0) && all[0]["learned_requests_per_second"].is_number());
+    assert!(
+        all[0]["probe_in_ms"].as_u64() > Some(0)
+            && all[0]["learned_requests_per_second"].is_number()
+    );
     assert!(all[1]["after"] == "throttled" && all[1]["requests_per_second"].is_number());
 }
 
 #[test]
 fn an_outage_is_told_when_it_begins_and_when_it_ends() {
-    static ANSWERS: [(&str, &str); 9] =
-        [("", ""), ("", ""), ("", ""), ("", ""), ("", ""), ("", ""), ("", ""), ("", ""), ("200 OK", "")];
+    static ANSWERS: [(&str, &str); 9] = [
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("", ""),
+        ("200 OK", ""),
+    ];
     let client = client(&ANSWERS, json!({}));
     let events = events(&client, LogLevel::Error);
     for _ in 0..8 {
@@ -193,7 +218,8 @@ fn an_update_of_a_batch_is_one_call() {
     let options = json!({
         "base_url": format!("http://127.0.0.1:{port}"), "proxy": "", "retry_base_ms": 1, "retry_cap_ms": 2,
     });
-    let client = Arc::new(Client::new("key", &Options::from_json(&options.to_string()).unwrap()).unwrap());
+    let client =
+        Arc::new(Client::new("key", &Options::from_json(&options.to_string()).unwrap()).unwrap());
     let events = events(&client, LogLevel::Debug);
     let mut options = BatchOptions::default();
     options.concurrency = 1;
@@ -208,8 +234,12 @@ fn an_update_of_a_batch_is_one_call() {
     }
     assert_eq!(failed, [1]);
     let numbers = |name: &str| {
-        let mut numbers: Vec<_> =
-            events.all().iter().filter(|event| event["event"] == name).map(|event| event["call"].clone()).collect();
+        let mut numbers: Vec<_> = events
+            .all()
+            .iter()
+            .filter(|event| event["event"] == name)
+            .map(|event| event["call"].clone())
+            .collect();
         numbers.sort_by_key(Value::as_u64);
         numbers
     };

@@ -72,7 +72,10 @@ fn each_that_waits_for_a_lookup_keeps_its_own_time() {
 #[test]
 fn a_batch_makes_one_lookup_at_a_time() {
     run("cold", json!({}));
-    run("hung", json!({"connect_timeout_ms": 100, "max_retries": 100, "retry_base_ms": 1, "retry_cap_ms": 1}));
+    run(
+        "hung",
+        json!({"connect_timeout_ms": 100, "max_retries": 100, "retry_base_ms": 1, "retry_cap_ms": 1}),
+    );
 }
 
 #[test]

@@ -10,7 +10,9 @@ fn the_table_of_handles_holds_in_every_order() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("loom");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--locked", "--manifest-path"]);
-    cargo.args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/loom/Cargo.toml"), "--target-dir"]).arg(target);
+    cargo
+        .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/loom/Cargo.toml"), "--target-dir"])
+        .arg(target);
     let output = cargo.env("RUSTFLAGS", "--cfg loom").output().expect("cargo starts");
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));

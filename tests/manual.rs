@@ -17,9 +17,11 @@ use common::tools::has;
 
 /// The files of a folder below `packaging` whose names end so, in order.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(Path::new(ROOT).join("packaging").join(folder)).expect("it is a folder");
+    let entries =
+        fs::read_dir(Path::new(ROOT).join("packaging").join(folder)).expect("it is a folder");
     let paths = entries.map(|entry| entry.expect("it can be read").path());
-    let mut found: Vec<_> = paths.filter(|path| path.extension().is_some_and(|its| its == extension)).collect();
+    let mut found: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|its| its == extension)).collect();
     found.sort();
     found
 }
@@ -48,7 +50,8 @@ fn a_page_has_every_section() {
         let mut at = 0;
         for section in sections {
             let found = text[at..].find(&format!("\n.Sh {section}\n"));
-            at += found.unwrap_or_else(|| panic!("{} has no {section} in its place", page.display()));
+            at +=
+                found.unwrap_or_else(|| panic!("{} has no {section} in its place", page.display()));
         }
         let is_procedure = text.contains("\n.Ft void\n");
         assert_eq!(text.contains("\n.Sh RETURN VALUES\n"), !is_procedure, "{}", page.display());
@@ -58,22 +61,28 @@ fn a_page_has_every_section() {
 
 #[test]
 fn the_overview_has_every_function_constant_and_option() {
-    let overview = fs::read_to_string(Path::new(ROOT).join("packaging/man3/commbox.3")).expect("the page is there");
+    let overview = fs::read_to_string(Path::new(ROOT).join("packaging/man3/commbox.3"))
+        .expect("the page is there");
     let header = header::text();
     for name in header::functions() {
         assert!(overview.contains(&format!(".Fn {name} ")), "it has nothing of {name}()");
         assert!(overview.contains(&format!(".Xr {name} 3")), "it does not refer to {name}()");
     }
-    let constants = header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
+    let constants =
+        header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
     for (name, _) in constants.filter(|(name, _)| *name != "COMMBOX_ABI_VERSION") {
         assert!(overview.contains(&format!(".It Dv {name} ")), "it has nothing of {name}");
     }
     let rows = header.lines().filter_map(|line| line.strip_prefix(" * | `")?.split(" |").next());
-    let keys: Vec<_> = rows.flat_map(|cell| cell.split(", ")).map(|key| key.trim_matches('`')).collect();
+    let keys: Vec<_> =
+        rows.flat_map(|cell| cell.split(", ")).map(|key| key.trim_matches('`')).collect();
     assert!(keys.len() > 20, "{keys:?}");
     let terms: Vec<_> = overview.lines().filter_map(|line| line.strip_prefix(".It Li ")).collect();
     for key in keys {
-        assert!(terms.iter().any(|term| term.split(" , ").any(|name| name == key)), "it has nothing of {key}");
+        assert!(
+            terms.iter().any(|term| term.split(" , ").any(|name| name == key)),
+            "it has nothing of {key}"
+        );
     }
 }
 
@@ -82,16 +91,24 @@ fn pages_are_free_of_mistakes() {
     if !has("mandoc", "mandoc") {
         return;
     }
-    // Whether the pages that they refer to are installed is not looked at: it says more of the machine.
-    let output = bare("mandoc").args(["-Tlint", "-Wall"]).args(files("man3", "3")).output().expect("mandoc runs");
+    // Whether the pages that they refer to are installed is not looked at: it says more of the
+    // machine.
+    let output = bare("mandoc")
+        .args(["-Tlint", "-Wall"])
+        .args(files("man3", "3"))
+        .output()
+        .expect("mandoc runs");
     let told = String::from_utf8_lossy(&output.stdout);
-    let mistakes: Vec<_> = told.lines().filter(|line| !line.contains("referenced manual not found")).collect();
+    let mistakes: Vec<_> =
+        told.lines().filter(|line| !line.contains("referenced manual not found")).collect();
     assert!(mistakes.is_empty(), "{mistakes:#?}");
 
     // The check can fail.
     let broken = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.3");
-    fs::write(&broken, ".Dd November 30, 2026\n.Dt BROKEN 3\n.Os\n.Sh NAME\n.Xx\n").expect("it can be written");
-    let output = bare("mandoc").args(["-Tlint", "-Wall"]).arg(broken).output().expect("mandoc runs");
+    fs::write(&broken, ".Dd November 30, 2026\n.Dt BROKEN 3\n.Os\n.Sh NAME\n.Xx\n")
+        .expect("it can be written");
+    let output =
+        bare("mandoc").args(["-Tlint", "-Wall"]).arg(broken).output().expect("mandoc runs");
     assert!(!output.status.success());
 }
 
@@ -107,7 +124,8 @@ fn examples_run() {
         program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", "sandbox-key");
         sandbox.reset();
         run(program.env_remove("LD_LIBRARY_PATH"));
-        let sends = !["cancel.c", "batch_cancel.c", "diagnose.c", "validate.c", "version.c"].contains(&name.as_str());
+        let sends = !["cancel.c", "batch_cancel.c", "diagnose.c", "validate.c", "version.c"]
+            .contains(&name.as_str());
         assert!(!sends || !sandbox.requests().is_empty(), "{name} sent nothing");
     }
 }

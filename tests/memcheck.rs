@@ -48,7 +48,9 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
     let url = sandbox.url.clone();
     // A form of its address that only the system reads, by a lookup.
     let by_name = url.replace("127.0.0.1", "127.1");
-    let options = |url: &str| json!({"base_url": url, "allow_http": true, "proxy": "", "max_retries": 0}).to_string();
+    let options = |url: &str| {
+        json!({"base_url": url, "allow_http": true, "proxy": "", "max_retries": 0}).to_string()
+    };
     let here = options(&url);
     let runs = match program {
         "c/batch_end.c" => return Some(Plan::By("batch_end.rs")),
@@ -61,7 +63,9 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
         "c/panics.c" => return Some(Plan::By("panics.rs")),
         "c/stacks.c" => return Some(Plan::By("stacks.rs")),
         "cpp/batch.cpp" => return Some(Plan::By("batch_cpp.rs")),
-        "c/call_once.c" => vec![run(["sandbox-key", &here, "1", "{}"]), run(["a b", &here, "1", "{}"])],
+        "c/call_once.c" => {
+            vec![run(["sandbox-key", &here, "1", "{}"]), run(["a b", &here, "1", "{}"])]
+        }
         "c/exit.c" => vec![run(["ends", &options(&by_name)]), run(["threads", &options(&by_name)])],
         "c/forgetful.c" => vec![Run { with_failpoints: true, ..run([""; 0]) }],
         "c/fork.c" => ["both", "handles", "left", "threads", "users", "exit"]
@@ -83,7 +87,9 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
         "c/secrets.c" => vec![Run { input: [b'k'; 80].into(), ..run(["-", &here]) }],
         "c/signals.c" => vec![run(["batch", &here]), run(["lookup", &options(&by_name)])],
         "c/storm_of_handles.c" => vec![run([&*url, "2", "4", "1"])],
-        "c/storm_under_helgrind.c" => vec![Run { with_failpoints: true, ..run([&*url, "2", "4", "1"]) }],
+        "c/storm_under_helgrind.c" => {
+            vec![Run { with_failpoints: true, ..run([&*url, "2", "4", "1"]) }]
+        }
         // Nothing comes of giving a file its own name.
         "c/two_clients.c" => vec![run([&*here, file!(), file!()])],
         "c/unload.c" => vec![run([&*library().to_string_lossy(), &here, "5"])],
@@ -92,7 +98,8 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
             calls.into_iter().chain([run(["set", "64"])]).collect()
         }
         "cpp/call.cpp" => {
-            let fields = |id, user| ["sandbox-key", &here, id, user, "", ""].join("\0").into_bytes();
+            let fields =
+                |id, user| ["sandbox-key", &here, id, user, "", ""].join("\0").into_bytes();
             let input = [fields("1", r#"{"FirstName": "John"}"#), fields("0", "{}")].concat();
             vec![Run { input, ..run([""; 0]) }]
         }
@@ -128,7 +135,8 @@ fn programs() -> Vec<String> {
     let sources = [("c", "c"), ("cpp", "cpp")].into_iter().flat_map(|(folder, ending)| {
         let entries = fs::read_dir(Path::new(TESTS).join(folder)).expect("the folder is there");
         entries.filter_map(move |entry| {
-            let name = entry.expect("it can be read").file_name().into_string().expect("names are text");
+            let name =
+                entry.expect("it can be read").file_name().into_string().expect("names are text");
             name.ends_with(&format!(".{ending}")).then(|| format!("{folder}/{name}"))
         })
     });
@@ -142,13 +150,20 @@ fn has_own_key(program: &str) -> bool {
 
 /// What is wrong with a program, if anything.
 fn check(program: &str) -> Result<(), String> {
-    let sandbox = Sandbox::start_with(&["--api-key", if has_own_key(program) { "key" } else { "sandbox-key" }]);
+    let sandbox = Sandbox::start_with(&[
+        "--api-key",
+        if has_own_key(program) { "key" } else { "sandbox-key" },
+    ]);
     let runs = match plan(program, &sandbox).ok_or("memcheck.rs does not say what it is to do")? {
         Plan::Runs(runs) => runs,
         Plan::By(test) => {
-            let text = fs::read_to_string(Path::new(TESTS).join(test)).map_err(|error| format!("{test}: {error}"))?;
-            let is_checked = text.contains(&format!("\"{program}\"")) && text.contains("Valgrind::around");
-            return is_checked.then_some(()).ok_or(format!("{test} does not run it under valgrind"));
+            let text = fs::read_to_string(Path::new(TESTS).join(test))
+                .map_err(|error| format!("{test}: {error}"))?;
+            let is_checked =
+                text.contains(&format!("\"{program}\"")) && text.contains("Valgrind::around");
+            return is_checked
+                .then_some(())
+                .ok_or(format!("{test} does not run it under valgrind"));
         }
     };
     let language = if program.ends_with(".c") { Language::C } else { Language::Cpp };
@@ -166,15 +181,28 @@ fn check(program: &str) -> Result<(), String> {
 }
 
 fn play(compiled: &Command, number: usize, run: &Run) -> Result<(), String> {
-    let checked = Valgrind::around_named(compiled, &number.to_string()).ok_or("valgrind is gone")?.ignoring_leaks();
+    let checked = Valgrind::around_named(compiled, &number.to_string())
+        .ok_or("valgrind is gone")?
+        .ignoring_leaks();
     let mut command = checked.command();
-    command.args(&run.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(&run.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    child.stdin.take().ok_or("no standard input")?.write_all(&run.input).map_err(|error| error.to_string())?;
+    child
+        .stdin
+        .take()
+        .ok_or("no standard input")?
+        .write_all(&run.input)
+        .map_err(|error| error.to_string())?;
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let found = checked.findings().unwrap_or_default();
     (output.status.success() && found.is_empty()).then_some(()).ok_or_else(|| {
-        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+        let said = [output.stdout, output.stderr]
+            .map(|text| String::from_utf8_lossy(&text).into_owned())
+            .concat();
         format!("{}\n{said}{found}", output.status)
     })
 }

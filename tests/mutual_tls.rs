@@ -17,7 +17,10 @@ fn options(port: u16, authority: &Authority) -> Options {
     options
 }
 
-fn call(options: &Options, certificate: Option<(PathBuf, Option<PathBuf>)>) -> Result<commbox::UpdateReply, Error> {
+fn call(
+    options: &Options,
+    certificate: Option<(PathBuf, Option<PathBuf>)>,
+) -> Result<commbox::UpdateReply, Error> {
     let mut options = options.clone();
     if let Some((certificate, key)) = certificate {
         (options.client_cert_file, options.client_key_file) = (Some(certificate), key);
@@ -43,7 +46,9 @@ fn shows_its_certificate_to_who_asks() {
         assert_eq!(seen.all().len(), 2);
 
         let (unknown, its_key, _) = written(&format!("mutual-other-{name}"), &others);
-        for (what, shown) in [("none", None), ("of another authority", Some((unknown, Some(its_key.clone()))))] {
+        for (what, shown) in
+            [("none", None), ("of another authority", Some((unknown, Some(its_key.clone()))))]
+        {
             let error = call(&options, shown).unwrap_err();
             assert_eq!((error.kind(), error.attempts()), (ErrorKind::Tls, 1), "{what}: {error}");
             assert!(error.to_string().contains("client certificate"), "{what}: {error}");

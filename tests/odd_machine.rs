@@ -12,7 +12,8 @@ use serde_json::{json, Value};
 use tls_server::{file, serve, Authority};
 
 fn run(what: &str, options: &Value) -> (i64, Value) {
-    let output = native::program("odd_machine").args([what, &options.to_string()]).output().unwrap();
+    let output =
+        native::program("odd_machine").args([what, &options.to_string()]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (code, error) = text.split_once('\n').unwrap();
@@ -22,9 +23,14 @@ fn run(what: &str, options: &Value) -> (i64, Value) {
 #[test]
 fn a_sandbox_that_refuses_to_sleep() {
     let closed = loopback::closed_port();
-    let options = json!({"base_url": format!("http://127.0.0.1:{closed}"), "proxy": "", "retry_base_ms": 60});
+    let options =
+        json!({"base_url": format!("http://127.0.0.1:{closed}"), "proxy": "", "retry_base_ms": 60});
     let (code, error) = run("sleep", &options);
-    assert_eq!((code, &error["attempts"], &error["delivery"]), (-5, &json!(4), &json!("not_sent")), "{error}");
+    assert_eq!(
+        (code, &error["attempts"], &error["delivery"]),
+        (-5, &json!(4), &json!("not_sent")),
+        "{error}"
+    );
 }
 
 #[test]

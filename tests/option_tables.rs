@@ -36,7 +36,8 @@ type Read = fn(&str) -> Result<(), String>;
 
 const CLIENT: Read = |text| Options::from_json(text).map(drop).map_err(|error| error.to_string());
 const CALL: Read = |text| CallOptions::from_json(text).map(drop).map_err(|error| error.to_string());
-const BATCH: Read = |text| BatchOptions::from_json(text).map(drop).map_err(|error| error.to_string());
+const BATCH: Read =
+    |text| BatchOptions::from_json(text).map(drop).map_err(|error| error.to_string());
 
 const TABLES: [(&str, Read); 3] = [("Client", CLIENT), ("Call", CALL), ("Batch", BATCH)];
 
@@ -66,7 +67,9 @@ fn number(text: &str) -> f64 {
 /// A value of this size: a text of so many characters, or so many headers.
 fn of_size(key: &str, size: usize) -> Value {
     match key {
-        "headers" => (0..size).map(|index| (format!("X-{index}"), json!("a"))).collect::<Map<_, _>>().into(),
+        "headers" => {
+            (0..size).map(|index| (format!("X-{index}"), json!("a"))).collect::<Map<_, _>>().into()
+        }
         "base_url" => json!(format!("{:a<size$}", "https://example.com/")),
         _ => json!("a".repeat(size)),
     }
@@ -83,7 +86,8 @@ fn check_limits(read: Read, row: &Row) -> bool {
         return false;
     }
     if let Some(size) = limits.strip_prefix("at most ") {
-        let size: usize = size.split(' ').next().and_then(|size| size.parse().ok()).expect("a number");
+        let size: usize =
+            size.split(' ').next().and_then(|size| size.parse().ok()).expect("a number");
         expect(of_size(key, size), true);
         expect(of_size(key, size + 1), false);
     } else if let Some(sizes) = limits.strip_suffix(" characters") {
@@ -94,8 +98,12 @@ fn check_limits(read: Read, row: &Row) -> bool {
         expect(of_size(key, least - 1), false);
         expect(of_size(key, most + 1), false);
     } else if limits.starts_with('`') {
-        let values: Vec<Value> =
-            limits.split('`').skip(1).step_by(2).map(|text| serde_json::from_str(text).expect("JSON")).collect();
+        let values: Vec<Value> = limits
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .map(|text| serde_json::from_str(text).expect("JSON"))
+            .collect();
         assert!(values.len() >= 2, "{limits}");
         values.into_iter().for_each(|value| expect(value, true));
         expect(json!("other"), false);
@@ -108,7 +116,8 @@ fn check_limits(read: Read, row: &Row) -> bool {
             expect(json!(value), false);
         }
     } else {
-        let (least, most) = limits.split_once(" to ").unwrap_or_else(|| panic!("{key}: limits {limits:?}"));
+        let (least, most) =
+            limits.split_once(" to ").unwrap_or_else(|| panic!("{key}: limits {limits:?}"));
         let [least, most] = [least, most].map(|limit| limit.parse::<i64>().expect("a number"));
         for value in [least, most] {
             expect(json!(value), true);
@@ -131,7 +140,9 @@ fn limits_are_those_of_the_library() {
 
 #[test]
 fn a_wrong_limit_is_found() {
-    for (key, limits) in [("max_retries", "0 to 99"), ("max_retries", "1 to 100"), ("user_agent", "at most 255")] {
+    for (key, limits) in
+        [("max_retries", "0 to 99"), ("max_retries", "1 to 100"), ("user_agent", "at most 255")]
+    {
         let row = Row { key: key.into(), default: String::new(), limits: limits.into() };
         let found = std::panic::catch_unwind(|| check_limits(CLIENT, &row));
         assert!(found.is_err(), "{key} {limits}");
@@ -208,7 +219,9 @@ fn default_of_batch(key: &str) -> String {
 
 #[test]
 fn defaults_are_those_of_the_library() {
-    for (section, default) in [("Client", default_of_client as fn(&str) -> String), ("Batch", default_of_batch)] {
+    for (section, default) in
+        [("Client", default_of_client as fn(&str) -> String), ("Batch", default_of_batch)]
+    {
         for Row { key, default: documented, .. } in rows(section) {
             assert_eq!(documented, default(&key), "{key}");
         }
@@ -241,11 +254,13 @@ fn rows_of_header(key: &str) -> Vec<String> {
             _ => {}
         }
     }
-    let is_of = |row: &String| row.split('|').nth(1).is_some_and(|keys| keys.contains(&format!("`{key}`")));
+    let is_of =
+        |row: &String| row.split('|').nth(1).is_some_and(|keys| keys.contains(&format!("`{key}`")));
     rows.into_iter().filter(is_of).collect()
 }
 
-/// Options of a client and of a call have one name and one range, so the tables of both are looked at.
+/// Options of a client and of a call have one name and one range, so the tables of both are looked
+/// at.
 #[test]
 fn the_header_has_the_same_ranges() {
     let mut checked = 0;
@@ -255,7 +270,10 @@ fn the_header_has_the_same_ranges() {
             assert!(!found.is_empty(), "the header has no row for {key}");
             let range = limits.trim_start_matches("0, or ").trim_end_matches(" characters");
             for row in found.iter().filter(|_| range.contains(" to ")) {
-                assert!(row.contains(range), "{key} is {range} in docs/options.md; the header has {row}");
+                assert!(
+                    row.contains(range),
+                    "{key} is {range} in docs/options.md; the header has {row}"
+                );
                 checked += 1;
             }
         }

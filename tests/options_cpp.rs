@@ -8,6 +8,13 @@ use common::sandbox::Sandbox;
 #[test]
 fn are_checked_one_by_one_and_serve_clients_and_batches() {
     let sandbox = Sandbox::start();
-    let output = compile(Language::Cpp, "cpp/options.cpp", "options-cpp").arg(&sandbox.url).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    let output = compile(Language::Cpp, "cpp/options.cpp", "options-cpp")
+        .arg(&sandbox.url)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
 }

@@ -16,8 +16,8 @@ use native::program;
 use serde_json::{json, Value};
 use tls_server::{file, serve, Authority};
 
-/// What a call came to while `files` more could be opened; the next call of the process, which may open all that it
-/// needs, is to succeed.
+/// What a call came to while `files` more could be opened; the next call of the process, which may
+/// open all that it needs, is to succeed.
 fn failure(program: &mut Command, options: &Value, files: u32) -> Value {
     let output = program.args([options.to_string(), files.to_string()]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -30,7 +30,10 @@ fn failure(program: &mut Command, options: &Value, files: u32) -> Value {
 
 fn assert_told(error: &Value) {
     assert_eq!(error["delivery"], "not_sent", "{error}");
-    assert!(error["message"].as_str().unwrap().contains("this process has too many files open"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("this process has too many files open"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -43,18 +46,26 @@ fn without_a_socket_or_a_name_lookup() {
     });
     for host in ["127.0.0.1", "one.example"] {
         let options = json!({"base_url": format!("http://{host}:{port}"), "allow_http": true, "max_retries": 0});
-        let mut program = with_files("mount --bind \"$0\" /etc/hosts", &file("hosts", "127.0.0.1 one.example\n"));
+        let mut program =
+            with_files("mount --bind \"$0\" /etc/hosts", &file("hosts", "127.0.0.1 one.example\n"));
         assert_told(&failure(&mut program, &options, 0));
     }
 }
 
-/// The program on a machine of its own files: `replace` is a shell's command that puts `file`, its `$0`, in the place of
-/// one of the system's.
+/// The program on a machine of its own files: `replace` is a shell's command that puts `file`, its
+/// `$0`, in the place of one of the system's.
 fn with_files(replace: &str, file: &Path) -> Command {
     let inner = program("out_of_files");
     let mut program = Command::new("unshare");
     program.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    program.args(["--user", "--map-root-user", "--mount", "sh", "-c", &format!("{replace} && exec \"$@\"")]);
+    program.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        &format!("{replace} && exec \"$@\""),
+    ]);
     program.arg(file).arg(inner.get_program());
     program
 }
@@ -74,7 +85,8 @@ fn without_the_store_that_the_environment_names() {
     assert_told(&failure(&mut program, &api(&authority), 1));
 }
 
-/// The bundled roots are for a machine without a store, not for one whose store could not be read just now.
+/// The bundled roots are for a machine without a store, not for one whose store could not be read
+/// just now.
 #[test]
 fn without_the_store_of_the_machine() {
     let authority = Authority::new();

@@ -14,6 +14,9 @@ fn a_user_that_memory_has_no_room_for_is_refused() {
     let sandbox = Sandbox::start();
     let options = json!({"base_url": sandbox.url, "proxy": ""}).to_string();
     let output = native::program("out_of_memory").arg(options).output().unwrap();
-    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    assert!(
+        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+        "{output:?}"
+    );
     assert_eq!(sandbox.requests().len(), 2);
 }

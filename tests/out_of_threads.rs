@@ -9,7 +9,11 @@ use serde_json::json;
 
 #[test]
 fn a_lookup_and_a_batch_without_a_thread_say_so() {
-    let options = json!({"base_url": "http://one.example:1", "allow_http": true, "max_retries": 0}).to_string();
+    let options = json!({"base_url": "http://one.example:1", "allow_http": true, "max_retries": 0})
+        .to_string();
     let output = native::program("out_of_threads").arg(options).output().unwrap();
-    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    assert!(
+        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+        "{output:?}"
+    );
 }

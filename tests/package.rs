@@ -24,9 +24,13 @@ fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| {
         // A change that is not committed yet is no fault of the package.
-        let told = run(&mut build::cargo(build::target_dir(), &["package", "--locked", "--offline", "--allow-dirty"]));
+        let told = run(&mut build::cargo(
+            build::target_dir(),
+            &["package", "--locked", "--offline", "--allow-dirty"],
+        ));
         let warnings = told.lines().filter(|line| line.starts_with("warning"));
-        let unknown: Vec<_> = warnings.filter(|line| !KNOWN.iter().any(|known| line.starts_with(known))).collect();
+        let unknown: Vec<_> =
+            warnings.filter(|line| !KNOWN.iter().any(|known| line.starts_with(known))).collect();
         assert!(unknown.is_empty(), "{unknown:?}\n{told}");
         build::target_dir().join(format!("package/commbox-{VERSION}"))
     })
@@ -34,18 +38,23 @@ fn package() -> &'static Path {
 
 #[test]
 fn the_documentation_has_no_warning() {
-    let mut doc = build::cargo(build::target_dir(), &["doc", "--locked", "--offline", "--no-deps", "--lib"]);
+    let mut doc =
+        build::cargo(build::target_dir(), &["doc", "--locked", "--offline", "--no-deps", "--lib"]);
     run(doc.env("RUSTDOCFLAGS", "-D warnings"));
 }
 
 /// The doctests run them.
 #[test]
 fn everything_public_has_an_example() {
-    // The C interface has its examples in the manual pages, and the fuzz targets are no part of the interface.
+    // The C interface has its examples in the manual pages, and the fuzz targets are no part of the
+    // interface.
     let left_out = ["ffi", "fuzzing.rs", "lib.rs"];
     let (mut folders, mut found, mut without) = (vec![Path::new(ROOT).join("src")], 0, Vec::new());
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).expect("it is a folder").map(|entry| entry.expect("it can be read")) {
+        for entry in fs::read_dir(folder)
+            .expect("it is a folder")
+            .map(|entry| entry.expect("it can be read"))
+        {
             if left_out.iter().any(|name| entry.file_name() == *name) {
                 continue;
             }
@@ -54,10 +63,14 @@ fn everything_public_has_an_example() {
                 continue;
             }
             let mut comment = String::new();
-            for line in fs::read_to_string(entry.path()).expect("it is text").lines().map(str::trim_start) {
-                let is_item = ["fn", "const fn", "struct", "enum", "type", "trait"]
-                    .iter()
-                    .any(|kind| line.strip_prefix("pub ").is_some_and(|item| item.starts_with(&format!("{kind} "))));
+            for line in
+                fs::read_to_string(entry.path()).expect("it is text").lines().map(str::trim_start)
+            {
+                let is_item =
+                    ["fn", "const fn", "struct", "enum", "type", "trait"].iter().any(|kind| {
+                        line.strip_prefix("pub ")
+                            .is_some_and(|item| item.starts_with(&format!("{kind} ")))
+                    });
                 if line.starts_with("///") {
                     comment += line;
                 } else if is_item {
@@ -78,9 +91,15 @@ fn everything_public_has_an_example() {
 
 #[test]
 fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
-    for file in ["include/commbox.h", "include/commbox.hpp", "LICENSE", "packaging/THIRD-PARTY.txt", "README.md"] {
-        let [packed, ours] =
-            [package(), Path::new(ROOT)].map(|folder| fs::read_to_string(folder.join(file)).expect("it is there"));
+    for file in [
+        "include/commbox.h",
+        "include/commbox.hpp",
+        "LICENSE",
+        "packaging/THIRD-PARTY.txt",
+        "README.md",
+    ] {
+        let [packed, ours] = [package(), Path::new(ROOT)]
+            .map(|folder| fs::read_to_string(folder.join(file)).expect("it is there"));
         assert!(packed == ours, "{file} differs");
     }
 }
@@ -90,10 +109,10 @@ fn a_program_elsewhere_depends_on_it() {
     // Always in the same place: what cargo builds for it is built once.
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-user");
     fs::create_dir_all(project.join("src/bin")).expect("a folder can be made");
-    let example = fs::read_to_string(Path::new(ROOT).join("examples/update_user.rs")).expect("the example is there");
+    let example = fs::read_to_string(Path::new(ROOT).join("examples/update_user.rs"))
+        .expect("the example is there");
     let readme = page::blocks("docs/rust.md", "rust").remove(0);
-    let at =
-        r##"&Options::from_json(&format!(r#"{{"base_url": "{}"}}"#, std::env::var("COMMBOX_BASE_URL").unwrap()))?"##;
+    let at = r##"&Options::from_json(&format!(r#"{{"base_url": "{}"}}"#, std::env::var("COMMBOX_BASE_URL").unwrap()))?"##;
     let readme = readme.replace("&Options::default()", at).replace("my-api-key", "sandbox-key");
     assert!(readme.contains(at) && readme.contains("sandbox-key"), "{readme}");
 
@@ -102,16 +121,22 @@ fn a_program_elsewhere_depends_on_it() {
     let manifest = dependency.replace("path = \"../commbox\"", &path);
     assert!(manifest.contains(&path), "{dependency}");
     let head = "[package]\nname = \"rust-user\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n\n";
-    for (file, text) in
-        [("Cargo.toml", head.to_owned() + &manifest), ("src/main.rs", example), ("src/bin/readme.rs", readme)]
-    {
+    for (file, text) in [
+        ("Cargo.toml", head.to_owned() + &manifest),
+        ("src/main.rs", example),
+        ("src/bin/readme.rs", readme),
+    ] {
         fs::write(project.join(file), text).expect("it can be written");
     }
     // The versions that are at hand.
-    fs::copy(Path::new(ROOT).join("Cargo.lock"), project.join("Cargo.lock")).expect("it can be copied");
+    fs::copy(Path::new(ROOT).join("Cargo.lock"), project.join("Cargo.lock"))
+        .expect("it can be copied");
     let mut cargo = Command::new(env!("CARGO"));
     build::forget_test(&mut cargo);
-    let cargo = cargo.args(["build", "--offline", "--target-dir"]).arg(build::target_dir()).current_dir(&project);
+    let cargo = cargo
+        .args(["build", "--offline", "--target-dir"])
+        .arg(build::target_dir())
+        .current_dir(&project);
     assert!(!run(cargo).contains("warning"));
 
     let folder = Folder::new("rust");

@@ -19,10 +19,12 @@ use common::valgrind::Valgrind;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Functions that only tell or free: a panic there leaves no error, but the value that stands for none.
+/// Functions that only tell or free: a panic there leaves no error, but the value that stands for
+/// none.
 fn is_accessor(place: &str) -> bool {
     let other = ["commbox_version", "commbox_abi_version", "commbox_string_free"];
-    other.contains(&place) || ["commbox_last_", "commbox_code_"].iter().any(|start| place.starts_with(start))
+    other.contains(&place)
+        || ["commbox_last_", "commbox_code_"].iter().any(|start| place.starts_with(start))
 }
 
 /// Stages that are on the way of https alone.
@@ -35,7 +37,8 @@ fn stages(folder: &Path, found: &mut Vec<String>) {
             stages(&path, found);
         } else {
             let text = fs::read_to_string(&path).expect("sources are text");
-            let names = text.split("failpoint::reach(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let names =
+                text.split("failpoint::reach(\"").skip(1).filter_map(|rest| rest.split('"').next());
             found.extend(names.map(str::to_owned));
         }
     }
@@ -68,7 +71,8 @@ fn for_all(play: impl Fn(&str) -> Option<String> + Sync) {
 
 /// What is wrong with a run in which the library was made to panic at `place`.
 fn judge(place: &str, output: &Output) -> Option<String> {
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() || !stderr.is_empty() {
         return Some(format!("{}: {stdout}{stderr}", output.status));
     }
@@ -86,7 +90,11 @@ struct Servers {
 impl Servers {
     fn start(name: &str) -> Self {
         let certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).display().to_string();
-        Self { plain: Sandbox::start(), tls: Sandbox::start_with(&["--tls", &certificate]), certificate }
+        Self {
+            plain: Sandbox::start(),
+            tls: Sandbox::start_with(&["--tls", &certificate]),
+            certificate,
+        }
     }
 
     /// Options for calls that pass by every place.
@@ -100,7 +108,12 @@ impl Servers {
 fn become_an_error_and_nothing_worse() {
     let servers = Servers::start("panics.pem");
     let library = build::library_with_failpoints();
-    let program = build::compile_against(library, Language::C, &Path::new(ROOT).join("tests/c/panics.c"), "panics");
+    let program = build::compile_against(
+        library,
+        Language::C,
+        &Path::new(ROOT).join("tests/c/panics.c"),
+        "panics",
+    );
     for_all(|place| {
         let mut program = std::process::Command::new(program.get_program());
         program.arg(servers.options(place)).env("COMMBOX_FAIL_AT", place);
@@ -124,7 +137,8 @@ fn leak_nothing() {
         }
         let mut command = checked.command();
         command.arg(servers.options(place)).env("COMMBOX_FAIL_AT", place);
-        let output = command.env("LD_LIBRARY_PATH", library.parent()?).output().expect("valgrind starts");
+        let output =
+            command.env("LD_LIBRARY_PATH", library.parent()?).output().expect("valgrind starts");
         judge(place, &output).or_else(|| checked.findings())
     });
 }

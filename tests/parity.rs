@@ -12,8 +12,8 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Functions by name, each with what it returns and then what it takes, as the machine sees them: `i32`, `pointer`,
-/// `void`, and `fn(pointer)->i32` for a function that is called back.
+/// Functions by name, each with what it returns and then what it takes, as the machine sees them:
+/// `i32`, `pointer`, `void`, and `fn(pointer)->i32` for a function that is called back.
 type Functions = BTreeMap<String, Vec<String>>;
 
 fn callback(returns: &str, takes: &[String]) -> String {
@@ -22,7 +22,10 @@ fn callback(returns: &str, takes: &[String]) -> String {
 
 /// Everything in which a binding's declarations are not the header's.
 fn differences(header: &Functions, binding: &Functions) -> Vec<String> {
-    let missing = header.keys().filter(|name| !binding.contains_key(*name)).map(|name| format!("{name} is missing"));
+    let missing = header
+        .keys()
+        .filter(|name| !binding.contains_key(*name))
+        .map(|name| format!("{name} is missing"));
     let different = binding.iter().filter_map(|(name, types)| match header.get(name) {
         None => Some(format!("{name} is not in the header")),
         Some(expected) if expected == types => None,
@@ -42,16 +45,22 @@ fn python_declares_what_the_header_does() {
 fn csharp_declares_what_the_header_does() {
     assert_eq!(differences(&header(), &csharp(&csharp_source("Native.cs"))), [""; 0]);
     let loader = csharp_source("LibraryLoader.cs");
-    let version = after(&loader, "const uint AbiVersion = ").expect("the loader knows the ABI version");
-    assert_eq!(version.split(';').next(), Some(constant("COMMBOX_ABI_VERSION").to_string().as_str()));
+    let version =
+        after(&loader, "const uint AbiVersion = ").expect("the loader knows the ABI version");
+    assert_eq!(
+        version.split(';').next(),
+        Some(constant("COMMBOX_ABI_VERSION").to_string().as_str())
+    );
 }
 
-/// The library calls delegates, whose types no compiler holds to those of the functions that take them.
+/// The library calls delegates, whose types no compiler holds to those of the functions that take
+/// them.
 #[test]
 fn csharp_is_called_back_as_the_header_says() {
-    for (file, function) in
-        [("ClientHandle.cs", "commbox_client_set_interrupt"), ("LogSink.cs", "commbox_client_set_log")]
-    {
+    for (file, function) in [
+        ("ClientHandle.cs", "commbox_client_set_interrupt"),
+        ("LogSink.cs", "commbox_client_set_log"),
+    ] {
         let source = csharp_source(file);
         let declared = after(&source, "[UnmanagedFunctionPointer(CallingConvention.Cdecl)]")
             .and_then(|rest| after(rest, "private delegate "))
@@ -60,7 +69,10 @@ fn csharp_is_called_back_as_the_header_says() {
         let (returns, takes) = declared.split_once('(').expect("parameters");
         let takes: Vec<_> = csharp_list(takes).into_iter().map(csharp_type).collect();
         let delegate = callback(&csharp_type(returns), &takes);
-        assert!(header()[function].contains(&delegate), "{file}: {delegate}, not as {function} takes it");
+        assert!(
+            header()[function].contains(&delegate),
+            "{file}: {delegate}, not as {function} takes it"
+        );
     }
 }
 
@@ -73,7 +85,8 @@ fn bindings_know_no_other_codes() {
         .collect();
     let csharp = csharp_codes(&csharp_source("CommBoxException.cs"));
     for (binding, codes) in [("Python", Python::read().codes), ("C#", csharp)] {
-        // A binding that lost its table, or whose table is not found any more, would pass without a word.
+        // A binding that lost its table, or whose table is not found any more, would pass without a
+        // word.
         assert!(codes.len() >= 5, "{binding} tells apart {codes:?}");
         let unknown: Vec<_> = codes.iter().filter(|code| !documented.contains(code)).collect();
         assert!(unknown.is_empty(), "{binding} knows codes that the header does not: {unknown:?}");
@@ -90,7 +103,10 @@ fn what_differs_is_told() {
         differences(&header, &binding)
     };
     let pointer = "pointer";
-    assert_eq!(with("commbox_update_user_json", &["i32", pointer, "i64", pointer, pointer]), [""; 0]);
+    assert_eq!(
+        with("commbox_update_user_json", &["i32", pointer, "i64", pointer, pointer]),
+        [""; 0]
+    );
     for (name, types) in [
         ("commbox_update_user_json", &["i32", pointer, "i32", pointer, pointer][..]),
         ("commbox_update_user_json", &["i64", pointer, "i64", pointer, pointer]),
@@ -119,7 +135,11 @@ fn a_changed_csharp_source_is_seen() {
         ("Of(Function.commbox_user_free)", "Of(Function.commbox_free_user)"),
     ] {
         assert!(native.contains(from), "{from}");
-        assert_ne!(differences(&header, &csharp(&native.replace(from, to))), [""; 0], "{from} as {to}");
+        assert_ne!(
+            differences(&header, &csharp(&native.replace(from, to))),
+            [""; 0],
+            "{from} as {to}"
+        );
     }
     let exceptions = csharp_source("CommBoxException.cs");
     assert!(csharp_codes(&exceptions.replace("-7 =>", "-17 =>")).contains(&-17));
@@ -127,7 +147,9 @@ fn a_changed_csharp_source_is_seen() {
 
 fn header() -> Functions {
     let prototypes = declarations::prototypes(declarations::now()).into_iter();
-    prototypes.map(|function| (function.name.to_owned(), c_signature(function.returns, &function.takes))).collect()
+    prototypes
+        .map(|function| (function.name.to_owned(), c_signature(function.returns, &function.takes)))
+        .collect()
 }
 
 fn c_signature(returns: &str, takes: &[&str]) -> Vec<String> {
@@ -138,7 +160,8 @@ fn c_signature(returns: &str, takes: &[&str]) -> Vec<String> {
 fn c_type(declared: &str) -> String {
     if let Some((returns, rest)) = declared.split_once("(*") {
         let (_, takes) = rest.split_once(")(").expect("a pointer to a function");
-        let takes: Vec<_> = takes.trim_end_matches(')').split(',').map(str::trim).map(c_type).collect();
+        let takes: Vec<_> =
+            takes.trim_end_matches(')').split(',').map(str::trim).map(c_type).collect();
         return callback(&c_type(returns), &takes);
     }
     if declared.contains('*') {
@@ -178,7 +201,8 @@ impl Python {
             .output()
             .expect("Python runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let (functions, abi_version, codes) = serde_json::from_slice(&output.stdout).expect("the script tells JSON");
+        let (functions, abi_version, codes) =
+            serde_json::from_slice(&output.stdout).expect("the script tells JSON");
         Self { functions, abi_version, codes }
     }
 }
@@ -192,11 +216,14 @@ fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     Some(text.split_once(start)?.1)
 }
 
-/// The functions that a C# source calls, each as `((delegate* unmanaged[Cdecl]<…>)Of(Function.NAME))`.
+/// The functions that a C# source calls, each as `((delegate*
+/// unmanaged[Cdecl]<…>)Of(Function.NAME))`.
 fn csharp(source: &str) -> Functions {
     let calls = source.split("((delegate* unmanaged[Cdecl]<").skip(1).map(|call| {
         let (types, rest) = call.split_once(">)").expect("types");
-        let name = after(rest, "Of(Function.").and_then(|rest| rest.split(')').next()).expect("a function");
+        let name = after(rest, "Of(Function.")
+            .and_then(|rest| rest.split(')').next())
+            .expect("a function");
         let mut types: Vec<_> = csharp_list(types).into_iter().map(csharp_type).collect();
         types.rotate_right(1);
         (name.to_owned(), types)
@@ -217,8 +244,10 @@ fn csharp_list(list: &str) -> Vec<&str> {
 /// What a type of C# is; a name may follow it.
 fn csharp_type(declared: &str) -> String {
     if let Some(types) = after(declared, "delegate* unmanaged[Cdecl]<") {
-        let mut types: Vec<_> =
-            csharp_list(types.split('>').next().unwrap_or("")).into_iter().map(csharp_type).collect();
+        let mut types: Vec<_> = csharp_list(types.split('>').next().unwrap_or(""))
+            .into_iter()
+            .map(csharp_type)
+            .collect();
         let returns = types.pop().expect("what the function returns");
         return callback(&returns, &types);
     }
@@ -238,7 +267,9 @@ fn csharp_type(declared: &str) -> String {
 
 /// The codes that C# makes exceptions of: those of the arms of `FromJson`, but for ranges.
 fn csharp_codes(source: &str) -> Vec<i64> {
-    let body = after(source, " FromJson(string json,").and_then(|rest| rest.split("};").next()).expect("FromJson");
+    let body = after(source, " FromJson(string json,")
+        .and_then(|rest| rest.split("};").next())
+        .expect("FromJson");
     let arms = body.lines().filter_map(|line| line.split_once(" => "));
     let patterns = arms.flat_map(|(pattern, _)| pattern.split(" or "));
     patterns.filter_map(|pattern| pattern.trim().parse().ok()).collect()

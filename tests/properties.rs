@@ -23,8 +23,14 @@ const KEY: &str = "CANARY-key";
 const CANARY: &str = "CANARY";
 
 /// Fields and their limits in characters.
-const LIMITS: [(&str, usize); 6] =
-    [("UniqueId", 50), ("FirstName", 100), ("LastName", 100), ("Email", 255), ("Phone1", 100), ("Phone2", 100)];
+const LIMITS: [(&str, usize); 6] = [
+    ("UniqueId", 50),
+    ("FirstName", 100),
+    ("LastName", 100),
+    ("Email", 255),
+    ("Phone1", 100),
+    ("Phone2", 100),
+];
 
 /// A client of a server that keeps the body of every request and gives one answer to all.
 struct Bench {
@@ -36,8 +42,10 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let answer =
-            Arc::new(Mutex::new(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{CONFIRMED}", CONFIRMED.len())));
+        let answer = Arc::new(Mutex::new(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{CONFIRMED}",
+            CONFIRMED.len()
+        )));
         let (seen, given) = (bodies.clone(), answer.clone());
         let port = listen(move |stream: TcpStream, _| {
             let mut http = Http::new(stream);
@@ -67,8 +75,11 @@ impl Bench {
 
 /// Runs a property. What fails is printed, and kept nowhere: the tests leave no files behind.
 fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
-    let config = ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
-    proptest::test_runner::TestRunner::new(config).run(&strategy, property).unwrap_or_else(|error| panic!("{error}"));
+    let config =
+        ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
+    proptest::test_runner::TestRunner::new(config)
+        .run(&strategy, property)
+        .unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Any text: control characters too, which the strategy of a `String` leaves out.
@@ -98,8 +109,7 @@ fn written(character: char, escaped: bool) -> String {
 
 /// A string of JSON, of less characters than any field's limit.
 fn string() -> impl Strategy<Value = String> {
-    let character =
-        prop_oneof![6 => character(), 1 => select(&["\\n", "\\/", "\\\"", "\\\\"][..]).prop_map(Into::into)];
+    let character = prop_oneof![6 => character(), 1 => select(&["\\n", "\\/", "\\\"", "\\\\"][..]).prop_map(Into::into)];
     vec(character, 0..20).prop_map(|characters| format!("\"{CANARY}{}\"", characters.concat()))
 }
 
@@ -112,21 +122,25 @@ fn value() -> impl Strategy<Value = String> {
     prop_oneof![word, number(), string()].prop_recursive(3, 12, 4, |value| {
         let members = vec((string(), value.clone()), 0..4);
         prop_oneof![
-            (vec(value, 0..4), space()).prop_map(|(values, space)| format!("[{space}{}]", values.join(","))),
+            (vec(value, 0..4), space())
+                .prop_map(|(values, space)| format!("[{space}{}]", values.join(","))),
             (members, space()).prop_map(|(members, space)| object(&members, &space)),
         ]
     })
 }
 
 fn object(members: &[(String, String)], space: &str) -> String {
-    let members: Vec<_> =
-        members.iter().map(|(name, value)| format!("{space}{name}{space}:{space}{value}{space}")).collect();
+    let members: Vec<_> = members
+        .iter()
+        .map(|(name, value)| format!("{space}{name}{space}:{space}{value}{space}"))
+        .collect();
     format!("{{{}}}", members.join(","))
 }
 
 /// A user that the API takes: known fields, custom fields, names of the caller's own.
 fn user() -> impl Strategy<Value = String> {
-    let known = select(&["\"FirstName\"", "\"L\\u0061stName\"", "\"Remarks\"", "\"Email\""][..]).prop_map(String::from);
+    let known = select(&["\"FirstName\"", "\"L\\u0061stName\"", "\"Remarks\"", "\"Email\""][..])
+        .prop_map(String::from);
     let text = prop_oneof![string(), Just("null".to_owned())];
     let content = vec((string(), value()), 0..3).prop_map(|members| object(&members, ""));
     let members = (
@@ -163,7 +177,8 @@ fn limits_count_characters_however_they_are_written() {
         (Just(field), Just(limit), vec((any::<char>(), any::<bool>()), limit - 1..=limit + 1))
     });
     holds(field, |(field, limit, characters)| {
-        let text: String = characters.iter().map(|(character, escaped)| written(*character, *escaped)).collect();
+        let text: String =
+            characters.iter().map(|(character, escaped)| written(*character, *escaped)).collect();
         let told = bench.update(&format!("{{\"{field}\":\"{text}\"}}"));
         let told = told.map(String::from).map_err(|error| error.to_string());
         let length = characters.len();
@@ -178,8 +193,15 @@ fn limits_count_characters_however_they_are_written() {
 
 /// Users that are wrong in their shape, their names, their values, or are no JSON any more.
 fn wrong_user() -> impl Strategy<Value = String> {
-    const NAMES: &[&str] =
-        &["\"firstname\"", "\"FirstName\"", "\"data\"", "\"Data\"", "\"Content\"", "\"UniqueId\"", "\"own\""];
+    const NAMES: &[&str] = &[
+        "\"firstname\"",
+        "\"FirstName\"",
+        "\"data\"",
+        "\"Data\"",
+        "\"Content\"",
+        "\"UniqueId\"",
+        "\"own\"",
+    ];
     let long = "[a-z]{60,120}".prop_map(|text| format!("\"{CANARY}{text}\""));
     let members = vec((select(NAMES).prop_map(String::from), prop_oneof![value(), long]), 0..6);
     let broken = (any::<prop::sample::Index>(), option::weighted(0.5, any::<Option<char>>()));
@@ -199,7 +221,11 @@ fn wrong_user() -> impl Strategy<Value = String> {
 
 /// What every message keeps to.
 fn check_message(message: &str) -> Result<(), TestCaseError> {
-    prop_assert!(!message.is_empty() && message.len() <= 2000, "{} bytes: {message}", message.len());
+    prop_assert!(
+        !message.is_empty() && message.len() <= 2000,
+        "{} bytes: {message}",
+        message.len()
+    );
     prop_assert!(!message.contains(char::is_control), "{message:?}");
     prop_assert!(!message.contains(CANARY), "{message}");
     Ok(())
@@ -211,7 +237,10 @@ fn messages_about_users_hold_no_values() {
     holds(wrong_user(), |user| {
         let (told, sent) = (bench.update(&user), bench.bodies());
         if let Err(error) = told {
-            prop_assert_eq!((error.kind(), error.delivery()), (ErrorKind::InvalidUser, Delivery::NotSent));
+            prop_assert_eq!(
+                (error.kind(), error.delivery()),
+                (ErrorKind::InvalidUser, Delivery::NotSent)
+            );
             check_message(&error.to_string())?;
             prop_assert!(sent.is_empty());
         }
@@ -234,7 +263,8 @@ fn a_built_user_has_what_was_set() {
             let is_refused = name.is_empty() || !is_custom && name == "Content";
             prop_assert_eq!(done.is_err(), is_refused);
             if !is_refused {
-                let _former = if is_custom { &mut custom } else { &mut fields }.insert(name, json!(value));
+                let _former =
+                    if is_custom { &mut custom } else { &mut fields }.insert(name, json!(value));
             }
         }
         if !custom.is_empty() {
@@ -273,14 +303,18 @@ fn option_name() -> impl Strategy<Value = String> {
 
 #[test]
 fn messages_about_options_name_the_key_and_hold_no_values() {
-    let value = prop_oneof![value(), "[1-9][0-9]{0,11}", "\"CANARY(https?|socks5)://[a-z@:/?#]{0,9}\""];
+    let value =
+        prop_oneof![value(), "[1-9][0-9]{0,11}", "\"CANARY(https?|socks5)://[a-z@:/?#]{0,9}\""];
     holds((option_name(), value), |(name, value)| {
         let text = format!("{{{}:{value}}}", json!(name));
         if let Err(error) = Options::from_json(&text) {
             prop_assert_eq!(error.kind(), ErrorKind::InvalidOptions);
             let message = error.to_string();
             check_message(&message)?;
-            let plain = name.chars().take(40).all(|character| character.is_alphanumeric() || character == '_');
+            let plain = name
+                .chars()
+                .take(40)
+                .all(|character| character.is_alphanumeric() || character == '_');
             let shown: String = name.chars().take(40).collect();
             prop_assert!(!plain || message.contains(&shown), "{name} is not named: {message}");
         }
@@ -313,11 +347,14 @@ fn retry_after_is_read_in_both_forms_and_nothing_else() {
         bench.update("{}").unwrap();
         error.retry_after()
     };
-    holds(prop_oneof!["[0-9]{1,25}", any::<u32>().prop_map(|seconds| seconds.to_string())], |digits| {
-        let seconds = digits.parse().unwrap_or(u64::MAX / 1000);
-        prop_assert_eq!(read(&digits), Some(Duration::from_secs(seconds)));
-        Ok(())
-    });
+    holds(
+        prop_oneof!["[0-9]{1,25}", any::<u32>().prop_map(|seconds| seconds.to_string())],
+        |digits| {
+            let seconds = digits.parse().unwrap_or(u64::MAX / 1000);
+            prop_assert_eq!(read(&digits), Some(Duration::from_secs(seconds)));
+            Ok(())
+        },
+    );
     holds(0..4_000_000_000_u64, |seconds| {
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
         let told = read(&date).expect("a date is read").as_secs_f64();

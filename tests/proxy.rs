@@ -114,7 +114,11 @@ fn call(options: &Options) -> Result<commbox::UpdateReply, Error> {
 /// A call that is to fail because of the proxy, which the message says, along with these words.
 fn fails(options: &Options, kind: ErrorKind, attempts: u32, words: &[&str]) {
     let error = call(options).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (kind, Delivery::NotSent, attempts), "{error}");
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (kind, Delivery::NotSent, attempts),
+        "{error}"
+    );
     for word in [&["proxy"], words].concat() {
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
@@ -131,13 +135,20 @@ fn https_goes_through_one_tunnel_that_is_kept() {
     for id in 1..=3 {
         assert_eq!(client.update_user_json(id, BODY).unwrap(), CONFIRMED);
     }
-    assert!(seen.all().iter().all(|seen| seen.connection == 0 && seen.request.body.ends_with(b"\"John\"}}")));
+    assert!(seen
+        .all()
+        .iter()
+        .all(|seen| seen.connection == 0 && seen.request.body.ends_with(b"\"John\"}}")));
     assert_eq!(seen.all().len(), 3);
 
     let connects = connects.all();
     assert_eq!(connects.len(), 1);
     let host = options.base_url.trim_start_matches("https://");
-    assert!(connects[0].head.starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")), "{}", connects[0].head);
+    assert!(
+        connects[0].head.starts_with(&format!("CONNECT {host} HTTP/1.1\r\n")),
+        "{}",
+        connects[0].head
+    );
     assert_eq!(connects[0].header("host"), Some(host));
     assert_eq!(connects[0].header("proxy-authorization"), Some("Basic dXNlcjpwQHNz"));
     assert_eq!(connects[0].header("authorization"), None);
@@ -175,13 +186,16 @@ fn a_proxy_may_be_spoken_to_under_tls() {
             }
         }
     });
-    // It plays the API behind the tunnel as well: one thread can do both, where it need not pass bytes both ways.
+    // It plays the API behind the tunnel as well: one thread can do both, where it need not pass
+    // bytes both ways.
     let mut options = options(http(closed_port()), &https(port));
     options.ca_file = Some(file("proxy-tls.pem", &authority.pem()));
     call(&options).unwrap();
     let heads = connects.all();
     assert!(
-        heads.len() == 2 && heads[0].starts_with("CONNECT ") && heads[1].starts_with("POST /users/1 "),
+        heads.len() == 2
+            && heads[0].starts_with("CONNECT ")
+            && heads[1].starts_with("POST /users/1 "),
         "{heads:?}"
     );
 
@@ -211,15 +225,26 @@ fn a_proxy_that_refuses_is_not_asked_again_and_one_that_fails_is() {
     assert_eq!(connects.all().len(), 4);
 }
 
-/// What goes wrong on the way to the tunnel is the proxy's doing, and the message names it by host and port.
+/// What goes wrong on the way to the tunnel is the proxy's doing, and the message names it by host
+/// and port.
 #[test]
 fn a_proxy_that_is_not_there_or_no_proxy_is_named() {
     let closed = closed_port();
     let down = format!("http://user:p%40ss@127.0.0.1:{closed}");
-    fails(&options(https(1), &down), ErrorKind::Connection, 4, &[&format!("127.0.0.1:{closed}"), "refused"]);
+    fails(
+        &options(https(1), &down),
+        ErrorKind::Connection,
+        4,
+        &[&format!("127.0.0.1:{closed}"), "refused"],
+    );
 
     let (port, _) = proxy(|client, _| reset(&client));
-    fails(&options(https(1), &http(port)), ErrorKind::Connection, 4, &[&format!("127.0.0.1:{port}"), "reset"]);
+    fails(
+        &options(https(1), &http(port)),
+        ErrorKind::Connection,
+        4,
+        &[&format!("127.0.0.1:{port}"), "reset"],
+    );
 
     let (port, _) = proxy(|_, _| ());
     fails(&options(https(1), &http(port)), ErrorKind::Connection, 4, &[]);
@@ -299,7 +324,8 @@ fn the_environment_names_a_proxy_and_who_needs_none() {
     // Whether a call with these variables and options goes through the proxy.
     let tunnelled = |variables: &[(&str, &str)], options: serde_json::Value| {
         let before = connects.all().len();
-        let (code, answer) = call_once(program("call_once").envs(variables.iter().copied()), &options);
+        let (code, answer) =
+            call_once(program("call_once").envs(variables.iter().copied()), &options);
         assert_eq!(code, 0, "{answer}");
         connects.all().len() > before
     };
@@ -338,13 +364,16 @@ fn no_proxy_may_name_an_ipv6_address_with_or_without_brackets() {
     let (port, connects) = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let options = json!({"base_url": format!("http://[::1]:{}", closed_port()), "max_retries": 0});
     for (excepted, asked) in [("::1", 0), ("[::1]", 0), ("::2", 1)] {
-        let (code, error) =
-            call_once(program("call_once").env("http_proxy", http(port)).env("NO_PROXY", excepted), &options);
+        let (code, error) = call_once(
+            program("call_once").env("http_proxy", http(port)).env("NO_PROXY", excepted),
+            &options,
+        );
         assert_eq!((code, connects.all().len()), (-5, asked), "NO_PROXY={excepted}: {error}");
     }
 }
 
-/// What may go in the clear because it stays on this machine does not leave it by way of a proxy that it never named.
+/// What may go in the clear because it stays on this machine does not leave it by way of a proxy
+/// that it never named.
 #[test]
 fn http_to_loopback_goes_through_a_proxy_of_the_environment_only_where_that_is_loopback_too() {
     let (port, connects) = proxy(tunnel);
@@ -373,7 +402,8 @@ fn https_to_loopback_goes_through_a_proxy_of_the_environment() {
     let (port, connects) = proxy(tunnel);
     let (options, _) = api("elsewhere", port);
     let call = json!({"base_url": options.base_url, "ca_file": options.ca_file});
-    let (code, answer) = call_once(program("call_once").env("HTTPS_PROXY", format!("http://0.0.0.0:{port}")), &call);
+    let (code, answer) =
+        call_once(program("call_once").env("HTTPS_PROXY", format!("http://0.0.0.0:{port}")), &call);
     assert_eq!((code, connects.all().len()), (0, 1), "{answer}");
 }
 
@@ -388,7 +418,8 @@ fn variables_rule_by_the_scheme_of_the_api() {
     let good = http(port);
     let tunnelled = |variables: &[(&str, &str)], options: &serde_json::Value| {
         let before = connects.all().len();
-        let (code, answer) = call_once(program("call_once").envs(variables.iter().copied()), options);
+        let (code, answer) =
+            call_once(program("call_once").envs(variables.iter().copied()), options);
         assert_eq!(code, 0, "{variables:?}: {answer}");
         connects.all().len() > before
     };
@@ -400,7 +431,8 @@ fn variables_rule_by_the_scheme_of_the_api() {
         for (place, name) in order.iter().enumerate() {
             let mut variables = vec![(*name, good.as_str())];
             variables.extend(order[..place].iter().map(|before| (*before, "")));
-            variables.extend(order[place + 1..].iter().map(|after| (*after, "socks5://127.0.0.1:1080")));
+            variables
+                .extend(order[place + 1..].iter().map(|after| (*after, "socks5://127.0.0.1:1080")));
             assert!(tunnelled(&variables, options), "{variables:?}");
         }
     }
@@ -414,7 +446,11 @@ fn variables_rule_by_the_scheme_of_the_api() {
 fn a_proxy_of_the_environment_that_cannot_be_used_is_refused() {
     let (target, seen) = plain_api();
     let base = json!({"base_url": http(target)});
-    for url in ["socks4://user:p%40ss@127.0.0.1:1080", "user:p%40ss@:bad port", "http://user:p%40ss@127.0.0.1:99999"] {
+    for url in [
+        "socks4://user:p%40ss@127.0.0.1:1080",
+        "user:p%40ss@:bad port",
+        "http://user:p%40ss@127.0.0.1:99999",
+    ] {
         let (code, error) = call_once(program("call_once").env("http_proxy", url), &base);
         assert_eq!(code, -3, "{error}");
         let message = error["message"].as_str().unwrap();

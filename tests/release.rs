@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::install::{
-    bare, elsewhere, files, make, needed, run, target_of_make, updates, venv, with_rust, Folder, Installed, REAL_NAME,
-    ROOT, VERSION,
+    bare, elsewhere, files, make, needed, run, target_of_make, updates, venv, with_rust, Folder,
+    Installed, REAL_NAME, ROOT, VERSION,
 };
 use common::tools::has;
 
@@ -28,10 +28,16 @@ fn the_package_for_dotnet_has_what_it_names() {
     let project = fs::read_to_string(folder.join("CommBox.csproj")).expect("the project is there");
     assert!(project.contains(&format!("<Version>{VERSION}</Version>")), "the version is {VERSION}");
 
-    let packed = project.split("<None Include=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0));
-    let (runtimes, texts): (Vec<_>, Vec<_>) = packed.partition(|path| path.starts_with("$(CommBoxRuntimes)/"));
-    let names: BTreeSet<_> = texts.iter().filter_map(|file| Path::new(file).file_name()?.to_str()).collect();
-    assert_eq!(names, ["CommBox.targets", "LICENSE", "README.md", "THIRD-PARTY.txt", "icon.png"].into());
+    let packed =
+        project.split("<None Include=\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0));
+    let (runtimes, texts): (Vec<_>, Vec<_>) =
+        packed.partition(|path| path.starts_with("$(CommBoxRuntimes)/"));
+    let names: BTreeSet<_> =
+        texts.iter().filter_map(|file| Path::new(file).file_name()?.to_str()).collect();
+    assert_eq!(
+        names,
+        ["CommBox.targets", "LICENSE", "README.md", "THIRD-PARTY.txt", "icon.png"].into()
+    );
     for file in texts {
         assert!(folder.join(file).is_file(), "{file} is not there");
     }
@@ -40,9 +46,15 @@ fn the_package_for_dotnet_has_what_it_names() {
     let nuget = Folder::new("nuget");
     make("nuget", &[format!("NUGET={}", nuget.path().display())]);
     // As LibraryLoader.cs looks for it.
-    assert_eq!(files(nuget.path()), [format!("runtimes/{}/native/libcommbox.so", platform())].into());
+    assert_eq!(
+        files(nuget.path()),
+        [format!("runtimes/{}/native/libcommbox.so", platform())].into()
+    );
     let loader = fs::read_to_string(folder.join("LibraryLoader.cs")).expect("the loader is there");
-    assert!(loader.contains("\"libcommbox.so\"") && loader.contains("\"runtimes\", identifier, \"native\""));
+    assert!(
+        loader.contains("\"libcommbox.so\"")
+            && loader.contains("\"runtimes\", identifier, \"native\"")
+    );
 }
 
 #[test]
@@ -56,12 +68,18 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     // Another person's shell, and later.
     let (target, dist) = (target_of_make(), second.path().display());
     let only = platform();
-    let later = format!("umask 077; make -s -C '{ROOT}' dist TARGET='{target}' DIST='{dist}' TARGETS={only}");
+    let later = format!(
+        "umask 077; make -s -C '{ROOT}' dist TARGET='{target}' DIST='{dist}' TARGETS={only}"
+    );
     run(with_rust(bare("sh").args(["-c", &later]).env("TZ", "Asia/Jerusalem")));
 
-    let sums = |folder: &Folder| fs::read_to_string(folder.path().join("SHA256SUMS")).expect("the sums are there");
+    let sums = |folder: &Folder| {
+        fs::read_to_string(folder.path().join("SHA256SUMS")).expect("the sums are there")
+    };
     assert_eq!(sums(&first), sums(&second));
-    run(bare("sha256sum").args(["--check", "--quiet", "--strict", "SHA256SUMS"]).current_dir(first.path()));
+    run(bare("sha256sum")
+        .args(["--check", "--quiet", "--strict", "SHA256SUMS"])
+        .current_dir(first.path()));
     let named: BTreeSet<_> =
         sums(&first).lines().filter_map(|line| Some(line.split_once("  ")?.1.to_owned())).collect();
     let mut there = files(first.path());
@@ -84,7 +102,8 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     .into();
     if has("dotnet", "the .NET SDK") {
         for package in ["CommBox", "CommBox.Extensions.Hosting"] {
-            expected.extend(["nupkg", "snupkg"].map(|ending| format!("{package}.{VERSION}.{ending}")));
+            expected
+                .extend(["nupkg", "snupkg"].map(|ending| format!("{package}.{VERSION}.{ending}")));
         }
     }
     assert_eq!(named, expected);
@@ -106,14 +125,17 @@ fn the_archive_works(release: &Folder, ending: &str) {
     let command = prefix.join("bin/commbox");
     let installed = Installed::of(folder, prefix);
     let [shared, fixed] = [REAL_NAME, "libcommbox.a"].map(|name| installed.lib().join(name));
-    let text =
-        [&shared, &fixed].map(|file| String::from_utf8_lossy(&fs::read(file).expect("it is there")).into_owned());
+    let text = [&shared, &fixed]
+        .map(|file| String::from_utf8_lossy(&fs::read(file).expect("it is there")).into_owned());
     // As little of this machine as can be: its glibc, ...
     let glibc = text[0].split("GLIBC_2.").skip(1);
-    let newest = glibc.map(|rest| rest.split(|end: char| !end.is_ascii_digit()).next().and_then(|it| it.parse().ok()));
+    let newest = glibc.map(|rest| {
+        rest.split(|end: char| !end.is_ascii_digit()).next().and_then(|it| it.parse().ok())
+    });
     assert_eq!(newest.max().flatten(), Some(17_u32));
     // ... and the home of its cargo.
-    let home = env::var("CARGO_HOME").unwrap_or(env::var("HOME").expect("somebody runs this") + "/.cargo");
+    let home =
+        env::var("CARGO_HOME").unwrap_or(env::var("HOME").expect("somebody runs this") + "/.cargo");
     assert!(!text.iter().any(|text| text.contains(&home) || text.contains(ROOT)));
 
     updates(elsewhere(&command).args(["update", "94382332", "FirstName=John"]));
@@ -124,7 +146,9 @@ fn the_archive_works(release: &Folder, ending: &str) {
     if has("pkg-config", "pkg-config") {
         let program = installed.compile();
         updates(&mut installed.with_library(&program));
-        run(&mut installed.shell("cc -static update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o static"));
+        run(&mut installed.shell(
+            "cc -static update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o static",
+        ));
         let whole = program.with_file_name("static");
         assert_eq!(needed(&whole), "");
         updates(&mut elsewhere(&whole));
@@ -141,10 +165,14 @@ fn the_archive_works(release: &Folder, ending: &str) {
 
 fn the_wheel_works(release: &Folder) {
     let folder = Folder::new("wheel");
-    let wheel = files(release.path()).into_iter().find(|name| name.ends_with(".whl")).expect("there is one");
-    for (from, to) in
-        [(release.path().join(&wheel), &*wheel), (Path::new(ROOT).join("examples/update_user.py"), "it.py")]
-    {
+    let wheel = files(release.path())
+        .into_iter()
+        .find(|name| name.ends_with(".whl"))
+        .expect("there is one");
+    for (from, to) in [
+        (release.path().join(&wheel), &*wheel),
+        (Path::new(ROOT).join("examples/update_user.py"), "it.py"),
+    ] {
         fs::copy(from, folder.path().join(to)).expect("it can be copied");
     }
     let install = format!("python3 -m venv venv && venv/bin/pip install --no-index ./{wheel}");

@@ -31,8 +31,14 @@ fn update(sandbox: &Sandbox, path: &str, body: &str) -> (u16, Value, Value) {
 fn an_update_adds_and_overrides() {
     let sandbox = Sandbox::start();
     assert_eq!(user(&sandbox, 7), r#"{"Id":7}"#);
-    sandbox.post("/users/7", r#"{"data":{"FirstName":"Jo","LastName":"Doe","Content":{"VIP":"8","Plan":"a"}}}"#);
-    sandbox.post("/crm/users/7", r#"{"data":{"LastName":null,"Content":{"VIP":12345678901234567890.10}}}"#);
+    sandbox.post(
+        "/users/7",
+        r#"{"data":{"FirstName":"Jo","LastName":"Doe","Content":{"VIP":"8","Plan":"a"}}}"#,
+    );
+    sandbox.post(
+        "/crm/users/7",
+        r#"{"data":{"LastName":null,"Content":{"VIP":12345678901234567890.10}}}"#,
+    );
     let expected = r#"{"Id":7,"FirstName":"Jo","LastName":null,"Content":{"Plan":"a","VIP":12345678901234567890.10}}"#;
     assert_eq!(user(&sandbox, 7), expected);
     assert_eq!(user(&sandbox, 8), r#"{"Id":8}"#);
@@ -43,7 +49,8 @@ fn a_success_is_as_documented() {
     let sandbox = Sandbox::start();
     let (status, reply) = sandbox.post("/users/94382332", r#"{"data":{}}"#);
     assert_eq!(status, 200);
-    let (before, after) = reply.split_once("\"response_time\":\"").expect("the reply tells its time");
+    let (before, after) =
+        reply.split_once("\"response_time\":\"").expect("the reply tells its time");
     let (time, after) = after.split_once('"').expect("the time is a string");
     assert_eq!(before, r#"{"status":200,"description":"Operation successful","#);
     assert_eq!(after, r#","data":{"Id":94382332}}"#);
@@ -58,20 +65,43 @@ fn its_own_rules_refuse() {
     let not_found = (404, json!(404), json!("Not found"));
 
     let (status, reply) = sandbox.post_with_key("wrong-key", "/users/1", r#"{"data":{}}"#);
-    assert!(status == 401 && reply.starts_with(r#"{"status":401,"description":"Unauthorized access","#), "{reply}");
+    assert!(
+        status == 401 && reply.starts_with(r#"{"status":401,"description":"Unauthorized access","#),
+        "{reply}"
+    );
 
-    for (field, limit) in
-        [("UniqueId", 50), ("FirstName", 100), ("LastName", 100), ("Email", 255), ("Phone1", 100), ("Phone2", 100)]
-    {
+    for (field, limit) in [
+        ("UniqueId", 50),
+        ("FirstName", 100),
+        ("LastName", 100),
+        ("Email", 255),
+        ("Phone1", 100),
+        ("Phone2", 100),
+    ] {
         let body = |length: usize| format!(r#"{{"data":{{"{field}":"{}"}}}}"#, "é".repeat(length));
         assert_eq!(update(&sandbox, "/users/1", &body(limit)).0, 200, "{field}");
         assert_eq!(update(&sandbox, "/users/1", &body(limit + 1)), bad_request, "{field}");
     }
-    for body in ["", "{", "[]", "{}", r#"{"data":[]}"#, r#"{"data":{"Email":1}}"#, r#"{"data":{"Content":"x"}}"#] {
+    for body in [
+        "",
+        "{",
+        "[]",
+        "{}",
+        r#"{"data":[]}"#,
+        r#"{"data":{"Email":1}}"#,
+        r#"{"data":{"Content":"x"}}"#,
+    ] {
         assert_eq!(update(&sandbox, "/users/2", body), bad_request, "{body}");
     }
     assert_eq!(user(&sandbox, 2), r#"{"Id":2}"#);
-    for path in ["/users/0", "/users/-1", "/users/x", "/users/9223372036854775808", "/users", "/sandbox/requests"] {
+    for path in [
+        "/users/0",
+        "/users/-1",
+        "/users/x",
+        "/users/9223372036854775808",
+        "/users",
+        "/sandbox/requests",
+    ] {
         assert_eq!(update(&sandbox, path, r#"{"data":{}}"#), not_found, "{path}");
     }
     assert_eq!(sandbox.get("/sandbox/script").0, 404);
@@ -81,7 +111,8 @@ fn its_own_rules_refuse() {
 fn a_script_is_used_up_in_order() {
     let sandbox = Sandbox::start();
     sandbox.script(r#"[{"status":429,"headers":{"Retry-After":"1"}},{"status":501},{"own":true}]"#);
-    sandbox.script(r#"[{"body":"ab","body_repeat":3,"chunked":true},{"delay_ms":200,"status":200}]"#);
+    sandbox
+        .script(r#"[{"body":"ab","body_repeat":3,"chunked":true},{"delay_ms":200,"status":200}]"#);
     let body = r#"{"data":{"FirstName":"Jo"}}"#;
     assert_eq!(update(&sandbox, "/users/3", body), (429, json!(429), json!("Too Many Requests")));
     assert_eq!(sandbox.post("/users/3", body), (501, String::new()));
@@ -90,9 +121,16 @@ fn a_script_is_used_up_in_order() {
     assert_eq!(user(&sandbox, 3), r#"{"Id":3,"FirstName":"Jo"}"#);
     assert_eq!(sandbox.post("/users/3", body), (200, "ababab".into()));
     let started = Instant::now();
-    assert_eq!(update(&sandbox, "/users/3", body), (200, json!(200), json!("Operation successful")));
+    assert_eq!(
+        update(&sandbox, "/users/3", body),
+        (200, json!(200), json!("Operation successful"))
+    );
     assert!(started.elapsed() >= Duration::from_millis(200));
-    assert_eq!(update(&sandbox, "/users/3", "").0, 400, "a script that is used up leaves the own rules");
+    assert_eq!(
+        update(&sandbox, "/users/3", "").0,
+        400,
+        "a script that is used up leaves the own rules"
+    );
 }
 
 #[test]
@@ -111,7 +149,11 @@ fn a_script_that_is_not_understood_is_refused() {
         let (status, why) = sandbox.post("/sandbox/script", script);
         assert!(status == 400 && why.contains(part), "{script}: {status} {why}");
     }
-    assert_eq!(update(&sandbox, "/users/1", r#"{"data":{}}"#).0, 200, "a refused script leaves nothing behind");
+    assert_eq!(
+        update(&sandbox, "/users/1", r#"{"data":{}}"#).0,
+        200,
+        "a refused script leaves nothing behind"
+    );
 }
 
 #[test]
@@ -121,7 +163,8 @@ fn requests_are_recorded_until_reset() {
     sandbox.post("/users/4", " {\"data\":{ }}\n");
     sandbox.post_with_key("other", "/v2/users/5", "é");
     let requests = sandbox.requests();
-    let seen: Vec<_> = requests.iter().map(|request| (&*request.method, &*request.path, &*request.body)).collect();
+    let seen: Vec<_> =
+        requests.iter().map(|request| (&*request.method, &*request.path, &*request.body)).collect();
     assert_eq!(seen, [("POST", "/users/4", " {\"data\":{ }}\n"), ("POST", "/v2/users/5", "é")]);
     assert_eq!(requests[1].headers["authorization"], "Bearer other");
     assert_eq!(requests[1].headers["content-length"], "2");
@@ -161,7 +204,9 @@ fn ends_in_peace_when_asked() {
 
 #[test]
 fn flags() {
-    let run = |args: &[&str]| -> Output { Command::new(build::sandbox()).args(args).output().expect("it starts") };
+    let run = |args: &[&str]| -> Output {
+        Command::new(build::sandbox()).args(args).output().expect("it starts")
+    };
     for (args, part) in [
         (&["--bogus"][..], "unknown argument \"--bogus\""),
         (&["stray"], "unknown argument \"stray\""),
@@ -175,9 +220,12 @@ fn flags() {
         assert!(message.contains(part) && message.contains("--help"), "{args:?}: {message}");
     }
     let help = run(&["--help"]);
-    assert!(help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--api-key KEY"));
+    assert!(
+        help.status.success() && String::from_utf8_lossy(&help.stdout).contains("--api-key KEY")
+    );
 
-    let sandbox = Sandbox::start_with(&["--api-key", "own-key", "--host", "127.0.0.1", "--port", "0"]);
+    let sandbox =
+        Sandbox::start_with(&["--api-key", "own-key", "--host", "127.0.0.1", "--port", "0"]);
     assert_eq!(sandbox.post("/users/1", r#"{"data":{}}"#).0, 401);
     assert_eq!(sandbox.post_with_key("own-key", "/users/1", r#"{"data":{}}"#).0, 200);
 
@@ -195,11 +243,16 @@ fn https_with_a_certificate_of_its_own() {
     assert!(sandbox.url.starts_with("https://localhost:"), "{}", sandbox.url);
     let call = |url: &str, ca_file: Option<&str>| {
         let options = json!({"base_url": url, "ca_file": ca_file, "proxy": ""}).to_string();
-        Client::new("sandbox-key", &Options::from_json(&options)?)?.update_user_json(1, r#"{"FirstName":"Jo"}"#)
+        Client::new("sandbox-key", &Options::from_json(&options)?)?
+            .update_user_json(1, r#"{"FirstName":"Jo"}"#)
     };
-    assert!(call(&sandbox.url, Some(pem)).expect("the certificate is trusted").contains(r#""Id":1"#));
+    assert!(call(&sandbox.url, Some(pem))
+        .expect("the certificate is trusted")
+        .contains(r#""Id":1"#));
     let by_ip = sandbox.url.replace("localhost", "127.0.0.1");
-    assert!(call(&by_ip, Some(pem)).expect("the certificate is for the address, too").contains(r#""Id":1"#));
+    assert!(call(&by_ip, Some(pem))
+        .expect("the certificate is for the address, too")
+        .contains(r#""Id":1"#));
 
     let error = call(&sandbox.url, None).expect_err("an unknown certificate is not trusted");
     assert_eq!(error.kind(), ErrorKind::Tls);

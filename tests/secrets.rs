@@ -67,7 +67,8 @@ fn user() -> String {
 fn answers(words: &str) -> Vec<Value> {
     let echo = format!("{{\"status\":400,\"description\":\"no such {words}\"}}");
     let statuses = [200, 302, 400, 401, 403, 404, 407, 429, 500, 501, 503];
-    let mut answers: Vec<_> = statuses.iter().map(|status| json!({"status": status, "body": echo})).collect();
+    let mut answers: Vec<_> =
+        statuses.iter().map(|status| json!({"status": status, "body": echo})).collect();
     answers.extend(statuses.iter().map(
         |status| json!({"status": status, "body": words, "headers": {"X-Echo": words, "X-Request-Id": words, "Location": format!("/{words}")}}),
     ));
@@ -84,9 +85,12 @@ fn are_in_no_message_and_no_log_line() {
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
 
-    let certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets.pem").display().to_string();
-    let servers =
-        [Sandbox::start_with(&["--api-key", KEY]), Sandbox::start_with(&["--api-key", KEY, "--tls", &certificate])];
+    let certificate =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets.pem").display().to_string();
+    let servers = [
+        Sandbox::start_with(&["--api-key", KEY]),
+        Sandbox::start_with(&["--api-key", KEY, "--tls", &certificate]),
+    ];
     let certificate = json!({"ca_file": certificate});
     let proxied = json!({"proxy": format!("http://{KEY}:{VALUE}@127.0.0.1:1")});
     // What each client tells of itself.
@@ -111,9 +115,14 @@ fn are_in_no_message_and_no_log_line() {
         let options = Options::from_json(&options.to_string()).unwrap();
         assert_clean("the options' Debug", &format!("{options:?}"));
         for answer in answers("user").into_iter().chain(answers(&format!("{KEY}-{VALUE}"))) {
-            // A crate below logs what comes in, byte by byte: the server's own words are no secrets that we keep.
+            // A crate below logs what comes in, byte by byte: the server's own words are no secrets
+            // that we keep.
             let echoes = answer.to_string().contains("canary");
-            log::set_max_level(if echoes { log::LevelFilter::Debug } else { log::LevelFilter::Trace });
+            log::set_max_level(if echoes {
+                log::LevelFilter::Debug
+            } else {
+                log::LevelFilter::Trace
+            });
             if server.url.starts_with("http:") {
                 server.reset();
                 server.script(&json!([answer]).to_string());
@@ -129,7 +138,11 @@ fn are_in_no_message_and_no_log_line() {
         }
     }
     let told = told.lock().unwrap();
-    assert!(told.lines().count() > 1000 && told.contains("\"call_failed\""), "{}", told.lines().count());
+    assert!(
+        told.lines().count() > 1000 && told.contains("\"call_failed\""),
+        "{}",
+        told.lines().count()
+    );
     assert_clean("the log", &told);
 
     // Far from all: through the dead proxy, and over TLS that is not trusted, every call fails.
@@ -150,7 +163,9 @@ fn are_in_no_message_and_no_log_line() {
     for bad in &bad_users {
         assert_error_clean(bad, &client.update_user_json(1, bad).unwrap_err());
     }
-    for bad in [format!("Bearer {KEY}"), format!("{KEY} {VALUE}"), format!("{KEY}\n"), format!("{KEY}é")] {
+    for bad in
+        [format!("Bearer {KEY}"), format!("{KEY} {VALUE}"), format!("{KEY}\n"), format!("{KEY}é")]
+    {
         assert_error_clean(&bad, &Client::new(&bad, &options).unwrap_err());
         assert_error_clean(&bad, &client.set_api_key(&bad).unwrap_err());
     }
@@ -162,7 +177,8 @@ fn are_in_no_message_and_no_log_line() {
         json!({"ca_file": format!("/{VALUE}")}),
         json!({"max_retries": VALUE}),
     ] {
-        let made = Options::from_json(&bad.to_string()).and_then(|options| Client::new(KEY, &options));
+        let made =
+            Options::from_json(&bad.to_string()).and_then(|options| Client::new(KEY, &options));
         assert_error_clean(&bad.to_string(), &made.unwrap_err());
     }
 
@@ -172,16 +188,23 @@ fn are_in_no_message_and_no_log_line() {
         assert_clean("a log line", line);
     }
     // Bytes are logged in rows of sixteen, the text behind them.
-    let rows = log.lines().filter(|line| line.contains("ureq_proto::util")).filter_map(|line| line.rsplit("  ").next());
+    let rows = log
+        .lines()
+        .filter(|line| line.contains("ureq_proto::util"))
+        .filter_map(|line| line.rsplit("  ").next());
     let bytes: String = rows.collect();
-    assert!(bytes.contains("authorization:.Bearer") || bytes.contains("authorization: Bearer"), "{bytes}");
+    assert!(
+        bytes.contains("authorization:.Bearer") || bytes.contains("authorization: Bearer"),
+        "{bytes}"
+    );
     assert_clean("what is logged byte by byte", &bytes);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn are_gone_from_memory_once_the_client_is_freed() {
-    let certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets-memory.pem").display().to_string();
+    let certificate =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets-memory.pem").display().to_string();
     let plain = Sandbox::start();
     let tls = Sandbox::start_with(&["--tls", &certificate]);
     let options = [
@@ -193,7 +216,8 @@ fn are_gone_from_memory_once_the_client_is_freed() {
     ];
     let mut program = compile(Language::C, "c/secrets.c", "secrets");
     program.args(options.map(|options| options.to_string())).env_remove("LD_LIBRARY_PATH");
-    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut child =
+        program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
     let keys = ["first-key-to-find", "second-key-to-find"].map(|start| format!("{start:0<40}"));
     child.stdin.take().unwrap().write_all(keys.concat().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -203,12 +227,15 @@ fn are_gone_from_memory_once_the_client_is_freed() {
         .filter_map(|line| line.split_once(' '))
         .map(|(when, count)| (when, count.parse().unwrap()))
         .collect();
-    let [("before", 0), ("alive", alive), ("freed", freed)] = counts[..] else { panic!("{}: {text}", output.status) };
+    let [("before", 0), ("alive", alive), ("freed", freed)] = counts[..] else {
+        panic!("{}: {text}", output.status)
+    };
     // The search finds what is there: a key a client.
     assert!(alive >= 4, "{text}");
     assert_eq!(freed, 0, "{text}");
     // The keys went out all the same: one for three calls, the other after it.
-    let sent: Vec<_> = plain.requests().iter().map(|request| request.headers["authorization"].clone()).collect();
+    let sent: Vec<_> =
+        plain.requests().iter().map(|request| request.headers["authorization"].clone()).collect();
     let [first, second] = keys.clone().map(|key| format!("Bearer {key}"));
     assert_eq!(sent, [first.clone(), first.clone(), first, second, "Bearer another".to_owned()]);
     // The last one had the first key as the value of a header.

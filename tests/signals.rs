@@ -12,7 +12,8 @@ use common::valgrind::Valgrind;
 use serde_json::json;
 
 fn assert_read(while_there_is: &str, base_url: &str) {
-    let options = json!({"base_url": base_url, "allow_http": true, "proxy": "", "max_retries": 0}).to_string();
+    let options = json!({"base_url": base_url, "allow_http": true, "proxy": "", "max_retries": 0})
+        .to_string();
     let output = native::program("signals").args([while_there_is, &options]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }

@@ -48,9 +48,13 @@ fn relay(client: TcpStream, server: TcpStream) {
     let _ = std::io::copy(&mut { server }, &mut { client });
 }
 
-/// A SOCKS5 proxy that asks for these credentials, answers with `reply`, and connects to `target`, whatever it is asked
-/// for; that is noted.
-fn socks(credentials: Option<(&'static str, &'static str)>, reply: u8, target: u16) -> (u16, Record<Vec<u8>>) {
+/// A SOCKS5 proxy that asks for these credentials, answers with `reply`, and connects to `target`,
+/// whatever it is asked for; that is noted.
+fn socks(
+    credentials: Option<(&'static str, &'static str)>,
+    reply: u8,
+    target: u16,
+) -> (u16, Record<Vec<u8>>) {
     let asked = Record::new();
     let record = asked.clone();
     let port = listen(move |mut stream: TcpStream, _| {
@@ -117,9 +121,17 @@ fn socks5_takes_credentials() {
     let (port, _) = socks(Some(("user", "p@ss")), 0, target);
     call("http://crm.example:9", &format!("socks5h://user:p%40ss@127.0.0.1:{port}")).unwrap();
     for (login, word) in [("user:wrong@", "does not accept"), ("", "user and a password")] {
-        let error = call("http://crm.example:9", &format!("socks5h://{login}127.0.0.1:{port}")).unwrap_err();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Connection, Delivery::NotSent), "{error}");
-        assert!(error.to_string().contains(word) && error.to_string().contains("proxy option"), "{error}");
+        let error = call("http://crm.example:9", &format!("socks5h://{login}127.0.0.1:{port}"))
+            .unwrap_err();
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::Connection, Delivery::NotSent),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(word) && error.to_string().contains("proxy option"),
+            "{error}"
+        );
         assert!(!error.to_string().contains("wrong@"), "{error}");
     }
     assert_eq!(seen.all().len(), 1);
@@ -129,8 +141,13 @@ fn socks5_takes_credentials() {
 fn socks5_refusals_are_told() {
     for (reply, word) in [(2, "rules"), (4, "reach"), (5, "refused"), (1, "failed")] {
         let (port, _) = socks(None, reply, closed_port());
-        let error = call("http://crm.example:9", &format!("socks5h://127.0.0.1:{port}")).unwrap_err();
-        assert_eq!((error.kind(), error.delivery()), (ErrorKind::Connection, Delivery::NotSent), "{error}");
+        let error =
+            call("http://crm.example:9", &format!("socks5h://127.0.0.1:{port}")).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.delivery()),
+            (ErrorKind::Connection, Delivery::NotSent),
+            "{error}"
+        );
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
 }
@@ -183,7 +200,11 @@ fn a_proxy_that_refuses_is_asked_once_and_one_that_is_busy_again() {
         let (port, connects) = connect_proxy(answer.clone(), closed_port());
         let error = call("http://crm.example:9", &format!("http://127.0.0.1:{port}")).unwrap_err();
         let found = (error.kind(), error.delivery(), error.attempts(), connects.all().len());
-        assert_eq!(found, (ErrorKind::Connection, Delivery::NotSent, attempts, attempts as usize), "{error}");
+        assert_eq!(
+            found,
+            (ErrorKind::Connection, Delivery::NotSent, attempts, attempts as usize),
+            "{error}"
+        );
         for word in words {
             assert!(error.to_string().contains(word), "{word}: {error}");
         }

@@ -45,7 +45,12 @@ fn play(command: &mut Command, count: usize) -> std::process::ExitStatus {
         .to_string()
     });
     let output = command.args(options).output().unwrap();
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     for (number, (_, keys)) in servers.iter().enumerate() {
         let seen: HashSet<_> = keys.all().into_iter().collect();
         assert_eq!(seen, HashSet::from([format!("Bearer key-{number}")]));

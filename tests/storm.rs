@@ -63,7 +63,11 @@ fn kinds() -> Vec<Kind> {
             ideal: |accepted| (accepted - 200.0) / 200.0,
             make: || Box::new(Bucket::new(200.0, 200.0)),
         },
-        Kind { name: "200 in any second", ideal: |accepted| accepted / 200.0, make: || Box::new(Sliding::new(200)) },
+        Kind {
+            name: "200 in any second",
+            ideal: |accepted| accepted / 200.0,
+            make: || Box::new(Sliding::new(200)),
+        },
         Kind {
             name: "3,000 a minute, says nothing",
             ideal: minute,
@@ -128,11 +132,18 @@ fn every_server_is_used_well_by_every_set_of_senders() {
                 assert!(accepted == 4000 || !all_stay, "{} with {who}: {accepted}", kind.name);
                 end / (kind.ideal)(accepted as f64)
             });
-            println!("{} with {who}: {:.2} times the ideal, {:.2} at worst", kind.name, times.median(), times.worst());
-            // Without a burst, a request of one process has those of the others refused that come soon after. Whatever
-            // they do, they use a part of the rate; a rate_group is what helps.
-            let is_crowded =
-                kind.name.starts_with("nginx") && plans.len() > 1 && !plans.iter().all(|plan| plan.grouped);
+            println!(
+                "{} with {who}: {:.2} times the ideal, {:.2} at worst",
+                kind.name,
+                times.median(),
+                times.worst()
+            );
+            // Without a burst, a request of one process has those of the others refused that come
+            // soon after. Whatever they do, they use a part of the rate; a rate_group is what
+            // helps.
+            let is_crowded = kind.name.starts_with("nginx")
+                && plans.len() > 1
+                && !plans.iter().all(|plan| plan.grouped);
             if times.median() > if is_crowded { 8.0 } else { 1.8 } {
                 bad.push((kind.name, who, times.median()));
             }
@@ -174,8 +185,9 @@ fn figures() {
     let many = |make: Make, plans: &[Plan]| -> Vec<Storm> {
         (1..=SEEDS).map(|seed| play(make().as_mut(), plans, 0.0, seed)).collect()
     };
-    let of =
-        |storms: &[Storm], figure: &dyn Fn(&Storm) -> f64| over_seeds(SEEDS, |seed| figure(&storms[seed as usize - 1]));
+    let of = |storms: &[Storm], figure: &dyn Fn(&Storm) -> f64| {
+        over_seeds(SEEDS, |seed| figure(&storms[seed as usize - 1]))
+    };
     let lost = |what: &str, storms: &[Storm]| {
         hold(&format!("{what}: lost"), "0", 0.0, &of(storms, &|storm| storm.lost as f64));
     };
@@ -198,7 +210,12 @@ fn figures() {
     let grouped = Plan { grouped: true, ..Plan::batch(500) };
     let storms = many(|| Box::new(Sliding::new(200)), &vec![grouped; 8]);
     lost(what, &storms);
-    hold(&format!("{what}: times the ideal"), "1.15", 1.15, &of(&storms, &|storm| storm.end / 20.0));
+    hold(
+        &format!("{what}: times the ideal"),
+        "1.15",
+        1.15,
+        &of(&storms, &|storm| storm.end / 20.0),
+    );
     hold(&format!("{what}: slowest ÷ fastest"), "1.1", 1.1, &of(&storms, &Storm::spread));
     hold(&format!("{what}: share refused"), "0.005", 0.005, &of(&storms, &Storm::refused));
 
@@ -223,7 +240,12 @@ fn figures() {
             let what = format!("3,000 a minute, Retry-After {says}, {processes} processes");
             let storms = many(make, &vec![Plan::batch(4000 / processes); processes]);
             lost(&what, &storms);
-            hold(&format!("{what}: times the ideal"), "1.1", 1.1, &of(&storms, &|storm| storm.end / 61.0));
+            hold(
+                &format!("{what}: times the ideal"),
+                "1.1",
+                1.1,
+                &of(&storms, &|storm| storm.end / 61.0),
+            );
         }
     }
 
@@ -236,9 +258,17 @@ fn figures() {
             })
             .collect();
         lost(&what, &storms);
-        // With 8 in flight when it goes down, and a probe at least every 4 s for it to be found 5 s after it is back.
-        let within = |storm: &Storm| storm.requests.iter().filter(|(left, ..)| (1.0..61.0).contains(left)).count();
-        hold(&format!("{what}: requests in the minute"), "12", 30.0, &of(&storms, &|storm| within(storm) as f64));
+        // With 8 in flight when it goes down, and a probe at least every 4 s for it to be found 5 s
+        // after it is back.
+        let within = |storm: &Storm| {
+            storm.requests.iter().filter(|(left, ..)| (1.0..61.0).contains(left)).count()
+        };
+        hold(
+            &format!("{what}: requests in the minute"),
+            "12",
+            30.0,
+            &of(&storms, &|storm| within(storm) as f64),
+        );
         let missing = of(&storms, &|storm| 1.0 - storm.rate(66.0, 66.5) / storm.rate(0.2, 0.9));
         hold(&format!("{what}: share of the rate missing after 5 s"), "0", 0.1, &missing);
     }
@@ -246,15 +276,22 @@ fn figures() {
     let what = "one process, bucket 200/s, burst 200";
     let storms = many(|| Box::new(Bucket::new(200.0, 200.0)), &[Plan::batch(5000)]);
     lost(what, &storms);
-    hold(&format!("{what}: times the ideal"), "1.05", 1.05, &of(&storms, &|storm| storm.end / 24.0));
+    hold(
+        &format!("{what}: times the ideal"),
+        "1.05",
+        1.05,
+        &of(&storms, &|storm| storm.end / 24.0),
+    );
     hold(&format!("{what}: share refused"), "0.004", 0.004, &of(&storms, &Storm::refused));
 
     for rate in [1.0, 7.0, 20.0] {
         let freed = over_seeds(SEEDS, |seed| {
             let mut server = Then { first: Bucket::new(rate, 1.0), at: seconds(60), second: Free };
-            let storm = play(&mut server, &[Plan { workers: 64, ..Plan::batch(20_000) }], 0.0, seed);
-            let half_seconds =
-                (120..400).find(|half| storm.rate(f64::from(*half) / 2.0, f64::from(half + 1) / 2.0) >= 200.0);
+            let storm =
+                play(&mut server, &[Plan { workers: 64, ..Plan::batch(20_000) }], 0.0, seed);
+            let half_seconds = (120..400).find(|half| {
+                storm.rate(f64::from(*half) / 2.0, f64::from(half + 1) / 2.0) >= 200.0
+            });
             f64::from(half_seconds.unwrap_or(400)) / 2.0 - 60.0
         });
         hold(&format!("a limit of {rate}/s is gone: seconds until 200/s"), "25", 25.0, &freed);

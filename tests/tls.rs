@@ -42,8 +42,8 @@ fn call(options: &Options) -> Result<commbox::UpdateReply, Error> {
     Client::new("key", options).unwrap().update_user_json(1, BODY)
 }
 
-/// Calls a server that is wrong in its TLS, while `pem` is trusted: the call is not tried again, sends nothing, and
-/// says these words.
+/// Calls a server that is wrong in its TLS, while `pem` is trusted: the call is not tried again,
+/// sends nothing, and says these words.
 fn refused(pem: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static, words: &[&str]) {
     let connections = Record::new();
     let seen = connections.clone();
@@ -52,7 +52,11 @@ fn refused(pem: &str, serve: impl Fn(TcpStream) + Send + Sync + 'static, words: 
         serve(stream);
     });
     let error = call(&trusting(port, pem)).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Tls, Delivery::NotSent, 1), "{error}");
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Tls, Delivery::NotSent, 1),
+        "{error}"
+    );
     for word in words {
         assert!(error.to_string().contains(word), "{word}: {error}");
     }
@@ -98,7 +102,10 @@ fn an_interrupt_that_says_so_once_ends_a_call_that_sends() {
     let (large, began) = (format!(r#"{{"Remarks": "{}"}}"#, "x".repeat(8 << 20)), Instant::now());
     let error = client.update_user_json(1, &large).unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Cancelled, Delivery::Unknown, 1));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Cancelled, Delivery::Unknown, 1)
+    );
     assert_eq!(record.wait_for(2), [0, 100]);
 }
 
@@ -114,8 +121,14 @@ fn an_answer_before_all_was_sent_is_heard() {
         // Closed with more to read, it is reset.
     });
     let large = format!(r#"{{"Remarks": "{}"}}"#, "x".repeat(8 << 20));
-    let error = Client::new("key", &trusting(port, &authority.pem())).unwrap().update_user_json(1, &large).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Http(413), Delivery::Answered, 1));
+    let error = Client::new("key", &trusting(port, &authority.pem()))
+        .unwrap()
+        .update_user_json(1, &large)
+        .unwrap_err();
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Http(413), Delivery::Answered, 1)
+    );
 }
 
 #[test]
@@ -155,7 +168,8 @@ fn a_certificate_outside_its_time_is_refused() {
 fn a_certificate_for_another_host_is_refused() {
     let authority = Authority::new();
     let other = authority.issue(|params| {
-        params.subject_alt_names = vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
+        params.subject_alt_names =
+            vec![rcgen::SanType::DnsName("other.example".try_into().unwrap())];
     });
     refused(&authority.pem(), showing(other), &["another host", "base URL"]);
 }
@@ -172,15 +186,25 @@ fn a_server_without_a_safe_version_of_tls_is_refused() {
 #[test]
 fn a_server_that_speaks_plain_http_is_told_apart() {
     let pem = Authority::new().pem();
-    refused(&pem, saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), &["not TLS", "base URL", "http"]);
+    refused(
+        &pem,
+        saying(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+        &["not TLS", "base URL", "http"],
+    );
 }
 
 /// A server that wants the client to show a certificate; the client has none.
-fn wanting_a_certificate(authority: &Authority, version: &'static rustls::SupportedProtocolVersion) -> ServerConfig {
+fn wanting_a_certificate(
+    authority: &Authority,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> ServerConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(authority.issue(|_| ()).chain.remove(0)).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        provider.clone(),
+    );
     let config = authority.issue(|_| ()).config_of(&[version]);
     ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
@@ -197,7 +221,8 @@ fn a_server_that_wants_a_client_certificate_is_told_apart() {
         let port = listen(move |stream, _| {
             let mut http = accept(&config, stream);
             assert!(http.request().is_none());
-            // What the client had sent is read, or the system would have a reset overtake the alert.
+            // What the client had sent is read, or the system would have a reset overtake the
+            // alert.
             let _ = http.stream.sock.read_to_end(&mut Vec::new());
         });
         let error = call(&trusting(port, &authority.pem())).unwrap_err();
@@ -220,7 +245,10 @@ fn a_handshake_that_stalls_is_a_timeout() {
     options.max_retries = 1;
     let began = Instant::now();
     let error = call(&options).unwrap_err();
-    assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Timeout, Delivery::NotSent, 2));
+    assert_eq!(
+        (error.kind(), error.delivery(), error.attempts()),
+        (ErrorKind::Timeout, Delivery::NotSent, 2)
+    );
     assert!((300..600).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
 }
 
@@ -257,14 +285,19 @@ fn a_cancel_ends_a_handshake() {
         client.cancel();
         let error = call.join().unwrap().unwrap_err();
         assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
-        assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Cancelled, Delivery::NotSent, 1));
+        assert_eq!(
+            (error.kind(), error.delivery(), error.attempts()),
+            (ErrorKind::Cancelled, Delivery::NotSent, 1)
+        );
     });
 }
 
 #[test]
 fn both_safe_versions_work_on_one_warm_connection() {
     let authority = Authority::new();
-    for (version, expected) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
+    for (version, expected) in
+        [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)]
+    {
         let config = authority.issue(|_| ()).config_of(&[version]);
         let (port, seen) = serve(config, |http, _| http.confirm("").is_ok());
         let client = Client::new("key", &trusting(port, &authority.pem())).unwrap();
@@ -317,11 +350,15 @@ fn a_new_connection_resumes_the_session() {
         let client = Client::new("key", &trusting(port, &authority.pem())).unwrap();
         client.update_user_json(1, BODY).unwrap();
         client.update_user_json(2, BODY).unwrap();
-        let seen: Vec<_> = seen.all().iter().map(|seen| (seen.connection, seen.handshake)).collect();
+        let seen: Vec<_> =
+            seen.all().iter().map(|seen| (seen.connection, seen.handshake)).collect();
         assert!(
             matches!(
                 seen[..],
-                [(0, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest), (1, HandshakeKind::Resumed)]
+                [
+                    (0, HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest),
+                    (1, HandshakeKind::Resumed)
+                ]
             ),
             "{seen:?}"
         );
@@ -333,7 +370,8 @@ fn long_requests_and_replies_pass_whole() {
     let authority = Authority::new();
     let reply = format!(r#"{{"status": 200, "description": "{}"}}"#, "long ".repeat(30_000));
     let sent = reply.clone();
-    let (port, seen) = serve(authority.issue(|_| ()).config(), move |http, _| http.answer("", &sent).is_ok());
+    let (port, seen) =
+        serve(authority.issue(|_| ()).config(), move |http, _| http.answer("", &sent).is_ok());
     let client = Client::new("key", &trusting(port, &authority.pem())).unwrap();
     let body = format!(r#"{{"data": {{"Remarks": "{}"}}}}"#, "x".repeat(300 << 10));
     for _ in 0..2 {
@@ -343,8 +381,8 @@ fn long_requests_and_replies_pass_whole() {
     assert!(seen.iter().all(|seen| seen.connection == 0 && seen.request.body == body.as_bytes()));
 }
 
-/// What a server does with a connection that it has had enough of is not the caller's business: even with no retries
-/// the next call succeeds, on a new connection.
+/// What a server does with a connection that it has had enough of is not the caller's business:
+/// even with no retries the next call succeeds, on a new connection.
 fn parted(config: ServerConfig, pem: &str, part: fn(&mut tls_server::Tls)) -> Vec<(usize, String)> {
     let parted = Record::new();
     let done = parted.clone();
@@ -377,7 +415,9 @@ fn a_farewell_on_an_idle_connection_is_never_seen() {
             tls.flush().unwrap();
         });
         assert_eq!(seen, each_on_its_own);
-        let seen = parted(config(), &authority.pem(), |tls| tls.sock.shutdown(std::net::Shutdown::Write).unwrap());
+        let seen = parted(config(), &authority.pem(), |tls| {
+            tls.sock.shutdown(std::net::Shutdown::Write).unwrap()
+        });
         assert_eq!(seen, each_on_its_own);
     }
 }
@@ -393,7 +433,10 @@ fn a_farewell_that_comes_with_the_reply_is_heeded() {
         while http.request().is_some() {
             requests.add(connection);
             let tls = &mut http.stream.conn;
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{CONFIRMED}", CONFIRMED.len());
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{CONFIRMED}",
+                CONFIRMED.len()
+            );
             tls.writer().write_all(answer.as_bytes()).unwrap();
             tls.send_close_notify();
             let mut packet = Vec::new();
@@ -443,7 +486,9 @@ fn a_reply_cut_short_is_unknown() {
     let authority = Authority::new();
     for notify in [true, false] {
         let (port, _) = serve(authority.issue(|_| ()).config(), move |http, _| {
-            http.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"status\"").unwrap();
+            http.stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"status\"")
+                .unwrap();
             if notify {
                 http.stream.conn.send_close_notify();
             }

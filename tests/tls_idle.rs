@@ -50,7 +50,8 @@ fn a_new_key_is_taken() {
     over_one_connection(|connection| connection.refresh_traffic_keys().unwrap());
 }
 
-/// As servers send them that make tickets on another thread, or when a session has proved worth one.
+/// As servers send them that make tickets on another thread, or when a session has proved worth
+/// one.
 #[test]
 fn tickets_that_come_behind_each_answer_end_no_connection() {
     const CALLS: u8 = 10;

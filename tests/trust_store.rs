@@ -25,13 +25,20 @@ fn server(authority: &Authority) -> u16 {
 }
 
 fn call(port: u16, program: &mut Command, ca_file: Option<&Path>) -> (i64, Value) {
-    call_once(program, &json!({"base_url": format!("https://127.0.0.1:{port}"), "ca_file": ca_file}))
+    call_once(
+        program,
+        &json!({"base_url": format!("https://127.0.0.1:{port}"), "ca_file": ca_file}),
+    )
 }
 
 /// A call that is to fail in TLS, with these words.
 fn refused(port: u16, program: &mut Command, words: &[&str]) {
     let (code, error) = call(port, program, None);
-    assert_eq!((code, &error["delivery"], &error["attempts"]), (TLS, &json!("not_sent"), &json!(1)), "{error}");
+    assert_eq!(
+        (code, &error["delivery"], &error["attempts"]),
+        (TLS, &json!("not_sent"), &json!(1)),
+        "{error}"
+    );
     let message = error["message"].as_str().unwrap();
     for word in words {
         assert!(message.contains(word), "{word}: {message}");
@@ -61,9 +68,16 @@ fn what_can_be_read_of_a_store_serves_where_a_file_of_it_is_broken() {
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     fs::copy(&pem, folder.join("good.pem")).unwrap();
-    fs::write(folder.join("broken.pem"), "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n").unwrap();
+    fs::write(
+        folder.join("broken.pem"),
+        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
     symlink("loop.pem", folder.join("loop.pem")).unwrap();
-    assert_eq!(call(server(&authority), program("call_once").env("SSL_CERT_DIR", &folder), None).0, 0);
+    assert_eq!(
+        call(server(&authority), program("call_once").env("SSL_CERT_DIR", &folder), None).0,
+        0
+    );
 }
 
 #[test]
@@ -71,7 +85,10 @@ fn a_ca_file_is_trusted_beside_the_store() {
     let (machine, own) = (Authority::new(), Authority::new());
     let (store, ca_file) = (file("store.pem", &machine.pem()), file("own.pem", &own.pem()));
     for port in [server(&machine), server(&own)] {
-        assert_eq!(call(port, program("call_once").env("SSL_CERT_FILE", &store), Some(&ca_file)).0, 0);
+        assert_eq!(
+            call(port, program("call_once").env("SSL_CERT_FILE", &store), Some(&ca_file)).0,
+            0
+        );
     }
     refused(
         server(&own),
@@ -83,16 +100,28 @@ fn a_ca_file_is_trusted_beside_the_store() {
 #[test]
 fn a_store_that_is_named_and_not_there_is_said_so() {
     let port = server(&Authority::new());
-    refused(port, program("call_once").env("SSL_CERT_FILE", "/no/such/file"), &["SSL_CERT_FILE", "no certificate"]);
+    refused(
+        port,
+        program("call_once").env("SSL_CERT_FILE", "/no/such/file"),
+        &["SSL_CERT_FILE", "no certificate"],
+    );
     let empty = file("empty.pem", "");
-    refused(port, program("call_once").env("SSL_CERT_FILE", empty), &["SSL_CERT_FILE", "no certificate"]);
+    refused(
+        port,
+        program("call_once").env("SSL_CERT_FILE", empty),
+        &["SSL_CERT_FILE", "no certificate"],
+    );
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty");
     fs::create_dir_all(&folder).unwrap();
-    refused(port, program("call_once").env("SSL_CERT_DIR", folder), &["SSL_CERT_DIR", "no certificate"]);
+    refused(
+        port,
+        program("call_once").env("SSL_CERT_DIR", folder),
+        &["SSL_CERT_DIR", "no certificate"],
+    );
 }
 
-/// On a machine without a store, as small containers are, there is still something to trust: the call fails for the
-/// certificate that it met, not for want of roots.
+/// On a machine without a store, as small containers are, there is still something to trust: the
+/// call fails for the certificate that it met, not for want of roots.
 #[test]
 fn bundled_roots_serve_a_machine_without_a_store() {
     let port = server(&Authority::new());
@@ -104,7 +133,9 @@ fn bundled_roots_serve_a_machine_without_a_store() {
                   exec "$0" "$@""#;
     let mut without_store = Command::new("unshare");
     without_store.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    without_store.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(with_store.get_program());
+    without_store
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", hide])
+        .arg(with_store.get_program());
     refused(port, &mut without_store, &["not signed by an authority that is trusted", "ca_file"]);
 }
 

@@ -23,7 +23,13 @@ fn the_library_may_be_unloaded_and_loaded_again() {
     });
     const CYCLES: usize = 40;
     let mut program = native::program("unload");
-    let output = program.arg(library()).args([options.to_string(), CYCLES.to_string()]).output().unwrap();
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    let output =
+        program.arg(library()).args([options.to_string(), CYCLES.to_string()]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(seen.all().len(), CYCLES);
 }

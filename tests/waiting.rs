@@ -110,9 +110,15 @@ fn the_deadline_covers_queueing() {
     thread::scope(|scope| {
         let calls: Vec<_> = (0..3).map(|_| scope.spawn(|| call(&client))).collect();
         let results: Vec<_> = calls.into_iter().map(|call| call.join().unwrap()).collect();
-        let late: Vec<_> = results.iter().filter_map(|(result, took)| Some((result.as_ref().err()?, took))).collect();
+        let late: Vec<_> = results
+            .iter()
+            .filter_map(|(result, took)| Some((result.as_ref().err()?, took)))
+            .collect();
         let [(error, took)] = late[..] else { panic!("{results:?}") };
-        assert_eq!((error.kind(), error.delivery(), error.attempts()), (ErrorKind::Timeout, Delivery::NotSent, 0));
+        assert_eq!(
+            (error.kind(), error.delivery(), error.attempts()),
+            (ErrorKind::Timeout, Delivery::NotSent, 0)
+        );
         assert!(*took <= LATE, "{took:?}");
     });
 }
@@ -153,15 +159,22 @@ fn retry_after_in_seconds_and_as_a_date() {
             let server = Server::script([Fault::status(status).header("Retry-After", &text)]);
             let (result, took) = call(&client(&server, |_| {}));
             result.unwrap();
-            assert!(took >= millis(least) && took <= millis(most) + LATE, "{status}, {text}: {took:?}");
+            assert!(
+                took >= millis(least) && took <= millis(most) + LATE,
+                "{status}, {text}: {took:?}"
+            );
         }
-        // One that is past is never less than the backoff: after the first 429 that is a second and a half at most.
+        // One that is past is never less than the backoff: after the first 429 that is a second and
+        // a half at most.
         for text in ["0", &date(0)] {
             let server = Server::script([Fault::status(status).header("Retry-After", text)]);
             let (result, took) = call(&client(&server, |_| {}));
             result.unwrap();
             let (least, most) = if status == 429 { (1000, 1500) } else { (0, 1) };
-            assert!(took >= millis(least) && took <= millis(most) + LATE, "{status}, {text}: {took:?}");
+            assert!(
+                took >= millis(least) && took <= millis(most) + LATE,
+                "{status}, {text}: {took:?}"
+            );
         }
     }
     // The server's clock goes its own way.
@@ -172,7 +185,8 @@ fn retry_after_in_seconds_and_as_a_date() {
             SystemTime::now() + Duration::from_secs(hours.unsigned_abs() * 3600)
         };
         let [now, then] = [now, now + Duration::from_secs(2)].map(httpdate::fmt_http_date);
-        let server = Server::script([Fault::status(429).header("Date", &now).header("Retry-After", &then)]);
+        let server =
+            Server::script([Fault::status(429).header("Date", &now).header("Retry-After", &then)]);
         let (result, took) = call(&client(&server, |_| {}));
         result.unwrap();
         assert!(took >= millis(2000) && took <= millis(2200) + LATE, "{hours} h: {took:?}");
@@ -194,8 +208,15 @@ fn retry_after_beyond_the_deadline_fails_at_once_and_is_told() {
                 // The next call finds the gate shut, and asks nobody.
                 let (result, took) = call(&client);
                 let error = result.unwrap_err();
-                assert_eq!((error.kind(), error.delivery()), (ErrorKind::Throttled, Delivery::NotSent));
-                assert!(error.retry_after() > Some(Duration::from_secs(60)), "{:?}", error.retry_after());
+                assert_eq!(
+                    (error.kind(), error.delivery()),
+                    (ErrorKind::Throttled, Delivery::NotSent)
+                );
+                assert!(
+                    error.retry_after() > Some(Duration::from_secs(60)),
+                    "{:?}",
+                    error.retry_after()
+                );
                 assert!(took <= LATE, "{took:?}");
                 assert_eq!(server.seen().len(), 1);
             }
@@ -228,8 +249,16 @@ fn a_throttled_call_stops_all_and_one_probe_goes_first() {
     });
     let seen = server.seen();
     assert_eq!(seen.len(), 10);
-    assert!(seen[1].at - seen[0].at >= millis(1000), "the gate was shut for {:?}", seen[1].at - seen[0].at);
-    assert!(seen[2].at - seen[1].at >= millis(400), "{:?} after the probe", seen[2].at - seen[1].at);
+    assert!(
+        seen[1].at - seen[0].at >= millis(1000),
+        "the gate was shut for {:?}",
+        seen[1].at - seen[0].at
+    );
+    assert!(
+        seen[2].at - seen[1].at >= millis(400),
+        "{:?} after the probe",
+        seen[2].at - seen[1].at
+    );
 }
 
 #[test]
@@ -251,7 +280,10 @@ fn the_callers_own_limit_is_kept_evenly_over_all_threads() {
     for (number, seen) in seen.iter().enumerate() {
         let at = (seen.at - first).as_secs_f64();
         let due = number as f64 / 20.0;
-        assert!((at - due).abs() <= 0.4 * f64::from(SLOWNESS), "request {number} came at {at} s, not at {due} s");
+        assert!(
+            (at - due).abs() <= 0.4 * f64::from(SLOWNESS),
+            "request {number} came at {at} s, not at {due} s"
+        );
     }
 }
 
@@ -309,7 +341,13 @@ fn waits() -> Vec<Wait> {
         let server = Arc::new(Server::script([fault]));
         let client = client(&server, |_| {});
         let asked = server.clone();
-        Wait { name, client, bytes, is_there: Box::new(move || !asked.seen().is_empty()), _alive: Box::new(server) }
+        Wait {
+            name,
+            client,
+            bytes,
+            is_there: Box::new(move || !asked.seen().is_empty()),
+            _alive: Box::new(server),
+        }
     };
     let (full, waiting) = full_backlog();
     vec![
@@ -372,7 +410,8 @@ fn the_interrupt_is_asked_in_time_wherever_a_call_waits() {
             scope.spawn(move || {
                 let Wait { name, client, bytes, _alive, .. } = wait;
                 let body = user(bytes);
-                let (asked, caller) = (Arc::new(Mutex::new(vec![Instant::now()])), thread::current().id());
+                let (asked, caller) =
+                    (Arc::new(Mutex::new(vec![Instant::now()])), thread::current().id());
                 let asks = asked.clone();
                 client.set_interrupt(Some(Arc::new(move || {
                     assert_eq!(thread::current().id(), caller);

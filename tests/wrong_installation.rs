@@ -55,7 +55,10 @@ impl Installed {
         }
         let (source, library) = (self.lib().join("other.c"), self.lib().join(soname));
         fs::write(&source, code).expect("it can be written");
-        run(bare("cc").args(["-shared", "-fPIC", "-Wl,-soname", soname, "-o"]).arg(&library).arg(&source));
+        run(bare("cc")
+            .args(["-shared", "-fPIC", "-Wl,-soname", soname, "-o"])
+            .arg(&library)
+            .arg(&source));
     }
 }
 
@@ -65,7 +68,10 @@ fn every_word_of_the_table_is_tested() {
     assert!(explained.len() > 6, "{explained:?}");
     for words in explained {
         let quoted = format!("{words:?}");
-        assert!(include_str!("wrong_installation.rs").contains(&quoted), "nothing here tells {quoted}");
+        assert!(
+            include_str!("wrong_installation.rs").contains(&quoted),
+            "nothing here tells {quoted}"
+        );
     }
 }
 
@@ -107,7 +113,11 @@ fn a_compiler_does_not_find_the_library() {
     // The linker would take it instead.
     fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
     let library = installed.lib().join("libcommbox.so");
-    tells(&fails(&mut installed.shell(compile)), "skipping incompatible", &[library.to_str().expect("it is text")]);
+    tells(
+        &fails(&mut installed.shell(compile)),
+        "skipping incompatible",
+        &[library.to_str().expect("it is text")],
+    );
 
     let newer = fails(&mut installed.shell("$PKG_CONFIG --print-errors --exists 'commbox >= 99'"));
     assert!(newer.contains("commbox >= 99") && newer.contains(VERSION), "{newer}");
@@ -125,7 +135,11 @@ fn cmake_does_not_find_the_library() {
     let configure = |version: &str| fails(&mut installed.cmake("commbox::commbox", version).1);
     let version = format!("version: {VERSION}");
     let config = installed.lib().join("cmake/commbox/commbox-config.cmake");
-    tells(&configure("99"), "compatible with requested version", &["\"99\"", &version, config.to_str().expect("text")]);
+    tells(
+        &configure("99"),
+        "compatible with requested version",
+        &["\"99\"", &version, config.to_str().expect("text")],
+    );
 
     let (_, mut wrong, mut compile) = installed.cmake("commbox::commbox", "");
     turn(&installed.lib().join(REAL_NAME));

@@ -119,7 +119,8 @@ fn rejects_of_json_are_json() {
 fn resuming_sends_the_rest_with_what_is_unknown_first() {
     let all = Setting::new();
     all.folder.write("a.csv", table(6));
-    // Row 2 is refused, row 3 may have arrived (a stale connection is tried twice), row 4 is refused.
+    // Row 2 is refused, row 3 may have arrived (a stale connection is tried twice), row 4 is
+    // refused.
     let reset = json!({"reset": true});
     let no = || failure(400, "");
     all.sandbox.script(&json!([{"own": true}, no(), reset, reset, no()]));

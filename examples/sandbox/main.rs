@@ -1,5 +1,5 @@
-//! The offline CommBox of the command (`commbox sandbox`, in `cli/src/sandbox`), without the rest of the command: the
-//! tests of the library start it, and build it in seconds.
+//! The offline CommBox of the command (`commbox sandbox`, in `cli/src/sandbox`), without the rest
+//! of the command: the tests of the library start it, and build it in seconds.
 
 #[path = "../../cli/src/sandbox/mod.rs"]
 #[rustfmt::skip] // It has the command's own width of lines.

@@ -8,8 +8,14 @@ use serde_json::Value;
 
 use super::{check_error, marked, CANARY};
 
-const LIMITS: [(&str, usize); 6] =
-    [("UniqueId", 50), ("FirstName", 100), ("LastName", 100), ("Email", 255), ("Phone1", 100), ("Phone2", 100)];
+const LIMITS: [(&str, usize); 6] = [
+    ("UniqueId", 50),
+    ("FirstName", 100),
+    ("LastName", 100),
+    ("Email", 255),
+    ("Phone1", 100),
+    ("Phone2", 100),
+];
 
 pub fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -53,7 +59,9 @@ fn check_limits(sent: &str) {
     for (field, limit) in LIMITS {
         match user.get(field) {
             None | Some(Value::Null) => {}
-            Some(Value::String(text)) => assert!(text.chars().count() <= limit, "{field} is too long"),
+            Some(Value::String(text)) => {
+                assert!(text.chars().count() <= limit, "{field} is too long")
+            }
             Some(other) => panic!("{field} is {other}"),
         }
     }

@@ -77,7 +77,9 @@ fn call(port: u16, answers: usize) -> Result<String> {
         r#"{{"base_url":"http://127.0.0.1:{port}","proxy":"","max_retries":{retries},"retry_base_ms":1,"retry_cap_ms":1,
             "attempt_timeout_ms":5,"total_timeout_ms":10}}"#
     ))?;
-    Client::new("CANARY-key", &options)?.update_user_json(1, r#"{"FirstName":"CANARY-value"}"#).map(String::from)
+    Client::new("CANARY-key", &options)?
+        .update_user_json(1, r#"{"FirstName":"CANARY-value"}"#)
+        .map(String::from)
 }
 
 fn check_failure(error: &Error, seen: &Seen, answers: usize) {
@@ -91,10 +93,14 @@ fn check_failure(error: &Error, seen: &Seen, answers: usize) {
     match error.delivery() {
         Delivery::NotSent => assert_eq!(seen.received, 0, "bytes left: {error:?}"),
         Delivery::Unknown => {}
-        Delivery::Answered => assert!(seen.received > 0 && seen.sent > 0, "nothing was answered: {error:?}"),
+        Delivery::Answered => {
+            assert!(seen.received > 0 && seen.sent > 0, "nothing was answered: {error:?}")
+        }
     }
     // One more attempt is allowed for a connection that the server had closed while it was idle.
-    assert!((1..=answers as u32 + 1).contains(&error.attempts()) || error.kind() == ErrorKind::Timeout);
+    assert!(
+        (1..=answers as u32 + 1).contains(&error.attempts()) || error.kind() == ErrorKind::Timeout
+    );
 }
 
 fn serve(listener: &TcpListener, script: &Script, done: &AtomicBool) -> Seen {

@@ -26,7 +26,10 @@ fn check_error(error: &Error) {
     let message = error.to_string();
     assert!(!message.is_empty());
     assert!(!message.contains(CANARY), "a value stands in the message: {message}");
-    assert!(!message.contains(char::is_control), "a control character stands in the message: {message:?}");
+    assert!(
+        !message.contains(char::is_control),
+        "a control character stands in the message: {message:?}"
+    );
 
     let json: Value = serde_json::from_str(&error.to_json()).expect("the error JSON is JSON");
     assert_eq!(json["message"], message);

@@ -79,8 +79,12 @@ fn check_values(text: &str, options: &Options) {
             "proxy" => options.proxy.clone().into(),
             "user_agent" => options.user_agent.clone().into(),
             "ca_file" => options.ca_file.as_ref().and_then(|path| path.to_str()).into(),
-            "client_cert_file" => options.client_cert_file.as_ref().and_then(|path| path.to_str()).into(),
-            "client_key_file" => options.client_key_file.as_ref().and_then(|path| path.to_str()).into(),
+            "client_cert_file" => {
+                options.client_cert_file.as_ref().and_then(|path| path.to_str()).into()
+            }
+            "client_key_file" => {
+                options.client_key_file.as_ref().and_then(|path| path.to_str()).into()
+            }
             "request_id_header" => options.request_id_header.clone().into(),
             "order_per_user" => options.order_per_user.into(),
             "rate_group" => options.rate_group.clone().into(),

@@ -21,9 +21,17 @@ fn outcome(http_status: u16, body: &[u8], complete: bool) {
     match fuzzing::interpret(http_status, body.to_vec(), complete) {
         Ok(reply) => {
             assert!(complete && (200..300).contains(&http_status));
-            assert_eq!(reply.as_json().as_bytes(), body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body));
-            let says = serde_json::from_str::<Value>(reply.as_json()).ok().map(|reply| status(&reply["status"]));
-            assert!(says.is_none_or(|status| (200..300).contains(&status)), "{reply} is no success");
+            assert_eq!(
+                reply.as_json().as_bytes(),
+                body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+            );
+            let says = serde_json::from_str::<Value>(reply.as_json())
+                .ok()
+                .map(|reply| status(&reply["status"]));
+            assert!(
+                says.is_none_or(|status| (200..300).contains(&status)),
+                "{reply} is no success"
+            );
         }
         Err(error) => {
             check_error(&error);
@@ -31,8 +39,13 @@ fn outcome(http_status: u16, body: &[u8], complete: bool) {
             assert_eq!(error.http_status(), Some(http_status));
             assert_eq!(error.response().is_none(), body.is_empty());
             match error.kind() {
-                ErrorKind::Http(status) => assert!(status == http_status || (200..300).contains(&http_status)),
-                kind => assert!(kind == ErrorKind::BadResponse && (200..300).contains(&http_status), "{kind:?}"),
+                ErrorKind::Http(status) => {
+                    assert!(status == http_status || (200..300).contains(&http_status))
+                }
+                kind => assert!(
+                    kind == ErrorKind::BadResponse && (200..300).contains(&http_status),
+                    "{kind:?}"
+                ),
             }
         }
     }

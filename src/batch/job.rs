@@ -35,12 +35,26 @@ impl Job {
     ) -> Box<Self> {
         let number = place.number();
         let (canceller, so_far) = (Canceller::default(), SoFar::default());
-        Box::new(Self { tag, user_id, user_json, options, deadline, canceller, place, so_far, number })
+        Box::new(Self {
+            tag,
+            user_id,
+            user_json,
+            options,
+            deadline,
+            canceller,
+            place,
+            so_far,
+            number,
+        })
     }
 
     /// Returns the error of an update that is cancelled before it is sent, or before it is retried.
     pub(super) fn cancelled(&self, why: &str) -> Error {
-        let what = if self.so_far.is_sent() { "this update was not sent again" } else { "this update was not sent" };
+        let what = if self.so_far.is_sent() {
+            "this update was not sent again"
+        } else {
+            "this update was not sent"
+        };
         self.so_far.explain(Error::new(ErrorKind::Cancelled, format!("{what}: {why}")))
     }
 }

@@ -123,17 +123,24 @@ mod tests {
         let json = r#"{"concurrency":256,"queue_limit":1,"stop_on_unauthorized":false,"throttle_timeout_ms":1,
                        "outage_timeout_ms":2,"overall_timeout_ms":3}"#;
         let options = BatchOptions::from_json(json).unwrap();
-        let timeouts = [Some(options.throttle_timeout), Some(options.outage_timeout), options.overall_timeout];
+        let timeouts =
+            [Some(options.throttle_timeout), Some(options.outage_timeout), options.overall_timeout];
         assert_eq!(timeouts, [1, 2, 3].map(|millis| Some(Duration::from_millis(millis))));
-        assert_eq!((options.concurrency, options.queue_limit, options.stop_on_unauthorized), (256, 1, false));
-        let why =
-            BatchOptions::from_json(r#"{"concurency":1,"concurrency":257,"queue_limit":0,"stop_on_unauthorized":1}"#);
+        assert_eq!(
+            (options.concurrency, options.queue_limit, options.stop_on_unauthorized),
+            (256, 1, false)
+        );
+        let why = BatchOptions::from_json(
+            r#"{"concurency":1,"concurrency":257,"queue_limit":0,"stop_on_unauthorized":1}"#,
+        );
         assert_eq!(
             why.unwrap_err().to_string(),
             "concurency is an unknown option; did you mean \"concurrency\"?; stop_on_unauthorized must be true or false, not \
              a number; concurrency must be from 1 to 256; queue_limit must be from 1 to 1000000"
         );
-        let why = BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#).unwrap_err();
+        let why =
+            BatchOptions::from_json(r#"{"throttle_timeout_ms":0,"overall_timeout_ms":86400001}"#)
+                .unwrap_err();
         assert_eq!(
             why.to_string(),
             "throttle_timeout_ms must be from 1 ms to 24 hours; overall_timeout_ms must be from 1 ms to 24 hours"

@@ -84,9 +84,10 @@ impl Queue {
                 ErrorKind::InvalidArgument,
                 "batch is closed and accepts no more updates; create another batch",
             )),
-            State::Stopped(why) => {
-                Err(Error::new(ErrorKind::Cancelled, format!("batch accepts no more updates: {why}")))
-            }
+            State::Stopped(why) => Err(Error::new(
+                ErrorKind::Cancelled,
+                format!("batch accepts no more updates: {why}"),
+            )),
             State::Ended => Err(ended()),
         }
     }
@@ -204,7 +205,9 @@ impl Queue {
         let why = match self.state {
             State::Stopped(why) => Some(why),
             State::Ended => Some("the batch was freed"),
-            State::Open | State::Closed => job.canceller.has_cancelled().then_some("it was cancelled"),
+            State::Open | State::Closed => {
+                job.canceller.has_cancelled().then_some("it was cancelled")
+            }
         };
         if let Some(why) = why {
             let error = job.cancelled(why);
@@ -228,7 +231,9 @@ impl Queue {
         self.counts.add(&job.so_far.effort, &outcome, now);
         if !matches!(self.state, State::Ended) {
             self.finished.push_back(Finished { tag: job.tag, outcome });
-            if let Some(earlier) = self.for_finished.take().and_then(|next| self.collector.replace(next)) {
+            if let Some(earlier) =
+                self.for_finished.take().and_then(|next| self.collector.replace(next))
+            {
                 earlier.unpark();
             }
         }
@@ -253,7 +258,10 @@ impl Queue {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        !self.is_open() && self.queued() == 0 && self.in_flight.is_empty() && self.finished.is_empty()
+        !self.is_open()
+            && self.queued() == 0
+            && self.in_flight.is_empty()
+            && self.finished.is_empty()
     }
 
     /// Returns the file descriptor of the signal that [`notify_by`](Self::notify_by) stored.
@@ -287,7 +295,9 @@ impl Queue {
     /// Fails the queued updates whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant, why: impl Fn() -> Error) -> Released {
         let mut released = Released::default();
-        while let Some((_, number)) = self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now) {
+        while let Some((_, number)) =
+            self.deadlines.front().copied().filter(|(deadline, _)| *deadline <= now)
+        {
             self.deadlines.pop_front();
             if let Some(job) = self.take(number) {
                 self.put_finished(&job, Err(job.so_far.explain(why())), now);

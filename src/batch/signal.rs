@@ -132,7 +132,10 @@ mod elsewhere {
             // Connected to each other, the sockets do not receive from others.
             #[cfg(windows)]
             let (read, write) = {
-                let (read, write) = (Socket::bind((Ipv4Addr::LOCALHOST, 0))?, Socket::bind((Ipv4Addr::LOCALHOST, 0))?);
+                let (read, write) = (
+                    Socket::bind((Ipv4Addr::LOCALHOST, 0))?,
+                    Socket::bind((Ipv4Addr::LOCALHOST, 0))?,
+                );
                 read.connect(write.local_addr()?)?;
                 write.connect(read.local_addr()?)?;
                 (read, write)

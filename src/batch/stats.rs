@@ -130,7 +130,8 @@ impl Counts {
 
     /// Returns the counts. The caller adds the lengths of the queues and the learned rate.
     pub(super) fn stats(&mut self, now: Instant) -> BatchStats {
-        let elapsed = self.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+        let elapsed =
+            self.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
         let (seconds, moment) = (elapsed.as_secs_f64(), self.moment(now));
         BatchStats {
             queued: 0,
@@ -142,7 +143,11 @@ impl Counts {
             retried: self.retried,
             throttled: self.throttled,
             requests_per_second: self.last_second.count(moment),
-            average_requests_per_second: if seconds > 0.0 { self.requests as f64 / seconds } else { 0.0 },
+            average_requests_per_second: if seconds > 0.0 {
+                self.requests as f64 / seconds
+            } else {
+                0.0
+            },
             learned_requests_per_second: None,
             elapsed,
         }

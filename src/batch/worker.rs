@@ -112,7 +112,8 @@ impl Shared {
         queue.finish(&job, outcome, Instant::now());
         let mut released = Released::default();
         if rejected && self.options.stop_on_unauthorized {
-            released = queue.stop("the server rejected the API key (401) for an earlier update of the batch");
+            released = queue
+                .stop("the server rejected the API key (401) for an earlier update of the batch");
             self.graceful.cancel();
         }
         let is_open = queue.is_open();
@@ -121,7 +122,9 @@ impl Shared {
         match job.place.release() {
             // If the next update for the same user belongs to this batch, this worker makes it
             // ready.
-            Some(Successor::Update(ready, number)) if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) => {
+            Some(Successor::Update(ready, number))
+                if std::ptr::addr_eq(Arc::as_ptr(&ready), Arc::as_ptr(self)) =>
+            {
                 rest.follows = Some(number);
             }
             Some(successor) => successor.begin(),

@@ -119,7 +119,8 @@ impl<'a> Call<'a> {
         Self {
             batch,
             options,
-            headers: (!options.headers.is_empty()).then(|| options.headers.to_bytes(&client.headers)),
+            headers: (!options.headers.is_empty())
+                .then(|| options.headers.to_bytes(&client.headers)),
             ended: watch.began(),
             watch,
             trace,

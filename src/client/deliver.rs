@@ -29,13 +29,21 @@ impl Client {
         call: &mut Call<'_>,
     ) -> Result<UpdateReply, Ended> {
         loop {
-            let departure = match self.line.depart(place, &call.watch, call.batch.map(|batch| batch.patience)) {
+            let departure = match self.line.depart(
+                place,
+                &call.watch,
+                call.batch.map(|batch| batch.patience),
+            ) {
                 Ok(departure) => departure,
-                Err(Held::Stopped(Stop::Cancelled)) => return Err(call.stopped(Stop::Cancelled).into()),
+                Err(Held::Stopped(Stop::Cancelled)) => {
+                    return Err(call.stopped(Stop::Cancelled).into())
+                }
                 // If an attempt has failed, its error is more helpful than that of the line.
                 Err(held) => {
                     let last = call.so_far.last.take();
-                    return Err(last.map_or_else(|| held_back(held), |last| last.with_note(&reason(held))).into());
+                    return Err(last
+                        .map_or_else(|| held_back(held), |last| last.with_note(&reason(held)))
+                        .into());
                 }
             };
             let (reply, api_key) = self.attempt(user_id, body, departure, place, call);
@@ -47,7 +55,10 @@ impl Client {
                 // The transport does not know about earlier attempts, so build the error here.
                 return Err(call.stopped(Stop::Cancelled).into());
             }
-            if error.kind() == ErrorKind::Http(401) && !call.so_far.rekeyed && !self.is_current(&api_key) {
+            if error.kind() == ErrorKind::Http(401)
+                && !call.so_far.rekeyed
+                && !self.is_current(&api_key)
+            {
                 call.so_far.rekeyed = true;
             } else if error.kind() == ErrorKind::Http(429) {
                 // The line delays the next attempt. A 429 does not count as a retry.
@@ -68,7 +79,10 @@ impl Client {
                     None if error.retry_after().is_none() && self.puts_back(call) => {
                         return Err(Ended::PutBack(error));
                     }
-                    None => self.retries.longest().max(error.retry_after().unwrap_or_default().min(A_DAY)),
+                    None => self
+                        .retries
+                        .longest()
+                        .max(error.retry_after().unwrap_or_default().min(A_DAY)),
                 };
                 call.so_far.retries += 1;
                 call.emit(LogLevel::Info, || events::retry(&error, call.so_far.retries, wait));
@@ -92,12 +106,16 @@ impl Client {
     ) -> (Result<UpdateReply>, Arc<ApiKey>) {
         let probe = departure.probe();
         let attempt = call.options.attempt_timeout.unwrap_or(self.limits.attempt);
-        let limits = Limits { attempt: probe.map_or(attempt, |probe| attempt.min(probe.limit)), ..self.limits };
+        let limits = Limits {
+            attempt: probe.map_or(attempt, |probe| attempt.min(probe.limit)),
+            ..self.limits
+        };
         let mut fresh = call.fresh || probe.is_some_and(|probe| probe.fresh);
         loop {
             let api_key = self.read(|current| current.api_key.clone());
             let headers = call.headers.as_ref().unwrap_or(&self.header_bytes);
-            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits).with_trace(call.trace);
+            let attempt = Attempt::new(&call.watch, user_id, &api_key, headers, limits)
+                .with_trace(call.trace);
             call.so_far.effort.attempts += 1;
             let in_flight = self.stats.attempt_begins(call.so_far.effort.attempts == 1);
             let reply = self.transport.post(body, &attempt, fresh);
@@ -119,9 +137,14 @@ impl Client {
                     continue;
                 }
             }
-            call.emit(LogLevel::Debug, || events::attempt(&reply, call, attempt.reused_connection()));
-            if self.log.is_on() && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered) {
-                let rejected = reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
+            call.emit(LogLevel::Debug, || {
+                events::attempt(&reply, call, attempt.reused_connection())
+            });
+            if self.log.is_on()
+                && reply.as_ref().err().is_none_or(|error| error.delivery() == Delivery::Answered)
+            {
+                let rejected =
+                    reply.as_ref().is_err_and(|error| error.kind() == ErrorKind::Http(401));
                 if !rejected || self.is_current(&api_key) {
                     self.log.key_is(rejected);
                 }
@@ -129,14 +152,22 @@ impl Client {
             // An update of a batch keeps its place until the batch has recorded the outcome.
             let leaves = (reply.is_ok() && call.batch.is_none()).then_some(place);
             call.ended = attempt.ended();
-            departure.report(call.ended, outcome(&reply, advice, &call.watch), reply.is_ok(), leaves);
+            departure.report(
+                call.ended,
+                outcome(&reply, advice, &call.watch),
+                reply.is_ok(),
+                leaves,
+            );
             return (reply, api_key);
         }
     }
 
     /// Returns the wait before the next retry, or `None` if there is none.
     fn backoff(&self, error: &Error, call: &Call<'_>) -> Option<Duration> {
-        let wait = self.retries.with_max_retries(call.options.max_retries).wait(error, call.so_far.retries)?;
+        let wait = self
+            .retries
+            .with_max_retries(call.options.max_retries)
+            .wait(error, call.so_far.retries)?;
         if self.line.take_retry(error.kind() == ErrorKind::Timeout) {
             return Some(wait);
         }
@@ -179,8 +210,12 @@ fn outcome(reply: &Result<UpdateReply>, advice: Advice, watch: &Watch) -> Outcom
         ErrorKind::Http(429) => Outcome::Throttled { asked: advice.asked(), policy: advice.policy },
         // The attempt was cut short by the call's deadline, which shows nothing about the server.
         ErrorKind::Timeout if Instant::now() >= watch.deadline() => Outcome::Nothing,
-        kind if is_transient(error) => Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout },
-        _ if error.delivery() == Delivery::Answered => Outcome::Accepted { exhausted: advice.exhausted },
+        kind if is_transient(error) => {
+            Outcome::Failed { asked: advice.asked(), timed_out: kind == ErrorKind::Timeout }
+        }
+        _ if error.delivery() == Delivery::Answered => {
+            Outcome::Accepted { exhausted: advice.exhausted }
+        }
         _ => Outcome::Nothing,
     }
 }

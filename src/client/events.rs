@@ -11,14 +11,16 @@ use crate::secret;
 impl Client {
     pub(super) fn success_event(&self, reply: &UpdateReply, call: &Call<'_>) -> Event {
         let (attempts, elapsed) = (reply.attempts(), reply.elapsed());
-        let sentence = format!("succeeded after {} ms ({})", elapsed.as_millis(), requests(attempts));
+        let sentence =
+            format!("succeeded after {} ms ({})", elapsed.as_millis(), requests(attempts));
         let event = Event::new("call_succeeded", sentence).with("http_status", reply.http_status());
         self.ended(event, attempts, elapsed, reply.request_id(), call)
     }
 
     pub(super) fn failure_event(&self, error: &Error, call: &Call<'_>) -> Event {
         let (attempts, elapsed) = (error.attempts(), error.elapsed());
-        let sentence = format!("failed after {} ms ({}): {error}", elapsed.as_millis(), requests(attempts));
+        let sentence =
+            format!("failed after {} ms ({}): {error}", elapsed.as_millis(), requests(attempts));
         let event = Event::new("call_failed", sentence)
             .with("code", error.kind().code())
             .with("name", error.kind().name())
@@ -30,7 +32,14 @@ impl Client {
     }
 
     /// Adds the fields that every event for the end of a call contains.
-    fn ended(&self, event: Event, attempts: u32, elapsed: Duration, id: Option<&str>, call: &Call<'_>) -> Event {
+    fn ended(
+        &self,
+        event: Event,
+        attempts: u32,
+        elapsed: Duration,
+        id: Option<&str>,
+        call: &Call<'_>,
+    ) -> Event {
         // Servers and gateways often echo a header of the caller, which may be secret.
         let sent = call.headers.as_ref().unwrap_or(&self.header_bytes);
         event
@@ -52,7 +61,9 @@ pub(super) fn retry(error: &Error, retries: u32, wait: Duration) -> Event {
 /// Returns whether the server may have copied `id` from one of these request headers.
 fn echoes(id: &str, headers: &[u8]) -> bool {
     let mut lines = headers.split(|byte| *byte == b'\n');
-    lines.any(|line| line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::reveals(id, value)))
+    lines.any(|line| {
+        line.splitn(2, |byte| *byte == b':').nth(1).is_some_and(|value| secret::reveals(id, value))
+    })
 }
 
 fn requests(count: u32) -> String {
@@ -64,7 +75,11 @@ pub(super) fn attempt(reply: &Result<UpdateReply>, call: &Call<'_>, reused: bool
     let attempts = call.so_far.effort.attempts;
     let (name, status, sentence) = match reply {
         Ok(reply) => ("ok", Some(reply.http_status()), format!("request {attempts} was answered")),
-        Err(error) => (error.kind().name(), error.http_status(), format!("request {attempts} failed: {error}")),
+        Err(error) => (
+            error.kind().name(),
+            error.http_status(),
+            format!("request {attempts} failed: {error}"),
+        ),
     };
     Event::new("attempt", sentence)
         .with("attempt", attempts)

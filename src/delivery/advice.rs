@@ -41,8 +41,10 @@ impl Advice {
         now: SystemTime,
     ) -> Self {
         let clock = || date.and_then(|text| httpdate::parse_http_date(text).ok()).unwrap_or(now);
-        let mut advice =
-            Self { retry_after: asked.and_then(|text| retry_after(text.trim(), clock)), ..Self::default() };
+        let mut advice = Self {
+            retry_after: asked.and_then(|text| retry_after(text.trim(), clock)),
+            ..Self::default()
+        };
         let (mut remaining, mut reset) = (None, None);
         for (name, text) in limits {
             match name.trim_start_matches("x-") {
@@ -101,7 +103,8 @@ fn number(text: &str) -> Option<f64> {
 /// remaining=50, reset=30` as in older drafts.
 fn parameter(text: &str, names: &[&str]) -> Option<f64> {
     let parameters = text.split([',', ';']).filter_map(|part| part.split_once('='));
-    let mut values = parameters.filter(|(name, _)| names.contains(&name.trim())).map(|(_, value)| value);
+    let mut values =
+        parameters.filter(|(name, _)| names.contains(&name.trim())).map(|(_, value)| value);
     number(values.next()?)
 }
 
@@ -118,7 +121,8 @@ fn policy(text: &str) -> Option<f64> {
 /// Returns the lower-case name of a rate-limit header, or `None` for any other header.
 /// `Retry-After` is handled elsewhere.
 pub(crate) fn known(name: &[u8]) -> Option<&'static str> {
-    let is_near = (9..=21).contains(&name.len()) && matches!(name.first(), Some(b'r' | b'R' | b'x' | b'X'));
+    let is_near =
+        (9..=21).contains(&name.len()) && matches!(name.first(), Some(b'r' | b'R' | b'x' | b'X'));
     if !is_near {
         return None;
     }
@@ -133,14 +137,18 @@ mod tests {
 
     fn read(headers: &[(&str, &str)]) -> Advice {
         let now = httpdate::parse_http_date(NOW).unwrap();
-        let value = |of: &str| headers.iter().find(|(name, _)| *name == of).map(|(_, value)| *value);
-        let limits = headers.iter().filter_map(|(name, value)| Some((known(name.as_bytes())?, (*value).to_owned())));
+        let value =
+            |of: &str| headers.iter().find(|(name, _)| *name == of).map(|(_, value)| *value);
+        let limits = headers
+            .iter()
+            .filter_map(|(name, value)| Some((known(name.as_bytes())?, (*value).to_owned())));
         Advice::read(value("Retry-After"), &limits.collect::<Vec<_>>(), value("Date"), now)
     }
 
     #[test]
     fn retry_after_in_both_forms() {
-        let read = |text| read(&[("Retry-After", text)]).retry_after.map(|duration| duration.as_secs());
+        let read =
+            |text| read(&[("Retry-After", text)]).retry_after.map(|duration| duration.as_secs());
         assert_eq!(read("120"), Some(120));
         assert_eq!(read("0"), Some(0));
         assert_eq!(read("Fri, 07 Aug 2026 10:00:30 GMT"), Some(30));
@@ -154,7 +162,8 @@ mod tests {
     #[test]
     fn a_date_counts_from_the_servers_own() {
         for hour in ["09", "10", "11"] {
-            let [date, after] = [0, 7].map(|second| format!("Fri, 07 Aug 2026 {hour}:00:0{second} GMT"));
+            let [date, after] =
+                [0, 7].map(|second| format!("Fri, 07 Aug 2026 {hour}:00:0{second} GMT"));
             let advice = read(&[("Date", &date), ("Retry-After", &after)]);
             assert_eq!(advice.retry_after, Some(Duration::from_secs(7)), "{hour}");
         }
@@ -164,13 +173,20 @@ mod tests {
 
     #[test]
     fn headers_of_rate_limits() {
-        let epoch = httpdate::parse_http_date(NOW).unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let epoch =
+            httpdate::parse_http_date(NOW).unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let (seconds, millis) = (epoch.as_secs() + 9, epoch.as_millis() + 9000);
         for (headers, exhausted) in [
             (&[("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")][..], Some(9)),
             (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "9")], Some(9)),
-            (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &seconds.to_string())], Some(9)),
-            (&[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &millis.to_string())], Some(9)),
+            (
+                &[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &seconds.to_string())],
+                Some(9),
+            ),
+            (
+                &[("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", &millis.to_string())],
+                Some(9),
+            ),
             (&[("RateLimit", "\"default\";r=0;t=9")], Some(9)),
             (&[("RateLimit", "limit=100, remaining=0, reset=9")], Some(9)),
             (&[("RateLimit", "\"default\";r=1;t=9")], None),
@@ -197,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_throttling_server_asks_for_the_longer_of_both() {
-        let advice = read(&[("Retry-After", "1"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")]);
+        let advice =
+            read(&[("Retry-After", "1"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")]);
         assert_eq!(advice.asked(), Some(Duration::from_secs(9)));
         assert_eq!(read(&[]).asked(), None);
     }

@@ -88,7 +88,12 @@ pub(crate) struct Departure<'a> {
 impl Line {
     /// `limit` is `max_requests_per_second`, `ordered` is `order_per_user`, and `group` is the name
     /// of the `rate_group`, if any.
-    pub(crate) fn new(limit: f64, ordered: bool, group: Option<&str>, log: Arc<Log>) -> Result<Self> {
+    pub(crate) fn new(
+        limit: f64,
+        ordered: bool,
+        group: Option<&str>,
+        log: Arc<Log>,
+    ) -> Result<Self> {
         let clock = Clock::start();
         let flow = Flow::new(limit, seed());
         let (flow, group) = match group {
@@ -129,7 +134,12 @@ impl Line {
         outcome
     }
 
-    fn wait(&self, number: u64, watch: &Watch, patience: Option<Patience>) -> Result<Departure<'_>, Held> {
+    fn wait(
+        &self,
+        number: u64,
+        watch: &Watch,
+        patience: Option<Patience>,
+    ) -> Result<Departure<'_>, Held> {
         /// Removes the call from the queue, however the wait ends.
         struct Standing<'a>(&'a Line, u64);
         impl Drop for Standing<'_> {
@@ -140,7 +150,8 @@ impl Line {
 
         let deadline = if patience.is_some() { watch.overall() } else { Some(watch.deadline()) };
         let deadline = deadline.map(|deadline| self.clock.moment(deadline));
-        let waiter = Arc::new(Waiter { number, parker: watch.parker().clone(), deadline, patience });
+        let waiter =
+            Arc::new(Waiter { number, parker: watch.parker().clone(), deadline, patience });
         let _standing = Standing(self, number);
         loop {
             let mut step = Step::Park(None);
@@ -150,7 +161,8 @@ impl Line {
                 Step::Leave(ticket) => return Ok(Departure { line: self, ticket: Some(ticket) }),
                 Step::Fail(held) => return Err(held),
                 Step::Park(at) => {
-                    let until = at.into_iter().chain(deadline).min().map(|until| self.clock.instant(until));
+                    let until =
+                        at.into_iter().chain(deadline).min().map(|until| self.clock.instant(until));
                     if watch.park(until).map_err(Held::Stopped)? == Wake::InvokeCallback {
                         self.step_aside(number);
                         watch.invoke_callback().map_err(Held::Stopped)?;
@@ -254,11 +266,23 @@ impl Departure<'_> {
 
     /// Reports the outcome of the request that ended at `ended`, and whether the update was
     /// confirmed. The call then leaves the place `leaves`, if any.
-    pub(crate) fn report(mut self, ended: Instant, outcome: Outcome, confirmed: bool, leaves: Option<&mut Place>) {
+    pub(crate) fn report(
+        mut self,
+        ended: Instant,
+        outcome: Outcome,
+        confirmed: bool,
+        leaves: Option<&mut Place>,
+    ) {
         self.end(ended, outcome, confirmed, leaves);
     }
 
-    fn end(&mut self, ended: Instant, outcome: Outcome, confirmed: bool, mut leaves: Option<&mut Place>) {
+    fn end(
+        &mut self,
+        ended: Instant,
+        outcome: Outcome,
+        confirmed: bool,
+        mut leaves: Option<&mut Place>,
+    ) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };

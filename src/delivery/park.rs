@@ -27,7 +27,10 @@ impl Parker {
                 let waited = self.change.wait_timeout_while(woken, time, |woken| !*woken);
                 waited.unwrap_or_else(PoisonError::into_inner).0
             }
-            None => self.change.wait_while(woken, |woken| !*woken).unwrap_or_else(PoisonError::into_inner),
+            None => self
+                .change
+                .wait_while(woken, |woken| !*woken)
+                .unwrap_or_else(PoisonError::into_inner),
         };
         mem::take(&mut *woken)
     }
@@ -173,7 +176,8 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..10 {
                 scope.spawn(|| {
-                    let (parker, watched) = (Arc::new(Parker::default()), canceller.clone().watched());
+                    let (parker, watched) =
+                        (Arc::new(Parker::default()), canceller.clone().watched());
                     watched.register(&parker);
                     while !watched.has_cancelled() {
                         parker.park(None);

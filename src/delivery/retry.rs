@@ -76,7 +76,11 @@ mod tests {
     use super::*;
     use crate::error::Answer;
 
-    const POLICY: Policy = Policy { max_retries: 3, base: Duration::from_millis(100), cap: Duration::from_millis(250) };
+    const POLICY: Policy = Policy {
+        max_retries: 3,
+        base: Duration::from_millis(100),
+        cap: Duration::from_millis(250),
+    };
 
     fn wait(kind: ErrorKind, retries: u32) -> Option<Duration> {
         POLICY.wait(&Error::new(kind, ""), retries)
@@ -84,8 +88,10 @@ mod tests {
 
     #[test]
     fn only_transient_failures_are_retried() {
-        for kind in
-            [500, 502, 503, 504].map(ErrorKind::Http).into_iter().chain([ErrorKind::Connection, ErrorKind::Timeout])
+        for kind in [500, 502, 503, 504]
+            .map(ErrorKind::Http)
+            .into_iter()
+            .chain([ErrorKind::Connection, ErrorKind::Timeout])
         {
             assert!(wait(kind, 0).is_some(), "{kind:?}");
             assert!(wait(kind, 3).is_none(), "{kind:?}");
@@ -93,7 +99,9 @@ mod tests {
         for status in [302, 400, 401, 403, 404, 407, 408, 409, 429, 501] {
             assert!(wait(ErrorKind::Http(status), 0).is_none(), "{status}");
         }
-        for kind in [ErrorKind::Tls, ErrorKind::Cancelled, ErrorKind::BadResponse, ErrorKind::Internal] {
+        for kind in
+            [ErrorKind::Tls, ErrorKind::Cancelled, ErrorKind::BadResponse, ErrorKind::Internal]
+        {
             assert!(wait(kind, 0).is_none(), "{kind:?}");
         }
     }
@@ -101,17 +109,23 @@ mod tests {
     #[test]
     fn waits_are_spread_over_the_whole_of_a_doubling_bound() {
         for (retries, bound) in [(0, 100), (1, 200), (2, 250)] {
-            let waits: Vec<_> = (0..400).filter_map(|_| wait(ErrorKind::Http(500), retries)).collect();
+            let waits: Vec<_> =
+                (0..400).filter_map(|_| wait(ErrorKind::Http(500), retries)).collect();
             let millis = |wait: Option<&Duration>| wait.map_or(0, Duration::as_millis);
             assert_eq!(waits.len(), 400);
-            assert!(millis(waits.iter().max()) <= bound && millis(waits.iter().max()) > bound * 9 / 10);
+            assert!(
+                millis(waits.iter().max()) <= bound && millis(waits.iter().max()) > bound * 9 / 10
+            );
             assert!(millis(waits.iter().min()) < bound / 10);
         }
     }
 
     #[test]
     fn what_the_server_asks_is_a_lower_bound_with_up_to_a_tenth_more() {
-        let answer = |seconds| Answer { retry_after: Some(Duration::from_secs(seconds)), ..Answer::default() };
+        let answer = |seconds| Answer {
+            retry_after: Some(Duration::from_secs(seconds)),
+            ..Answer::default()
+        };
         let error = |seconds| Error::new(ErrorKind::Http(503), "").with_answer(answer(seconds));
         for _ in 0..100 {
             let wait = POLICY.wait(&error(10), 0).unwrap();

@@ -287,7 +287,8 @@ mod tests {
     fn the_callback_is_asked_every_slice_and_not_before() {
         let asked = Arc::new(AtomicU64::new(0));
         let counter = asked.clone();
-        let (watch, _) = watch(10_000, Some(Arc::new(move || counter.fetch_add(1, Ordering::SeqCst) == 1)));
+        let (watch, _) =
+            watch(10_000, Some(Arc::new(move || counter.fetch_add(1, Ordering::SeqCst) == 1)));
         assert!(watch.slice(soon(1000)).is_ok());
         assert_eq!(asked.load(Ordering::SeqCst), 0);
         assert_eq!(watch.sleep(soon(5000)), Err(Stop::Cancelled));

@@ -9,7 +9,9 @@ use crate::error::Result;
 use crate::ffi::client::{commbox_client, CLIENTS};
 use crate::ffi::handle::Table;
 use crate::ffi::options::{self, commbox_options};
-use crate::ffi::{accessor, code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK};
+use crate::ffi::{
+    accessor, code, free, guard, last_error, mark_thread_as_own, text, COMMBOX_DONE, COMMBOX_OK,
+};
 use crate::user;
 
 /// An opaque handle: a batch, which sends many updates through a client. It has a queue of pending
@@ -70,7 +72,8 @@ pub unsafe extern "C" fn commbox_batch_new(
 ) -> *mut commbox_batch {
     BATCHES.made(guard(|| {
         let client = CLIENTS.get(client)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
         let options = match unsafe { text::optional(options_json, "options_json") }? {
             None | Some("") => BatchOptions::default(),
             Some(json) => BatchOptions::from_json(json)?,
@@ -174,7 +177,8 @@ unsafe fn submit(
 ) -> Result<()> {
     let batch = BATCHES.get(batch)?;
     // SAFETY: passed on to the caller.
-    let (user_json, options) = unsafe { (text::required(user_json, "user_json")?, options::of_call(call_json)?) };
+    let (user_json, options) =
+        unsafe { (text::required(user_json, "user_json")?, options::of_call(call_json)?) };
     batch.submit_with(tag, user_id, user::joined(&[user_json])?, options, timeout(timeout_ms))
 }
 

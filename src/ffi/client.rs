@@ -88,9 +88,11 @@ pub unsafe extern "C" fn commbox_client_new(
     options_json: *const c_char,
 ) -> *mut commbox_client {
     CLIENTS.made(guard(|| {
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-        let (api_key, options) =
-            unsafe { (text::optional(api_key, "api_key")?, text::optional(options_json, "options_json")?) };
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
+        let (api_key, options) = unsafe {
+            (text::optional(api_key, "api_key")?, text::optional(options_json, "options_json")?)
+        };
         let options = match options {
             None | Some("") => Options::from_json("{}")?,
             Some(json) => Options::from_json(json)?,
@@ -117,7 +119,8 @@ pub unsafe extern "C" fn commbox_client_new_with(
     options: *mut commbox_options,
 ) -> *mut commbox_client {
     CLIENTS.made(guard(|| {
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
         let api_key = unsafe { text::optional(api_key, "api_key") }?;
         CLIENTS.insert(client(api_key, &options::read(options)?)?)
     }))
@@ -152,10 +155,14 @@ pub extern "C" fn commbox_client_free(client: *mut commbox_client) {
 ///         - #COMMBOX_INVALID_ARGUMENT: `api_key` is malformed; the client keeps its present key
 /// @since 1.0
 #[no_mangle]
-pub unsafe extern "C" fn commbox_client_set_api_key(client: *mut commbox_client, api_key: *const c_char) -> i32 {
+pub unsafe extern "C" fn commbox_client_set_api_key(
+    client: *mut commbox_client,
+    api_key: *const c_char,
+) -> i32 {
     code(|| {
         let client = CLIENTS.get(client)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
         client.set_api_key(unsafe { text::required(api_key, "api_key") }?)
     })
 }
@@ -220,7 +227,8 @@ pub extern "C" fn commbox_client_set_interrupt(
         let interrupt = poll.map(|poll| -> Arc<dyn Fn() -> bool + Send + Sync> {
             Arc::new(move || {
                 let Context(context) = &context;
-                // SAFETY: by the contract above, `poll` may be called with this context while calls run.
+                // SAFETY: by the contract above, `poll` may be called with this context while calls
+                // run.
                 unsafe { poll(*context) != 0 }
             })
         });
@@ -265,7 +273,12 @@ pub extern "C" fn commbox_client_set_log(
     client: *mut commbox_client,
     level: i32,
     log: Option<
-        unsafe extern "C" fn(context: *mut c_void, level: i32, event_json: *const c_char, sentence: *const c_char),
+        unsafe extern "C" fn(
+            context: *mut c_void,
+            level: i32,
+            event_json: *const c_char,
+            sentence: *const c_char,
+        ),
     >,
     context: *mut c_void,
 ) -> i32 {
@@ -274,7 +287,10 @@ pub extern "C" fn commbox_client_set_log(
         let level = match level {
             0 => None,
             level => Some(LogLevel::of_number(level).ok_or_else(|| {
-                Error::new(ErrorKind::InvalidArgument, "level must be from 0 (off) to 5 (everything)")
+                Error::new(
+                    ErrorKind::InvalidArgument,
+                    "level must be from 0 (off) to 5 (everything)",
+                )
             })?),
         };
         let context = Context(context);
@@ -282,8 +298,8 @@ pub extern "C" fn commbox_client_set_log(
             let sink = move |level: LogLevel, json: &str, sentence: &str| {
                 let Context(context) = &context;
                 let (json, sentence) = (text::c_string(json), text::c_string(sentence));
-                // SAFETY: by the contract above, `log` may be called with this context while calls run, and it does not
-                // keep the texts.
+                // SAFETY: by the contract above, `log` may be called with this context while calls
+                // run, and it does not keep the texts.
                 unsafe { log(*context, level as i32, json.as_ptr(), sentence.as_ptr()) }
             };
             (level, Arc::new(sink))
@@ -295,7 +311,8 @@ pub extern "C" fn commbox_client_set_log(
 
 /// The `context` of a callback.
 struct Context(*mut c_void);
-// SAFETY: never read here; by the contracts of the functions that take one, it may be given to the callback on any thread.
+// SAFETY: never read here; by the contracts of the functions that take one, it may be given to the
+// callback on any thread.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
@@ -320,7 +337,8 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
 ) -> i32 {
     code(|| {
         let client = CLIENTS.get(client)?;
-        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+        // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
+        // during the call.
         client.validate_user_json(user_id, unsafe { text::required(user_json, "user_json") }?)
     })
 }
@@ -506,9 +524,13 @@ pub unsafe extern "C" fn commbox_update_user_json_with(
 /// # Safety
 ///
 /// `response_json` is NULL or may be written.
-unsafe fn update(response_json: *mut *mut c_char, call: impl FnOnce() -> Result<UpdateReply>) -> i32 {
+unsafe fn update(
+    response_json: *mut *mut c_char,
+    call: impl FnOnce() -> Result<UpdateReply>,
+) -> i32 {
     if !response_json.is_null() {
-        // SAFETY: not NULL, so by contract it may be written; unaligned, for C callers can get that wrong.
+        // SAFETY: not NULL, so by contract it may be written; unaligned, for C callers can get that
+        // wrong.
         unsafe { response_json.write_unaligned(std::ptr::null_mut()) };
     }
     code(|| {
@@ -516,7 +538,9 @@ unsafe fn update(response_json: *mut *mut c_char, call: impl FnOnce() -> Result<
         last_error::keep_success(&reply);
         if !response_json.is_null() {
             // SAFETY: as above.
-            unsafe { response_json.write_unaligned(text::c_string(String::from(reply)).into_raw()) };
+            unsafe {
+                response_json.write_unaligned(text::c_string(String::from(reply)).into_raw())
+            };
         }
         Ok(())
     })

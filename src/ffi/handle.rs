@@ -78,7 +78,11 @@ impl<T> Table<T> {
         let index = slots.free.pop().unwrap_or(slots.all.len());
         if index == slots.all.len() {
             if index > LAST_INDEX {
-                let why = format!("{} {}s exist; free those that are no longer used", LAST_INDEX + 1, self.name);
+                let why = format!(
+                    "{} {}s exist; free those that are no longer used",
+                    LAST_INDEX + 1,
+                    self.name
+                );
                 return Err(Error::new(ErrorKind::InvalidHandle, why));
             }
             slots.all.push(Slot { generation: 0, object: None });
@@ -220,7 +224,9 @@ mod tests {
         let other_kind: *mut u8 = other.insert(7).unwrap();
         let bits = good as usize;
         let next_generation = bits + (1 << (KIND_BITS + INDEX_BITS));
-        for token in [0, 1, 2, 3, 8, usize::MAX, bits + 1, bits + 4, next_generation, other_kind as usize] {
+        for token in
+            [0, 1, 2, 3, 8, usize::MAX, bits + 1, bits + 4, next_generation, other_kind as usize]
+        {
             let error = table.get(token as *const u8).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidHandle, "{token:#x}");
         }

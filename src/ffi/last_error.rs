@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::error::{Delivery, Error};
 use crate::failpoint;
 use crate::ffi::{
-    accessor, text, COMMBOX_DELIVERY_ANSWERED, COMMBOX_DELIVERY_NOT_SENT, COMMBOX_DELIVERY_UNKNOWN, COMMBOX_INTERNAL,
-    COMMBOX_OK,
+    accessor, text, COMMBOX_DELIVERY_ANSWERED, COMMBOX_DELIVERY_NOT_SENT, COMMBOX_DELIVERY_UNKNOWN,
+    COMMBOX_INTERNAL, COMMBOX_OK,
 };
 use crate::reply::UpdateReply;
 
@@ -198,7 +198,9 @@ fn pointer(of: impl FnOnce(&LastError) -> &CString) -> *const c_char {
 /// @since 1.0
 #[no_mangle]
 pub extern "C" fn commbox_last_error_code() -> i32 {
-    accessor(COMMBOX_OK, || with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK))
+    accessor(COMMBOX_OK, || {
+        with(|slot| slot.last.as_ref().map(|last| last.code)).flatten().unwrap_or(COMMBOX_OK)
+    })
 }
 
 /// Returns a sentence about this thread's last failure: what is wrong, and what would be right. It
@@ -315,7 +317,9 @@ pub extern "C" fn commbox_last_retry_after_ms() -> i64 {
 #[no_mangle]
 pub extern "C" fn commbox_last_request_id() -> *const c_char {
     accessor(c"".as_ptr(), || {
-        with(|slot| slot.facts.request_id.as_ref().map(|id| id.as_ptr())).flatten().unwrap_or(c"".as_ptr())
+        with(|slot| slot.facts.request_id.as_ref().map(|id| id.as_ptr()))
+            .flatten()
+            .unwrap_or(c"".as_ptr())
     })
 }
 

@@ -24,25 +24,31 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 pub use batch::{
-    commbox_batch, commbox_batch_cancel, commbox_batch_cancel_tag, commbox_batch_close, commbox_batch_free,
-    commbox_batch_new, commbox_batch_new_with, commbox_batch_next, commbox_batch_notify_fd, commbox_batch_stats_json,
-    commbox_batch_submit, commbox_batch_submit_with,
+    commbox_batch, commbox_batch_cancel, commbox_batch_cancel_tag, commbox_batch_close,
+    commbox_batch_free, commbox_batch_new, commbox_batch_new_with, commbox_batch_next,
+    commbox_batch_notify_fd, commbox_batch_stats_json, commbox_batch_submit,
+    commbox_batch_submit_with,
 };
 pub use client::{
-    commbox_client, commbox_client_cancel, commbox_client_diagnose_json, commbox_client_free, commbox_client_new,
-    commbox_client_new_with, commbox_client_set_api_key, commbox_client_set_interrupt, commbox_client_set_log,
-    commbox_client_set_max_requests_per_second, commbox_client_stats_json, commbox_client_validate_user_json,
-    commbox_update_user_json, commbox_update_user_json_with,
+    commbox_client, commbox_client_cancel, commbox_client_diagnose_json, commbox_client_free,
+    commbox_client_new, commbox_client_new_with, commbox_client_set_api_key,
+    commbox_client_set_interrupt, commbox_client_set_log,
+    commbox_client_set_max_requests_per_second, commbox_client_stats_json,
+    commbox_client_validate_user_json, commbox_update_user_json, commbox_update_user_json_with,
 };
 pub use codes::*;
 pub use last_error::{
-    commbox_last_attempts, commbox_last_delivery, commbox_last_elapsed_ms, commbox_last_error, commbox_last_error_code,
-    commbox_last_error_json, commbox_last_http_status, commbox_last_request_id, commbox_last_retry_after_ms,
+    commbox_last_attempts, commbox_last_delivery, commbox_last_elapsed_ms, commbox_last_error,
+    commbox_last_error_code, commbox_last_error_json, commbox_last_http_status,
+    commbox_last_request_id, commbox_last_retry_after_ms,
 };
-pub use options::{commbox_options, commbox_options_free, commbox_options_new, commbox_options_set};
+pub use options::{
+    commbox_options, commbox_options_free, commbox_options_new, commbox_options_set,
+};
 pub use text::commbox_string_free;
 pub use user::{
-    commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom, commbox_user_to_json,
+    commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom,
+    commbox_user_to_json,
 };
 
 use crate::error::{Error, Result};
@@ -108,7 +114,10 @@ fn function_of<T>(_body: &T) -> &'static str {
     if !cfg!(feature = "failpoints") {
         return "";
     }
-    std::any::type_name::<T>().split("::").find(|part| part.starts_with("commbox_")).unwrap_or_default()
+    std::any::type_name::<T>()
+        .split("::")
+        .find(|part| part.starts_with("commbox_"))
+        .unwrap_or_default()
 }
 
 /// The boundary of functions that free. If they succeed, they leave the last error unchanged,
@@ -175,7 +184,11 @@ mod tests {
 
     #[test]
     fn a_success_leaves_no_error_of_a_call_within() {
-        let within = || code(|| Err(Error::new(crate::error::ErrorKind::InvalidArgument, "of the caller's poll")));
+        let within = || {
+            code(|| {
+                Err(Error::new(crate::error::ErrorKind::InvalidArgument, "of the caller's poll"))
+            })
+        };
         assert_eq!(
             code(|| {
                 within();

@@ -50,8 +50,8 @@ pub unsafe extern "C" fn commbox_options_set(
 ) -> i32 {
     code(|| {
         with(options, |settings| {
-            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged
-            // during the call.
+            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and
+            // unchanged during the call.
             unsafe { settings.set(text::required(key, "key")?, text::required(value, "value")?) }
         })
     })
@@ -88,7 +88,10 @@ pub(super) unsafe fn of_call(call_json: *const c_char) -> Result<CallOptions> {
     }
 }
 
-fn with<T>(options: *mut commbox_options, body: impl FnOnce(&mut Settings) -> Result<T>) -> Result<T> {
+fn with<T>(
+    options: *mut commbox_options,
+    body: impl FnOnce(&mut Settings) -> Result<T>,
+) -> Result<T> {
     let options = OPTIONS.get(options)?;
     fork::held(|| body(&mut options.lock().unwrap_or_else(PoisonError::into_inner)))
 }

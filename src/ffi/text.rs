@@ -13,7 +13,9 @@ use crate::ffi::accessor;
 pub(crate) unsafe fn required<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     // SAFETY: passed on to the caller.
     let text = unsafe { optional(text, name) }?;
-    text.ok_or_else(|| Error::new(ErrorKind::InvalidArgument, format!("{name} is NULL; pass NUL-terminated UTF-8")))
+    text.ok_or_else(|| {
+        Error::new(ErrorKind::InvalidArgument, format!("{name} is NULL; pass NUL-terminated UTF-8"))
+    })
 }
 
 /// Reads the text of a parameter that may be NULL.

@@ -43,10 +43,15 @@ pub extern "C" fn commbox_user_new() -> *mut commbox_user {
 ///         - #COMMBOX_INVALID_ARGUMENT: `name` or `value` is invalid
 /// @since 1.0
 #[no_mangle]
-pub unsafe extern "C" fn commbox_user_set(user: *mut commbox_user, name: *const c_char, value: *const c_char) -> i32 {
+pub unsafe extern "C" fn commbox_user_set(
+    user: *mut commbox_user,
+    name: *const c_char,
+    value: *const c_char,
+) -> i32 {
     code(|| {
         with(user, |user| {
-            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
+            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and
+            // unchanged during the call.
             unsafe { user.set(text::required(name, "name")?, text::optional(value, "value")?) }
         })
     })
@@ -70,8 +75,11 @@ pub unsafe extern "C" fn commbox_user_set_custom(
 ) -> i32 {
     code(|| {
         with(user, |user| {
-            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and unchanged during the call.
-            unsafe { user.set_custom(text::required(name, "name")?, text::optional(value, "value")?) }
+            // SAFETY: by the conventions of the header, text is NULL or NUL-terminated and
+            // unchanged during the call.
+            unsafe {
+                user.set_custom(text::required(name, "name")?, text::optional(value, "value")?)
+            }
         })
     })
 }

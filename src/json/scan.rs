@@ -14,7 +14,10 @@ const DEPTH: u32 = 16;
 
 /// Returns the members of the object `text`, and those of its last member named `inner`, if that is
 /// an object. Returns `None` if `serde_json` must parse the text.
-pub(super) fn members<'a>(text: &'a str, inner: Option<&str>) -> Option<(Members<'a>, Option<Members<'a>>)> {
+pub(super) fn members<'a>(
+    text: &'a str,
+    inner: Option<&str>,
+) -> Option<(Members<'a>, Option<Members<'a>>)> {
     let (mut all, mut within) = (Vec::with_capacity(8), None);
     whole(text, |name, value| {
         let name = between(text, name)?;
@@ -54,7 +57,10 @@ pub(super) fn member<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
 }
 
 /// Parses a text that is an object. `member` skips the values.
-fn whole<'a>(text: &'a str, member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<()> {
+fn whole<'a>(
+    text: &'a str,
+    member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>,
+) -> Option<()> {
     // One check of all bytes is faster than a check in every string.
     if text.bytes().fold(false, |found, byte| found | (byte < b' ') | (byte == b'\\')) {
         return None;
@@ -90,7 +96,10 @@ fn skip(rest: &[u8], byte: u8) -> Option<&[u8]> {
 // The following functions begin at a value, without spaces before it.
 
 /// Skips an object. `member` skips the value of each name.
-fn object<'a>(rest: &'a [u8], mut member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>) -> Option<&'a [u8]> {
+fn object<'a>(
+    rest: &'a [u8],
+    mut member: impl FnMut(Part<'a>, &'a [u8]) -> Option<&'a [u8]>,
+) -> Option<&'a [u8]> {
     let mut rest = skip(rest, b'{')?;
     if let Some(rest) = skip(rest, b'}') {
         return Some(rest);

@@ -53,7 +53,8 @@ impl CallOptions {
 }
 
 impl FromObject for CallOptions {
-    const KEYS: &'static [&'static str] = &["total_timeout_ms", "attempt_timeout_ms", "max_retries", "headers"];
+    const KEYS: &'static [&'static str] =
+        &["total_timeout_ms", "attempt_timeout_ms", "max_retries", "headers"];
 
     const PARAMETER: &'static str = "call_json";
 
@@ -74,12 +75,19 @@ impl FromObject for CallOptions {
     }
 
     fn add_problems(&self, problems: &mut Problems) {
-        for (name, time) in [("total_timeout_ms", self.total_timeout), ("attempt_timeout_ms", self.attempt_timeout)] {
+        for (name, time) in
+            [("total_timeout_ms", self.total_timeout), ("attempt_timeout_ms", self.attempt_timeout)]
+        {
             if let Some(time) = time {
                 check_time(problems, name, time, Duration::from_millis(1));
             }
         }
-        check_bounds(problems, "max_retries", self.max_retries.unwrap_or_default().into(), &(0..=100));
+        check_bounds(
+            problems,
+            "max_retries",
+            self.max_retries.unwrap_or_default().into(),
+            &(0..=100),
+        );
         self.headers.add_problems(problems);
     }
 }
@@ -94,7 +102,9 @@ mod tests {
         let options = CallOptions::from_json(json).unwrap();
         let times = [options.total_timeout, options.attempt_timeout].map(Option::unwrap);
         assert_eq!((times.map(|time| time.as_millis()), options.max_retries), ([1, 2], Some(3)));
-        assert!(!options.headers.is_empty() && CallOptions::from_json("{}").unwrap().headers.is_empty());
+        assert!(
+            !options.headers.is_empty() && CallOptions::from_json("{}").unwrap().headers.is_empty()
+        );
         let why = CallOptions::from_json(
             r#"{"proxy":"x","total_timeout_ms":0,"attempt_timeout_ms":86400001,"max_retries":101,"headers":{"Host":"canary"}}"#,
         );

@@ -43,8 +43,9 @@ pub(crate) trait FromObject: Default {
     fn read(text: &str) -> Result<Self> {
         let mut options = Self::initial();
         let mut problems = Problems::default();
-        let members = Members::read(text)
-            .map_err(|why| Error::new(ErrorKind::InvalidOptions, format!("{} {why}", Self::PARAMETER)))?;
+        let members = Members::read(text).map_err(|why| {
+            Error::new(ErrorKind::InvalidOptions, format!("{} {why}", Self::PARAMETER))
+        })?;
         for (name, value) in &members.all {
             if !Self::KEYS.contains(&name.as_ref()) {
                 unknown(&mut problems, name, Self::KEYS);
@@ -84,7 +85,12 @@ pub(crate) fn count(value: &str) -> Result<u32, &'static str> {
     serde_json::from_str(value).map_err(|_| "a whole number, 0 or more")
 }
 
-pub(crate) fn check_bounds(problems: &mut Problems, name: &str, value: u128, bounds: &RangeInclusive<u64>) {
+pub(crate) fn check_bounds(
+    problems: &mut Problems,
+    name: &str,
+    value: u128,
+    bounds: &RangeInclusive<u64>,
+) {
     let (least, most) = (*bounds.start(), *bounds.end());
     if value < least.into() || value > most.into() {
         problems.add(name, format!("must be from {least} to {most}"));
@@ -125,7 +131,9 @@ pub(super) fn unknown(problems: &mut Problems, name: &str, keys: &[&str]) {
         Some((distance, key)) if distance <= 1 + key.len() / 4 => {
             format!("is an unknown option; did you mean \"{key}\"?")
         }
-        _ if problems.is_empty() => format!("is an unknown option; the options are {}", keys.join(", ")),
+        _ if problems.is_empty() => {
+            format!("is an unknown option; the options are {}", keys.join(", "))
+        }
         _ => "is an unknown option".to_owned(),
     };
     problems.add(&shown(name, LONGEST_SHOWN), message);

@@ -72,12 +72,21 @@ impl Settings {
 
 /// Returns the JSON of a value if `key` is an option of this kind, or what is wrong with the value.
 /// Returns `None` for other keys.
-fn judge<T: FromObject>(key: &str, value: &str) -> Option<Result<(&'static str, Zeroizing<String>)>> {
+fn judge<T: FromObject>(
+    key: &str,
+    value: &str,
+) -> Option<Result<(&'static str, Zeroizing<String>)>> {
     let known = *T::KEYS.iter().find(|known| **known == key)?;
     let mut scratch = T::default();
     // A string needs no quotes, and neither does one of several words.
-    let is_text = scratch.set(key, "0").is_err_and(|expected| expected == "a string" || expected.starts_with('"'));
-    let json = Zeroizing::new(if is_text { serde_json::Value::from(value).to_string() } else { value.to_owned() });
+    let is_text = scratch
+        .set(key, "0")
+        .is_err_and(|expected| expected == "a string" || expected.starts_with('"'));
+    let json = Zeroizing::new(if is_text {
+        serde_json::Value::from(value).to_string()
+    } else {
+        value.to_owned()
+    });
     let mut problems = Problems::default();
     if let Err(expected) = scratch.set(key, &json) {
         match serde_json::from_str::<&RawValue>(&json) {
@@ -147,10 +156,17 @@ mod tests {
                 r#"{"Host": "canary"}"#,
                 "headers.Host is reserved; the library sets it, or the connection needs it",
             ),
-            ("headers.X-A", "canary\n", "headers.X-A has a value with a character at byte 6 that is not visible ASCII"),
+            (
+                "headers.X-A",
+                "canary\n",
+                "headers.X-A has a value with a character at byte 6 that is not visible ASCII",
+            ),
         ] {
             let error = settings.set(key, value).unwrap_err();
-            assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::InvalidOptions, why));
+            assert_eq!(
+                (error.kind(), error.to_string().as_str()),
+                (ErrorKind::InvalidOptions, why)
+            );
         }
         assert!(settings.read::<Options>().is_ok(), "none of them was taken");
     }
@@ -158,14 +174,18 @@ mod tests {
     #[test]
     fn what_is_of_another_kind_or_does_not_fit_the_rest_is_told_by_who_gets_it() {
         let all = settings(&[("concurrency", "4"), ("max_retries", "1"), ("headers.X-A", "b")]);
-        assert_eq!(all.read::<Options>().unwrap_err().to_string(), "concurrency is not an option of a client");
+        assert_eq!(
+            all.read::<Options>().unwrap_err().to_string(),
+            "concurrency is not an option of a client"
+        );
         assert_eq!(
             all.read::<BatchOptions>().unwrap_err().to_string(),
             "max_retries is not an option of a batch; headers are not an option of a batch"
         );
         let error = settings(&[("retry_base_ms", "9000")]).read::<Options>().unwrap_err();
         assert_eq!(error.to_string(), "retry_cap_ms must be at least retry_base_ms");
-        let call: CallOptions = settings(&[("max_retries", "1"), ("headers.X-A", "b")]).read().unwrap();
+        let call: CallOptions =
+            settings(&[("max_retries", "1"), ("headers.X-A", "b")]).read().unwrap();
         assert!(call.max_retries == Some(1) && !call.headers.is_empty());
     }
 }

@@ -39,9 +39,16 @@ impl Latencies {
 
     /// Returns the latencies of the period with this number and of the stored periods before it.
     fn of(&self, last: u32) -> LatencyStats {
-        let numbers = || (0..STRETCHES as u32).filter_map(|back| last.checked_sub(back)).filter(|number| *number > 0);
-        let stretches =
-            || numbers().filter_map(|number| Some((number, self.stretches.get(number as usize % STRETCHES)?)));
+        let numbers = || {
+            (0..STRETCHES as u32)
+                .filter_map(|back| last.checked_sub(back))
+                .filter(|number| *number > 0)
+        };
+        let stretches = || {
+            numbers().filter_map(|number| {
+                Some((number, self.stretches.get(number as usize % STRETCHES)?))
+            })
+        };
         let mut counts = [0; BUCKETS];
         for (number, stretch) in stretches() {
             for (sum, count) in counts.iter_mut().zip(&stretch.counts) {
@@ -49,10 +56,13 @@ impl Latencies {
             }
         }
         let count = counts.iter().sum();
-        let percentile = |part: f64| (count > 0).then(|| millis(percentile(&counts, count as f64 * part)));
+        let percentile =
+            |part: f64| (count > 0).then(|| millis(percentile(&counts, count as f64 * part)));
         LatencyStats {
             count,
-            sum_ms: millis(stretches().map(|(number, stretch)| stretch.micros.get(number)).sum::<u64>() as f64),
+            sum_ms: millis(
+                stretches().map(|(number, stretch)| stretch.micros.get(number)).sum::<u64>() as f64,
+            ),
             p50_ms: percentile(0.5),
             p90_ms: percentile(0.9),
             p99_ms: percentile(0.99),
@@ -106,7 +116,10 @@ fn bounds(bucket: usize) -> (u64, u64) {
     let (doublings, eighth) = (bucket / 8, bucket as u64 % 8);
     match doublings.checked_sub(1) {
         None => (eighth << (FIRST_BITS - 3), 1 << (FIRST_BITS - 3)),
-        Some(more) => ((8 + eighth) << (more + FIRST_BITS as usize - 3), 1 << (more + FIRST_BITS as usize - 3)),
+        Some(more) => (
+            (8 + eighth) << (more + FIRST_BITS as usize - 3),
+            1 << (more + FIRST_BITS as usize - 3),
+        ),
     }
 }
 
@@ -124,7 +137,10 @@ fn percentile(counts: &[u64; BUCKETS], rank: f64) -> f64 {
         }
         below = end;
     }
-    iter::zip(counts, 0..).filter(|(count, _)| **count > 0).last().map_or(0.0, |(_, bucket)| bounds(bucket).0 as f64)
+    iter::zip(counts, 0..)
+        .filter(|(count, _)| **count > 0)
+        .last()
+        .map_or(0.0, |(_, bucket)| bounds(bucket).0 as f64)
 }
 
 #[cfg(test)]
@@ -138,7 +154,10 @@ mod tests {
         }
         for micros in (0..5_000).chain([86_400_000_000, u64::MAX]) {
             let (begin, width) = bounds(bucket(micros));
-            assert!(begin <= micros && (micros - begin < width || bucket(micros) == BUCKETS - 1), "{micros}");
+            assert!(
+                begin <= micros && (micros - begin < width || bucket(micros) == BUCKETS - 1),
+                "{micros}"
+            );
         }
     }
 
@@ -152,7 +171,9 @@ mod tests {
         let number = latencies.stretch_of(later);
         let latency = latencies.of(number + 6);
         assert_eq!((latency.count, latency.sum_ms), (1000, 500_500.0));
-        for (found, exact) in [(latency.p50_ms, 500.0), (latency.p90_ms, 900.0), (latency.p99_ms, 990.0)] {
+        for (found, exact) in
+            [(latency.p50_ms, 500.0), (latency.p90_ms, 900.0), (latency.p99_ms, 990.0)]
+        {
             let found = found.unwrap();
             assert!((found - exact).abs() <= exact / 8.0, "{found} is not {exact}");
         }

@@ -25,7 +25,8 @@ impl Tagged {
 
     /// Subtracts 1 if the number counts for this tag.
     pub(super) fn subtract(&self, tag: u32) {
-        let _ = self.0.fetch_update(Relaxed, Relaxed, |cell| (number(cell, tag) > 0).then(|| cell - 1));
+        let _ =
+            self.0.fetch_update(Relaxed, Relaxed, |cell| (number(cell, tag) > 0).then(|| cell - 1));
     }
 
     pub(super) fn get(&self, tag: u32) -> u64 {

@@ -82,7 +82,11 @@ mod tests {
     fn has_the_prefix_and_the_id() {
         for (base, users, host) in [
             ("https://api.commbox.io", "https://api.commbox.io/users/", "api.commbox.io"),
-            ("https://crm.example:8443/api//", "https://crm.example:8443/api/users/", "crm.example:8443"),
+            (
+                "https://crm.example:8443/api//",
+                "https://crm.example:8443/api/users/",
+                "crm.example:8443",
+            ),
             ("http://[::1]:80/x", "http://[::1]:80/x/users/", "[::1]"),
             ("http://[::1]:443", "http://[::1]:443/users/", "[::1]:443"),
             ("https://crm.example:443", "https://crm.example:443/users/", "crm.example"),
@@ -90,7 +94,8 @@ mod tests {
             let address = Address::new(base).unwrap();
             assert_eq!(address.to_string(), users);
             assert_eq!(address.host(), host);
-            let path = users.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap().1;
+            let path =
+                users.split_once("://").and_then(|(_, rest)| rest.split_once('/')).unwrap().1;
             assert_eq!(address.path(), format!("/{path}"));
         }
     }

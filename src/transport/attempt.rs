@@ -52,7 +52,13 @@ pub(crate) enum Progress {
 
 impl<'a> Attempt<'a> {
     /// `headers` are the additional headers, in the form of [`Headers::to_bytes`](crate::Headers).
-    pub(crate) fn new(watch: &'a Watch, user_id: i64, api_key: &'a ApiKey, headers: &'a [u8], limits: Limits) -> Self {
+    pub(crate) fn new(
+        watch: &'a Watch,
+        user_id: i64,
+        api_key: &'a ApiKey,
+        headers: &'a [u8],
+        limits: Limits,
+    ) -> Self {
         let now = Instant::now();
         let deadline = now + limits.attempt;
         Self {

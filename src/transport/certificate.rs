@@ -9,7 +9,8 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore,
+    SignatureScheme,
 };
 
 /// The maximum number of a certificate's names in a message.
@@ -30,15 +31,21 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    pub(super) fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>, keeps: bool) -> io::Result<Self> {
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(io::Error::other)?;
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        provider: Arc<CryptoProvider>,
+        keeps: bool,
+    ) -> io::Result<Self> {
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider)
+            .build()
+            .map_err(io::Error::other)?;
         Ok(Self { verifier, seen: keeps.then(Mutex::default) })
     }
 
     /// Returns the recorded certificates.
     pub(super) fn take_seen(&self) -> Vec<Vec<u8>> {
-        let seen = self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let seen =
+            self.seen.as_ref().map(|seen| seen.lock().unwrap_or_else(PoisonError::into_inner));
         seen.map(|mut seen| mem::take(&mut *seen)).unwrap_or_default()
     }
 }
@@ -53,10 +60,18 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         if let Some(seen) = &self.seen {
-            let all = std::iter::once(end_entity).chain(intermediates).map(|certificate| certificate.to_vec());
+            let all = std::iter::once(end_entity)
+                .chain(intermediates)
+                .map(|certificate| certificate.to_vec());
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = all.collect();
         }
-        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         verified.map_err(|error| closer(error, end_entity, intermediates))
     }
 
@@ -86,7 +101,11 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Finds the reason in the certificates if the error does not contain it.
-fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> Error {
+fn closer(
+    error: Error,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> Error {
     let Error::InvalidCertificate(certificate_error) = &error else {
         return error;
     };
@@ -95,7 +114,9 @@ fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[Certif
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            if let Some(bits) = all().filter_map(|certificate| rsa_bits(certificate)).find(|bits| *bits < 2048) {
+            if let Some(bits) =
+                all().filter_map(|certificate| rsa_bits(certificate)).find(|bits| *bits < 2048)
+            {
                 format!(
                     "its certificate, or one of its authorities, has an RSA key of {bits} bits; at least 2048 are required. Issue \
                      it anew with a longer key"
@@ -108,7 +129,9 @@ fn closer(error: Error, end_entity: &CertificateDer<'_>, intermediates: &[Certif
                 return error;
             }
         }
-        CertificateError::UnknownIssuer if intermediates.is_empty() && !is_self_issued(end_entity) => {
+        CertificateError::UnknownIssuer
+            if intermediates.is_empty() && !is_self_issued(end_entity) =>
+        {
             format!(
                 "{UNTRUSTED} If the authority is trusted here, the server fails to send the intermediate certificates \
                  between; configure its full chain"
@@ -136,7 +159,8 @@ fn has_oid(certificate: &[u8], oid: &[u8]) -> bool {
 /// Returns the length of an RSA key in bits. The key follows `rsaEncryption` and NULL: a bit string
 /// that contains a sequence, which begins with the modulus.
 fn rsa_bits(certificate: &[u8]) -> Option<usize> {
-    const RSA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
+    const RSA: &[u8] =
+        &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
     let at = certificate.windows(RSA.len()).position(|window| window == RSA)?;
     let (_, bit_string) = element(certificate.get(at + RSA.len()..)?, 0x03)?;
     let (_, sequence) = element(bit_string.strip_prefix(&[0])?, 0x30)?;
@@ -152,7 +176,8 @@ pub(super) fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (length, rest) = match usize::from(*first) {
         short @ 0..=127 => (short, rest),
         long => {
-            let (digits, rest) = rest.split_at_checked(long & 127).filter(|(digits, _)| digits.len() <= 4)?;
+            let (digits, rest) =
+                rest.split_at_checked(long & 127).filter(|(digits, _)| digits.len() <= 4)?;
             (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
         }
     };

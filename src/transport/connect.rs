@@ -41,7 +41,11 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(options: &Options, users: &Address, connections: Arc<Connections>) -> Made<Self> {
+    pub(super) fn new(
+        options: &Options,
+        users: &Address,
+        connections: Arc<Connections>,
+    ) -> Made<Self> {
         let user_agent = match options.user_agent.as_deref() {
             Some(suffix) => format!("commbox/{} {suffix}", env!("CARGO_PKG_VERSION")),
             None => format!("commbox/{}", env!("CARGO_PKG_VERSION")),
@@ -83,8 +87,10 @@ impl Dialer {
             let (took, tls) = (millis(began.elapsed()), stream.tls_version());
             let way = if self.proxy.is_some() { " through the proxy" } else { "" };
             let under = tls.map_or(String::new(), |tls| format!(" under {tls}"));
-            let sentence =
-                format!("opened a connection to {}, port {}{way}{under} in {took} ms", target.host, target.port);
+            let sentence = format!(
+                "opened a connection to {}, port {}{way}{under} in {took} ms",
+                target.host, target.port
+            );
             Event::new("connection_opened", sentence)
                 .with("host", target.host.as_str())
                 .with("port", target.port)
@@ -102,9 +108,16 @@ impl Dialer {
     }
 
     /// Asks a connected proxy to connect to the server.
-    fn through(&self, proxy: &Proxy, mut stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+    fn through(
+        &self,
+        proxy: &Proxy,
+        mut stream: Stream,
+        attempt: &Attempt<'_>,
+    ) -> Result<Stream, WireError> {
         match proxy.scheme {
-            Scheme::Http => tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?,
+            Scheme::Http => {
+                tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?
+            }
             Scheme::Https => {
                 stream = TlsStream::handshake(stream, &proxy.host, &self.trust, attempt)?;
                 tunnel::http(&mut stream, proxy, &self.target, &self.user_agent, attempt)?;
@@ -128,15 +141,28 @@ impl Dialer {
 
     // The same steps as single operations, for diagnostics.
 
-    pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
+    pub(super) fn look_up(
+        &self,
+        host: &str,
+        port: u16,
+        attempt: &Attempt<'_>,
+    ) -> Result<Vec<SocketAddr>, WireError> {
         self.names.look_up(host, port, attempt)
     }
 
-    pub(super) fn dial_one(&self, address: SocketAddr, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+    pub(super) fn dial_one(
+        &self,
+        address: SocketAddr,
+        attempt: &Attempt<'_>,
+    ) -> Result<Stream, WireError> {
         Ok(Box::new(Socket::new(race(&[address], attempt)?.1)?))
     }
 
-    pub(super) fn through_proxy(&self, stream: Stream, attempt: &Attempt<'_>) -> Result<Stream, WireError> {
+    pub(super) fn through_proxy(
+        &self,
+        stream: Stream,
+        attempt: &Attempt<'_>,
+    ) -> Result<Stream, WireError> {
         match &self.proxy {
             Some(proxy) => self.through(proxy, stream, attempt),
             None => Ok(stream),
@@ -174,7 +200,10 @@ impl Dialer {
 }
 
 /// Connects to the address that answers first. Each address gets a head start over the next one.
-fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, fork::Socket), WireError> {
+fn race(
+    addresses: &[SocketAddr],
+    attempt: &Attempt<'_>,
+) -> Result<(SocketAddr, fork::Socket), WireError> {
     let until = Instant::now() + attempt.connect_time();
     let mut waiting = addresses.iter();
     let mut next = Instant::now();
@@ -206,12 +235,13 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
         }
         let ready = ready::writable(begun.iter().map(|(_, socket)| &**socket), slice)?;
         for ((address, socket), is_ready) in mem::take(&mut begun).into_iter().zip(ready) {
-            match socket
-                .take_error()
-                .map(|error| error.or_else(|| (!is_ready).then(|| io::ErrorKind::WouldBlock.into())))
-            {
+            match socket.take_error().map(|error| {
+                error.or_else(|| (!is_ready).then(|| io::ErrorKind::WouldBlock.into()))
+            }) {
                 Ok(None) => return Ok((address, socket)),
-                Ok(Some(error)) if error.kind() == io::ErrorKind::WouldBlock => begun.push((address, socket)),
+                Ok(Some(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    begun.push((address, socket))
+                }
                 Ok(Some(error)) | Err(error) => {
                     failure = error.into();
                     // An address has failed, so try the next one at once.
@@ -226,7 +256,8 @@ fn race(addresses: &[SocketAddr], attempt: &Attempt<'_>) -> Result<(SocketAddr, 
 fn begin_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     use socket2::{Domain, Protocol, Type};
 
-    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     match socket.connect(&(*address).into()) {
         Err(error) if !ready::is_under_way(&error) => Err(error),
@@ -245,7 +276,8 @@ mod tests {
     /// Returns a listener whose queue is full and which accepts nothing more, so that connecting to
     /// it takes forever.
     fn deaf() -> (TcpListener, Vec<TcpStream>, SocketAddr) {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         socket.listen(0).unwrap();
         let listener: TcpListener = socket.into();
@@ -269,11 +301,15 @@ mod tests {
             let mut addresses = vec![dead; count];
             addresses.push(good);
             let began = Instant::now();
-            let (address, _) = race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap();
+            let (address, _) =
+                race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap();
             assert_eq!(address, good);
             let took = began.elapsed();
             let head_starts = NEXT_ADDRESS * u32::try_from(count).unwrap();
-            assert!(took >= head_starts && took < head_starts + Duration::from_secs(2), "{count}: {took:?}");
+            assert!(
+                took >= head_starts && took < head_starts + Duration::from_secs(2),
+                "{count}: {took:?}"
+            );
         }
         let limits = Limits { connect: Duration::from_millis(400), ..limits };
         let error = race(&[dead], &Attempt::new(&watch, 1, &key, b"", limits)).unwrap_err();
@@ -288,8 +324,13 @@ mod tests {
         let key = ApiKey::new("key").unwrap();
         let limits = Limits { attempt: Duration::from_secs(20), connect: Duration::from_secs(10) };
         let addresses = [refusing, refusing, good.local_addr().unwrap()];
-        assert_eq!(race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap().0, addresses[2]);
+        assert_eq!(
+            race(&addresses, &Attempt::new(&watch, 1, &key, b"", limits)).unwrap().0,
+            addresses[2]
+        );
         let error = race(&addresses[..2], &Attempt::new(&watch, 1, &key, b"", limits)).unwrap_err();
-        assert!(matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused));
+        assert!(
+            matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+        );
     }
 }

@@ -27,7 +27,8 @@ impl Transport {
         // No API key is sent, but an attempt requires one.
         let step = Step { transport: self, watch, limits, key: &ApiKey::new("none")? };
         let (target, proxy) = (&self.dialer.target, &self.dialer.proxy);
-        let (host, port) = proxy.as_ref().map_or((&target.host, target.port), |proxy| (&proxy.host, proxy.port));
+        let (host, port) =
+            proxy.as_ref().map_or((&target.host, target.port), |proxy| (&proxy.host, proxy.port));
         let (addresses, found, stream) = step.connect(host, port)?;
         let mut report = json!({
             "server": {"host": target.host, "port": target.port, "tls": target.is_tls},
@@ -102,7 +103,10 @@ struct Step<'a> {
 impl Step<'_> {
     /// Runs one step with limits of its own. Returns how long it took, and its result or why it
     /// failed.
-    fn run<T>(&self, step: impl FnOnce(&Attempt<'_>) -> Result<T, WireError>) -> Result<(f64, Result<T, String>)> {
+    fn run<T>(
+        &self,
+        step: impl FnOnce(&Attempt<'_>) -> Result<T, WireError>,
+    ) -> Result<(f64, Result<T, String>)> {
         let attempt = Attempt::new(self.watch, NOBODY, self.key, b"", self.limits);
         let began = Instant::now();
         let done = step(&attempt);
@@ -130,7 +134,8 @@ impl Step<'_> {
     }
 
     fn tunnel(&self, stream: Stream) -> Result<(Value, Option<Stream>)> {
-        let (took, through) = self.run(|attempt| self.transport.dialer.through_proxy(stream, attempt))?;
+        let (took, through) =
+            self.run(|attempt| self.transport.dialer.through_proxy(stream, attempt))?;
         Ok((json!({"elapsed_ms": took, "error": through.as_ref().err()}), through.ok()))
     }
 
@@ -154,13 +159,17 @@ impl Step<'_> {
     /// Sends a HEAD request for the root, which needs no API key, and reads the server's `Date`.
     fn head(&self, mut stream: Stream) -> Result<(Value, Option<SystemTime>)> {
         let host = self.transport.users.host().as_bytes();
-        let request = [b"HEAD / HTTP/1.1\r\nHost: ", host, b"\r\nConnection: close\r\n\r\n"].concat();
+        let request =
+            [b"HEAD / HTTP/1.1\r\nHost: ", host, b"\r\nConnection: close\r\n\r\n"].concat();
         let (took, answer) = self.run(|attempt| {
             attempt.begin_request(false);
             stream.write_all(&request, attempt)?;
             let (mut bytes, mut length) = (vec![0; head::LONGEST + 1], 0);
             loop {
-                let room = bytes.get_mut(length..).filter(|room| !room.is_empty()).ok_or(WireError::HeadTooLong)?;
+                let room = bytes
+                    .get_mut(length..)
+                    .filter(|room| !room.is_empty())
+                    .ok_or(WireError::HeadTooLong)?;
                 let amount = stream.read(room, attempt)?;
                 length += amount;
                 match Head::read(bytes.get(..length).unwrap_or_default(), None)? {

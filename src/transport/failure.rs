@@ -27,7 +27,9 @@ impl Context<'_> {
             None => self.failed(WireError::of(error), sent),
         };
         let answer = Answer { http_status: self.attempt.status(), ..Answer::default() };
-        reason.with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent }).with_answer(answer)
+        reason
+            .with_delivery(if sent { Delivery::Unknown } else { Delivery::NotSent })
+            .with_answer(answer)
     }
 
     fn stopped(&self, stop: Stop, sent: bool) -> Error {
@@ -37,7 +39,9 @@ impl Context<'_> {
             (Stop::Late, Progress::LookingUp) => {
                 format!("the DNS lookup of {peer} did not finish within {limit} ms; check this machine's DNS")
             }
-            (Stop::Late, Progress::Connecting) => format!("no connection to {peer} within {limit} ms"),
+            (Stop::Late, Progress::Connecting) => {
+                format!("no connection to {peer} within {limit} ms")
+            }
             (Stop::Late, _) if sent => format!("no full answer from {peer} within {limit} ms"),
             (Stop::Late, _) => format!("nothing was sent to {peer} within {limit} ms"),
         };
@@ -56,7 +60,9 @@ impl Context<'_> {
                 connection(format!("no connection to {peer}: none of its addresses answered"))
             }
             WireError::NoThread => connection(io_reason(&io::Error::other(NoThread), &peer, sent)),
-            WireError::Trust(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
+            WireError::Trust(why) => {
+                Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}"))
+            }
             WireError::ProxyRefused { status, schemes } => {
                 let refusal = self.proxy_failed(&match status {
                     407 => format!(
@@ -83,7 +89,10 @@ impl Context<'_> {
             {
                 self.proxy_failed("its answer is not HTTP")
             }
-            WireError::NotHttp => Error::new(ErrorKind::BadResponse, format!("the answer from {peer} is not HTTP/1.1")),
+            WireError::NotHttp => Error::new(
+                ErrorKind::BadResponse,
+                format!("the answer from {peer} is not HTTP/1.1"),
+            ),
             WireError::HeadTooLong => {
                 let why =
                     format!("the head of the answer from {peer} is larger than 64 KiB, or has more than 512 lines");
@@ -96,7 +105,10 @@ impl Context<'_> {
                 Some(why) => Error::new(ErrorKind::Tls, format!("TLS with {peer} failed: {why}")),
                 // The error is from the agent itself, which receives only normalized HTTP.
                 None if error.get_ref().is_some_and(|inner| inner.is::<ureq::Error>()) => {
-                    Error::new(ErrorKind::BadResponse, format!("the answer from {peer} is not HTTP/1.1"))
+                    Error::new(
+                        ErrorKind::BadResponse,
+                        format!("the answer from {peer} is not HTTP/1.1"),
+                    )
                 }
                 None => connection(io_reason(&error, &peer, sent)),
             },
@@ -104,7 +116,8 @@ impl Context<'_> {
     }
 
     fn proxy_failed(&self, why: &str) -> Error {
-        let why = format!("the proxy of {} did not connect to {}: {why}", self.source(), self.target());
+        let why =
+            format!("the proxy of {} did not connect to {}: {why}", self.source(), self.target());
         Error::new(ErrorKind::Connection, why)
     }
 
@@ -150,12 +163,20 @@ fn io_reason(error: &io::Error, peer: &str, sent: bool) -> String {
         io::ErrorKind::ConnectionRefused => {
             format!("{peer} refused the connection; is the server up, is the port right?")
         }
-        io::ErrorKind::UnexpectedEof if sent => format!("{peer} closed the connection before its answer was complete"),
-        io::ErrorKind::UnexpectedEof => format!("{peer} closed the connection before anything was sent"),
-        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+        io::ErrorKind::UnexpectedEof if sent => {
+            format!("{peer} closed the connection before its answer was complete")
+        }
+        io::ErrorKind::UnexpectedEof => {
+            format!("{peer} closed the connection before anything was sent")
+        }
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe => {
             format!("{peer} reset the connection")
         }
-        io::ErrorKind::TimedOut => format!("no connection to {peer}: none of its addresses answered"),
+        io::ErrorKind::TimedOut => {
+            format!("no connection to {peer}: none of its addresses answered")
+        }
         kind => format!("the connection to {peer} failed: {kind}"),
     }
 }

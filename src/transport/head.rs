@@ -52,7 +52,10 @@ impl Head {
     /// incomplete.
     ///
     /// `request_id` is the additional header that may contain the request id.
-    pub(super) fn read(input: &[u8], request_id: Option<&str>) -> Result<Option<(Self, usize)>, WireError> {
+    pub(super) fn read(
+        input: &[u8],
+        request_id: Option<&str>,
+    ) -> Result<Option<(Self, usize)>, WireError> {
         let mut lines = Lines { input, place: 0 };
         let status_line = loop {
             match lines.next() {
@@ -101,8 +104,11 @@ impl Head {
 
     /// Checks whether an incomplete input can be a head at all.
     fn incomplete(input: &[u8]) -> Result<Option<(Self, usize)>, WireError> {
-        let begun =
-            input.iter().position(|byte| !b"\r\n".contains(byte)).and_then(|at| input.get(at..)).unwrap_or_default();
+        let begun = input
+            .iter()
+            .position(|byte| !b"\r\n".contains(byte))
+            .and_then(|at| input.get(at..))
+            .unwrap_or_default();
         let expected = b"HTTP/1.";
         let compared = begun.len().min(expected.len());
         if begun.get(..compared) != expected.get(..compared) {
@@ -161,7 +167,9 @@ impl Head {
             }
             4 if is(name, b"Date") => self.date = value().try_into().ok(),
             // Most replies contain another header of this length, so check the first byte.
-            12 if name.first().is_some_and(|first| b"Xx".contains(first)) && is(name, b"X-Request-Id") => {
+            12 if name.first().is_some_and(|first| b"Xx".contains(first))
+                && is(name, b"X-Request-Id") =>
+            {
                 self.keep_request_id(1, value());
             }
             10 if is(name, b"Request-Id") => self.keep_request_id(2, value()),
@@ -176,7 +184,9 @@ impl Head {
     }
 
     fn keep_request_id(&mut self, rank: u8, value: &[u8]) {
-        let is_id = !value.is_empty() && value.len() <= LONGEST_ID && value.iter().all(u8::is_ascii_graphic);
+        let is_id = !value.is_empty()
+            && value.len() <= LONGEST_ID
+            && value.iter().all(u8::is_ascii_graphic);
         if is_id && self.request_id.as_ref().is_none_or(|(other, _)| rank < *other) {
             self.request_id = Some((rank, String::from_utf8_lossy(value).into_owned()));
         }
@@ -327,10 +337,18 @@ mod tests {
         }
         assert!(head("HTTP/1.0 200 OK\r\n\r\n").closes);
         assert!(!head("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").closes);
-        for odd in
-            ["content-length: -1", "content-length: 5\r\ncontent-length: 6", "content-length: 99999999999999999999"]
-        {
-            assert!(matches!(read(&format!("HTTP/1.1 200 OK\r\n{odd}\r\n\r\n")), Err(WireError::NotHttp)), "{odd}");
+        for odd in [
+            "content-length: -1",
+            "content-length: 5\r\ncontent-length: 6",
+            "content-length: 99999999999999999999",
+        ] {
+            assert!(
+                matches!(
+                    read(&format!("HTTP/1.1 200 OK\r\n{odd}\r\n\r\n")),
+                    Err(WireError::NotHttp)
+                ),
+                "{odd}"
+            );
         }
     }
 
@@ -350,7 +368,9 @@ mod tests {
     fn the_request_id_is_that_of_the_preferred_header() {
         let text = "HTTP/1.1 200 OK\r\nX-Correlation-Id: c\r\nx-request-id: x\r\nRequest-Id: r\r\nDate: d\r\nTrace: t u\r\n\r\n";
         let id = |name| Head::read(text.as_bytes(), name).unwrap().unwrap().0.take_request_id();
-        for (name, expected) in [(None, "x"), (Some("date"), "d"), (Some("Other"), "x"), (Some("REQUEST-ID"), "r")] {
+        for (name, expected) in
+            [(None, "x"), (Some("date"), "d"), (Some("Other"), "x"), (Some("REQUEST-ID"), "r")]
+        {
             assert_eq!(id(name).as_deref(), Some(expected), "{name:?}");
         }
         // The value contains a blank, so it is not a request id.
@@ -365,9 +385,14 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).unwrap().is_none(), "{length}");
         }
-        for odd in
-            ["SSH-2.0", "HTTP/2 200", "HTTP/1.1 20\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 \r\n\r\n", "<html>"]
-        {
+        for odd in [
+            "SSH-2.0",
+            "HTTP/2 200",
+            "HTTP/1.1 20\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 099 \r\n\r\n",
+            "<html>",
+        ] {
             let read = read(odd);
             let is_complete = odd.contains('\n') || !odd.starts_with("HTTP/1.");
             assert!(!is_complete || matches!(read, Err(WireError::NotHttp)), "{odd}");
@@ -382,6 +407,9 @@ mod tests {
         let of_bytes = |count| format!("HTTP/1.1 200 OK\r\nA: {}", "b".repeat(count));
         assert!(read(&of_bytes(LONGEST - 100)).unwrap().is_none());
         assert!(matches!(read(&of_bytes(LONGEST)), Err(WireError::HeadTooLong)));
-        assert!(matches!(read(&format!("{}\r\n\r\n", of_bytes(LONGEST))), Err(WireError::HeadTooLong)));
+        assert!(matches!(
+            read(&format!("{}\r\n\r\n", of_bytes(LONGEST))),
+            Err(WireError::HeadTooLong)
+        ));
     }
 }

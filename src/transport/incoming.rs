@@ -89,7 +89,11 @@ impl Incoming {
 
     /// Passes bytes to the agent, and returns how many. 0 means that more bytes must be received,
     /// or that the reply is complete.
-    pub(super) fn hand_on(&mut self, output: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+    pub(super) fn hand_on(
+        &mut self,
+        output: &mut [u8],
+        attempt: &Attempt<'_>,
+    ) -> Result<usize, WireError> {
         let mut written = 0;
         loop {
             let Some(room) = output.get_mut(written..).filter(|room| room.len() >= ROOM) else {
@@ -182,7 +186,11 @@ impl Incoming {
         line.strip_suffix(b"\r").map(Some).ok_or(WireError::NotHttp)
     }
 
-    fn hand_on_head(&mut self, output: &mut [u8], attempt: &Attempt<'_>) -> Result<usize, WireError> {
+    fn hand_on_head(
+        &mut self,
+        output: &mut [u8],
+        attempt: &Attempt<'_>,
+    ) -> Result<usize, WireError> {
         let Some((head, length)) = Head::read(self.left(), self.request_id.as_deref())? else {
             return Ok(0);
         };
@@ -224,8 +232,11 @@ impl Incoming {
         };
         let digits = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
         let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
-        let size = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).ok_or(WireError::NotHttp)?;
-        self.state = if size == 0 { State::Trailer } else { State::Body { left: size, is_chunk: true } };
+        let size = digits
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+            .ok_or(WireError::NotHttp)?;
+        self.state =
+            if size == 0 { State::Trailer } else { State::Body { left: size, is_chunk: true } };
         write(output, format_args!("{size:x}\r\n"))
     }
 }

@@ -29,7 +29,8 @@ impl Settings {
     fn is_bypassed(&self, scheme: &str, host: &str, port: u16) -> bool {
         let host = host.trim_end_matches('.');
         let is_loopback = crate::options::is_loopback(host);
-        let keeps_loopback = entries(&self.bypass).any(|entry| entry.eq_ignore_ascii_case("<-loopback>"));
+        let keeps_loopback =
+            entries(&self.bypass).any(|entry| entry.eq_ignore_ascii_case("<-loopback>"));
         if is_loopback && !keeps_loopback {
             return true;
         }
@@ -56,7 +57,8 @@ impl Settings {
 
 /// Returns the entries of a list, which are separated by semicolons and blanks.
 fn entries(list: &str) -> impl Iterator<Item = &str> {
-    list.split(|separator: char| separator == ';' || separator.is_whitespace()).filter(|entry| !entry.is_empty())
+    list.split(|separator: char| separator == ';' || separator.is_whitespace())
+        .filter(|entry| !entry.is_empty())
 }
 
 /// Returns whether a pattern, in which `*` stands for any characters, matches the whole host name.
@@ -122,7 +124,9 @@ mod tests {
 
     #[test]
     fn one_proxy_for_all_or_one_for_each_scheme() {
-        let proxy = |list: &str, is_tls| settings(list, "").proxy_for(is_tls, "api.example", 443).map(str::to_owned);
+        let proxy = |list: &str, is_tls| {
+            settings(list, "").proxy_for(is_tls, "api.example", 443).map(str::to_owned)
+        };
         assert_eq!(proxy("proxy.example:3128", true).as_deref(), Some("proxy.example:3128"));
         let each = "http=one:1;HTTPS=http://two:2 ftp=three:3";
         assert_eq!(proxy(each, true).as_deref(), Some("http://two:2"));
@@ -154,11 +158,20 @@ mod tests {
         ] {
             assert!(direct(host), "{host}");
         }
-        for host in ["two.example", "11.0.0.1", "xexact.example", "exact.example.org", "port.example", "[fe80::2]"] {
+        for host in [
+            "two.example",
+            "11.0.0.1",
+            "xexact.example",
+            "exact.example.org",
+            "port.example",
+            "[fe80::2]",
+        ] {
             assert!(!direct(host), "{host}");
         }
         assert!(settings.proxy_for(true, "port.example", 8443).is_none());
         assert!(settings.proxy_for(false, "only.example", 80).is_some());
-        assert!(Settings { bypass: "<-loopback>".into(), ..settings }.proxy_for(true, "localhost", 443).is_some());
+        assert!(Settings { bypass: "<-loopback>".into(), ..settings }
+            .proxy_for(true, "localhost", 443)
+            .is_some());
     }
 }

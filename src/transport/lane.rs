@@ -14,7 +14,9 @@ use std::time::Instant;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+};
 use ureq::{Agent, Error};
 
 use crate::failpoint;
@@ -66,7 +68,11 @@ impl Lane {
     }
 
     /// Runs `exchange` with the agent, for this attempt.
-    pub(super) fn run<T>(&mut self, attempt: &Attempt<'_>, exchange: impl FnOnce(&Agent) -> T) -> T {
+    pub(super) fn run<T>(
+        &mut self,
+        attempt: &Attempt<'_>,
+        exchange: impl FnOnce(&Agent) -> T,
+    ) -> T {
         struct Leave<'a>(&'a Current);
         impl Drop for Leave<'_> {
             fn drop(&mut self) {
@@ -128,7 +134,11 @@ struct LaneConnector {
 impl Connector for LaneConnector {
     type Out = Connection;
 
-    fn connect(&self, _: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Connection>, Error> {
+    fn connect(
+        &self,
+        _: &ConnectionDetails<'_>,
+        _: Option<()>,
+    ) -> Result<Option<Connection>, Error> {
         let stream = self.current.with(|attempt| self.dialer.connect(attempt))?;
         let exchanges = Exchanges {
             stream,
@@ -186,13 +196,19 @@ impl Exchanges {
         if attempt.begin_request(self.requests > 0) {
             if self.requests > 0 {
                 attempt.emit(LogLevel::Trace, || {
-                    let sentence = format!("reuses a connection, for request {} on it", self.requests + 1);
+                    let sentence =
+                        format!("reuses a connection, for request {} on it", self.requests + 1);
                     Event::new("connection_reused", sentence).with("requests", self.requests)
                 });
             }
             self.is_busy = true;
             self.incoming.expect_answer();
-            self.outgoing.take_head(output, attempt.user_id(), attempt.api_key(), attempt.headers())?;
+            self.outgoing.take_head(
+                output,
+                attempt.user_id(),
+                attempt.api_key(),
+                attempt.headers(),
+            )?;
         } else {
             self.outgoing.take(output);
         }
@@ -270,8 +286,11 @@ impl Transport for Connection {
         if !is_usable {
             let _ = self.current.with(|attempt| {
                 attempt.emit(LogLevel::Debug, || {
-                    let sentence = "closed 1 connection: the server had closed it, or sent something unasked";
-                    Event::new("connection_closed", sentence).with("connections", 1).with("why", "stale")
+                    let sentence =
+                        "closed 1 connection: the server had closed it, or sent something unasked";
+                    Event::new("connection_closed", sentence)
+                        .with("connections", 1)
+                        .with("why", "stale")
                 });
                 Ok(())
             });
@@ -292,6 +311,8 @@ impl fmt::Debug for LaneConnector {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("requests", &self.exchanges.requests).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("requests", &self.exchanges.requests)
+            .finish_non_exhaustive()
     }
 }

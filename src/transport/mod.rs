@@ -100,7 +100,11 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(options: &Options, users: Address, connections: &Arc<Connections>) -> Result<Self> {
+    pub(crate) fn new(
+        options: &Options,
+        users: Address,
+        connections: &Arc<Connections>,
+    ) -> Result<Self> {
         let dialer = Dialer::new(options, &users, connections.clone())?;
         let idle = usize::try_from(options.max_idle_connections).unwrap_or(usize::MAX);
         Ok(Self {
@@ -121,10 +125,13 @@ impl Transport {
         let event = |sentence: String| Event::new("proxy", sentence);
         match &self.dialer.proxy {
             None => event("no proxy is used".into()).with("host", None::<&str>),
-            Some(proxy) => event(format!("the proxy is {}, port {}, from {}", proxy.host, proxy.port, proxy.source))
-                .with("host", proxy.host.as_str())
-                .with("port", proxy.port)
-                .with("source", proxy.source),
+            Some(proxy) => event(format!(
+                "the proxy is {}, port {}, from {}",
+                proxy.host, proxy.port, proxy.source
+            ))
+            .with("host", proxy.host.as_str())
+            .with("port", proxy.port)
+            .with("source", proxy.source),
         }
     }
 
@@ -159,7 +166,9 @@ impl Transport {
             let response = agent.run(request)?;
             let mut reader = response.into_body().into_reader().take(REPLY_LIMIT as u64 + 1);
             // One byte is reserved for the terminating NUL in C.
-            let length = attempt.body_length().map_or(USUAL_REPLY, |length| length.min(REPLY_LIMIT as u64) as usize);
+            let length = attempt
+                .body_length()
+                .map_or(USUAL_REPLY, |length| length.min(REPLY_LIMIT as u64) as usize);
             let mut body = Vec::with_capacity(length + 1);
             reader.read_to_end(&mut body).map_err(ureq::Error::from)?;
             let complete = body.len() <= REPLY_LIMIT;

@@ -83,7 +83,10 @@ impl Outgoing {
     ) -> Result<(), WireError> {
         // Reject a head without the expected beginning and end, because it contains what must not
         // be sent.
-        let framing = head.strip_prefix(BEGIN).and_then(|head| head.strip_suffix(END)).ok_or(WireError::NotHttp)?;
+        let framing = head
+            .strip_prefix(BEGIN)
+            .and_then(|head| head.strip_suffix(END))
+            .ok_or(WireError::NotHttp)?;
         let mut digits = [0; 20];
         let id = decimal(user_id.unsigned_abs(), &mut digits);
         let Constants { start, middle, end } = &*self.constants;
@@ -160,7 +163,10 @@ mod tests {
             "POST / HTTP/1.1\r\nhost: -\r\ncontent-length: 2\r\n\r\n",
         ] {
             let mut outgoing = outgoing();
-            assert!(outgoing.take_head(head.as_bytes(), 1, &ApiKey::new("key").unwrap(), b"").is_err(), "{head}");
+            assert!(
+                outgoing.take_head(head.as_bytes(), 1, &ApiKey::new("key").unwrap(), b"").is_err(),
+                "{head}"
+            );
             assert!(outgoing.is_empty());
         }
     }

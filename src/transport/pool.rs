@@ -70,8 +70,9 @@ impl Pool {
     /// Removes lanes that are too old and, in a forked child, those of the parent. The caller drops
     /// them without the lock, because closing takes time.
     fn aged(&self, idle: &mut VecDeque<Lane>, now: Instant) -> Vec<Lane> {
-        let is_old =
-            |lane: &Lane| now.saturating_duration_since(lane.used()) >= self.idle_timeout || lane.is_inherited();
+        let is_old = |lane: &Lane| {
+            now.saturating_duration_since(lane.used()) >= self.idle_timeout || lane.is_inherited()
+        };
         let mut closed = Vec::new();
         while idle.front().is_some_and(is_old) {
             closed.extend(idle.pop_front());

@@ -71,9 +71,12 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, place| bits << 8 | u32::from(group.get(place).copied().unwrap_or_default()));
+        let bits = (0..3).fold(0, |bits, place| {
+            bits << 8 | u32::from(group.get(place).copied().unwrap_or_default())
+        });
         for place in 0..4 {
-            let digit = DIGITS.get((bits >> (18 - 6 * place)) as usize & 63).copied().unwrap_or(b'=');
+            let digit =
+                DIGITS.get((bits >> (18 - 6 * place)) as usize & 63).copied().unwrap_or(b'=');
             text.push(if place <= group.len() { digit.into() } else { '=' });
         }
     }
@@ -86,8 +89,12 @@ pub(super) fn choose(options: &Options, target: &Target) -> Result<Option<Proxy>
     match options.proxy.as_deref() {
         // Without `allow_http`, requests in the clear must stay on this machine. So they must not
         // be sent through a remote proxy that the environment names.
-        None => Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS }, target)?
-            .filter(|proxy| !options.is_clear() || options.allow_http || options::is_loopback(&proxy.host))),
+        None => {
+            Ok(from_environment(if options.is_clear() { FOR_HTTP } else { FOR_HTTPS }, target)?
+                .filter(|proxy| {
+                    !options.is_clear() || options.allow_http || options::is_loopback(&proxy.host)
+                }))
+        }
         Some("") => Ok(None),
         Some(url) => match options::proxy(url) {
             Ok(url) => Ok(Some(Proxy::new(&url, "the proxy option"))),
@@ -168,9 +175,12 @@ fn is_excepted(list: &str, host: &str, port: u16) -> bool {
             },
             None => {
                 let name = name.trim_start_matches("*.").trim_matches('.');
-                let tail = host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
+                let tail =
+                    host.len().checked_sub(name.len()).and_then(|at| host.split_at_checked(at));
                 tail.is_some_and(|(before, tail)| {
-                    !name.is_empty() && tail.eq_ignore_ascii_case(name) && (before.is_empty() || before.ends_with('.'))
+                    !name.is_empty()
+                        && tail.eq_ignore_ascii_case(name)
+                        && (before.is_empty() || before.ends_with('.'))
                 })
             }
         }
@@ -206,7 +216,9 @@ fn is_within(address: IpAddr, network: &str, length: &str) -> bool {
         length <= bits && (left ^ right).checked_shr(bits - length).unwrap_or_default() == 0
     };
     match (address, network) {
-        (IpAddr::V4(left), IpAddr::V4(right)) => same(32, u32::from(left).into(), u32::from(right).into()),
+        (IpAddr::V4(left), IpAddr::V4(right)) => {
+            same(32, u32::from(left).into(), u32::from(right).into())
+        }
         (IpAddr::V6(left), IpAddr::V6(right)) => same(128, left.into(), right.into()),
         _ => false,
     }
@@ -269,7 +281,10 @@ mod tests {
     fn urls() {
         let proxy = |text: &str| Proxy::new(&options::proxy(text).unwrap(), "the proxy option");
         let given = proxy("http://user:p%40ss@proxy.example:3128");
-        assert_eq!((given.scheme, given.host.as_str(), given.port), (Scheme::Http, "proxy.example", 3128));
+        assert_eq!(
+            (given.scheme, given.host.as_str(), given.port),
+            (Scheme::Http, "proxy.example", 3128)
+        );
         assert_eq!(given.credentials(), Some(("user", "p@ss")));
         assert_eq!(given.basic_credentials().unwrap().as_str(), "dXNlcjpwQHNz");
         assert_eq!((proxy("socks5://x").scheme, proxy("socks5://x").port), (Scheme::Socks5, 1080));
@@ -280,7 +295,9 @@ mod tests {
 
     #[test]
     fn base64_of_each_length() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (plain, coded) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
+        {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
         assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");

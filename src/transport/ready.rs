@@ -9,7 +9,10 @@ use std::time::Duration;
 ///
 /// Before Windows 10 version 2004, `WSAPoll()` does not report a socket that failed to connect. So
 /// the caller asks each socket for its error afterwards.
-pub(super) fn writable<'a>(sockets: impl Iterator<Item = &'a TcpStream>, limit: Duration) -> io::Result<Vec<bool>> {
+pub(super) fn writable<'a>(
+    sockets: impl Iterator<Item = &'a TcpStream>,
+    limit: Duration,
+) -> io::Result<Vec<bool>> {
     let mut entries: Vec<_> = sockets.map(|socket| system::entry(socket, system::ROOM)).collect();
     system::wait(&mut entries, limit)?;
     Ok(entries.iter().map(|entry| entry.revents != 0).collect())
@@ -69,7 +72,9 @@ mod system {
 
     pub(super) fn wait(entries: &mut [libc::pollfd], limit: Duration) -> io::Result<()> {
         // SAFETY: the pointer and the length describe a slice that lives during the call.
-        let result = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, super::millis(limit)) };
+        let result = unsafe {
+            libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, super::millis(limit))
+        };
         match (result, io::Error::last_os_error()) {
             (-1, error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
             _ => Ok(()),
@@ -85,7 +90,8 @@ mod system {
     use std::time::Duration;
 
     use windows_sys::Win32::Networking::WinSock::{
-        WSAGetLastError, WSAPoll, POLLERR, POLLRDNORM, POLLWRNORM, SOCKET, SOCKET_ERROR, WSAEWOULDBLOCK, WSAPOLLFD,
+        WSAGetLastError, WSAPoll, POLLERR, POLLRDNORM, POLLWRNORM, SOCKET, SOCKET_ERROR,
+        WSAEWOULDBLOCK, WSAPOLLFD,
     };
 
     pub(super) const INPUT: i16 = POLLRDNORM;

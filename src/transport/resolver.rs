@@ -42,7 +42,12 @@ impl Names {
     }
 
     /// Returns the addresses of a host, at least one. The address to try first comes first.
-    pub(super) fn look_up(&self, host: &str, port: u16, attempt: &Attempt<'_>) -> Result<Vec<SocketAddr>, WireError> {
+    pub(super) fn look_up(
+        &self,
+        host: &str,
+        port: u16,
+        attempt: &Attempt<'_>,
+    ) -> Result<Vec<SocketAddr>, WireError> {
         failpoint::reach("look_up");
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         if let Ok(address) = bare.parse::<IpAddr>() {
@@ -63,7 +68,8 @@ impl Names {
             attempt.emit(LogLevel::Debug, || {
                 let (count, took) = (found.len(), millis(began.elapsed()));
                 let sentence = format!("looked up {host} in {took} ms: {count} addresses");
-                let event = Event::new("lookup", sentence).with("host", host).with("addresses", count);
+                let event =
+                    Event::new("lookup", sentence).with("host", host).with("addresses", count);
                 event.with("elapsed_ms", took)
             });
         }
@@ -145,7 +151,11 @@ impl Host {
     }
 
     /// Returns the addresses, and whether they are from a new lookup.
-    fn look_up(self: &Arc<Self>, names: &Names, attempt: &Attempt<'_>) -> Result<(Vec<SocketAddr>, bool), WireError> {
+    fn look_up(
+        self: &Arc<Self>,
+        names: &Names,
+        attempt: &Attempt<'_>,
+    ) -> Result<(Vec<SocketAddr>, bool), WireError> {
         /// Decrements the number of waiting calls, however the wait ends.
         struct Waiting<'a>(&'a Host);
         impl Drop for Waiting<'_> {
@@ -158,7 +168,9 @@ impl Host {
 
         let seen = {
             let mut state = self.state().ok_or(WireError::Closed)?;
-            if let Some(answer) = state.answer.as_ref().filter(|answer| answer.until > Instant::now()) {
+            if let Some(answer) =
+                state.answer.as_ref().filter(|answer| answer.until > Instant::now())
+            {
                 return Ok((in_order(&answer.addresses, state.preferred), false));
             }
             state.waiting += 1;
@@ -169,7 +181,8 @@ impl Host {
         let (answer, preferred, threads): (_, _, Vec<_>) = loop {
             // Do not hold the lock here, because a callback may make a call itself.
             let slice = attempt.slice()?;
-            let is_new = |state: &State| state.answer.as_ref().is_some_and(|answer| answer.number > seen);
+            let is_new =
+                |state: &State| state.answer.as_ref().is_some_and(|answer| answer.number > seen);
             self.start(names, is_new)?;
             // If the callback forks, the call fails in the child, and the next attempt starts a new
             // lookup.
@@ -177,7 +190,8 @@ impl Host {
             let waited = self.answered.wait_timeout_while(state, slice, |state| !is_new(state));
             let state = &mut *waited.unwrap_or_else(PoisonError::into_inner).0;
             if let Some(answer) = state.answer.clone().filter(|answer| answer.number > seen) {
-                let is_over = |thread: &JoinHandle<()>| thread.is_finished() || state.running.is_empty();
+                let is_over =
+                    |thread: &JoinHandle<()>| thread.is_finished() || state.running.is_empty();
                 let (over, running) = mem::take(&mut state.threads).into_iter().partition(is_over);
                 state.threads = running;
                 break (answer, state.preferred, over);
@@ -198,7 +212,11 @@ impl Host {
 
     /// Starts a lookup if none is running or all running ones take too long, unless the result is
     /// there.
-    fn start(self: &Arc<Self>, names: &Names, is_answered: impl Fn(&State) -> bool) -> Result<(), WireError> {
+    fn start(
+        self: &Arc<Self>,
+        names: &Names,
+        is_answered: impl Fn(&State) -> bool,
+    ) -> Result<(), WireError> {
         fork::held(|| {
             let mut state = self.state().ok_or(WireError::Closed)?;
             if is_answered(&state) {
@@ -211,8 +229,8 @@ impl Host {
             state.lookups += 1;
             let number = state.lookups;
             let (host, ttl) = (self.clone(), names.ttl);
-            let thread =
-                thread::spawn("commbox-lookup", move || host.run(number, ttl)).map_err(|_| WireError::NoThread)?;
+            let thread = thread::spawn("commbox-lookup", move || host.run(number, ttl))
+                .map_err(|_| WireError::NoThread)?;
             state.running.push((number, Instant::now()));
             state.threads.push(thread);
             Ok(())
@@ -233,7 +251,8 @@ impl Host {
                 false => ttl.max(KEPT_FOR_NEXT),
             };
             if state.answer.as_ref().is_none_or(|answer| answer.number < number) {
-                state.answer = Some(Answer { number, addresses, error, until: Instant::now() + ttl });
+                state.answer =
+                    Some(Answer { number, addresses, error, until: Instant::now() + ttl });
             }
         });
         self.answered.notify_all();
@@ -254,7 +273,9 @@ impl Drop for Host {
         if self.generation != fork::generation() {
             // In a forked child, the handles may refer to other threads, so they must not be
             // dropped.
-            mem::forget(mem::take(&mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).threads));
+            mem::forget(mem::take(
+                &mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).threads,
+            ));
         }
     }
 }
@@ -295,7 +316,9 @@ mod tests {
 
     #[test]
     fn families_take_turns_behind_the_one_that_answered() {
-        let of = |text: &str| -> Vec<SocketAddr> { text.split(' ').map(|one| one.parse().unwrap()).collect() };
+        let of = |text: &str| -> Vec<SocketAddr> {
+            text.split(' ').map(|one| one.parse().unwrap()).collect()
+        };
         let all = of("[::1]:1 [::2]:1 [::3]:1 1.1.1.1:1 2.2.2.2:1");
         assert_eq!(in_order(&all, None), of("[::1]:1 1.1.1.1:1 [::2]:1 2.2.2.2:1 [::3]:1"));
         assert_eq!(in_order(&all, Some(all[4])), of("2.2.2.2:1 [::1]:1 1.1.1.1:1 [::2]:1 [::3]:1"));

@@ -11,7 +11,9 @@ use crate::thread::NoThread;
 pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
     #[cfg(unix)]
     match error.raw_os_error() {
-        Some(libc::EMFILE) => return Some("this process has too many files open; close some, or raise its limit"),
+        Some(libc::EMFILE) => {
+            return Some("this process has too many files open; close some, or raise its limit")
+        }
         Some(libc::ENFILE) => return Some("this machine has too many files open"),
         _ => {}
     }
@@ -22,7 +24,9 @@ pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
         _ => {}
     }
     if error.get_ref().is_some_and(|error| error.is::<NoThread>()) {
-        return Some("could not start a thread for the DNS lookup; end some threads, or raise the limit");
+        return Some(
+            "could not start a thread for the DNS lookup; end some threads, or raise the limit",
+        );
     }
     (error.kind() == io::ErrorKind::OutOfMemory).then_some("this machine has too little memory")
 }

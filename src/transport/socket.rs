@@ -72,7 +72,9 @@ impl Socket {
     fn read_for(&mut self, buffer: &mut [u8], slice: Duration) -> io::Result<usize> {
         self.input(slice)?;
         match (&*self.stream).read(buffer) {
-            Ok(0) if self.has_failed.load(Ordering::Relaxed) => Err(io::ErrorKind::ConnectionReset.into()),
+            Ok(0) if self.has_failed.load(Ordering::Relaxed) => {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
             read => read,
         }
     }
@@ -156,7 +158,8 @@ impl Wire for Socket {
         let mut byte = 0_u8;
         let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
         // SAFETY: `byte` has room for the one byte that is requested.
-        let result = unsafe { libc::recv(self.stream.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
+        let result =
+            unsafe { libc::recv(self.stream.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
         !(result < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock)
     }
 
@@ -178,5 +181,8 @@ impl Wire for Socket {
 /// Returns whether the error only means that a slice has elapsed or that a signal interrupted the
 /// call.
 fn is_a_slice(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
 }

@@ -58,7 +58,9 @@ impl TlsStream {
     ) -> Result<Stream, WireError> {
         failpoint::reach("handshake");
         let name = ServerName::try_from(host.trim_start_matches('[').trim_end_matches(']'))
-            .map_err(|_| WireError::Trust("the host is no name that a certificate could be for".into()))?
+            .map_err(|_| {
+                WireError::Trust("the host is no name that a certificate could be for".into())
+            })?
             .to_owned();
         let mut connection = ClientConnection::new(config, name).map_err(as_io)?;
         // The callers limit the bytes that wait to be sent.
@@ -76,7 +78,10 @@ impl TlsStream {
 
     /// Reads and decrypts what arrives. 0 means the end.
     fn receive(&mut self, attempt: Option<&Attempt<'_>>) -> Result<usize, WireError> {
-        let amount = self.connection.read_tls(&mut Source(&mut self.under, attempt)).map_err(WireError::within)?;
+        let amount = self
+            .connection
+            .read_tls(&mut Source(&mut self.under, attempt))
+            .map_err(WireError::within)?;
         if let Err(error) = self.connection.process_new_packets() {
             // Send the server the alert with the reason, if possible.
             if let Some(attempt) = attempt {
@@ -145,7 +150,9 @@ impl Wire for TlsStream {
             match self.connection.reader().read(buffer) {
                 // The server closed the connection without a TLS alert, so an intermediary
                 // may have cut the reply.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(WireError::Cut),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(WireError::Cut)
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.receive(Some(attempt))?;
                 }

@@ -41,7 +41,9 @@ impl Trust {
     pub(super) fn new(options: &Options) -> Result<Self> {
         let extra = options.ca_file.as_deref().map(read_ca_file).transpose()?.unwrap_or_default();
         let identity = match (&options.client_cert_file, &options.client_key_file) {
-            (Some(certificate), key) => Some(read_identity(certificate, key.as_deref().unwrap_or(certificate))?),
+            (Some(certificate), key) => {
+                Some(read_identity(certificate, key.as_deref().unwrap_or(certificate))?)
+            }
             (None, Some(_)) => {
                 let why = "needs {client_cert_file}, the certificate that the key belongs to";
                 return Err(Error::problem(ErrorKind::InvalidOptions, "client_key_file", why));
@@ -68,11 +70,18 @@ impl Trust {
 
     /// Returns the settings for a single connection, and a verifier that records the server's
     /// certificates.
-    pub(super) fn recording(&self, attempt: &Attempt<'_>) -> Result<(Arc<ClientConfig>, Arc<Verifier>), WireError> {
+    pub(super) fn recording(
+        &self,
+        attempt: &Attempt<'_>,
+    ) -> Result<(Arc<ClientConfig>, Arc<Verifier>), WireError> {
         self.build(attempt, true).map(|(config, verifier)| (Arc::new(config), verifier))
     }
 
-    fn build(&self, attempt: &Attempt<'_>, keeps: bool) -> Result<(ClientConfig, Arc<Verifier>), WireError> {
+    fn build(
+        &self,
+        attempt: &Attempt<'_>,
+        keeps: bool,
+    ) -> Result<(ClientConfig, Arc<Verifier>), WireError> {
         let provider = Arc::new(ring::default_provider());
         let verifier = Arc::new(Verifier::new(self.roots(attempt)?, provider.clone(), keeps)?);
         let builder = ClientConfig::builder_with_details(provider, Arc::new(Clock))
@@ -81,7 +90,8 @@ impl Trust {
             .dangerous()
             .with_custom_certificate_verifier(verifier.clone());
         let config = match &self.identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
+            Some(identity) => builder
+                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.clone()))),
             None => builder.with_no_client_auth(),
         };
         Ok((config, verifier))
@@ -102,7 +112,8 @@ impl Trust {
             }
             // A failure is not cached, because the next call may succeed.
             let began = Instant::now();
-            let (roots, named) = (Arc::new(roots_of(sources.load(), sources.named)?), sources.named);
+            let (roots, named) =
+                (Arc::new(roots_of(sources.load(), sources.named)?), sources.named);
             *system = Some((sources, roots.clone()));
             Ok::<_, WireError>((roots, named, Some(began.elapsed())))
         })?;
@@ -110,7 +121,9 @@ impl Trust {
             attempt.emit(LogLevel::Debug, || {
                 let (count, source) = (roots.len(), source.unwrap_or("system"));
                 let took = millis(took);
-                let sentence = format!("read {count} certificates of authorities in {took} ms, from: {source}");
+                let sentence = format!(
+                    "read {count} certificates of authorities in {took} ms, from: {source}"
+                );
                 Event::new("trust_store_read", sentence)
                     .with("certificates", count)
                     .with("source", source)
@@ -131,7 +144,9 @@ struct Clock;
 
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+        Some(UnixTime::since_unix_epoch(
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        ))
     }
 }
 
@@ -166,13 +181,18 @@ impl Sources {
             None => system_paths(),
         };
         let stamped = |path: PathBuf| {
-            let stamp = fs::metadata(&path).and_then(|data| Ok((data.modified()?, data.len()))).ok();
+            let stamp =
+                fs::metadata(&path).and_then(|data| Ok((data.modified()?, data.len()))).ok();
             (path, stamp)
         };
         Self {
             named,
             file: file.map(stamped),
-            directories: directories.into_iter().filter(|path| path != Path::new("")).map(stamped).collect(),
+            directories: directories
+                .into_iter()
+                .filter(|path| path != Path::new(""))
+                .map(stamped)
+                .collect(),
         }
     }
 
@@ -180,7 +200,8 @@ impl Sources {
         if self.file.is_none() && self.directories.is_empty() {
             return rustls_native_certs::load_native_certs();
         }
-        let mut all = load_certs_from_paths(self.file.as_ref().map(|(path, _)| path.as_path()), None);
+        let mut all =
+            load_certs_from_paths(self.file.as_ref().map(|(path, _)| path.as_path()), None);
         for (path, _) in &self.directories {
             let more = load_certs_from_paths(None, Some(path));
             all.certs.extend(more.certs);
@@ -256,23 +277,32 @@ fn unreadable(error: &io::Error) -> String {
 /// of its own. The parser would skip anything that it does not recognize.
 fn read_pem(path: &Path, refuse: impl Fn(String) -> Error) -> Result<Zeroizing<Vec<u8>>> {
     let bytes = Zeroizing::new(fs::read(path).map_err(|error| refuse(unreadable(&error)))?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| refuse("is not PEM (-----BEGIN CERTIFICATE-----)".into()))?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = Zeroizing::new(text.replace("-----BEGIN ", "\n-----BEGIN "));
     Ok(Zeroizing::new(lines.replace('\r', "").into_bytes()))
 }
 
 /// Returns all certificates of a file.
-fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec<CertificateDer<'static>>> {
+fn read_certificates(
+    pem: &[u8],
+    refuse: impl Fn(String) -> Error,
+) -> Result<Vec<CertificateDer<'static>>> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|_| refuse("is not PEM: a certificate in it is broken".into()))?;
     if certificates.is_empty() {
-        return Err(refuse("contains no certificate; it must be PEM (-----BEGIN CERTIFICATE-----)".into()));
+        return Err(refuse(
+            "contains no certificate; it must be PEM (-----BEGIN CERTIFICATE-----)".into(),
+        ));
     }
     let begun = String::from_utf8_lossy(pem).matches("-----BEGIN CERTIFICATE-----").count();
     if begun != certificates.len() {
-        return Err(refuse(format!("contains {begun} certificates, of which {} can be read", certificates.len())));
+        return Err(refuse(format!(
+            "contains {begun} certificates, of which {} can be read",
+            certificates.len()
+        )));
     }
     Ok(certificates)
 }
@@ -281,7 +311,8 @@ fn read_certificates(pem: &[u8], refuse: impl Fn(String) -> Error) -> Result<Vec
 fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let refuse = refuse("ca_file");
     let certificates = read_certificates(&read_pem(path, refuse)?, refuse)?;
-    let (_, unusable) = RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
+    let (_, unusable) =
+        RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned());
     if unusable > 0 {
         return Err(refuse(format!("contains {unusable} certificate(s) that cannot be parsed")));
     }
@@ -291,13 +322,17 @@ fn read_ca_file(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 /// Reads a client certificate, with its intermediate certificates, and its key.
 fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>> {
     let refuse_key = refuse("client_key_file");
-    let chain = read_certificates(&read_pem(certificate, refuse("client_cert_file"))?, refuse("client_cert_file"))?;
+    let chain = read_certificates(
+        &read_pem(certificate, refuse("client_cert_file"))?,
+        refuse("client_cert_file"),
+    )?;
     let pem = read_pem(key, refuse_key)?;
     if pem.windows(27).any(|text| text == b"-----BEGIN ENCRYPTED PRIVAT") {
         return Err(refuse_key("is encrypted; give the key without a passphrase".into()));
     }
-    let key = PrivateKeyDer::from_pem_slice(&pem)
-        .map_err(|_| refuse_key("contains no private key; it must be PEM (-----BEGIN PRIVATE KEY-----)".into()))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        refuse_key("contains no private key; it must be PEM (-----BEGIN PRIVATE KEY-----)".into())
+    })?;
     CertifiedKey::from_der(chain, key, &ring::default_provider()).map(Arc::new).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             refuse_key("is not the key of the certificate in {client_cert_file}".into())
@@ -315,11 +350,19 @@ mod tests {
     use super::*;
 
     /// Returns a store with these certificates and errors.
-    fn store(certificates: &[CertificateDer<'static>], errors: &[io::ErrorKind]) -> CertificateResult {
+    fn store(
+        certificates: &[CertificateDer<'static>],
+        errors: &[io::ErrorKind],
+    ) -> CertificateResult {
         let mut store = CertificateResult::default();
         store.certs = certificates.to_vec();
-        let failed = |kind: &io::ErrorKind| LoadError::Io { inner: (*kind).into(), path: "/the/file".into() };
-        store.errors.extend(errors.iter().map(failed).map(|kind| rustls_native_certs::Error { context: "x", kind }));
+        let failed = |kind: &io::ErrorKind| LoadError::Io {
+            inner: (*kind).into(),
+            path: "/the/file".into(),
+        };
+        store.errors.extend(
+            errors.iter().map(failed).map(|kind| rustls_native_certs::Error { context: "x", kind }),
+        );
         store
     }
 
@@ -331,13 +374,18 @@ mod tests {
     fn bundled_roots_stand_in_for_an_empty_store_but_for_none_that_was_named_or_cannot_be_read() {
         let broken = [CertificateDer::from_slice(b"no certificate")];
         for empty in [&[][..], &broken] {
-            assert_eq!(roots_of(store(empty, &[]), None).unwrap().len(), webpki_roots::TLS_SERVER_ROOTS.len());
-            let error = roots_of(store(empty, &[io::ErrorKind::PermissionDenied]), None).unwrap_err();
+            assert_eq!(
+                roots_of(store(empty, &[]), None).unwrap().len(),
+                webpki_roots::TLS_SERVER_ROOTS.len()
+            );
+            let error =
+                roots_of(store(empty, &[io::ErrorKind::PermissionDenied]), None).unwrap_err();
             assert!(error.to_string().contains("this machine's store"), "{error}");
         }
         let error = roots_of(store(&broken, &[]), Some("SSL_CERT_DIR")).unwrap_err();
         assert!(error.to_string().contains("SSL_CERT_DIR is set"), "{error}");
-        let error = roots_of(store(&[], &[io::ErrorKind::NotFound]), Some("SSL_CERT_FILE")).unwrap_err();
+        let error =
+            roots_of(store(&[], &[io::ErrorKind::NotFound]), Some("SSL_CERT_FILE")).unwrap_err();
         assert!(error.to_string().contains("/the/file"), "{error}");
     }
 
@@ -345,10 +393,14 @@ mod tests {
     fn what_was_read_serves_unless_the_rest_may_be_there_in_a_moment() {
         let one = certificate().cert;
         for errors in [&[][..], &[io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]] {
-            assert_eq!(roots_of(store(&[one.der().clone()], errors), Some("SSL_CERT_FILE")).unwrap().len(), 1);
+            assert_eq!(
+                roots_of(store(&[one.der().clone()], errors), Some("SSL_CERT_FILE")).unwrap().len(),
+                1
+            );
         }
         let short = [io::ErrorKind::PermissionDenied, io::ErrorKind::OutOfMemory];
-        let WireError::Io(error) = roots_of(store(&[one.der().clone()], &short), None).unwrap_err() else {
+        let WireError::Io(error) = roots_of(store(&[one.der().clone()], &short), None).unwrap_err()
+        else {
             panic!("a shortage is told as such");
         };
         assert!(shortage(&error).is_some());
@@ -373,7 +425,9 @@ mod tests {
             assert_eq!(read_ca_file(&file(name, &text)).unwrap().len(), 2, "{name}");
         }
         let cut = format!("{one}{}", &two[..two.len() / 2]);
-        for (name, text) in [("cut", cut.as_str()), ("none", "words"), ("broken", "-----BEGIN CERTIFICATE-----\n!")] {
+        for (name, text) in
+            [("cut", cut.as_str()), ("none", "words"), ("broken", "-----BEGIN CERTIFICATE-----\n!")]
+        {
             let error = read_ca_file(&file(name, text)).unwrap_err();
             assert!(error.to_string().starts_with("ca_file "), "{name}: {error}");
         }
@@ -387,9 +441,11 @@ mod tests {
         let both = file("both", &format!("{}{}", own.signing_key.serialize_pem(), own.cert.pem()));
         assert!(read_identity(&both, &both).is_ok());
         let refused = |key: &Path| read_identity(&chain, key).unwrap_err().to_string();
-        assert!(refused(&file("other", &other.signing_key.serialize_pem())).contains("not the key of the certificate"));
+        assert!(refused(&file("other", &other.signing_key.serialize_pem()))
+            .contains("not the key of the certificate"));
         assert!(refused(&chain).contains("contains no private key"));
-        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let encrypted =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         assert!(refused(&file("encrypted", encrypted)).contains("without a passphrase"));
     }
 }

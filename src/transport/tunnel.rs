@@ -51,7 +51,10 @@ pub(super) fn http(
             }
             Some((head, _)) if head.status < 300 => return Ok(()),
             Some((head, _)) => {
-                return Err(WireError::ProxyRefused { status: head.status, schemes: head.schemes.unwrap_or_default() })
+                return Err(WireError::ProxyRefused {
+                    status: head.status,
+                    schemes: head.schemes.unwrap_or_default(),
+                })
             }
         }
     }
@@ -84,7 +87,8 @@ pub(super) fn socks5(
     match (chosen == method, credentials) {
         (true, Some((user, password))) => {
             let length = |text: &str| {
-                u8::try_from(text.len()).map_err(|_| WireError::Socks("its user or password has more than 255 bytes"))
+                u8::try_from(text.len())
+                    .map_err(|_| WireError::Socks("its user or password has more than 255 bytes"))
             };
             let mut request = Zeroizing::new(vec![1, length(user)?]);
             request.extend_from_slice(user.as_bytes());
@@ -98,7 +102,9 @@ pub(super) fn socks5(
         }
         (true, None) => {}
         (false, None) => return Err(WireError::Socks("it asks for a user and a password")),
-        (false, Some(_)) => return Err(WireError::Socks("it does not accept a user and a password")),
+        (false, Some(_)) => {
+            return Err(WireError::Socks("it does not accept a user and a password"))
+        }
     }
 
     let mut request = vec![VERSION, 1, 0];
@@ -112,8 +118,9 @@ pub(super) fn socks5(
             match bare(host) {
                 Ok(address) => push_address(&mut request, address),
                 Err(_) => {
-                    let length = u8::try_from(host.len())
-                        .map_err(|_| WireError::Socks("the name of the host has more than 255 bytes"))?;
+                    let length = u8::try_from(host.len()).map_err(|_| {
+                        WireError::Socks("the name of the host has more than 255 bytes")
+                    })?;
                     request.extend([3, length]);
                     request.extend_from_slice(host.as_bytes());
                 }
@@ -138,7 +145,8 @@ pub(super) fn socks5(
         4 => read_exact::<18>(stream, attempt).map(|_| ()),
         3 => {
             let [length] = read_exact::<1>(stream, attempt)?;
-            (0..usize::from(length) + 2).try_for_each(|_| read_exact::<1>(stream, attempt).map(|_| ()))
+            (0..usize::from(length) + 2)
+                .try_for_each(|_| read_exact::<1>(stream, attempt).map(|_| ()))
         }
         _ => Err(WireError::Socks("it does not speak SOCKS5")),
     }
@@ -157,7 +165,10 @@ fn push_address(request: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn read_exact<const COUNT: usize>(stream: &mut Stream, attempt: &Attempt<'_>) -> Result<[u8; COUNT], WireError> {
+fn read_exact<const COUNT: usize>(
+    stream: &mut Stream,
+    attempt: &Attempt<'_>,
+) -> Result<[u8; COUNT], WireError> {
     let mut bytes = [0; COUNT];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

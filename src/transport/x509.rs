@@ -17,8 +17,12 @@ const OID: u8 = 0x06;
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
 /// The known attributes of a name, by their OIDs.
-const ATTRIBUTES: [(&[u8], &str); 4] =
-    [(&[0x55, 0x04, 0x03], "CN"), (&[0x55, 0x04, 0x0a], "O"), (&[0x55, 0x04, 0x0b], "OU"), (&[0x55, 0x04, 0x06], "C")];
+const ATTRIBUTES: [(&[u8], &str); 4] = [
+    (&[0x55, 0x04, 0x03], "CN"),
+    (&[0x55, 0x04, 0x0a], "O"),
+    (&[0x55, 0x04, 0x0b], "OU"),
+    (&[0x55, 0x04, 0x06], "C"),
+];
 
 /// The contents of a certificate.
 #[derive(Debug, PartialEq, Serialize)]
@@ -46,7 +50,9 @@ impl Certificate {
         let (rest, subject) = element(rest, SEQUENCE)?;
         let (rest, _key) = element(rest, SEQUENCE)?;
         let mut times = elements(validity).map(|(tag, text)| time(tag, text));
-        let extensions = elements(rest).find(|(tag, _)| *tag == 0xa3).and_then(|(_, inside)| element(inside, SEQUENCE));
+        let extensions = elements(rest)
+            .find(|(tag, _)| *tag == 0xa3)
+            .and_then(|(_, inside)| element(inside, SEQUENCE));
         Some(Self {
             subject: distinguished(subject),
             issuer: distinguished(issuer),
@@ -89,13 +95,15 @@ fn names(extensions: &[u8]) -> Vec<String> {
         Some((oid, parts.last()?.1))
     };
     let found = elements(extensions).filter_map(|(_, extension)| parts(extension));
-    let alternative =
-        found.filter(|(oid, _)| *oid == SUBJECT_ALT_NAME).filter_map(|(_, value)| element(value, SEQUENCE));
-    let all = alternative.flat_map(|(_, names)| elements(names)).filter_map(|(tag, name)| match tag {
-        0x82 => Some(text(name)),
-        0x87 => address(name),
-        _ => None,
-    });
+    let alternative = found
+        .filter(|(oid, _)| *oid == SUBJECT_ALT_NAME)
+        .filter_map(|(_, value)| element(value, SEQUENCE));
+    let all =
+        alternative.flat_map(|(_, names)| elements(names)).filter_map(|(tag, name)| match tag {
+            0x82 => Some(text(name)),
+            0x87 => address(name),
+            _ => None,
+        });
     all.take(MOST_NAMES).collect()
 }
 
@@ -105,13 +113,19 @@ fn address(bytes: &[u8]) -> Option<String> {
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(LONGEST)
+        .collect()
 }
 
 /// Returns a time as `YYYY-MM-DDTHH:MM:SSZ`.
 fn time(tag: u8, digits: &[u8]) -> Option<String> {
-    let digits =
-        std::str::from_utf8(digits).ok()?.strip_suffix('Z').filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = std::str::from_utf8(digits)
+        .ok()?
+        .strip_suffix('Z')
+        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
     let (century, digits) = match (tag, digits.len()) {
         // The century follows from RFC 5280, section 4.1.2.5.1.
         (0x17, 12) if digits < "50" => ("20", digits),
@@ -136,10 +150,15 @@ mod tests {
         let mut params = CertificateParams::new(hosts).unwrap();
         params.distinguished_name.push(DnType::CommonName, "Test\u{7}é");
         params.distinguished_name.push(DnType::OrganizationName, "Example");
-        (params.not_before, params.not_after) = (date_time_ymd(1999, 1, 2), date_time_ymd(2050, 12, 31));
+        (params.not_before, params.not_after) =
+            (date_time_ymd(1999, 1, 2), date_time_ymd(2050, 12, 31));
         let der = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
         let read = Certificate::read(&der).unwrap();
-        assert!(read.subject.contains("CN=Testé") && read.subject.contains("O=Example"), "{}", read.subject);
+        assert!(
+            read.subject.contains("CN=Testé") && read.subject.contains("O=Example"),
+            "{}",
+            read.subject
+        );
         assert_eq!(
             (&read.issuer, &read.names[..]),
             (&read.subject, &["api.example", "127.0.0.1", "::1"].map(String::from)[..])

@@ -13,7 +13,8 @@ pub fn now() -> &'static str {
 
 fn make() -> String {
     let root = env!("CARGO_MANIFEST_DIR");
-    let mut config = cbindgen::Config::from_file(format!("{root}/cbindgen.toml")).expect("cbindgen.toml can be read");
+    let mut config = cbindgen::Config::from_file(format!("{root}/cbindgen.toml"))
+        .expect("cbindgen.toml can be read");
     config.documentation = false;
     config.header = None;
     let mut text = Vec::new();

@@ -16,7 +16,8 @@ pub fn target_dir() -> &'static Path {
 
 /// Runs a build step; its output is shown only where it fails.
 fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     assert!(
         output.status.success(),
         "{command:?} failed:\n{}{}",
@@ -25,10 +26,12 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Takes from a command's environment what Cargo tells a test about its own package: to build scripts it would look like
-/// a change, and rebuild half the tree.
+/// Takes from a command's environment what Cargo tells a test about its own package: to build
+/// scripts it would look like a change, and rebuild half the tree.
 pub fn forget_test(command: &mut Command) {
-    let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start));
+    let own = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start))
+    };
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(own)) {
         command.env_remove(name);
     }
@@ -56,9 +59,13 @@ pub fn sandbox() -> &'static Path {
         if let Some(ready) = env::var_os("COMMBOX_SANDBOX") {
             return ready.into();
         }
-        let (profile, directory) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
+        let (profile, directory) =
+            if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
         cargo_build(target_dir(), &["--example", "sandbox", "--profile", profile]);
-        target_dir().join(directory).join("examples/sandbox").with_extension(env::consts::EXE_EXTENSION)
+        target_dir()
+            .join(directory)
+            .join("examples/sandbox")
+            .with_extension(env::consts::EXE_EXTENSION)
     })
 }
 
@@ -74,7 +81,8 @@ pub struct Platform {
     library: PathBuf,
     /// The same with what is for tests alone.
     failpoints: PathBuf,
-    /// A program that runs the platform's programs: its arguments are one, and the arguments of that.
+    /// A program that runs the platform's programs: its arguments are one, and the arguments of
+    /// that.
     runner: PathBuf,
     /// Its compilers: cargo's own variables are for what runs here.
     compilers: [String; 2],
@@ -94,7 +102,10 @@ impl Platform {
                     library: path("COMMBOX_TEST_LIBRARY")?,
                     failpoints: path("COMMBOX_TEST_FAILPOINTS")?,
                     runner: path("COMMBOX_TEST_RUNNER")?,
-                    compilers: [env::var("COMMBOX_TEST_CC").ok()?, env::var("COMMBOX_TEST_CXX").ok()?],
+                    compilers: [
+                        env::var("COMMBOX_TEST_CC").ok()?,
+                        env::var("COMMBOX_TEST_CXX").ok()?,
+                    ],
                     link: link.split_whitespace().map(str::to_owned).collect(),
                 })
             })
@@ -109,7 +120,10 @@ pub fn library() -> &'static Path {
         return &platform.library;
     }
     LIBRARY.get_or_init(|| {
-        run(&mut cargo(target_dir(), &["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"]));
+        run(&mut cargo(
+            target_dir(),
+            &["rustc", "--release", "--lib", "--crate-type", "cdylib,staticlib"],
+        ));
         in_directory(&target_dir().join("release"))
     })
 }
@@ -176,19 +190,26 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
     if let Some(platform) = Platform::get() {
         return platform.link(compiler, library, name);
     }
-    let library_dir = library.parent().expect("a library lies in a directory").display().to_string();
+    let library_dir =
+        library.parent().expect("a library lies in a directory").display().to_string();
     // Another process of the same tests may make or run it at this moment.
     let made = program.with_file_name(format!("{name}.{}", std::process::id()));
     run(compiler
-        .args([format!("-L{library_dir}"), "-lcommbox".into(), format!("-Wl,-rpath,{library_dir}"), "-o".into()])
+        .args([
+            format!("-L{library_dir}"),
+            "-lcommbox".into(),
+            format!("-Wl,-rpath,{library_dir}"),
+            "-o".into(),
+        ])
         .arg(&made));
     fs::rename(made, &program).expect("it can be renamed");
     Command::new(program)
 }
 
 impl Platform {
-    /// Ends what the compiler is told, in a folder of the program's own, with the library beside it; and returns a
-    /// command that runs it, whose program is a script: tests put it into environments of their own.
+    /// Ends what the compiler is told, in a folder of the program's own, with the library beside
+    /// it; and returns a command that runs it, whose program is a script: tests put it into
+    /// environments of their own.
     fn link(&self, mut compiler: Command, library: &Path, name: &str) -> Command {
         let platform = self.runner.file_name().expect("the runner is a file");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(platform).join(name);
@@ -207,7 +228,8 @@ impl Platform {
         }
         run(compiler.args(&self.link).arg("-o").arg(&program));
         let script = folder.join("run");
-        let text = format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", self.runner.display(), program.display());
+        let text =
+            format!("#!/bin/sh\nexec '{}' '{}' \"$@\"\n", self.runner.display(), program.display());
         fs::write(&script, text).expect("it can be written");
         run(Command::new("chmod").arg("755").arg(&script));
         Command::new(script)

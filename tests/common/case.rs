@@ -72,7 +72,8 @@ fn sandbox_key() -> String {
 pub fn all() -> Vec<Case> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let entries = directory.read_dir().expect("tests/cases is there");
-    let mut paths: Vec<_> = entries.map(|entry| entry.expect("tests/cases can be listed").path()).collect();
+    let mut paths: Vec<_> =
+        entries.map(|entry| entry.expect("tests/cases can be listed").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     assert!(!paths.is_empty(), "{} holds no cases", directory.display());
@@ -100,15 +101,26 @@ impl Case {
     }
 
     /// Every way in which an outcome differs from what is expected.
-    pub fn mismatches(&self, outcome: &Outcome, took: Option<Duration>, sandbox: &Sandbox) -> Vec<String> {
+    pub fn mismatches(
+        &self,
+        outcome: &Outcome,
+        took: Option<Duration>,
+        sandbox: &Sandbox,
+    ) -> Vec<String> {
         let mut found = Vec::new();
         self.check_outcome(outcome, &mut found);
         if let (Some(took), Some(max_ms)) = (took, self.expect.max_ms) {
-            check(&mut found, took <= Duration::from_millis(max_ms), || format!("took {took:?}, not {max_ms} ms"));
+            check(&mut found, took <= Duration::from_millis(max_ms), || {
+                format!("took {took:?}, not {max_ms} ms")
+            });
         }
         let (requests, expected) = (sandbox.requests(), &self.expect.requests);
         check(&mut found, requests.len() == expected.len(), || {
-            format!("the sandbox saw {} requests, not {}: {requests:?}", requests.len(), expected.len())
+            format!(
+                "the sandbox saw {} requests, not {}: {requests:?}",
+                requests.len(),
+                expected.len()
+            )
         });
         for (request, expected) in requests.iter().zip(expected) {
             expected.check(request, &mut found);
@@ -118,30 +130,43 @@ impl Case {
 
     fn check_outcome(&self, outcome: &Outcome, found: &mut Vec<String>) {
         let (expect, Outcome { code, reply, error }) = (&self.expect, outcome);
-        check(found, *code == expect.code, || format!("code is {code}, not {}: {error}", expect.code));
+        check(found, *code == expect.code, || {
+            format!("code is {code}, not {}: {error}", expect.code)
+        });
         if let Some(expected) = &expect.response {
             check(found, reply == expected, || format!("reply is {reply:?}, not {expected:?}"));
         }
-        check(found, *code == 0 || reply.is_empty(), || format!("a failed call gave the reply {reply:?}"));
+        check(found, *code == 0 || reply.is_empty(), || {
+            format!("a failed call gave the reply {reply:?}")
+        });
 
         let error: Map<String, Value> = match error.as_str() {
             "" => Map::new(),
-            json => serde_json::from_str(json).unwrap_or_else(|why| panic!("the error JSON {json:?} is broken: {why}")),
+            json => serde_json::from_str(json)
+                .unwrap_or_else(|why| panic!("the error JSON {json:?} is broken: {why}")),
         };
         // A success leaves no error, and a failure's JSON has the code that was returned.
         let told = error.get("code").cloned().unwrap_or_else(|| 0.into());
-        check(found, told == *code, || format!("the code is {code}, and that of the error JSON {told}"));
+        check(found, told == *code, || {
+            format!("the code is {code}, and that of the error JSON {told}")
+        });
         for (name, expected) in &expect.error {
             let value = error.get(name);
-            check(found, value == Some(expected), || format!("{name} is {value:?}, not {expected}"));
+            check(found, value == Some(expected), || {
+                format!("{name} is {value:?}, not {expected}")
+            });
         }
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
         for part in &expect.message_contains {
-            check(found, message.contains(part), || format!("the message lacks {part:?}: {message:?}"));
+            check(found, message.contains(part), || {
+                format!("the message lacks {part:?}: {message:?}")
+            });
         }
         let secret = (!self.api_key.is_empty()).then_some(&self.api_key);
         for part in expect.message_lacks.iter().chain(secret) {
-            check(found, !message.contains(part), || format!("the message holds {part:?}: {message:?}"));
+            check(found, !message.contains(part), || {
+                format!("the message holds {part:?}: {message:?}")
+            });
         }
     }
 }
@@ -154,13 +179,19 @@ impl ExpectedRequest {
             ("body", &request.body, &self.body),
         ] {
             if let Some(expected) = expected {
-                check(found, value == expected, || format!("the request's {name} is {value:?}, not {expected:?}"));
+                check(found, value == expected, || {
+                    format!("the request's {name} is {value:?}, not {expected:?}")
+                });
             }
         }
         for (name, expected) in &self.headers {
-            let (value, expected) =
-                (request.headers.get(name), expected.replace("{version}", env!("CARGO_PKG_VERSION")));
-            check(found, value == Some(&expected), || format!("the header {name} is {value:?}, not {expected:?}"));
+            let (value, expected) = (
+                request.headers.get(name),
+                expected.replace("{version}", env!("CARGO_PKG_VERSION")),
+            );
+            check(found, value == Some(&expected), || {
+                format!("the header {name} is {value:?}, not {expected:?}")
+            });
         }
     }
 }

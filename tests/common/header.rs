@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 pub fn text() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/commbox.h")).expect("the header is there")
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/commbox.h"))
+        .expect("the header is there")
 }
 
 /// The functions that the header declares, in order.

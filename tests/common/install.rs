@@ -48,12 +48,15 @@ impl Drop for Folder {
 /// `program` with nothing in its environment but where programs are.
 pub fn bare(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+    command
+        .env_clear()
+        .env("PATH", env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C.UTF-8");
     command
 }
 
-/// The same on a machine, so to speak, that has never seen this checkout: an empty folder lies over it and over what was
-/// built.
+/// The same on a machine, so to speak, that has never seen this checkout: an empty folder lies over
+/// it and over what was built.
 pub fn elsewhere(program: impl AsRef<Path>) -> Command {
     let program = program.as_ref().to_str().expect("the path is text");
     if !has("unshare", "util-linux") {
@@ -61,24 +64,38 @@ pub fn elsewhere(program: impl AsRef<Path>) -> Command {
     }
     let hide = r#"for folder in "$0" "$1"; do mount -t tmpfs none "$folder" || exit 3; done; shift; exec "$@""#;
     let mut command = bare("unshare");
-    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", hide]).arg(target()).args([ROOT, program]);
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", hide])
+        .arg(target())
+        .args([ROOT, program]);
     command
 }
 
 pub fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// What a command that succeeds prints.
 pub fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    assert!(output.status.success(), "{command:?} ended with {}:\n{}", output.status, text(&output));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{}",
+        output.status,
+        text(&output)
+    );
     text(&output)
 }
 
 /// What a command that fails prints.
 pub fn fails(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     assert!(!output.status.success(), "{command:?} succeeded:\n{}", text(&output));
     text(&output)
 }
@@ -104,14 +121,18 @@ pub fn target() -> &'static Path {
 pub fn venv() -> Option<PathBuf> {
     let venv = target().join("venv");
     let ready = venv.join("ready").is_file();
-    assert!(ready || env::var_os("CI").is_none(), "make test sets up the environment of Python that CI needs");
+    assert!(
+        ready || env::var_os("CI").is_none(),
+        "make test sets up the environment of Python that CI needs"
+    );
     if !ready {
         eprintln!("NOT RUN: make test sets up the environment of Python that this needs");
     }
     ready.then_some(venv)
 }
 
-/// The same as make is to have it: below the checkout without the checkout's own path, which may have a blank in it.
+/// The same as make is to have it: below the checkout without the checkout's own path, which may
+/// have a blank in it.
 pub fn target_of_make() -> String {
     target().strip_prefix(ROOT).unwrap_or(target()).display().to_string()
 }
@@ -148,10 +169,14 @@ pub fn files(folder: &Path) -> BTreeSet<String> {
 
 /// The libraries that a program asks the loader for.
 pub fn needed(program: &Path) -> String {
-    run(bare("readelf").arg("-d").arg(program)).lines().filter(|line| line.contains("(NEEDED)")).collect()
+    run(bare("readelf").arg("-d").arg(program))
+        .lines()
+        .filter(|line| line.contains("(NEEDED)"))
+        .collect()
 }
 
-/// An installation below a prefix of its own, which the loader does not know, and the project of somebody who uses it.
+/// An installation below a prefix of its own, which the loader does not know, and the project of
+/// somebody who uses it.
 pub struct Installed {
     folder: Folder,
     prefix: PathBuf,
@@ -182,7 +207,8 @@ impl Installed {
     pub fn project(&self, source: &str) -> PathBuf {
         let folder = self.folder.folder("project");
         let source = Path::new(ROOT).join(source);
-        fs::copy(&source, folder.join(source.file_name().expect("it is a file"))).expect("it can be copied");
+        fs::copy(&source, folder.join(source.file_name().expect("it is a file")))
+            .expect("it can be copied");
         folder
     }
 
@@ -190,7 +216,9 @@ impl Installed {
     pub fn shell(&self, line: &str) -> Command {
         let mut shell = elsewhere("sh");
         shell.args(["-c", line]).current_dir(self.folder.folder("project"));
-        shell.env("PKG_CONFIG", "pkg-config --define-prefix").env("PKG_CONFIG_LIBDIR", self.lib().join("pkgconfig"));
+        shell
+            .env("PKG_CONFIG", "pkg-config --define-prefix")
+            .env("PKG_CONFIG_LIBDIR", self.lib().join("pkgconfig"));
         shell
     }
 
@@ -208,7 +236,8 @@ impl Installed {
         command
     }
 
-    /// The example in C++, linked with `target` by CMake: the program, and the two steps that make it.
+    /// The example in C++, linked with `target` by CMake: the program, and the two steps that make
+    /// it.
     pub fn cmake(&self, target: &str, version: &str) -> (PathBuf, Command, Command) {
         let project = self.project("examples/update_user.cpp");
         let list = format!(

@@ -10,14 +10,18 @@ pub fn read(page: &str) -> String {
 /// The section under a heading of the second level.
 pub fn section(page: &str, heading: &str) -> String {
     let text = read(page);
-    let (_, rest) = text.split_once(&format!("\n## {heading}\n")).expect("the page has this section");
+    let (_, rest) =
+        text.split_once(&format!("\n## {heading}\n")).expect("the page has this section");
     rest.split("\n## ").next().expect("there is a first part").to_owned()
 }
 
 /// The fenced blocks of one language in a text.
 pub fn blocks_in(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
-    text.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned())).collect()
+    text.split(&fence)
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("\n```")?.0.to_owned()))
+        .collect()
 }
 
 /// The languages of the fenced blocks in a text; "" for a block without one.

@@ -44,7 +44,10 @@ impl Sandbox {
         let config = Agent::config_builder().proxy(None).http_status_as_error(false).build();
         // Made first, so that a failing check ends the child.
         let sandbox = Self { child, url: line.trim_end().to_owned(), agent: config.into() };
-        assert!(sandbox.url.starts_with("http"), "the sandbox told {line:?} in place of its address");
+        assert!(
+            sandbox.url.starts_with("http"),
+            "the sandbox told {line:?} in place of its address"
+        );
         sandbox
     }
 
@@ -59,7 +62,10 @@ impl Sandbox {
     }
 
     pub fn post_with_key(&self, key: &str, path: &str, body: &str) -> (u16, String) {
-        let request = self.agent.post(format!("{}{path}", self.url)).header("authorization", format!("Bearer {key}"));
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("authorization", format!("Bearer {key}"));
         text(request.send(body))
     }
 

@@ -4,8 +4,12 @@ use std::env;
 
 /// Whether a tool is there, which CI does not leave to chance.
 pub fn has(tool: &str, package: &str) -> bool {
-    let found = env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(tool).is_file());
-    assert!(found || env::var_os("CI").is_none(), "{tool} ({package}) is not installed; CI needs it");
+    let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join(tool).is_file());
+    assert!(
+        found || env::var_os("CI").is_none(),
+        "{tool} ({package}) is not installed; CI needs it"
+    );
     if !found {
         eprintln!("NOT RUN: {tool} is not installed");
     }

@@ -31,7 +31,8 @@ impl Valgrind {
         Some(Self { program, log, undefined: "yes", leaks: "full" })
     }
 
-    /// For programs that use TLS: what the assembly of its ciphers makes is taken for undefined by valgrind.
+    /// For programs that use TLS: what the assembly of its ciphers makes is taken for undefined by
+    /// valgrind.
     pub fn ignoring_undefined_values(mut self) -> Self {
         self.undefined = "no";
         self
@@ -68,6 +69,10 @@ impl Valgrind {
     /// Holds the run that ended with `status` to what valgrind found.
     pub fn assert_clean(&self, status: ExitStatus) {
         let found = self.findings();
-        assert!(status.success() && found.is_none(), "valgrind: {status}\n{}", found.unwrap_or_default());
+        assert!(
+            status.success() && found.is_none(),
+            "valgrind: {status}\n{}",
+            found.unwrap_or_default()
+        );
     }
 }

@@ -1,5 +1,6 @@
-// A server on a loopback port for the examples in the documentation of the crate: each of them includes this file in a
-// hidden line. It confirms every update, except for the user 404, who does not exist.
+// A server on a loopback port for the examples in the documentation of the crate: each of them
+// includes this file in a hidden line. It confirms every update, except for the user 404, who does
+// not exist.
 
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};

@@ -46,8 +46,8 @@ struct Shared {
 }
 
 impl Server {
-    /// Serves each request as the plan says, which is asked when a connection comes in, and when another request does
-    /// on one that is there.
+    /// Serves each request as the plan says, which is asked when a connection comes in, and when
+    /// another request does on one that is there.
     pub fn start(plan: impl FnMut() -> Fault + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("its address");
@@ -115,7 +115,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         let Some(accepting) = self.accepting.take() else { return };
-        // Wakes the thread that accepts, as soon as a file can be opened. From then on, connections are refused.
+        // Wakes the thread that accepts, as soon as a file can be opened. From then on, connections
+        // are refused.
         while !accepting.is_finished() {
             let _ = TcpStream::connect(self.address);
             thread::sleep(Duration::from_millis(1));
@@ -175,7 +176,11 @@ impl<'a> Connection<'a> {
                 }
                 Step::Endless(text, pause) => {
                     // An emulator takes its time for each piece that is sent.
-                    let text = if pause.is_zero() && SLOWNESS > 1 { text.repeat(64) } else { text.to_string() };
+                    let text = if pause.is_zero() && SLOWNESS > 1 {
+                        text.repeat(64)
+                    } else {
+                        text.to_string()
+                    };
                     loop {
                         self.note(|seen| seen.replied = true);
                         self.send(text.as_bytes())?;
@@ -206,7 +211,9 @@ impl<'a> Connection<'a> {
 
     /// Begins another request where the present one is complete.
     fn begin(&mut self) {
-        if self.request.is_none() || length(&self.input).is_some_and(|length| self.input.len() >= length) {
+        if self.request.is_none()
+            || length(&self.input).is_some_and(|length| self.input.len() >= length)
+        {
             self.input.clear();
             self.request = None;
         }
@@ -229,7 +236,8 @@ impl<'a> Connection<'a> {
                 }
             }
             // Nothing of a request that comes after this one.
-            let room = length.map_or(buffer.len(), |length| buffer.len().min(length - self.input.len()));
+            let room =
+                length.map_or(buffer.len(), |length| buffer.len().min(length - self.input.len()));
             let amount = self.retry(|stream| stream.read(&mut buffer[..room]))?;
             if amount == 0 {
                 return Err(gone());
@@ -259,8 +267,10 @@ impl<'a> Connection<'a> {
         seen.complete = length(&self.input).is_some_and(|length| self.input.len() >= length);
         if seen.user_id == 0 {
             let head = String::from_utf8_lossy(&self.input);
-            let between = |from: &str, to: char| Some(head.split_once(from)?.1.split_once(to)?.0.to_owned());
-            seen.user_id = between("/users/", ' ').and_then(|id| id.parse().ok()).unwrap_or_default();
+            let between =
+                |from: &str, to: char| Some(head.split_once(from)?.1.split_once(to)?.0.to_owned());
+            seen.user_id =
+                between("/users/", ' ').and_then(|id| id.parse().ok()).unwrap_or_default();
             seen.key = between("authorization: Bearer ", '\r').unwrap_or_default();
         }
     }
@@ -309,7 +319,12 @@ impl<'a> Connection<'a> {
         loop {
             match run(&mut self.stream) {
                 // Windows calls a time-out by its name.
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                    ) =>
+                {
                     if self.shared.stopped.load(Ordering::SeqCst) {
                         return Err(gone());
                     }
@@ -324,7 +339,8 @@ impl<'a> Connection<'a> {
 fn length(input: &[u8]) -> Option<usize> {
     let head = input.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&input[..head]).to_ascii_lowercase();
-    let body = text.split_once("content-length:")?.1.lines().next()?.trim().parse::<usize>().ok()?;
+    let body =
+        text.split_once("content-length:")?.1.lines().next()?.trim().parse::<usize>().ok()?;
     Some(head + body)
 }
 

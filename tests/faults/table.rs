@@ -10,7 +10,8 @@ use Delivery::{Answered, NotSent, Unknown};
 use ErrorKind::{BadResponse, Connection, Http, Timeout};
 
 /// How many times as long things may take: other platforms are emulated, if they are tested at all.
-pub const SLOWNESS: u32 = if cfg!(all(target_os = "linux", target_arch = "x86_64")) { 1 } else { 5 };
+pub const SLOWNESS: u32 =
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) { 1 } else { 5 };
 
 /// How long one attempt may take where the table is played.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3 * SLOWNESS as u64);
@@ -23,14 +24,19 @@ pub struct Row {
     pub fault: Fault,
     /// About how long the user's body is.
     pub bytes: usize,
-    /// How the call fails, and the deliveries that are true of it; none where the update is delivered.
+    /// How the call fails, and the deliveries that are true of it; none where the update is
+    /// delivered.
     pub fails: Option<(ErrorKind, &'static [Delivery])>,
     /// How long the call takes at most.
     pub within: Duration,
 }
 
 impl Row {
-    fn new(name: impl Into<String>, fault: Fault, fails: Option<(ErrorKind, &'static [Delivery])>) -> Self {
+    fn new(
+        name: impl Into<String>,
+        fault: Fault,
+        fails: Option<(ErrorKind, &'static [Delivery])>,
+    ) -> Self {
         // What the machine is busy with beside.
         let noise = Duration::from_secs(3) * SLOWNESS;
         let waits = fault.steps.iter().map(|step| match step {
@@ -83,15 +89,27 @@ fn slow() -> Vec<Row> {
         never("never sends the body", Fault::new(&[ALL, SendTo(Place::Head), Hold])),
         never("never ends the body", Fault::new(&[ALL, SendTo(Place::MidBody), Hold])),
         never("one byte a second", Fault::new(&[ALL, Drip(second)])),
-        never("one byte of the body a second", Fault::new(&[ALL, SendTo(Place::Head), Drip(second)])),
+        never(
+            "one byte of the body a second",
+            Fault::new(&[ALL, SendTo(Place::Head), Drip(second)]),
+        ),
         never(
             "a chunk now and then, for ever",
-            Fault::new(&[ALL, SendTo(Place::Head), Endless("1\r\n \r\n", Duration::from_millis(50))]).head(chunked),
+            Fault::new(&[
+                ALL,
+                SendTo(Place::Head),
+                Endless("1\r\n \r\n", Duration::from_millis(50)),
+            ])
+            .head(chunked),
         ),
         never(
             "a line of the head now and then, for ever",
-            Fault::new(&[ALL, SendTo(Place::Head), Endless("X-More: 1\r\n", Duration::from_millis(50))])
-                .head("HTTP/1.1 200 OK\r\n"),
+            Fault::new(&[
+                ALL,
+                SendTo(Place::Head),
+                Endless("X-More: 1\r\n", Duration::from_millis(50)),
+            ])
+            .head("HTTP/1.1 200 OK\r\n"),
         ),
     ]
 }
@@ -102,7 +120,8 @@ fn broken_off() -> Vec<Row> {
     let mut rows = Vec::new();
     for (end, how) in [(Step::Reset, "reset"), (Step::Fin, "closed")] {
         let lost = |place: &str, steps: &[Step]| {
-            let deliveries: &[Delivery] = if place == "on accept" { &[NotSent, Unknown] } else { &[Unknown] };
+            let deliveries: &[Delivery] =
+                if place == "on accept" { &[NotSent, Unknown] } else { &[Unknown] };
             let fault = Fault::new(steps).then(std::slice::from_ref(&end));
             Row::new(format!("{how} {place}"), fault, Some((Connection, deliveries)))
         };
@@ -127,22 +146,40 @@ fn odd() -> Vec<Row> {
     vec![
         ok("a good reply", Fault::good()),
         ok("a good reply to a large request", Fault::good()).large(),
-        ok("the connection is not kept", Fault::good().header("Connection", "close").then(&[Step::Fin])),
-        ok("100 Continue first", Fault::good().head(&format!("HTTP/1.1 100 Continue\r\n\r\n{plain}"))),
+        ok(
+            "the connection is not kept",
+            Fault::good().header("Connection", "close").then(&[Step::Fin]),
+        ),
+        ok(
+            "100 Continue first",
+            Fault::good().head(&format!("HTTP/1.1 100 Continue\r\n\r\n{plain}")),
+        ),
         ok(
             "103 Early Hints first",
             Fault::good().head(&format!("HTTP/1.1 103 Early Hints\r\nLink: <a>\r\n\r\n{plain}")),
         ),
         ok("status 199 first", Fault::good().head(&format!("HTTP/1.1 199 What\r\n\r\n{plain}"))),
-        ok("HTTP/1.0 without a length", Fault::good().head("HTTP/1.0 200 OK\r\n\r\n").then(&[Step::Fin])),
-        ok("HTTP/1.1 without a length", Fault::good().head("HTTP/1.1 200 OK\r\n\r\n").then(&[Step::Fin])),
-        ok("no reason in the status line", Fault::good().head("HTTP/1.1 200\r\nContent-Length: {length}\r\n\r\n")),
+        ok(
+            "HTTP/1.0 without a length",
+            Fault::good().head("HTTP/1.0 200 OK\r\n\r\n").then(&[Step::Fin]),
+        ),
+        ok(
+            "HTTP/1.1 without a length",
+            Fault::good().head("HTTP/1.1 200 OK\r\n\r\n").then(&[Step::Fin]),
+        ),
+        ok(
+            "no reason in the status line",
+            Fault::good().head("HTTP/1.1 200\r\nContent-Length: {length}\r\n\r\n"),
+        ),
         ok(
             "chunks, with an extension and a trailer",
             Fault::good()
                 .head("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                 // The length of this chunk in hexadecimal, with an id of nine digits.
-                .body(&format!("{:x};a=b\r\n{id}\r\n0\r\nX-Trailer: t\r\n\r\n", id.len() - "{id}".len() + 9)),
+                .body(&format!(
+                    "{:x};a=b\r\n{id}\r\n0\r\nX-Trailer: t\r\n\r\n",
+                    id.len() - "{id}".len() + 9
+                )),
         ),
         ok("two replies at once", Fault::good().tail(&two_replies())),
     ]
@@ -167,7 +204,8 @@ fn wrong() -> Vec<Row> {
     vec![
         bad(
             "an endless head",
-            Fault::new(&[all.clone(), head.clone(), Endless("X-Filler: filler\r\n", none)]).head("HTTP/1.1 200 OK\r\n"),
+            Fault::new(&[all.clone(), head.clone(), Endless("X-Filler: filler\r\n", none)])
+                .head("HTTP/1.1 200 OK\r\n"),
             &[Unknown],
         ),
         bad(
@@ -178,7 +216,8 @@ fn wrong() -> Vec<Row> {
         ),
         bad(
             "chunks that never end their first line",
-            Fault::new(&[all.clone(), head.clone(), Endless("10\n                \n", none)]).head(chunked),
+            Fault::new(&[all.clone(), head.clone(), Endless("10\n                \n", none)])
+                .head(chunked),
             &[Unknown],
         ),
         bad(
@@ -201,21 +240,37 @@ fn wrong() -> Vec<Row> {
             Fault::good().head("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n"),
             &[Answered],
         ),
-        bad("a length that is none", Fault::good().head("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"), &[Unknown]),
+        bad(
+            "a length that is none",
+            Fault::good().head("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"),
+            &[Unknown],
+        ),
         bad("chunks that are none", Fault::good().head(chunked).tail("\r\n"), &[Unknown]),
         bad("another protocol", Fault::good().head("220 mail.example ESMTP ready\r\n"), &[Unknown]),
         bad("bytes that are no text", Fault::good().head("\u{fffd}\u{1}\u{2}\r\n\r\n"), &[Unknown]),
-        bad("no content", Fault::good().head("HTTP/1.1 204 No Content\r\n\r\n").body(""), &[Answered]),
+        bad(
+            "no content",
+            Fault::good().head("HTTP/1.1 204 No Content\r\n\r\n").body(""),
+            &[Answered],
+        ),
         bad("a page", Fault::good().body("<html>welcome</html>"), &[Answered]),
         bad(
             "a status of two digits",
             Fault::good().head("HTTP/1.1 20 OK\r\nContent-Length: {length}\r\n\r\n"),
             &[Unknown],
         ),
-        Row::new("an early reply, the rest of the request read", early().then(&[all]), Some((Http(400), &[Answered])))
-            .large(),
-        Row::new("an early reply, the rest of the request left", early().then(&[Hold]), Some((Http(400), &[Answered])))
-            .large(),
+        Row::new(
+            "an early reply, the rest of the request read",
+            early().then(&[all]),
+            Some((Http(400), &[Answered])),
+        )
+        .large(),
+        Row::new(
+            "an early reply, the rest of the request left",
+            early().then(&[Hold]),
+            Some((Http(400), &[Answered])),
+        )
+        .large(),
         Row::new(
             "an early reply, and reset while the request is sent",
             early().then(&[Reset]),

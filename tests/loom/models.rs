@@ -32,7 +32,8 @@ impl Shared {
     /// A token, and how often its object was dropped.
     fn insert(&self, number: usize) -> (usize, Arc<AtomicUsize>) {
         let drops = Arc::new(AtomicUsize::new(0));
-        let token: *mut u8 = self.0.insert(Object { number, drops: drops.clone() }).expect("there is room");
+        let token: *mut u8 =
+            self.0.insert(Object { number, drops: drops.clone() }).expect("there is room");
         (token as usize, drops)
     }
 
@@ -95,7 +96,8 @@ fn of_all_who_free_a_token_one_does_and_its_object_is_dropped_once() {
         let threads = [(); 2].map(|()| table.spawn(move |table| usize::from(table.remove(token))));
         let held = table.get(token);
         let mine = usize::from(table.remove(token));
-        // It takes the same place, and none of those who come too late for the former one may free it.
+        // It takes the same place, and none of those who come too late for the former one may free
+        // it.
         let (other, other_drops) = table.insert(2);
         let freed = threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>() + mine;
         assert_eq!(freed, 1);

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Accepts until the test ends, and hands each connection with its number to `serve`, on a thread of its own.
+/// Accepts until the test ends, and hands each connection with its number to `serve`, on a thread
+/// of its own.
 pub fn listen(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -50,7 +51,11 @@ impl<T: Clone> Record<T> {
     pub fn wait_for(&self, count: usize) -> Vec<T> {
         let began = Instant::now();
         while self.all().len() < count {
-            assert!(began.elapsed() < Duration::from_secs(5), "{} of {count} entries came", self.all().len());
+            assert!(
+                began.elapsed() < Duration::from_secs(5),
+                "{} of {count} entries came",
+                self.all().len()
+            );
             thread::sleep(Duration::from_millis(5));
         }
         self.all()
@@ -77,7 +82,10 @@ impl Request {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         let lines = self.head.lines().skip(1);
-        lines.filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, v)| v)
+        lines
+            .filter_map(|line| line.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v)
     }
 }
 
@@ -94,7 +102,8 @@ impl<S: Read + Write> Http<S> {
 
     /// The next request, whole; none where the client has left.
     pub fn request(&mut self) -> Option<Request> {
-        let end = self.fill_until(|bytes| bytes.windows(4).position(|four| four == b"\r\n\r\n"))? + 4;
+        let end =
+            self.fill_until(|bytes| bytes.windows(4).position(|four| four == b"\r\n\r\n"))? + 4;
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let mut request = Request { head, body: Vec::new() };
         let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
@@ -134,7 +143,8 @@ impl<S: Read + Write> Http<S> {
 }
 
 /// The reply to an update that was done.
-pub const CONFIRMED: &str = r#"{"status":"200","description":"OK","response_time":"1 ms","data":{"Id":1}}"#;
+pub const CONFIRMED: &str =
+    r#"{"status":"200","description":"OK","response_time":"1 ms","data":{"Id":1}}"#;
 
 /// Has the connection end with a reset, when it is dropped.
 pub fn reset(stream: &TcpStream) {

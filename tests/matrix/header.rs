@@ -26,14 +26,21 @@ pub struct Parameter {
 
 impl Header {
     pub fn read(text: &str) -> Self {
-        let functions = declarations(text).into_iter().filter_map(|(doc, declaration)| function(&doc, &declaration));
-        let handles = text.lines().filter_map(|line| line.strip_prefix("typedef struct ")?.split(' ').next());
+        let functions = declarations(text)
+            .into_iter()
+            .filter_map(|(doc, declaration)| function(&doc, &declaration));
+        let handles =
+            text.lines().filter_map(|line| line.strip_prefix("typedef struct ")?.split(' ').next());
         let codes = text.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("#define ")?.split_once(' ')?;
             Some((value.parse().ok()?, name.to_owned()))
         });
         let codes = codes.filter(|(_, name)| name != "COMMBOX_ABI_VERSION").collect();
-        Self { functions: functions.collect(), codes, handles: handles.map(str::to_owned).collect() }
+        Self {
+            functions: functions.collect(),
+            codes,
+            handles: handles.map(str::to_owned).collect(),
+        }
     }
 
     /// The function that makes a handle of this type.
@@ -48,7 +55,8 @@ impl Header {
     pub fn freer(&self, handle: &str) -> &Function {
         let takes = format!("{handle} *");
         let frees = |function: &&Function| {
-            function.returns == "void" && matches!(&function.parameters[..], [only] if only.of_type == takes)
+            function.returns == "void"
+                && matches!(&function.parameters[..], [only] if only.of_type == takes)
         };
         self.functions.iter().find(frees).unwrap_or_else(|| panic!("no function frees a {takes}"))
     }
@@ -85,8 +93,12 @@ fn function(doc: &str, declaration: &str) -> Option<Function> {
     let declaration = declaration.trim_start_matches("extern \"C\" {").trim_start();
     let (head, parameters) = declaration.split_once('(')?;
     let (returns, name) = type_and_name(head);
-    let parameters = parameters.strip_suffix(')').unwrap_or_else(|| panic!("{declaration} is no function"));
-    let parameters = split(parameters).into_iter().filter(|text| text != "void").map(|text| parameter(doc, &text));
+    let parameters =
+        parameters.strip_suffix(')').unwrap_or_else(|| panic!("{declaration} is no function"));
+    let parameters = split(parameters)
+        .into_iter()
+        .filter(|text| text != "void")
+        .map(|text| parameter(doc, &text));
     Some(Function { parameters: parameters.collect(), name, returns })
 }
 
@@ -112,10 +124,12 @@ fn parameter(doc: &str, text: &str) -> Parameter {
         }
         None => type_and_name(text),
     };
-    let mut lines = doc.split("@param ").skip(1).filter_map(|text| text.trim_start().split_once(' '));
+    let mut lines =
+        doc.split("@param ").skip(1).filter_map(|text| text.trim_start().split_once(' '));
     let doc = lines.find(|(of, _)| *of == name).map_or("", |(_, text)| text);
     let doc = doc.split(" @").next().unwrap_or_default();
-    let doc = doc.lines().map(|line| line.trim_start_matches(" *").trim()).collect::<Vec<_>>().join(" ");
+    let doc =
+        doc.lines().map(|line| line.trim_start_matches(" *").trim()).collect::<Vec<_>>().join(" ");
     Parameter { name, of_type, doc }
 }
 

@@ -66,7 +66,10 @@ fn play(header: &Header, cases: &[Case], mut command: Command, report: &Path) ->
     }
     assert!(found.is_empty(), "{} of {} cases:\n{}", found.len(), cases.len(), found.join("\n"));
     assert!(output.status.success(), "{output:?}");
-    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "the library printed: {output:?}");
+    assert!(
+        output.stdout.is_empty() && output.stderr.is_empty(),
+        "the library printed: {output:?}"
+    );
     output
 }
 
@@ -92,15 +95,23 @@ fn mismatches(header: &Header, case: &Case, outcome: &Outcome, good: i32) -> Vec
 
     let name = header.codes.get(&code).map_or("", String::as_str);
     check(!name.is_empty(), "the code is not in the header");
-    let hostile = || case.hostile.iter().map(|at| (&case.function.parameters[*at].name, &case.values[*at].expect));
-    let late = name == "COMMBOX_TIMEOUT" && hostile().any(|(_, expect)| *expect == Expect::MayBeLate);
-    let refused: Vec<_> = hostile().filter(|(_, expect)| matches!(expect, Expect::Refused(_))).collect();
+    let hostile = || {
+        case.hostile
+            .iter()
+            .map(|at| (&case.function.parameters[*at].name, &case.values[*at].expect))
+    };
+    let late =
+        name == "COMMBOX_TIMEOUT" && hostile().any(|(_, expect)| *expect == Expect::MayBeLate);
+    let refused: Vec<_> =
+        hostile().filter(|(_, expect)| matches!(expect, Expect::Refused(_))).collect();
     let own_refusal = hostile().any(|(_, expect)| *expect == Expect::Either)
         && code < 0
         && !["COMMBOX_INTERNAL", "COMMBOX_INVALID_HANDLE"].contains(&name);
     let expected = match refused.is_empty() {
         true => code == good || late,
-        false => refused.iter().any(|(_, expect)| matches!(expect, Expect::Refused(code) if *code == name)),
+        false => refused
+            .iter()
+            .any(|(_, expect)| matches!(expect, Expect::Refused(code) if *code == name)),
     };
     check(expected || own_refusal, "the code is another one than is documented");
     if case.hostile.is_empty() {
@@ -113,18 +124,23 @@ fn mismatches(header: &Header, case: &Case, outcome: &Outcome, good: i32) -> Vec
     } else {
         let words: Vec<_> = message.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
         let is_named = |name: &str| {
-            let also = values::ALSO_NAMED.iter().any(|(of, word)| *of == name && words.contains(word));
+            let also =
+                values::ALSO_NAMED.iter().any(|(of, word)| *of == name && words.contains(word));
             also || words.contains(&name)
         };
         let named = hostile().any(|(name, _)| is_named(name));
         check(named || late || code == good, "the message names no parameter that is wrong");
         check(message.len() <= 1000, "the message is no sentence");
         let json: Value = serde_json::from_str(json).unwrap_or_default();
-        check(json["code"] == code && json["message"] == message, "the error JSON says something else");
+        check(
+            json["code"] == code && json["message"] == message,
+            "the error JSON says something else",
+        );
     }
 
     // From 1 to 99, what is returned is no error either.
-    let no_error = |returned: i32| (0..100).contains(&returned) && header.codes.contains_key(&returned);
+    let no_error =
+        |returned: i32| (0..100).contains(&returned) && header.codes.contains_key(&returned);
     let something = if code == 0 { "something" } else { "NULL" };
     check(
         match case.function.returns.as_str() {
@@ -174,12 +190,19 @@ fn touches_no_foreign_memory() {
 fn covers_functions_of_tomorrow() {
     let tomorrow = "/**\n * @param client  The client.\n * @param news  NULL is fine. */\n\
         int32_t commbox_tell(commbox_client *client,\n                     const char *news);\n";
-    let text = HEADER.replacen("/**\n * Frees a user.", &format!("{tomorrow}\n/**\n * Frees a user."), 1);
+    let text =
+        HEADER.replacen("/**\n * Frees a user.", &format!("{tomorrow}\n/**\n * Frees a user."), 1);
     let header = Header::read(&text);
     let cases = cases(&header);
-    let titles: Vec<_> = cases.iter().map(Case::title).filter(|title| title.starts_with("commbox_tell")).collect();
-    assert!(titles.contains(&"commbox_tell(client = freed twice, news = a surrogate)".into()), "{titles:?}");
-    assert!(program::source(&header, &cases).contains("int32_t returned = commbox_tell(client, news);"));
+    let titles: Vec<_> =
+        cases.iter().map(Case::title).filter(|title| title.starts_with("commbox_tell")).collect();
+    assert!(
+        titles.contains(&"commbox_tell(client = freed twice, news = a surrogate)".into()),
+        "{titles:?}"
+    );
+    assert!(
+        program::source(&header, &cases).contains("int32_t returned = commbox_tell(client, news);")
+    );
 }
 
 #[test]

@@ -26,7 +26,9 @@ impl Case<'_> {
     /// The parameters that the callee writes to.
     pub fn outputs(&self) -> impl Iterator<Item = usize> + '_ {
         let parameters = self.function.parameters.iter().enumerate();
-        parameters.filter(|(_, parameter)| values::OUTPUTS.contains(&&*parameter.of_type)).map(|(at, _)| at)
+        parameters
+            .filter(|(_, parameter)| values::OUTPUTS.contains(&&*parameter.of_type))
+            .map(|(at, _)| at)
     }
 }
 
@@ -34,15 +36,22 @@ impl Case<'_> {
 pub fn cases(header: &Header) -> Vec<Case<'_>> {
     let mut cases = Vec::new();
     for function in &header.functions {
-        let choices: Vec<_> =
-            function.parameters.iter().map(|parameter| values::of(header, &function.name, parameter)).collect();
+        let choices: Vec<_> = function
+            .parameters
+            .iter()
+            .map(|parameter| values::of(header, &function.name, parameter))
+            .collect();
         let good: Vec<_> = choices.iter().map(|(good, _)| good.clone()).collect();
         let mut add = |hostile: &[(usize, &Value)]| {
             let mut values = good.clone();
             for (at, value) in hostile {
                 values[*at] = (*value).clone();
             }
-            cases.push(Case { function, values, hostile: hostile.iter().map(|(at, _)| *at).collect() });
+            cases.push(Case {
+                function,
+                values,
+                hostile: hostile.iter().map(|(at, _)| *at).collect(),
+            });
         };
         add(&[]);
         for (at, (_, hostile)) in choices.iter().enumerate() {
@@ -78,7 +87,11 @@ pub fn source(header: &Header, cases: &[Case]) -> String {
 
 fn live(text: &mut String, header: &Header, handle: &str) -> std::fmt::Result {
     let maker = header.maker(handle);
-    let good: Vec<_> = maker.parameters.iter().map(|parameter| values::of(header, &maker.name, parameter).0).collect();
+    let good: Vec<_> = maker
+        .parameters
+        .iter()
+        .map(|parameter| values::of(header, &maker.name, parameter).0)
+        .collect();
     writeln!(text, "\nstatic {handle} *live_{handle}(void)\n{{")?;
     good.iter().try_for_each(|value| writeln!(text, "    {}", value.declare))?;
     writeln!(text, "    {handle} *made = {};", call(maker, &good))?;

@@ -27,8 +27,9 @@ pub struct Value {
     pub expect: Expect,
 }
 
-/// What good text is, by the parameter's name, and where that is not enough by the function's and its own. Other text is `{}` for a name that ends in `_json`, else `text`: a
-/// function may refuse that even where nothing else is wrong.
+/// What good text is, by the parameter's name, and where that is not enough by the function's and
+/// its own. Other text is `{}` for a name that ends in `_json`, else `text`: a function may refuse
+/// that even where nothing else is wrong.
 const GOOD_TEXT: [(&str, &str); 8] = [
     ("api_key", "\"sandbox-key\""),
     ("commbox_options_set value", "\"3\""),
@@ -60,14 +61,16 @@ const BROKEN_UTF8: [(&str, &str); 5] = [
 
 /// Whether what good text would be is a guess.
 pub fn is_guess(parameter: &Parameter) -> bool {
-    parameter.of_type == "const char *" && !GOOD_TEXT.iter().any(|(name, _)| *name == parameter.name)
+    parameter.of_type == "const char *"
+        && !GOOD_TEXT.iter().any(|(name, _)| *name == parameter.name)
 }
 
 /// The good value, then the hostile ones. An unknown type is for a person to add here.
 pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec<Value>) {
     let name = &parameter.name;
     let value = |what: &str, expression: &str, expect: Expect| {
-        let (before, after) = parameter.of_type.split_once("(*)").unwrap_or((&parameter.of_type, ""));
+        let (before, after) =
+            parameter.of_type.split_once("(*)").unwrap_or((&parameter.of_type, ""));
         let declare = match after {
             "" => format!("{before} {name} = {expression};"),
             after => format!("{before}(*{name}){after} = {expression};"),
@@ -75,7 +78,11 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
         Value { what: what.into(), declare, pass: name.clone(), finish: String::new(), expect }
     };
     let null = |refused: &'static str| {
-        let expect = if parameter.doc.contains("NULL") { Expect::Accepted } else { Expect::Refused(refused) };
+        let expect = if parameter.doc.contains("NULL") {
+            Expect::Accepted
+        } else {
+            Expect::Refused(refused)
+        };
         value("NULL", "NULL", expect)
     };
     match parameter.of_type.as_str() {
@@ -98,7 +105,8 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
         }
         "int64_t" => {
             let good = if name.starts_with("timeout") { "10000" } else { "1" };
-            // Below a least that is documented, numbers are refused; and below 0, times may have no end.
+            // Below a least that is documented, numbers are refused; and below 0, times may have no
+            // end.
             let (negative, zero) = if parameter.doc.contains("1 or more") {
                 let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
                 (refused.clone(), refused)
@@ -190,7 +198,8 @@ fn handles(
 ) -> (Value, Vec<Value>) {
     let (name, free) = (&parameter.name, &header.freer(handle).name);
     let live = format!("live_{handle}()");
-    let good = Value { finish: format!("{free}({name});"), ..value("good", &live, Expect::Accepted) };
+    let good =
+        Value { finish: format!("{free}({name});"), ..value("good", &live, Expect::Accepted) };
     let refused = |what: &str, declare: String, finish: String| Value {
         declare,
         finish,
@@ -205,7 +214,8 @@ fn handles(
         refused("freed twice", format!("{handle} *{name} = {live}; {free}({name}); {free}({name});"), String::new()),
         made_up("all bits", "UINTPTR_MAX"),
         made_up("0x1", "1"),
-        // One handle after another takes the same place, so their difference leads to the token of the next one.
+        // One handle after another takes the same place, so their difference leads to the token of
+        // the next one.
         refused(
             "the next generation's",
             format!(
@@ -216,8 +226,14 @@ fn handles(
         ),
     ];
     hostile.extend(header.handles.iter().filter(|other| *other != handle).map(|other| {
-        let declare = format!("{other} *{name}_other = live_{other}(); {handle} *{name} = ({handle} *){name}_other;");
-        refused(&format!("a live {other}"), declare, format!("{}({name}_other);", header.freer(other).name))
+        let declare = format!(
+            "{other} *{name}_other = live_{other}(); {handle} *{name} = ({handle} *){name}_other;"
+        );
+        refused(
+            &format!("a live {other}"),
+            declare,
+            format!("{}({name}_other);", header.freer(other).name),
+        )
     }));
     (good, hostile)
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::common::build::{compile, Language};
 
-/// Compiles `tests/c/<name>.c` and returns a command that runs it, with an environment of nothing but `PATH`: what
-/// the machine says about proxies and certificates is no part of a test.
+/// Compiles `tests/c/<name>.c` and returns a command that runs it, with an environment of nothing
+/// but `PATH`: what the machine says about proxies and certificates is no part of a test.
 pub fn program(name: &str) -> Command {
     static COMPILED: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let mut compiled = COMPILED.lock().unwrap();
@@ -22,7 +22,8 @@ pub fn program(name: &str) -> Command {
             // Test programs may run side by side: each makes its own.
             let test = env::current_exe().unwrap();
             let own = format!("{name}-{}", test.file_name().unwrap().to_str().unwrap());
-            let binary = PathBuf::from(compile(Language::C, &format!("c/{name}.c"), &own).get_program());
+            let binary =
+                PathBuf::from(compile(Language::C, &format!("c/{name}.c"), &own).get_program());
             compiled.push((name.to_owned(), binary.clone()));
             binary
         }
@@ -32,9 +33,13 @@ pub fn program(name: &str) -> Command {
     program
 }
 
-/// The code of a call by the program `call_once`, and its reply or everything known about its failure.
+/// The code of a call by the program `call_once`, and its reply or everything known about its
+/// failure.
 pub fn call_once(program: &mut Command, options: &Value) -> (i64, Value) {
-    let output = program.args(["secret-key", &options.to_string(), "1", r#"{"FirstName": "John"}"#]).output().unwrap();
+    let output = program
+        .args(["secret-key", &options.to_string(), "1", r#"{"FirstName": "John"}"#])
+        .output()
+        .unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     let (code, rest) = text.split_once('\n').unwrap();

@@ -22,7 +22,8 @@ struct Nginx {
 impl Nginx {
     /// Starts one that accepts so many requests a second, without burst.
     fn start(rate: u32) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", std::process::id()));
+        let directory =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         // Its workers may have another user.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
@@ -30,7 +31,8 @@ impl Nginx {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {name};"))
             .join(" ");
-        let reply = r#"{"status":200,"description":"Success","response_time":"now","data":{"Id":1.0}}"#;
+        let reply =
+            r#"{"status":200,"description":"Success","response_time":"now","data":{"Id":1.0}}"#;
         let configuration = format!(
             "daemon off; master_process off; worker_processes 1; pid pid; error_log error.log;
              events {{ worker_connections 256; }}
@@ -63,7 +65,9 @@ impl Nginx {
     /// The statuses that it answered with.
     fn statuses(&self) -> Vec<String> {
         let log = fs::read_to_string(self.directory.join("access.log")).unwrap();
-        log.lines().filter_map(|line| Some(line.split("\" ").nth(1)?.split(' ').next()?.to_owned())).collect()
+        log.lines()
+            .filter_map(|line| Some(line.split("\" ").nth(1)?.split(' ').next()?.to_owned()))
+            .collect()
     }
 }
 
@@ -86,7 +90,9 @@ fn limit_req_without_burst() {
     let mut options = Options::default();
     options.base_url = format!("http://127.0.0.1:{}", nginx.port);
     options.proxy = Some(String::new());
-    let batch = Batch::new(Arc::new(Client::new("key", &options).unwrap()), &BatchOptions::default()).unwrap();
+    let batch =
+        Batch::new(Arc::new(Client::new("key", &options).unwrap()), &BatchOptions::default())
+            .unwrap();
     let began = Instant::now();
     let (updates, mut lost) = (600, 0);
     for number in 0..updates {

@@ -29,7 +29,8 @@ struct Group {
 
 impl Group {
     fn new(name: &str) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("group-{name}-{}", std::process::id()));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("group-{name}-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         Self { directory, name: name.into() }
@@ -43,7 +44,10 @@ impl Group {
     fn start(&self, role: &str) -> Child {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "processes::another_process", "--nocapture"]);
-        command.env(ROLE, role).env("XDG_RUNTIME_DIR", &self.directory).env("COMMBOX_STORM_GROUP", &self.name);
+        command
+            .env(ROLE, role)
+            .env("XDG_RUNTIME_DIR", &self.directory)
+            .env("COMMBOX_STORM_GROUP", &self.name);
         command.stdout(Stdio::piped()).spawn().unwrap()
     }
 }
@@ -75,7 +79,9 @@ fn send(url: &str, first: i64, number: u64) {
     options.base_url = url.into();
     options.proxy = Some(String::new());
     options.rate_group = env::var("COMMBOX_STORM_GROUP").ok();
-    let batch = Batch::new(Arc::new(Client::new("key", &options).unwrap()), &BatchOptions::default()).unwrap();
+    let batch =
+        Batch::new(Arc::new(Client::new("key", &options).unwrap()), &BatchOptions::default())
+            .unwrap();
     for number in 0..number {
         batch.submit(number, first + number as i64, user(10), None).unwrap();
     }
@@ -101,8 +107,9 @@ fn assert_none_lost(child: Child) {
 fn processes_of_a_group_share_one_rate_and_a_killed_one_holds_up_nobody() {
     let group = Group::new("shared");
     let (server, notes) = serve(Bucket::new(100.0, 20.0));
-    let mut children: Vec<_> =
-        (0..5).map(|number| group.start(&format!("send {} {} 150", server.url(), 1000 * (number + 1)))).collect();
+    let mut children: Vec<_> = (0..5)
+        .map(|number| group.start(&format!("send {} {} 150", server.url(), 1000 * (number + 1))))
+        .collect();
     // At any moment: the others have more than half of theirs to send still.
     thread::sleep(Duration::from_millis(1500));
     let mut killed = children.pop().unwrap();
@@ -119,7 +126,8 @@ fn processes_of_a_group_share_one_rate_and_a_killed_one_holds_up_nobody() {
 fn a_process_that_keeps_the_lock_holds_up_nobody_and_neither_does_its_end() {
     let group = Group::new("held");
     let (server, _notes) = serve(Bucket::new(1000.0, 1000.0));
-    let send = |first: u32| assert_none_lost(group.start(&format!("send {} {first} 20", server.url())));
+    let send =
+        |first: u32| assert_none_lost(group.start(&format!("send {} {first} 20", server.url())));
     send(1000);
     let before = fs::read(group.file()).unwrap();
     let mut holder = group.start(&format!("hold {}", group.file().display()));
@@ -140,7 +148,8 @@ fn a_process_that_keeps_the_lock_holds_up_nobody_and_neither_does_its_end() {
 fn a_state_that_is_nonsense_counts_as_nothing() {
     let group = Group::new("nonsense");
     let (server, _notes) = serve(Bucket::new(1000.0, 1000.0));
-    let send = |first: u32| assert_none_lost(group.start(&format!("send {} {first} 20", server.url())));
+    let send =
+        |first: u32| assert_none_lost(group.start(&format!("send {} {first} 20", server.url())));
     send(1000);
     for nonsense in [&b""[..], b"x", &[0xff; 4096]] {
         fs::write(group.file(), nonsense).unwrap();

@@ -33,7 +33,9 @@ pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Notes) {
         match answer {
             Answer::Accepted => Fault::good(),
             Answer::Refused(None) => Fault::status(429),
-            Answer::Refused(Some(after)) => Fault::status(429).header("Retry-After", &after.as_secs().to_string()),
+            Answer::Refused(Some(after)) => {
+                Fault::status(429).header("Retry-After", &after.as_secs().to_string())
+            }
             Answer::Failed | Answer::Unreachable => Fault::status(503),
         }
     });
@@ -42,7 +44,11 @@ pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Notes) {
 
 impl Storm {
     /// Lets `threads` make calls until `ends` says so. Every call is delivered.
-    fn run(model: impl Server + 'static, threads: usize, ends: impl Fn(i64, Duration) -> bool + Sync) -> Self {
+    fn run(
+        model: impl Server + 'static,
+        threads: usize,
+        ends: impl Fn(i64, Duration) -> bool + Sync,
+    ) -> Self {
         let (server, notes) = serve(model);
         let client = client(&server, |options: &mut Options| {
             options.total_timeout = Duration::from_secs(120);
@@ -60,7 +66,9 @@ impl Storm {
                     if ends(call, began.elapsed()) {
                         return delivered;
                     }
-                    client.update_user_json(100_000_000 + call, &user(10)).expect("each is delivered in the end");
+                    client
+                        .update_user_json(100_000_000 + call, &user(10))
+                        .expect("each is delivered in the end");
                     delivered += 1;
                 }
             };
@@ -73,7 +81,8 @@ impl Storm {
     }
 
     pub fn refused(&self) -> f64 {
-        let refused = self.requests.iter().filter(|(_, answer)| *answer != Answer::Accepted).count();
+        let refused =
+            self.requests.iter().filter(|(_, answer)| *answer != Answer::Accepted).count();
         refused as f64 / self.requests.len() as f64
     }
 
@@ -125,7 +134,12 @@ fn sixteen_calls_at_one_a_second_are_all_delivered() {
 
 #[test]
 fn a_batch_pauses_in_an_outage_and_loses_nothing() {
-    let model = Down { server: Sliding::new(1_000_000), from: Duration::ZERO, to: seconds(4), answer: Answer::Failed };
+    let model = Down {
+        server: Sliding::new(1_000_000),
+        from: Duration::ZERO,
+        to: seconds(4),
+        answer: Answer::Failed,
+    };
     let (server, notes) = serve(model);
     let client = Arc::new(client(&server, |_| {}));
     let batch = Batch::new(client, &BatchOptions::default()).unwrap();
@@ -145,8 +159,12 @@ fn a_batch_pauses_in_an_outage_and_loses_nothing() {
 }
 
 /// Runs updates through a batch, and returns what came of them, and how many requests there were.
-fn give_back(answer: Answer, change: impl FnOnce(&mut BatchOptions)) -> (Vec<commbox::Error>, usize, Duration) {
-    let (server, notes) = serve(Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer });
+fn give_back(
+    answer: Answer,
+    change: impl FnOnce(&mut BatchOptions),
+) -> (Vec<commbox::Error>, usize, Duration) {
+    let (server, notes) =
+        serve(Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer });
     let mut options = BatchOptions::default();
     change(&mut options);
     let batch = Batch::new(Arc::new(client(&server, |_| {})), &options).unwrap();
@@ -165,13 +183,17 @@ fn give_back(answer: Answer, change: impl FnOnce(&mut BatchOptions)) -> (Vec<com
 
 #[test]
 fn a_batch_gives_back_what_an_outage_keeps_too_long() {
-    let (errors, requests, took) = give_back(Answer::Failed, |options| options.outage_timeout = seconds(2));
+    let (errors, requests, took) =
+        give_back(Answer::Failed, |options| options.outage_timeout = seconds(2));
     assert_eq!(errors.len(), 200);
     let not_sent = errors.iter().filter(|error| error.delivery() == Delivery::NotSent).count();
     assert!(not_sent >= 180, "{not_sent}");
     for error in &errors {
         let is_sent = error.delivery() != Delivery::NotSent;
-        assert!(error.kind() == if is_sent { ErrorKind::Http(503) } else { ErrorKind::Connection }, "{error}");
+        assert!(
+            error.kind() == if is_sent { ErrorKind::Http(503) } else { ErrorKind::Connection },
+            "{error}"
+        );
     }
     assert!(requests <= 24, "{requests}");
     assert!(took < seconds(30), "{took:?}");
@@ -179,12 +201,16 @@ fn a_batch_gives_back_what_an_outage_keeps_too_long() {
 
 #[test]
 fn a_batch_gives_back_what_throttling_keeps_too_long() {
-    let (errors, requests, took) =
-        give_back(Answer::Refused(None), |options| options.throttle_timeout = Duration::from_millis(2500));
+    let (errors, requests, took) = give_back(Answer::Refused(None), |options| {
+        options.throttle_timeout = Duration::from_millis(2500)
+    });
     assert_eq!(errors.len(), 200);
     for error in &errors {
         let is_sent = error.delivery() != Delivery::NotSent;
-        assert!(error.kind() == if is_sent { ErrorKind::Http(429) } else { ErrorKind::Throttled }, "{error}");
+        assert!(
+            error.kind() == if is_sent { ErrorKind::Http(429) } else { ErrorKind::Throttled },
+            "{error}"
+        );
     }
     assert!(requests <= 24, "{requests}");
     assert!(took >= Duration::from_millis(1000) && took < seconds(30), "{took:?}");
@@ -193,7 +219,8 @@ fn a_batch_gives_back_what_throttling_keeps_too_long() {
 /// Of single calls, each of which has little time.
 #[test]
 fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
-    let model = Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer: Answer::Failed };
+    let model =
+        Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer: Answer::Failed };
     let (server, notes) = serve(model);
     let client = client(&server, |options| options.total_timeout = Duration::from_millis(400));
     for call in 0..50 {
@@ -207,7 +234,10 @@ fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
             assert_eq!(error.kind(), ErrorKind::Connection);
             assert!(error.retry_after().is_some());
             let message = error.to_string();
-            assert!(message.starts_with("outage: ") && message.contains("next probe request"), "{message}");
+            assert!(
+                message.starts_with("outage: ") && message.contains("next probe request"),
+                "{message}"
+            );
             held += 1;
         }
     }

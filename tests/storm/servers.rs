@@ -32,8 +32,8 @@ pub trait Server: Send {
     fn answer(&mut self, now: Duration) -> Answer;
 }
 
-/// Tokens that come at a rate, up to a burst of them. As nginx's `limit_req` with a burst of one less,
-/// which counts milliseconds.
+/// Tokens that come at a rate, up to a burst of them. As nginx's `limit_req` with a burst of one
+/// less, which counts milliseconds.
 pub struct Bucket {
     rate: f64,
     burst: f64,

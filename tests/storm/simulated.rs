@@ -17,14 +17,21 @@ pub struct Plan {
     pub leaves: Option<Duration>,
     /// Whether it shares the state of the group.
     pub grouped: bool,
-    /// How often an update is retried after a transient failure outside of an outage; in a batch, not
-    /// at all in one.
+    /// How often an update is retried after a transient failure outside of an outage; in a batch,
+    /// not at all in one.
     pub max_retries: u32,
 }
 
 impl Plan {
     pub fn batch(updates: usize) -> Self {
-        Self { updates, workers: 8, joins: Duration::ZERO, leaves: None, grouped: false, max_retries: 3 }
+        Self {
+            updates,
+            workers: 8,
+            joins: Duration::ZERO,
+            leaves: None,
+            grouped: false,
+            max_retries: 3,
+        }
     }
 }
 
@@ -42,7 +49,11 @@ pub struct Storm {
 
 impl Storm {
     pub fn refused(&self) -> f64 {
-        let refused = self.requests.iter().filter(|(_, _, answer)| matches!(answer, Answer::Refused(_))).count();
+        let refused = self
+            .requests
+            .iter()
+            .filter(|(_, _, answer)| matches!(answer, Answer::Refused(_)))
+            .count();
         refused as f64 / self.requests.len() as f64
     }
 
@@ -60,7 +71,10 @@ impl Storm {
     /// Accepted requests a second between these times.
     pub fn rate(&self, from: f64, to: f64) -> f64 {
         let within = |at: f64| (from..to).contains(&at);
-        let accepted = self.requests.iter().filter(|(_, at, answer)| *answer == Answer::Accepted && within(*at));
+        let accepted = self
+            .requests
+            .iter()
+            .filter(|(_, at, answer)| *answer == Answer::Accepted && within(*at));
         accepted.count() as f64 / (to - from)
     }
 }
@@ -179,7 +193,11 @@ impl World<'_> {
                 Event::Wake => {}
                 Event::Arrive(ticket, left, retries) => {
                     let answer = self.server.answer(at - START);
-                    self.storm.requests.push(((left - START).as_secs_f64(), (at - START).as_secs_f64(), answer));
+                    self.storm.requests.push((
+                        (left - START).as_secs_f64(),
+                        (at - START).as_secs_f64(),
+                        answer,
+                    ));
                     let back = at + WAY + self.random(WAY) / 2;
                     self.at(back, index, Event::Back(ticket, answer, retries));
                 }
@@ -231,9 +249,10 @@ impl World<'_> {
         let now = self.now;
         loop {
             let sender = &mut self.senders[index];
-            let is_there =
-                now >= START + sender.plan.joins && sender.plan.leaves.is_none_or(|leaves| now < START + leaves);
-            let waits = !sender.again.is_empty() || (sender.left > 0 && sender.busy < sender.plan.workers);
+            let is_there = now >= START + sender.plan.joins
+                && sender.plan.leaves.is_none_or(|leaves| now < START + leaves);
+            let waits =
+                !sender.again.is_empty() || (sender.left > 0 && sender.busy < sender.plan.workers);
             if !is_there || !waits {
                 return;
             }

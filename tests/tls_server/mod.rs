@@ -11,7 +11,8 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{
-    HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion, ALL_VERSIONS,
+    HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion, ALL_VERSIONS,
 };
 
 use crate::loopback::{listen, Http, Record, Request};
@@ -28,7 +29,9 @@ impl Authority {
     }
 
     pub fn named(name: &str) -> Self {
-        Self(CertifiedIssuer::self_signed(Self::params(name), KeyPair::generate().unwrap()).unwrap())
+        Self(
+            CertifiedIssuer::self_signed(Self::params(name), KeyPair::generate().unwrap()).unwrap(),
+        )
     }
 
     /// One that this one vouches for.
@@ -68,7 +71,8 @@ pub fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Identity {
 }
 
 fn leaf(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
-    let mut params = CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let mut params =
+        CertificateParams::new(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
     change(&mut params);
     params
 }
@@ -94,7 +98,10 @@ impl Identity {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(authority.certificate()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider.clone(),
+        );
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
         ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
@@ -131,19 +138,19 @@ impl Identity {
 
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let coded =
-        |group: &[u8]| {
-            let bits = (0..3).fold(0_u32, |bits, place| bits << 8 | u32::from(*group.get(place).unwrap_or(&0)));
-            (0..4)
-                .map(|place| {
-                    if place > group.len() {
-                        '='
-                    } else {
-                        char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63])
-                    }
-                })
-                .collect::<String>()
-        };
+    let coded = |group: &[u8]| {
+        let bits = (0..3)
+            .fold(0_u32, |bits, place| bits << 8 | u32::from(*group.get(place).unwrap_or(&0)));
+        (0..4)
+            .map(|place| {
+                if place > group.len() {
+                    '='
+                } else {
+                    char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63])
+                }
+            })
+            .collect::<String>()
+    };
     bytes.chunks(3).map(coded).collect()
 }
 
@@ -163,8 +170,8 @@ pub struct Seen {
     pub request: Request,
 }
 
-/// A server that hands every request, with its number on its connection, to `answer`, and goes on with the connection
-/// while that says so.
+/// A server that hands every request, with its number on its connection, to `answer`, and goes on
+/// with the connection while that says so.
 pub fn serve(
     config: ServerConfig,
     answer: impl Fn(&mut Http<Tls>, usize) -> bool + Send + Sync + 'static,
@@ -176,7 +183,8 @@ pub fn serve(
         for number in 0.. {
             let Some(request) = http.request() else { break };
             let tls = &http.stream.conn;
-            let (version, handshake) = (tls.protocol_version().unwrap(), tls.handshake_kind().unwrap());
+            let (version, handshake) =
+                (tls.protocol_version().unwrap(), tls.handshake_kind().unwrap());
             seen.add(Seen { connection, version, handshake, request });
             if !answer(&mut http, number) {
                 break;

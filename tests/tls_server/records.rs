@@ -23,7 +23,11 @@ impl Records {
     /// Takes over after the handshake, of which the settings allow secrets to be extracted.
     pub fn take_over(tls: Tls) -> Self {
         let secrets = tls.conn.dangerous_extract_secrets().unwrap();
-        Self { socket: tls.sock, sealing: Direction::new(secrets.tx), opening: Direction::new(secrets.rx) }
+        Self {
+            socket: tls.sock,
+            sealing: Direction::new(secrets.tx),
+            opening: Direction::new(secrets.rx),
+        }
     }
 
     /// Sends a session ticket, which nobody can resume.
@@ -31,7 +35,8 @@ impl Records {
         let lifetime_and_age = [0, 0, 14, 16, 1, 2, 3, 4];
         let (nonce, ticket, extensions) = ([1, number], [0, 4, 1, 2, 3, 4], [0, 0]);
         let body = [&lifetime_and_age[..], &nonce, &ticket, &extensions].concat();
-        let message = [&[NEW_SESSION_TICKET, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
+        let message =
+            [&[NEW_SESSION_TICKET, 0, 0, u8::try_from(body.len()).unwrap()], &body[..]].concat();
         self.send(HANDSHAKE, &message).unwrap();
     }
 

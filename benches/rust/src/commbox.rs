@@ -21,6 +21,8 @@ fn main() -> ExitCode {
             options.max_idle_connections = work.threads as u32;
             Ok(Client::new(API_KEY, &options)?)
         },
-        |client, work| Ok(client.update_user_json(USER.with(|user| *user), &work.body)?.into_json()),
+        |client, work| {
+            Ok(client.update_user_json(USER.with(|user| *user), &work.body)?.into_json())
+        },
     )
 }

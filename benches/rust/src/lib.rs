@@ -1,4 +1,5 @@
-//! What the contestants in Rust have in common: the command line, the threads, the clock, the reading of the reply.
+//! What the contestants in Rust have in common: the command line, the threads, the clock, the
+//! reading of the reply.
 
 use std::env;
 use std::error::Error;
@@ -62,8 +63,14 @@ fn measure<C: Sync>(
         .collect::<Vec<_>>()
         .try_into()
         .map_err(|_| "usage: URL CA_FILE THREADS WARMUP CALLS BODY")?;
-    let mut work =
-        Work { url, ca_file, threads: threads.parse()?, body, warmup: warmup.parse()?, calls: calls.parse()? };
+    let mut work = Work {
+        url,
+        ca_file,
+        threads: threads.parse()?,
+        body,
+        warmup: warmup.parse()?,
+        calls: calls.parse()?,
+    };
     work.calls /= work.threads;
     let work = &work;
 
@@ -85,7 +92,8 @@ fn measure<C: Sync>(
         for number in 0..work.warmup {
             succeeded += usize::from(call());
             if number == 0 {
-                answered_at = SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64());
+                answered_at =
+                    SystemTime::UNIX_EPOCH.elapsed().map_or(0.0, |time| time.as_secs_f64());
             }
         }
         barrier.wait();
@@ -120,7 +128,9 @@ fn measure<C: Sync>(
             times.append(&mut took);
         }
         times.sort_unstable();
-        let at = |percent: usize| times.get(times.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6);
+        let at = |percent: usize| {
+            times.get(times.len() * percent / 100).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+        };
         println!(
             "{{\"succeeded\": {succeeded}, \"opened_us\": {:.3}, \"answered_at\": {answered_at:.6}, \
              \"seconds\": {seconds:.6}, \"processor_seconds\": {:.6}, \"median_us\": {:.3}, \"p99_us\": {:.3}, \
@@ -155,7 +165,8 @@ fn processor_time() -> Duration {
         .sum()
 }
 
-/// A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the present.
+/// A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the
+/// present.
 pub fn memory(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -12,8 +12,11 @@ fn main() -> ExitCode {
     run(
         |work| {
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let roots =
-                work.certificates()?.iter().map(|der| Certificate::from_der(der)).collect::<Result<Vec<_>, _>>()?;
+            let roots = work
+                .certificates()?
+                .iter()
+                .map(|der| Certificate::from_der(der))
+                .collect::<Result<Vec<_>, _>>()?;
             let client = Client::builder()
                 .tls_certs_only(roots)
                 .timeout(Duration::from_secs(60))
@@ -22,7 +25,8 @@ fn main() -> ExitCode {
             Ok((client, work.endpoint()))
         },
         |(client, endpoint), work| {
-            let request = client.post(endpoint).bearer_auth(API_KEY).header(CONTENT_TYPE, "application/json");
+            let request =
+                client.post(endpoint).bearer_auth(API_KEY).header(CONTENT_TYPE, "application/json");
             Ok(request.body(work.body.clone()).send()?.error_for_status()?.text()?)
         },
     )

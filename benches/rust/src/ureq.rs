@@ -11,7 +11,11 @@ use ureq::Agent;
 fn main() -> ExitCode {
     run(
         |work| {
-            let roots = work.certificates()?.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+            let roots = work
+                .certificates()?
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect();
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let tls = TlsConfig::builder()
                 .root_certs(RootCerts::Specific(Arc::new(roots)))

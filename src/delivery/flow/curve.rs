@@ -73,7 +73,13 @@ impl Curve {
     /// second.
     pub(super) fn first(taken: f64, policy: Option<f64>, now: Moment) -> Self {
         let ceiling = policy.unwrap_or_else(|| taken.max(START)).max(SLOWEST);
-        Self { ceiling, cut: cut(0), since: now, strikes: 0, rough: policy.is_none() && taken < ROUGH }
+        Self {
+            ceiling,
+            cut: cut(0),
+            since: now,
+            strikes: 0,
+            rough: policy.is_none() && taken < ROUGH,
+        }
     }
 
     /// Returns the curve after a 429 to a request that was sent at `left` and at `rate`. `measured`

@@ -174,7 +174,12 @@ impl Flow {
         let limit = self.probe_limit();
         self.pause = Some(Pause { probe: Some(now + limit + PROBE_GRACE), ..pause });
         let fresh = pause.why == Why::Outage || pause.length >= LONG_PAUSE || self.failures > 0;
-        Turn::Go(Ticket { epoch: self.epoch, left: now, rate: None, probe: Some(Probe { limit, fresh }) })
+        Turn::Go(Ticket {
+            epoch: self.epoch,
+            left: now,
+            rate: None,
+            probe: Some(Probe { limit, fresh }),
+        })
     }
 
     /// Reserves the next slot.
@@ -217,7 +222,9 @@ impl Flow {
     pub(crate) fn set_limit(&mut self, now: Moment, limit: f64) {
         self.limit = limit;
         self.version += 1;
-        self.next = self.rate(now).map_or(now, |rate| self.next.min(now + Duration::from_secs_f64(1.0 / rate)));
+        self.next = self
+            .rate(now)
+            .map_or(now, |rate| self.next.min(now + Duration::from_secs_f64(1.0 / rate)));
     }
 
     /// Returns why requests are paused and until when, if they are.
@@ -234,7 +241,9 @@ impl Flow {
     pub(crate) fn is_throttled(&self, now: Moment) -> bool {
         match self.pause {
             Some(pause) => pause.why == Why::Throttled,
-            None => self.learned(now).is_some_and(|learned| self.limit <= 0.0 || learned < self.limit),
+            None => {
+                self.learned(now).is_some_and(|learned| self.limit <= 0.0 || learned < self.limit)
+            }
         }
     }
 
@@ -262,8 +271,10 @@ impl Flow {
             return Some(from);
         }
         // Integrate the curve in steps. It starts anew when requests resume.
-        let curve =
-            self.curve.map(|curve| Curve { since: if self.pause.is_some() { from } else { curve.since }, ..curve });
+        let curve = self.curve.map(|curve| Curve {
+            since: if self.pause.is_some() { from } else { curve.since },
+            ..curve
+        });
         let step = ((deadline - from) / 64).max(Duration::from_millis(1));
         let (mut at, mut places) = (from, ahead as f64);
         while at < deadline {
@@ -295,6 +306,7 @@ impl Flow {
         self.random_state ^= self.random_state << 13;
         self.random_state ^= self.random_state >> 7;
         self.random_state ^= self.random_state << 17;
-        f64::from(u32::try_from(self.random_state >> 32).unwrap_or_default()) / (f64::from(u32::MAX) + 1.0)
+        f64::from(u32::try_from(self.random_state >> 32).unwrap_or_default())
+            / (f64::from(u32::MAX) + 1.0)
     }
 }

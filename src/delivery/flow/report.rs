@@ -44,7 +44,9 @@ impl Flow {
 
     /// Handles a request without an outcome. If it was a probe, another one may be sent.
     fn abandon(&mut self, ticket: Ticket) {
-        if let Some(pause) = self.pause.as_mut().filter(|_| ticket.probe.is_some() && ticket.epoch == self.epoch) {
+        if let Some(pause) =
+            self.pause.as_mut().filter(|_| ticket.probe.is_some() && ticket.epoch == self.epoch)
+        {
             pause.probe = None;
         }
     }
@@ -56,7 +58,9 @@ impl Flow {
         let latency = now.saturating_sub(ticket.left);
         self.slowest = latency.max(self.slowest - self.slowest / 16);
         match self.pause {
-            Some(pause) if ticket.probe.is_some() && ticket.epoch == self.epoch => self.resume(now, pause),
+            Some(pause) if ticket.probe.is_some() && ticket.epoch == self.epoch => {
+                self.resume(now, pause)
+            }
             // The request was sent before the pause, or was a probe that was given up. Its success
             // shows that the server is up.
             Some(pause) if pause.why == Why::Outage => self.resume(now, pause),
@@ -68,7 +72,13 @@ impl Flow {
         }
     }
 
-    fn throttled(&mut self, now: Moment, ticket: Ticket, asked: Option<Duration>, policy: Option<f64>) {
+    fn throttled(
+        &mut self,
+        now: Moment,
+        ticket: Ticket,
+        asked: Option<Duration>,
+        policy: Option<f64>,
+    ) {
         self.refused_since.get_or_insert(now);
         let known = self.curve.is_some();
         let is_current = ticket.epoch == self.epoch;
@@ -170,7 +180,8 @@ impl Flow {
                 let second_ago = now.saturating_sub(Duration::from_secs(1));
                 let pause = self.resumed.saturating_sub(self.paused_at.max(second_ago));
                 let covered = 1.0 - pause.as_secs_f64();
-                let measured = (covered >= MEASURABLE && rate * covered >= MANY).then(|| taken / covered);
+                let measured =
+                    (covered >= MEASURABLE && rate * covered >= MANY).then(|| taken / covered);
                 curve.next(rate, measured, ticket.left)
             }
         };

@@ -22,7 +22,13 @@ impl Flow {
         let mut writer = Writer(words.iter_mut());
         let curve = self.curve;
         writer.put(curve.is_some().into());
-        let curve = curve.unwrap_or(Curve { ceiling: 0.0, cut: 0.0, since: Moment::ZERO, strikes: 0, rough: false });
+        let curve = curve.unwrap_or(Curve {
+            ceiling: 0.0,
+            cut: 0.0,
+            since: Moment::ZERO,
+            strikes: 0,
+            rough: false,
+        });
         writer.put(curve.ceiling.to_bits());
         writer.put(curve.cut.to_bits());
         writer.moment(curve.since);
@@ -33,7 +39,12 @@ impl Flow {
             Some(Why::Throttled) => 1,
             Some(Why::Outage) => 2,
         });
-        let pause = self.pause.unwrap_or(Pause { why: Why::Outage, until: Moment::ZERO, length: 0.0, probe: None });
+        let pause = self.pause.unwrap_or(Pause {
+            why: Why::Outage,
+            until: Moment::ZERO,
+            length: 0.0,
+            probe: None,
+        });
         writer.moment(pause.until);
         writer.put(pause.length.to_bits());
         writer.optional(pause.probe);
@@ -88,14 +99,18 @@ impl Flow {
             2 => Some(Why::Outage),
             _ => return None,
         };
-        let (until, length, probe) = (reader.moment()?, reader.float(0.0, 7200.0)?, reader.optional()?);
+        let (until, length, probe) =
+            (reader.moment()?, reader.float(0.0, 7200.0)?, reader.optional()?);
         flow.pause = why.map(|why| Pause { why, until, length, probe });
         (flow.epoch, flow.version) = (reader.count()?, reader.count()?);
-        (flow.next, flow.paused_at, flow.resumed) = (reader.moment()?, reader.moment()?, reader.moment()?);
+        (flow.next, flow.paused_at, flow.resumed) =
+            (reader.moment()?, reader.moment()?, reader.moment()?);
         (flow.ramp, flow.refused_since) = (reader.optional()?, reader.optional()?);
-        (flow.failures, flow.failing_since, flow.lost_probes) = (reader.small()?, reader.moment()?, reader.small()?);
+        (flow.failures, flow.failing_since, flow.lost_probes) =
+            (reader.small()?, reader.moment()?, reader.small()?);
         flow.slowest = reader.moment().filter(|slowest| *slowest <= AHEAD)?;
-        flow.taken.tenth = reader.get().filter(|tenth| u128::from(*tenth) <= (now + AHEAD).as_millis() / 100)?;
+        flow.taken.tenth =
+            reader.get().filter(|tenth| u128::from(*tenth) <= (now + AHEAD).as_millis() / 100)?;
         for count in &mut flow.taken.counts {
             *count = reader.small()?;
         }

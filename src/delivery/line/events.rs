@@ -12,7 +12,8 @@ impl Line {
         let (mut paused, mut pace, mut learned, mut moment) = (None, None, None, Moment::ZERO);
         self.locked(&mut |state, now| {
             let flow = &state.flow;
-            (paused, pace, learned, moment) = (flow.paused(), flow.rate(now), flow.learned(now), now);
+            (paused, pace, learned, moment) =
+                (flow.paused(), flow.rate(now), flow.learned(now), now);
         });
         LineStats {
             state: match paused {
@@ -55,7 +56,10 @@ impl State {
                         let sentence =
                             format!("the server throttles: requests are paused, with a probe request in {probe} ms");
                         let event = Event::new("throttled", sentence).with("probe_in_ms", probe);
-                        (LogLevel::Warning, event.with("learned_requests_per_second", self.flow.learned(now)))
+                        (
+                            LogLevel::Warning,
+                            event.with("learned_requests_per_second", self.flow.learned(now)),
+                        )
                     }
                     Why::Outage => {
                         let sentence = format!(
@@ -72,7 +76,8 @@ impl State {
                 let (lasted, pace) = (millis(now.saturating_sub(since)), self.flow.rate(now));
                 let rate = pace.map_or(String::new(), |pace| format!(" at {pace:.1} a second"));
                 let after = if told == Why::Outage { "outage" } else { "throttled" };
-                let event = Event::new("resumed", format!("requests resume{rate}, after {lasted} ms"));
+                let event =
+                    Event::new("resumed", format!("requests resume{rate}, after {lasted} ms"));
                 let event = event.with("after", after).with("paused_ms", lasted);
                 Some((LogLevel::Info, event.with("requests_per_second", pace)))
             }

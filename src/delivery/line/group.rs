@@ -71,7 +71,8 @@ mod unix {
         pub(in super::super) fn join(name: &str) -> Result<Self> {
             let directory = directory().map_err(refused)?;
             let path = directory.join(format!("{name}.rate"));
-            let file = open(&path).map_err(|error| refused(format!("cannot use {}: {error}", path.display())))?;
+            let file = open(&path)
+                .map_err(|error| refused(format!("cannot use {}: {error}", path.display())))?;
             let age = file.metadata().ok().and_then(|about| about.modified().ok()?.elapsed().ok());
             let is_old = age.is_some_and(|age| age > OLD);
             Ok(Self { path, file: Some(file), looked: Instant::now(), without: None, is_old })
@@ -89,7 +90,11 @@ mod unix {
                 self.looked = at;
                 // Programs that remove old temporary files may remove it. The other processes then
                 // create a new one.
-                if !self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|file| file.nlink() > 0)) {
+                if !self
+                    .file
+                    .as_ref()
+                    .is_some_and(|file| file.metadata().is_ok_and(|file| file.nlink() > 0))
+                {
                     self.file = None;
                 }
             }
@@ -142,7 +147,8 @@ mod unix {
     fn read(file: &File) -> Option<[u64; WORDS]> {
         let mut bytes = [0; BYTES];
         file.read_exact_at(&mut bytes, 0).ok()?;
-        let mut words = bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok().map(u64::from_le_bytes));
+        let mut words =
+            bytes.chunks_exact(8).filter_map(|chunk| chunk.try_into().ok().map(u64::from_le_bytes));
         if words.next()? != MARK {
             return None;
         }
@@ -160,7 +166,9 @@ mod unix {
 
     /// Detects a state that was written only in part.
     fn checksum(state: &[u64; WORDS]) -> u64 {
-        state.iter().fold(MARK, |sum, word| (sum.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01b3))
+        state
+            .iter()
+            .fold(MARK, |sum, word| (sum.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01b3))
     }
 
     fn open(path: &Path) -> io::Result<File> {
@@ -174,7 +182,9 @@ mod unix {
             .open(path)?;
         let about = file.metadata()?;
         if !about.is_file() || about.uid() != user() || about.mode() & 0o077 != 0 {
-            return Err(io::Error::other("it is not a file that this user alone can read and write"));
+            return Err(io::Error::other(
+                "it is not a file that this user alone can read and write",
+            ));
         }
         Ok(file)
     }
@@ -182,7 +192,8 @@ mod unix {
     /// Returns the directory for the files: below the user's runtime directory, or else below the
     /// directory for temporary files.
     fn directory() -> Result<PathBuf, String> {
-        let session = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let session =
+            env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         let session = session.filter(|path| is_private(path));
         let directory = match session {
             Some(session) => session.join("commbox"),
@@ -203,7 +214,8 @@ mod unix {
 
     fn is_private(path: &Path) -> bool {
         let about = fs::symlink_metadata(path);
-        about.is_ok_and(|about| about.is_dir() && about.uid() == user() && about.mode() & 0o077 == 0)
+        about
+            .is_ok_and(|about| about.is_dir() && about.uid() == user() && about.mode() & 0o077 == 0)
     }
 
     fn user() -> u32 {
@@ -236,7 +248,9 @@ mod elsewhere {
 
     impl Group {
         pub(in super::super) fn join(_: &str) -> Result<Self> {
-            Err(refused("is not supported on this system; set {max_requests_per_second} for each process"))
+            Err(refused(
+                "is not supported on this system; set {max_requests_per_second} for each process",
+            ))
         }
 
         pub(in super::super) fn lock(&mut self, _: &mut Flow, _: Moment) -> bool {

@@ -138,7 +138,9 @@ impl State {
 
     /// Returns whether the pause is longer than this update of a batch waits.
     fn is_out_of_patience(&self, waiter: &Waiter) -> bool {
-        let end = waiter.patience.and_then(|patience| self.flow.patience(patience.throttled, patience.outage));
+        let end = waiter
+            .patience
+            .and_then(|patience| self.flow.patience(patience.throttled, patience.outage));
         let until = self.flow.paused().map(|(_, until)| until);
         end.zip(until).is_some_and(|(end, until)| until > end)
     }
@@ -197,7 +199,9 @@ impl State {
             return;
         };
         for waiter in &self.waiting {
-            if waiter.deadline.is_some_and(|deadline| until >= deadline) || self.is_out_of_patience(waiter) {
+            if waiter.deadline.is_some_and(|deadline| until >= deadline)
+                || self.is_out_of_patience(waiter)
+            {
                 waiter.parker.unpark();
             }
         }

@@ -27,7 +27,12 @@ fn call(line: &Arc<Line>, user_id: i64, outcome: Outcome) -> Result<(), Held> {
     let watch = watch(60_000, &canceller);
     let mut place = line.enter(user_id, &watch);
     line.wait_for_turn(&place, &watch).map_err(Held::Stopped)?;
-    line.depart(&mut place, &watch, None)?.report(Instant::now(), outcome, outcome == ACCEPTED, None);
+    line.depart(&mut place, &watch, None)?.report(
+        Instant::now(),
+        outcome,
+        outcome == ACCEPTED,
+        None,
+    );
     Ok(())
 }
 
@@ -68,7 +73,9 @@ fn calls_leave_in_the_order_in_which_they_came() {
                 left.send(number).unwrap();
                 departure.report(Instant::now(), ACCEPTED, true, None);
             });
-            eventually("it waits, or has left", || line.held(|state| state.next_number) == number as u64 + 2);
+            eventually("it waits, or has left", || {
+                line.held(|state| state.next_number) == number as u64 + 2
+            });
             thread::sleep(Duration::from_millis(2));
         }
     });
@@ -101,7 +108,10 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
         // A call that is made now and cannot meet its deadline fails at once.
         let watch = watch(1_000, &canceller);
         let mut place = line.enter(4, &watch);
-        assert!(matches!(line.depart(&mut place, &watch, None).err(), Some(Held::Throttled { .. })));
+        assert!(matches!(
+            line.depart(&mut place, &watch, None).err(),
+            Some(Held::Throttled { .. })
+        ));
         assert!(began.elapsed() < Duration::from_millis(1500));
         waits.join().unwrap().unwrap();
         match late.join().unwrap() {
@@ -123,7 +133,9 @@ fn an_outage_says_since_when_and_until_when() {
     let watch = watch(5_000, &canceller);
     let mut place = line.enter(1, &watch);
     match line.depart(&mut place, &watch, None).err() {
-        Some(Held::Outage { failures: 8, wait, .. }) => assert!(wait > Duration::from_secs(25), "{wait:?}"),
+        Some(Held::Outage { failures: 8, wait, .. }) => {
+            assert!(wait > Duration::from_secs(25), "{wait:?}")
+        }
         held => panic!("{held:?}"),
     }
     assert!(line.is_outage());
@@ -155,7 +167,8 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
         for _ in 0..12 {
             let (began, before) = (Instant::now(), processor_time());
             thread::sleep(Duration::from_secs(1));
-            used = used.min((processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64());
+            used =
+                used.min((processor_time() - before).as_secs_f64() / began.elapsed().as_secs_f64());
             if used < 0.02 {
                 break;
             }
@@ -177,7 +190,8 @@ fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
 fn processor_time() -> Duration {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after = text.rsplit_once(')').map_or("", |(_, after)| after);
-    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        after.split_whitespace().skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 
@@ -245,7 +259,8 @@ fn updates_and_calls_of_one_user_stand_in_one_order() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let told = Arc::new(Told(AtomicBool::new(false)));
-    let told: [Arc<Told>; 3] = [told, Arc::new(Told(AtomicBool::new(false))), Arc::new(Told(AtomicBool::new(false)))];
+    let told: [Arc<Told>; 3] =
+        [told, Arc::new(Told(AtomicBool::new(false))), Arc::new(Told(AtomicBool::new(false)))];
     let weak = |index: usize| -> Weak<dyn Ready> {
         let ready: Arc<dyn Ready> = told[index].clone();
         Arc::downgrade(&ready)
@@ -356,7 +371,8 @@ fn the_limit_can_be_changed_for_those_who_wait() {
 
 #[test]
 fn a_forked_child_waits_for_nobody_of_its_parent() {
-    let fork = |line: &Line| line.state.lock().unwrap().generation = fork::generation().wrapping_sub(1);
+    let fork =
+        |line: &Line| line.state.lock().unwrap().generation = fork::generation().wrapping_sub(1);
     let line = line(0.0);
     call(&line, 1, THROTTLED).unwrap();
     let canceller = Canceller::default();
@@ -385,7 +401,8 @@ fn the_waiting_of_a_patient_update_extends_its_deadline_by_as_much() {
 
 #[test]
 fn patience_has_an_end() {
-    let patience = Patience { throttled: Duration::from_millis(1500), outage: Duration::from_secs(3600) };
+    let patience =
+        Patience { throttled: Duration::from_millis(1500), outage: Duration::from_secs(3600) };
     let line = line(0.0);
     let canceller = Canceller::default();
     call(&line, 1, THROTTLED).unwrap();

@@ -92,10 +92,17 @@ impl Line {
             }
         });
         let turn = Turn { user_id, number, is_call: true, is_first: free };
-        let mut place = Place { line: self.clone(), number, turn: Some(turn), ticket, generation: fork::generation() };
+        let mut place = Place {
+            line: self.clone(),
+            number,
+            turn: Some(turn),
+            ticket,
+            generation: fork::generation(),
+        };
         if !free {
             let parker = watch.parker().clone();
-            let stands = self.held(|state| state.turns.stand_behind(user_id, number, parker, thread, is_nested));
+            let stands = self
+                .held(|state| state.turns.stand_behind(user_id, number, parker, thread, is_nested));
             if !stands {
                 // A callback of a call for the same user made this call. That call waits for the
                 // callback, so this one must not wait for it.
@@ -111,7 +118,11 @@ impl Line {
 
     /// Gives an update of a batch its place. Returns false if it must wait for its user; `ready` is
     /// then notified when its turn comes.
-    pub(crate) fn enter_update(self: &Arc<Self>, user_id: i64, ready: &Weak<dyn Ready>) -> (Place, bool) {
+    pub(crate) fn enter_update(
+        self: &Arc<Self>,
+        user_id: i64,
+        ready: &Weak<dyn Ready>,
+    ) -> (Place, bool) {
         let (number, free) = self.held(|state| {
             let number = state.number();
             let free = !self.ordered || state.turns.take(user_id, number, 0);
@@ -121,7 +132,16 @@ impl Line {
             (number, free)
         });
         let turn = self.ordered.then_some(Turn { user_id, number, is_call: false, is_first: free });
-        (Place { line: self.clone(), number, turn, ticket: None, generation: fork::generation() }, free)
+        (
+            Place {
+                line: self.clone(),
+                number,
+                turn,
+                ticket: None,
+                generation: fork::generation(),
+            },
+            free,
+        )
     }
 
     /// Blocks until the earlier calls for the same user have returned.
@@ -196,7 +216,14 @@ impl Turns {
 
     /// Queues a call behind its user, or takes the turn if it has become free. Returns false if the
     /// call is nested in a call for which it would wait.
-    fn stand_behind(&mut self, user_id: i64, number: u64, parker: Arc<Parker>, thread: usize, is_nested: bool) -> bool {
+    fn stand_behind(
+        &mut self,
+        user_id: i64,
+        number: u64,
+        parker: Arc<Parker>,
+        thread: usize,
+        is_nested: bool,
+    ) -> bool {
         let Some(user) = self.get_mut(user_id) else {
             return self.take(user_id, number, thread);
         };
@@ -231,7 +258,9 @@ impl Turns {
             let (successor, thread) = match behind {
                 Behind::Call { parker, thread } => (Some(Successor::Call(parker)), thread),
                 // `None` if the batch no longer exists.
-                Behind::Update(ready) => (ready.upgrade().map(|ready| Successor::Update(ready, number)), 0),
+                Behind::Update(ready) => {
+                    (ready.upgrade().map(|ready| Successor::Update(ready, number)), 0)
+                }
             };
             if let Some(successor) = successor {
                 (user.holder, user.thread) = (number, thread);
@@ -259,7 +288,8 @@ impl User {
     fn has(&self, thread: usize) -> bool {
         let mut behind = self.behind.iter().map(|(_, behind)| behind);
         self.thread == thread
-            || behind.any(|behind| matches!(behind, Behind::Call { thread: its, .. } if *its == thread))
+            || behind
+                .any(|behind| matches!(behind, Behind::Call { thread: its, .. } if *its == thread))
     }
 }
 
