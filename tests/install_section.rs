@@ -226,9 +226,20 @@ fn versions() {
             "{page}: Cargo.toml says {rust}"
         );
     }
-    let series = VERSION.rsplit_once('.').expect("there are three parts").0;
+    let series = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
     assert!(
         read("docs/install.md").contains(&format!("find_package(commbox {series} REQUIRED)")),
         "this is {VERSION}"
     );
+    let own = format!("version = \"{VERSION}\"");
+    let dependency = format!("commbox = {{ version = \"={VERSION}\"");
+    let package = format!("<Version>{VERSION}</Version>");
+    for (file, line) in [
+        ("cli/Cargo.toml", &own),
+        ("cli/Cargo.toml", &dependency),
+        ("bindings/csharp/CommBox/CommBox.csproj", &package),
+        ("bindings/csharp/CommBox.Extensions.Hosting/CommBox.Extensions.Hosting.csproj", &package),
+    ] {
+        assert!(read(file).contains(line), "{file}: Cargo.toml says {VERSION}");
+    }
 }

@@ -88,16 +88,18 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
 
     let platform = platform();
     let machine = env::consts::ARCH;
+    // As Python's packages write a pre-release: 1.0.0rc1.
+    let python = VERSION.replace("-rc.", "rc");
     let mut expected: BTreeSet<_> = [
         "THIRD-PARTY.txt".into(),
         "THIRD-PARTY-command.txt".into(),
         // How old a Linux may be stands in the wheel's name.
-        format!("commbox-{VERSION}-py3-none-manylinux_2_17_{machine}.whl"),
+        format!("commbox-{python}-py3-none-manylinux_2_17_{machine}.whl"),
         format!("commbox-{VERSION}-{platform}.cdx.json"),
         format!("commbox-cli-{VERSION}-{platform}.cdx.json"),
         format!("commbox-{VERSION}-{platform}.tar.gz"),
         format!("commbox-{VERSION}-source.tar.gz"),
-        format!("commbox-{VERSION}.tar.gz"),
+        format!("commbox-{python}.tar.gz"),
     ]
     .into();
     if has("dotnet", "the .NET SDK") {

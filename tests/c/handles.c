@@ -266,7 +266,7 @@ int main(void)
     codes();
     options();
     CHECK(commbox_abi_version() == COMMBOX_ABI_VERSION);
-    CHECK(strcmp(commbox_version(), "0.1.0") == 0);
+    CHECK(strcmp(commbox_version(), "1.0.0-rc.1") == 0);
     clients();
     users();
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
