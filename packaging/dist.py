@@ -238,6 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--profile", default="release")
     parser.add_argument("--targets", default=",".join(target.rid for target in TARGETS))
+    parser.add_argument("--without-nuget", action="store_true")
     parser.add_argument("folder", type=Path)
     chosen = parser.parse_args()
     targets = [find(rid) for rid in chosen.targets.split(",")]
@@ -259,7 +260,8 @@ def main() -> int:
             (stage / "runtimes" / target.rid / "native" / target.packaged).chmod(0o644)
             wheel(target, built / target.shared, command, folder)
             bill(target, folder)
-        nuget(stage / "runtimes", folder)
+        if not chosen.without_nuget:
+            nuget(stage / "runtimes", folder)
     python("-m", "hatchling", "build", "-t", "sdist", "-d", folder)
     for name in ("THIRD-PARTY.txt", "THIRD-PARTY-command.txt"):
         shutil.copy(PACKAGING / name, folder)

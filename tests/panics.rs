@@ -15,6 +15,7 @@ use std::thread;
 use common::build::{self, Language};
 use common::header;
 use common::sandbox::Sandbox;
+use common::scratch::scratch;
 use common::valgrind::Valgrind;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -89,7 +90,7 @@ struct Servers {
 
 impl Servers {
     fn start(name: &str) -> Self {
-        let certificate = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name).display().to_string();
+        let certificate = scratch().join(name).display().to_string();
         Self {
             plain: Sandbox::start(),
             tls: Sandbox::start_with(&["--tls", &certificate]),

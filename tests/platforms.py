@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -134,6 +133,7 @@ def rust(platform: Platform, report: suites.Report) -> None:
         **toolchain.environment(target),
         variable: str(runner(platform)),
         "COMMBOX_SANDBOX": sandbox(platform),
+        "COMMBOX_TEST_PLATFORM": platform.name,
     }
     report.suite(f"Rust on {platform.name}", [*LIMITED, *command], **environment)
 
@@ -163,6 +163,7 @@ def programs(platform: Platform, report: suites.Report) -> None:
     environment = {
         "COMMBOX_TEST_FAILPOINTS": str(build(platform, "failpoints", "--features", "failpoints")),
         "COMMBOX_TEST_LIBRARY": str(build(platform, "library")),
+        "COMMBOX_TEST_PLATFORM": platform.name,
         "COMMBOX_TEST_RUNNER": str(runner(platform)),
         "COMMBOX_TEST_LINK": " ".join(platform.link),
         "COMMBOX_TEST_CC": toolchain.c_compiler(target),
@@ -189,8 +190,7 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     folder = platform.folder / "nunit"
     tests = ROOT / "bindings/csharp/CommBox.Tests"
     program = ["publish", "bindings/csharp/NUnitRunner", "-c", "Release", "-r", platform.rid, "--self-contained"]
-    # Each is built in its own folder, so that another build in the usual folders does not
-    # interfere.
+    # Each is built into its own folder, so that a build in the usual folders does not interfere.
     build_tests = ["build", str(tests), "-f", "net10.0", "-o", str(platform.folder / "tests")]
     for command in ([*program, "-o", str(folder)], build_tests):
         done = subprocess.run([dotnet, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -251,8 +251,10 @@ def python(platform: Platform, report: suites.Report) -> None:
 def dist(platform: Platform) -> Path:
     """Builds the platform's part of a release, with a quick profile."""
     folder = platform.folder / "dist"
-    script = [sys.executable, "packaging/dist.py", "--profile", PROFILE, "--targets", platform.rid, str(folder)]
-    subprocess.run(script, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    script = [sys.executable, "packaging/dist.py", "--profile", PROFILE, "--targets", platform.rid]
+    if not platform.csharp:
+        script.append("--without-nuget")
+    subprocess.run([*script, str(folder)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return folder
 
 
@@ -284,8 +286,7 @@ def main() -> int:
         print(__doc__, file=sys.stderr)
         return 2
     platform, parts = names[sys.argv[1]], sys.argv[2:]
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, suites.quit_by)
+    suites.end_when_told()
     prepare(platform)
     if parts == ["--prepare"]:
         return 0

@@ -26,8 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DOTNET = os.environ.get("DOTNET", "dotnet")
@@ -91,8 +92,46 @@ def end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def quit_by(number: int, _: object) -> None:
-    sys.exit(128 + number)
+def end_when_told() -> None:
+    """Lets this program end what it has started if it is told to end."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+@dataclass
+class Suite:
+    """A command that runs tests and prints how many passed and failed."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Running:
+    """A suite that runs beside others, so its output is kept until it has ended."""
+
+    def __init__(self, suite: Suite) -> None:
+        print(f"--- {suite.name} started", flush=True)
+        self.suite = suite
+        self.began = time.monotonic()
+        self.output = tempfile.TemporaryFile("w+", errors="replace")
+        self.process = start(
+            suite.command, suite.environment, stdout=self.output, stderr=subprocess.STDOUT
+        )
+
+    def show(self) -> str:
+        """Prints the output of a suite that has ended, and returns it."""
+        self.output.seek(0)
+        text = self.output.read()
+        self.output.close()
+        print(f"\n=== {self.suite.name}: {' '.join(self.suite.command)}\n{text}", end="")
+        print(f"=== {self.suite.name}: {time.monotonic() - self.began:.0f} s", flush=True)
+        return text
+
+    def end(self) -> None:
+        end(self.process)
+        self.output.close()
 
 
 class Report:
@@ -104,6 +143,7 @@ class Report:
         self.missing: list[str] = []
 
     def suite(self, name: str, command: list[str], **environment: str) -> None:
+        """Runs a suite, and shows its output while it runs."""
         print(f"\n=== {name}: {' '.join(command)}", flush=True)
         began = time.monotonic()
         process = start(command, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -119,32 +159,25 @@ class Report:
         print(f"=== {name}: {time.monotonic() - began:.0f} s", flush=True)
         self.add("".join(lines), code)
 
-    def suites(self, suites: list[tuple[str, list[str], dict[str, str]]]) -> None:
-        """Runs suites two at a time, since they mostly wait. Prints the output of each when it has
-        ended.
+    def side_by_side(self, *lanes: list[Suite]) -> None:
+        """Runs the suites of each lane in their order, beside those of the other lanes, because a
+        suite mostly waits. Prints the output of each when it has ended.
         """
-        running: list[tuple[str, subprocess.Popen[str], IO[str]]] = []
-        began = time.monotonic()
+        waiting = [list(lane) for lane in lanes]
+        running: dict[int, Running] = {}
         try:
-            while suites or running:
-                while suites and len(running) < 2:
-                    name, command, environment = suites.pop(0)
-                    output = tempfile.TemporaryFile("w+", errors="replace")
-                    process = start(command, environment, stdout=output, stderr=subprocess.STDOUT)
-                    running.append((f"\n=== {name}: {' '.join(command)}", process, output))
-                title, process, output = running[0]
-                code = process.wait()
-                del running[0]
-                output.seek(0)
-                text = output.read()
-                output.close()
-                print(title, text, sep="\n", end="", flush=True)
-                self.add(text, code)
-            print(f"=== these suites: {time.monotonic() - began:.0f} s", flush=True)
+            while running or any(waiting):
+                for number, lane in enumerate(waiting):
+                    if number not in running and lane:
+                        running[number] = Running(lane.pop(0))
+                for number, suite in list(running.items()):
+                    if suite.process.poll() is not None:
+                        self.add(suite.show(), suite.process.returncode)
+                        del running[number]
+                time.sleep(0.1)
         finally:
-            for _, process, output in running:
-                end(process)
-                output.close()
+            for suite in running.values():
+                suite.end()
 
     def add(self, output: str, code: int) -> None:
         """Adds the result of a suite."""
@@ -152,6 +185,8 @@ class Report:
         self.passed += passed
         # A suite that failed before it could count, or that ran no test, counts as one failure.
         self.failed += failed or int(code != 0 or passed == 0)
+        # What a script that runs suites could not run.
+        self.missing += re.findall(r"^not run: (.*)$", output, re.M)
 
     def close(self) -> int:
         """Prints what was not run, and the count. Returns the exit code."""
@@ -184,9 +219,7 @@ def fetch(*command: str) -> None:
 
 
 def main() -> int:
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, quit_by)
+    end_when_told()
     command = sys.argv[1:]
     if command and not command[0].startswith("--"):
         process = start(command, {})
@@ -197,12 +230,25 @@ def main() -> int:
     return run_all(values(command, "--platform="), values(command, "--spark="))
 
 
-def run_other_pythons(report: Report) -> None:
-    """Runs the Python tests with every other version that is found, except those that test all
+def python() -> Suite:
+    """Returns all Python tests, with this version."""
+    return Suite(
+        "Python",
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"],
+        {"PYTHONPATH": str(ROOT / "bindings/python/src"), "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+
+
+def other_pythons() -> list[Suite]:
+    """Returns the Python tests with every other version that is found, except those that test all
     versions themselves or need tools that not every version has.
     """
     found = subprocess.run(
-        [sys.executable, "bindings/python/tests/interpreters.py"], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "bindings/python/tests/interpreters.py"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     left_out = ("environments", "exit", "install", "signals", "types")
@@ -214,38 +260,23 @@ def run_other_pythons(report: Report) -> None:
     }
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = [line.split(" ", 1) for line in found.stdout.splitlines()]
-    report.suites(
-        [(f"Python {version}", [program, *tests], environment) for version, program in others if version != own]
-    )
+    return [
+        Suite(f"Python {version}", [program, *tests], environment)
+        for version, program in others
+        if version != own
+    ]
 
 
-def run_csharp(report: Report) -> None:
-    """Runs the C# tests of both targets, each on .NET 8 and 10, and a program of .NET Framework."""
-    solution = ROOT / "bindings/csharp/Tests.slnx"
-    fetch(DOTNET, "restore", str(solution))
-    build = start([DOTNET, "build", "--no-restore", "--verbosity", "quiet", str(solution)], {})
-    if build.wait() != 0:
-        report.failed += 1
-        return
-    suites = []
-    for project in re.findall('Path="([^"]*)"', solution.read_text()):
-        folder = (solution.parent / project).parent
-        for built in sorted(folder.glob(f"bin/Debug/*/{Path(project).stem}.dll")):
-            framework = built.parent.name
-            command = [DOTNET, "test", "--no-build", "--framework", framework, str(folder)]
-            suites.append((f"C#, {folder.name} on {framework}", command, {"DOTNET_CLI_UI_LANGUAGE": "en"}))
-    report.suites(suites)
-    report.suite(
-        "The NuGet package",
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/nuget"],
-        PYTHONDONTWRITEBYTECODE="1",
-    )
-    if not report.without("mono", "the program of .NET Framework"):
-        program = "bindings/csharp/CommBox.Tests.Framework"
-        fetch(DOTNET, "restore", program)
-        build = f'"{DOTNET}" build --no-restore --verbosity quiet {program}'
-        run = f"exec mono {program}/bin/Debug/net472/CommBox.Tests.Framework.exe"
-        report.suite("C# on Mono", ["sh", "-c", f"{build} && {run}"])
+def csharp(report: Report) -> list[Suite]:
+    if report.without(DOTNET, "the C# tests"):
+        return []
+    asked = subprocess.run([DOTNET, "--version"], cwd=ROOT, capture_output=True, text=True)
+    version = asked.stdout.strip()
+    if int(version.split(".")[0] or 0) < 10:
+        needs = f"they need the .NET SDK 10, and {DOTNET} is {version or 'broken'}"
+        report.missing.append(f"the C# tests: {needs}")
+        return []
+    return [Suite("C#", [sys.executable, "tests/csharp.py"], {"DOTNET": DOTNET})]
 
 
 def values(words: list[str], option: str) -> list[str]:
@@ -271,28 +302,26 @@ def run_all(platforms: list[str], spark: list[str]) -> int:
     cargo = os.environ.get("CARGO", "cargo")
     for manifest in ("Cargo.toml", "tests/loom/Cargo.toml"):
         fetch(cargo, "fetch", "--quiet", "--locked", "--manifest-path", manifest)
-    report.suite("Rust, C and C++", [cargo, "test", "--locked", "--no-fail-fast"])
-    report.suite("The command", [cargo, "test", "--locked", "--no-fail-fast", "-p", "commbox-cli"])
-    report.suite(
-        "Python",
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests"],
-        PYTHONPATH=str(ROOT / "bindings/python/src"),
-        PYTHONDONTWRITEBYTECODE="1",
-    )
-    run_other_pythons(report)
-    if not report.without(DOTNET, "the C# tests"):
-        version = subprocess.run([DOTNET, "--version"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-        if int(version.split(".")[0] or 0) >= 10:
-            run_csharp(report)
-        else:
-            report.missing.append(f"the C# tests: they need the .NET SDK 10, and {DOTNET} is {version or 'broken'}")
-
-    if spark:
-        report.suite("commbox.spark", [sys.executable, "tests/spark.py", *spark])
-    for platform in platforms:
-        script = [sys.executable, "tests/platforms.py", platform]
+    others = {name: [sys.executable, "tests/platforms.py", name] for name in platforms}
+    for script in others.values():
         fetch(*script, "--prepare")
-        report.suite(f"On {platform}", script, DOTNET=DOTNET)
+
+    test = [cargo, "test", "--locked", "--no-fail-fast"]
+    # dotnet cannot build a project twice at a time: the tests of Rust, C# and Windows, which build
+    # the same ones, run one after the other.
+    report.side_by_side(
+        [Suite("Rust, C and C++", test), Suite("The command", [*test, "-p", "commbox-cli"])],
+        [
+            python(),
+            *other_pythons(),
+            *([Suite("commbox.spark", [sys.executable, "tests/spark.py", *spark])] if spark else []),
+        ],
+    )
+    elsewhere = {
+        name: Suite(f"On {name}", script, {"DOTNET": DOTNET}) for name, script in others.items()
+    }
+    on_windows = [elsewhere.pop("windows")] if "windows" in elsewhere else []
+    report.side_by_side([*csharp(report), *on_windows], list(elsewhere.values()))
 
     print()
     return report.close()

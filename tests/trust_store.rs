@@ -13,6 +13,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use common::scratch::scratch;
 use native::{call_once, program};
 use serde_json::{json, Value};
 use tls_server::{file, serve, Authority};
@@ -111,7 +112,7 @@ fn a_store_that_is_named_and_not_there_is_said_so() {
         program("call_once").env("SSL_CERT_FILE", empty),
         &["SSL_CERT_FILE", "no certificate"],
     );
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("empty");
+    let folder = scratch().join("empty");
     fs::create_dir_all(&folder).unwrap();
     refused(
         port,

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use super::scratch::scratch;
+
 /// Cargo's target directory, wherever it is configured to be.
 pub fn target_dir() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")
@@ -177,7 +179,7 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
         Language::Cpp => ("CXX", "c++", "-std=c++17"),
     };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let program = scratch().join(name);
     let mut compiler = match (Platform::get(), language) {
         (None, _) => Command::new(env::var_os(variable).unwrap_or(default.into())),
         (Some(platform), Language::C) => Command::new(&platform.compilers[0]),
@@ -211,8 +213,7 @@ impl Platform {
     /// it; and returns a command that runs it, whose program is a script: tests put it into
     /// environments of their own.
     fn link(&self, mut compiler: Command, library: &Path, name: &str) -> Command {
-        let platform = self.runner.file_name().expect("the runner is a file");
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(platform).join(name);
+        let folder = scratch().join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
         let own = folder.join(library.file_name().expect("the library is a file"));
         fs::copy(library, &own).expect("it can be copied");

@@ -10,5 +10,6 @@ pub mod header;
 pub mod install;
 pub mod page;
 pub mod sandbox;
+pub mod scratch;
 pub mod tools;
 pub mod valgrind;

@@ -17,6 +17,7 @@ use std::process::{Command, Output};
 
 use common::build::{compile_file, Language};
 use common::sandbox::Sandbox;
+use common::scratch::scratch;
 use common::valgrind::Valgrind;
 use header::Header;
 use program::{cases, Case};
@@ -36,7 +37,7 @@ struct Outcome<'a> {
 }
 
 fn compile(header: &Header, cases: &[Case], name: &str) -> Command {
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name.to_owned() + ".c");
+    let file = scratch().join(name.to_owned() + ".c");
     fs::write(&file, program::source(header, cases)).expect("target/tmp can be written");
     compile_file(Language::C, &file, name)
 }
@@ -171,7 +172,7 @@ fn gives_codes_and_sentences() {
     let header = Header::read(HEADER);
     let cases = cases(&header);
     let program = compile(&header, &cases, "matrix");
-    let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix.report");
+    let report = scratch().join("matrix.report");
     play(&header, &cases, program, &report);
 }
 
@@ -181,7 +182,7 @@ fn touches_no_foreign_memory() {
     let cases = cases(&header);
     let program = compile(&header, &cases, "matrix-valgrind");
     let Some(checked) = Valgrind::around(&program) else { return };
-    let report = Path::new(env!("CARGO_TARGET_TMPDIR")).join("matrix-valgrind.report");
+    let report = scratch().join("matrix-valgrind.report");
     let output = play(&header, &cases, checked.command(), &report);
     checked.assert_clean(output.status);
 }

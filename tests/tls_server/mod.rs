@@ -17,7 +17,12 @@ use rustls::{
 
 use crate::loopback::{listen, Http, Record, Request};
 
+use scratch::scratch;
+
 pub mod records;
+#[allow(clippy::duplicate_mod, reason = "some test programs have `common` too")]
+#[path = "../common/scratch.rs"]
+mod scratch;
 
 /// A certificate authority that nobody knows.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -196,7 +201,7 @@ pub fn serve(
 
 /// Writes a file for an option or a variable to name.
 pub fn file(name: &str, content: &str) -> PathBuf {
-    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let path = scratch().join(name);
     fs::write(&path, content).unwrap();
     path
 }

@@ -1,0 +1,15 @@
+//! The folder for files that tests write.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A folder below `target/tmp`, or `target/tmp` itself. Tests for several platforms run at the same
+/// time, each with a folder of its own.
+pub fn scratch() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let Some(platform) = env::var_os("COMMBOX_TEST_PLATFORM") else { return folder.into() };
+    let folder = folder.join(platform);
+    fs::create_dir_all(&folder).expect("target/tmp can be written");
+    folder
+}
