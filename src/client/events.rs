@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::client::{Call, Client};
+use crate::client::call::Call;
+use crate::client::Client;
 use crate::error::{millis, Error, Result};
 use crate::log::Event;
 use crate::reply::UpdateReply;
