@@ -1,37 +1,36 @@
 //! Sends many updates: workers take pending updates from a queue, send them through one client, and
 //! put the results into a second queue.
 
+mod finished;
 mod job;
 mod options;
 mod queue;
+mod shared;
 mod signal;
 mod stats;
+mod submit;
+mod wait;
+mod waiters;
 mod worker;
 
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::client::{held_back, Client};
-use crate::delivery::line::{Held, Ready};
-use crate::delivery::park::{Canceller, Parker};
-use crate::delivery::watch;
+use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 use crate::options::object::FromObject;
 use crate::options::CallOptions;
-use crate::reply::UpdateReply;
 use crate::thread;
 
+pub use finished::Finished;
 pub use options::BatchOptions;
 pub use stats::BatchStats;
 
-use job::{Job, Released};
-use queue::{Queue, Waiters};
-use signal::{Signal, Wake};
-
-/// The longest wait. Longer timeouts mean forever.
-const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+use queue::Queue;
+use shared::Shared;
+use signal::Signal;
+use wait::Stopped;
 
 /// Sends many updates through one client: any thread may submit updates, and any thread may collect
 /// the results, each exactly once.
@@ -68,53 +67,6 @@ pub struct Batch {
     generation: u32,
 }
 
-/// The result of an update of a [`Batch`].
-///
-/// # Examples
-///
-/// ```
-/// use commbox::Finished;
-///
-/// /// The tag of an update that failed.
-/// fn failed(finished: &Finished) -> Option<u64> {
-///     finished.outcome.is_err().then_some(finished.tag)
-/// }
-/// ```
-pub struct Finished {
-    /// The tag that the update was submitted with.
-    pub tag: u64,
-    /// The server's reply, or the error of the update.
-    pub outcome: Result<UpdateReply>,
-}
-
-/// The state that the batch and its workers share.
-struct Shared {
-    client: Arc<Client>,
-    options: BatchOptions,
-    queue: Mutex<Queue>,
-    /// Is notified when the first deadline changes, or when no update is queued any more.
-    deadlines: Condvar,
-    /// Cancels updates that wait for their turn. Requests in flight are completed.
-    graceful: Canceller,
-    /// Each worker calls this first, on its thread.
-    on_start: fn(),
-}
-
-/// The work that remains, without the lock, after an update was queued.
-struct Added {
-    released: Released,
-    /// The worker to wake for the update.
-    worker: Option<Arc<Parker>>,
-}
-
-/// Why a wait failed.
-enum Stopped {
-    By(Error),
-    Cancelled,
-    /// The timeout, in milliseconds, expired.
-    Late(u128),
-}
-
 impl Batch {
     /// Creates a batch that sends updates through `client`. Worker threads start as they are
     /// needed.
@@ -146,14 +98,7 @@ impl Batch {
         on_start: fn(),
     ) -> Result<Self> {
         options.check()?;
-        let shared = Shared {
-            client,
-            options: options.clone(),
-            queue: Mutex::new(Queue::new(options.queue_limit)),
-            deadlines: Condvar::new(),
-            graceful: Canceller::default(),
-            on_start,
-        };
+        let shared = Shared::new(client, options.clone(), on_start);
         Ok(Self { shared: Arc::new(shared), generation: fork::generation() })
     }
 
@@ -220,33 +165,7 @@ impl Batch {
     ) -> Result<()> {
         self.check_process()?;
         options.check()?;
-        let mut update = Some((user_json, options));
-        let look = |queue: &mut Queue| {
-            queue.check_open()?;
-            if !queue.has_room() {
-                return Ok(None);
-            }
-            self.start_worker(queue)?;
-            Ok(update
-                .take()
-                .map(|(text, options)| self.shared.add(queue, tag, user_id, text, options)))
-        };
-        let Added { released, worker } =
-            self.wait(|queue| &mut queue.for_room, timeout, look).map_err(|stop| match stop {
-                Stopped::By(error) => error,
-                Stopped::Cancelled => {
-                    Error::new(ErrorKind::Cancelled, "waiting for room in the batch was cancelled")
-                }
-                Stopped::Late(millis) => Error::new(
-                    ErrorKind::Timeout,
-                    format!("the batch's queue was full for {millis} ms; collect finished updates"),
-                ),
-            })?;
-        if let Some(worker) = worker {
-            worker.unpark();
-        }
-        drop(released);
-        Ok(())
+        self.shared.submit(tag, user_id, user_json, options, timeout)
     }
 
     /// Collects the result of the next update that has finished. Blocks until there is one, for at
@@ -279,15 +198,17 @@ impl Batch {
             }
             Ok(if finished.is_some() || queue.is_done() { Some(finished) } else { None })
         };
-        self.wait(|queue| &mut queue.for_finished, timeout, look).map_err(|stop| match stop {
-            Stopped::By(error) => error,
-            Stopped::Cancelled => {
-                Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled")
-            }
-            Stopped::Late(millis) => {
-                Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms"))
-            }
-        })
+        self.shared.wait(|queue| &mut queue.for_finished, timeout, look).map_err(
+            |stop| match stop {
+                Stopped::By(error) => error,
+                Stopped::Cancelled => {
+                    Error::new(ErrorKind::Cancelled, "waiting for a finished update was cancelled")
+                }
+                Stopped::Late(millis) => {
+                    Error::new(ErrorKind::Timeout, format!("no update finished within {millis} ms"))
+                }
+            },
+        )
     }
 
     /// Returns a file descriptor (on Windows, a socket) that an event loop can watch. It is
@@ -443,208 +364,10 @@ impl Batch {
         let why = "batch was created before fork(), and its worker threads belong to the parent; create another batch in the child";
         Err(Error::new(ErrorKind::InvalidHandle, why))
     }
-
-    /// Blocks until `look` returns a value. Calls it again after each change.
-    fn wait<T>(
-        &self,
-        waiters: impl Fn(&mut Queue) -> &mut Waiters,
-        timeout: Option<Duration>,
-        mut look: impl FnMut(&mut Queue) -> Result<Option<T>>,
-    ) -> Result<T, Stopped> {
-        let watch =
-            self.shared.client.watch(timeout.map_or(LONGEST, |timeout| timeout.min(LONGEST)));
-        // Only a thread that was among the waiters can have taken a wake-up, which it must then
-        // pass on.
-        let mut waited = false;
-        let outcome = loop {
-            let mut until = watch.deadline();
-            let released;
-            {
-                let mut queue = self.shared.lock();
-                released = self.shared.expire(&mut queue);
-                match look(&mut queue) {
-                    Err(error) => break Err(Stopped::By(error)),
-                    Ok(Some(found)) => break Ok(found),
-                    Ok(None) => {}
-                }
-                if Instant::now() >= until {
-                    break Err(Stopped::Late(timeout.unwrap_or(LONGEST).as_millis()));
-                }
-                until = queue.next_deadline().map_or(until, |deadline| deadline.min(until));
-                waiters(&mut queue).add(watch.parker());
-                waited = true;
-            }
-            drop(released);
-            let woken = watch.park(Some(until)).and_then(|wake| {
-                if wake == watch::Wake::InvokeCallback {
-                    watch.invoke_callback()
-                } else {
-                    Ok(())
-                }
-            });
-            if woken.is_err() {
-                break Err(Stopped::Cancelled);
-            }
-        };
-        if waited {
-            let mut queue = self.shared.lock();
-            if !waiters(&mut queue).remove(watch.parker()) && outcome.is_err() {
-                waiters(&mut queue).wake_one();
-            }
-        }
-        outcome
-    }
-
-    /// Starts a worker if all are busy and `concurrency` allows another one.
-    fn start_worker(&self, queue: &mut Queue) -> Result<()> {
-        if queue.has_idle_worker() || queue.workers() >= self.shared.options.concurrency {
-            return Ok(());
-        }
-        let shared = self.shared.clone();
-        match thread::spawn("commbox-batch", move || shared.work()) {
-            Ok(_) => queue.worker_started(),
-            Err(_) if queue.workers() > 0 => {}
-            Err(_) => {
-                return Err(Error::new(ErrorKind::Internal, "could not start a worker thread"))
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> Locked<'_> {
-        Locked { queue: self.raw_lock(), wake: Wake::default() }
-    }
-
-    fn raw_lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wake_all(&self) {
-        self.deadlines.notify_all();
-        let mut queue = self.lock();
-        queue.wake_workers();
-        queue.for_room.wake_all();
-        queue.for_finished.wake_all();
-    }
-
-    /// Queues an update, or fails it at once if it cannot meet its deadline.
-    fn add(
-        self: &Arc<Self>,
-        queue: &mut Queue,
-        tag: u64,
-        user_id: i64,
-        user_json: String,
-        options: CallOptions,
-    ) -> Added {
-        let line = self.client.line();
-        let deadline = self.options.overall_timeout.map(|timeout| Instant::now() + timeout);
-        let shared: Arc<dyn Ready> = self.clone();
-        let (place, is_ready) = line.enter_update(user_id, &Arc::downgrade(&shared));
-        let job = Job::new(tag, user_id, user_json, options, deadline, place);
-        match deadline.and_then(|deadline| line.too_late(deadline, 0)) {
-            Some(held) => Added { released: queue.refuse(job, held_back(held)), worker: None },
-            None => {
-                if queue.add(job, is_ready) {
-                    self.deadlines.notify_all();
-                }
-                let worker = if is_ready { queue.call_worker() } else { None };
-                Added { released: Released::default(), worker }
-            }
-        }
-    }
-
-    /// Fails the queued updates whose deadline has passed.
-    fn expire(&self, queue: &mut Queue) -> Released {
-        let now = Instant::now();
-        queue.expire(now, || match self.client.line().too_late(now, 0) {
-            None | Some(Held::Stopped(_)) => {
-                let millis = self.options.overall_timeout.unwrap_or_default().as_millis();
-                let why = format!(
-                    "deadline exceeded: the update was queued for its overall timeout, {millis} ms"
-                );
-                Error::new(ErrorKind::Timeout, why)
-            }
-            Some(held) => held_back(held),
-        })
-    }
-
-    /// Fails queued updates at their deadlines, even if no thread is blocked on the batch.
-    fn watch_deadlines(self: &Arc<Self>) {
-        let mut queue = self.raw_lock();
-        while !queue.is_over() {
-            let now = Instant::now();
-            queue = match queue.next_deadline() {
-                None => self.deadlines.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) if deadline > now => {
-                    let waited = self.deadlines.wait_timeout(queue, deadline - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                Some(_) => {
-                    drop(queue);
-                    let mut held = self.lock();
-                    let released = self.expire(&mut held);
-                    drop(held);
-                    drop(released);
-                    self.raw_lock()
-                }
-            };
-        }
-    }
-}
-
-/// The locked queues. When the lock has been released, collectors are woken.
-struct Locked<'a> {
-    queue: MutexGuard<'a, Queue>,
-    /// Is dropped after `queue`, so that it wakes threads without the lock.
-    wake: Wake,
-}
-
-impl Locked<'_> {
-    /// Releases the lock. The caller wakes the collectors by dropping the result.
-    fn release(mut self) -> Wake {
-        let wake = self.queue.notify();
-        drop(self);
-        wake
-    }
-}
-
-impl Deref for Locked<'_> {
-    type Target = Queue;
-
-    fn deref(&self) -> &Queue {
-        &self.queue
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Queue {
-        &mut self.queue
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        self.wake = self.queue.notify();
-    }
-}
-
-impl Ready for Shared {
-    fn ready(&self, number: u64) {
-        let worker = {
-            let mut queue = self.lock();
-            queue.make_ready(number);
-            queue.call_worker()
-        };
-        if let Some(worker) = worker {
-            worker.unpark();
-        }
     }
 }

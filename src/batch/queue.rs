@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::batch::finished::Finished;
 use crate::batch::job::{Job, Jobs, Released};
 use crate::batch::signal::{Signal, Wake};
-use crate::batch::stats::Counts;
-use crate::batch::{BatchStats, Finished};
+use crate::batch::stats::{BatchStats, Counts};
+use crate::batch::waiters::Waiters;
 use crate::delivery::park::{Canceller, Parker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reply::UpdateReply;
@@ -37,10 +38,6 @@ pub(super) struct Queue {
     /// Notifies an event loop that results can be collected.
     signal: Option<Signal>,
 }
-
-/// The threads that wait for a change. The one that has waited longest is first.
-#[derive(Default)]
-pub(super) struct Waiters(VecDeque<Arc<Parker>>);
 
 enum State {
     Open,
@@ -364,39 +361,6 @@ impl Queue {
         stats.finished = self.finished.len();
         stats.learned_requests_per_second = learned;
         stats
-    }
-}
-
-impl Waiters {
-    /// Adds a parker to those that the next change wakes, unless it is there already.
-    pub(super) fn add(&mut self, parker: &Arc<Parker>) {
-        if !self.0.iter().any(|known| Arc::ptr_eq(known, parker)) {
-            self.0.push_back(parker.clone());
-        }
-    }
-
-    /// Removes a parker. Returns false if it has been woken.
-    pub(super) fn remove(&mut self, parker: &Arc<Parker>) -> bool {
-        let before = self.0.len();
-        self.0.retain(|known| !Arc::ptr_eq(known, parker));
-        self.0.len() < before
-    }
-
-    /// Removes the parker that has waited longest.
-    fn take(&mut self) -> Option<Arc<Parker>> {
-        self.0.pop_front()
-    }
-
-    pub(super) fn wake_one(&mut self) {
-        if let Some(parker) = self.take() {
-            parker.unpark();
-        }
-    }
-
-    pub(super) fn wake_all(&mut self) {
-        for parker in self.0.drain(..) {
-            parker.unpark();
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::batch::job::{Job, Released};
+use crate::batch::shared::Shared;
 use crate::batch::signal::Wake;
-use crate::batch::Shared;
 use crate::client::Update;
 use crate::delivery::line::{Patience, Successor};
 use crate::delivery::park::Parker;
