@@ -7,7 +7,13 @@
 // section in every comment would only be in the way of C programmers.
 #![allow(clippy::missing_safety_doc)]
 
+// The functions of the header are in the order of these modules.
 mod client;
+
+mod callbacks;
+mod inspect;
+mod update;
+
 mod codes;
 mod handle;
 mod last_error;
@@ -29,14 +35,16 @@ pub use batch::{
     commbox_batch_notify_fd, commbox_batch_stats_json, commbox_batch_submit,
     commbox_batch_submit_with,
 };
+pub use callbacks::{commbox_client_set_interrupt, commbox_client_set_log};
 pub use client::{
-    commbox_client, commbox_client_cancel, commbox_client_diagnose_json, commbox_client_free,
-    commbox_client_new, commbox_client_new_with, commbox_client_set_api_key,
-    commbox_client_set_interrupt, commbox_client_set_log,
-    commbox_client_set_max_requests_per_second, commbox_client_stats_json,
-    commbox_client_validate_user_json, commbox_update_user_json, commbox_update_user_json_with,
+    commbox_client, commbox_client_cancel, commbox_client_free, commbox_client_new,
+    commbox_client_new_with, commbox_client_set_api_key,
+    commbox_client_set_max_requests_per_second,
 };
 pub use codes::*;
+pub use inspect::{
+    commbox_client_diagnose_json, commbox_client_stats_json, commbox_client_validate_user_json,
+};
 pub use last_error::{
     commbox_last_attempts, commbox_last_delivery, commbox_last_elapsed_ms, commbox_last_error,
     commbox_last_error_code, commbox_last_error_json, commbox_last_http_status,
@@ -46,6 +54,7 @@ pub use options::{
     commbox_options, commbox_options_free, commbox_options_new, commbox_options_set,
 };
 pub use text::commbox_string_free;
+pub use update::{commbox_update_user_json, commbox_update_user_json_with};
 pub use user::{
     commbox_user, commbox_user_free, commbox_user_new, commbox_user_set, commbox_user_set_custom,
     commbox_user_to_json,
