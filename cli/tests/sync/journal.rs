@@ -1,7 +1,6 @@
 //! The journal: resuming, its lock, what it shows, and a full disk.
 
 use std::fs;
-use std::process::Command;
 
 use rusqlite::Connection;
 use serde_json::json;
@@ -117,7 +116,7 @@ fn a_full_disk_is_told_and_nothing_that_is_journalled_is_lost() {
     let script = "mount -t tmpfs -o size=1600k none room && cd room && \
                   \"$1\" sync \"$2\" --journal j --quiet --concurrency 32; code=$?; \
                   cp j ../j; cp j-wal ../j-wal 2>/dev/null; exit $code";
-    let mut shell = Command::new("unshare");
+    let mut shell = std::process::Command::new("unshare");
     shell.args(["--map-root-user", "--mount", "sh", "-c", script, "sh"]).args([&commbox, &file]);
     shell.current_dir(all.folder.path());
     shell.env("COMMBOX_BASE_URL", &all.sandbox.url).env("COMMBOX_API_KEY", common::API_KEY);
