@@ -1,6 +1,6 @@
 namespace CommBox;
 
-/// <content>Waiting for asynchronous calls, and closing a client.</content>
+/// <content>Waiting for asynchronous calls, cancelling calls, and closing a client.</content>
 public partial class CommBoxClient
 {
     /// <summary>
@@ -18,6 +18,22 @@ public partial class CommBoxClient
     /// <exception cref="OperationCanceledException">The token was cancelled.</exception>
     public virtual Task FlushAsync(CancellationToken cancellationToken = default) =>
         _queue.FlushAsync().WaitAsync(cancellationToken);
+
+    /// <summary>
+    /// Cancels every call that is in flight on the client, on any thread: each throws
+    /// <see cref="OperationCanceledException"/> within about 100 ms. Its inner exception is null if
+    /// the call had not begun and nothing was sent. Calls that begin later are not affected.
+    /// </summary>
+    /// <exception cref="ObjectDisposedException">The client is disposed.</exception>
+    public virtual void Cancel()
+    {
+        ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+        _queue.CancelAll();
+        if (!_handle.IsInvalid)
+        {
+            _handle.Cancel();
+        }
+    }
 
     /// <summary>
     /// Closes the client, and waits until the asynchronous calls that were made before have ended.
