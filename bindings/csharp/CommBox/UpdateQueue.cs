@@ -14,10 +14,8 @@ namespace CommBox;
 /// The maximum number of them for one user. Those are sent one at a time, so the limit leaves room
 /// for other users.
 /// </param>
-internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int limitPerUser = int.MaxValue)
+internal sealed partial class UpdateQueue(Func<BatchHandle> newBatch, int limit, int limitPerUser = int.MaxValue)
 {
-    private static readonly TimeSpan Linger = TimeSpan.FromSeconds(1);
-
     private readonly object _lock = new();
 
     /// <summary>All updates without an outcome, in the order in which they were added.</summary>
@@ -41,15 +39,8 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
     private BatchHandle? _batch;
 
     private ulong _last;
-    private bool _hasThread;
     private bool _closed;
     private bool _ended;
-
-    /// <summary>Starts a thread that runs a loop; tests replace it.</summary>
-    internal Action<ThreadStart> StartThread { get; init; } = static loop =>
-        // The thread runs none of the caller's code, and must not keep the caller's
-        // ExecutionContext.
-        new Thread(loop) { IsBackground = true, Name = "CommBox" }.UnsafeStart();
 
     /// <summary>The number of updates that have no outcome yet.</summary>
     internal int Pending
@@ -223,26 +214,6 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
 
     private void EnsureBatch() => _batch ??= newBatch();
 
-    private void EnsureThread()
-    {
-        if (_hasThread)
-        {
-            return;
-        }
-        try
-        {
-            // A separate thread, because one of the thread pool would be blocked while it waits in
-            // the library.
-            BatchHandle batch = _batch!;
-            StartThread(() => Collect(batch));
-        }
-        catch (Exception error) when (error is OutOfMemoryException or ThreadStartException)
-        {
-            throw CommBoxException.Internal("could not start a thread that collects results; nothing was sent", error);
-        }
-        _hasThread = true;
-    }
-
     private CancellationTokenRegistration RegisterCancel(Update update, CancellationToken cancellationToken) =>
         cancellationToken.UnsafeRegister(_ => Cancel(update), null);
 
@@ -310,52 +281,6 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         update.Finish(outcome);
     }
 
-    /// <summary>Runs on the thread: reports each update's outcome.</summary>
-    private void Collect(BatchHandle batch)
-    {
-        bool goesOn;
-        do
-        {
-            int code = batch.Next(Linger, out ulong number, out Outcome outcome);
-            lock (_lock)
-            {
-                goesOn = _hasThread = Took(code, number, outcome);
-                TellFlushes();
-            }
-        }
-        while (goesOn);
-    }
-
-    /// <summary>Returns whether more results may follow.</summary>
-    private bool Took(int code, ulong number, Outcome outcome)
-    {
-        switch (code)
-        {
-            case Native.Ok:
-                if (_submitted.Remove(number, out Update? finished))
-                {
-                    Finish(finished, outcome);
-                }
-                SubmitWaiting();
-                return true;
-            case Native.Timeout:
-                return _submitted.Count > 0;
-            case Native.Cancelled:
-                // CommBoxClient.Cancel() ended this wait. The cancelled updates of the batch are
-                // collected one by one.
-                return true;
-            default:
-                // The batch is done or freed, and no update is pending. If one is, the library has
-                // a bug, and its caller must not wait forever.
-                foreach (Update lost in _pending.ToList())
-                {
-                    Finish(lost, outcome);
-                }
-                _submitted.Clear();
-                return false;
-        }
-    }
-
     private void SubmitWaiting()
     {
         while (_submitted.Count < limit && _waiting.First is { } next)
@@ -372,62 +297,5 @@ internal sealed class UpdateQueue(Func<BatchHandle> newBatch, int limit, int lim
         {
             _flushes.Dequeue().Told.TrySetResult(true);
         }
-    }
-
-    /// <summary>A user with updates that have no outcome.</summary>
-    private sealed class User
-    {
-        /// <summary>
-        /// The number of the user's updates that are in the batch or wait for room in it.
-        /// </summary>
-        internal int Active { get; set; }
-
-        /// <summary>The updates that wait until one of these has finished.</summary>
-        internal LinkedList<Update>? Behind { get; set; }
-    }
-
-    /// <summary>
-    /// An update that receives its outcome. The queue's lock is held meanwhile, so that must be
-    /// brief.
-    /// </summary>
-    internal sealed class Update
-    {
-        private readonly Action<Outcome> _finish;
-
-        internal Update(long userId, byte[] userJson, byte[]? callJson, Action<Outcome> finish)
-        {
-            (UserId, UserJson, CallJson, _finish) = (userId, userJson, callJson, finish);
-            (InPending, InWaiting) = (new(this), new(this));
-        }
-
-        internal long UserId { get; }
-
-        internal byte[] UserJson { get; private set; }
-
-        /// <summary>The options of this update; null for none.</summary>
-        internal byte[]? CallJson { get; private set; }
-
-        /// <summary>
-        /// Its number in the order of all updates, which is its tag in the batch.
-        /// </summary>
-        internal ulong Number { get; set; }
-
-        internal bool IsSubmitted { get; private set; }
-
-        /// <summary>
-        /// Its nodes in the lists, so that it can be removed from each in constant time.
-        /// </summary>
-        internal LinkedListNode<Update> InPending { get; }
-
-        internal LinkedListNode<Update> InWaiting { get; }
-
-        /// <summary>Releases the texts, which the library has copied.</summary>
-        internal void Submitted()
-        {
-            IsSubmitted = true;
-            (UserJson, CallJson) = ([], null);
-        }
-
-        internal void Finish(Outcome outcome) => _finish(outcome);
     }
 }
