@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using static CommBox.Tests.BatchResults;
 
 namespace CommBox.Tests;
 
@@ -8,7 +9,118 @@ namespace CommBox.Tests;
 /// </summary>
 public sealed class BatchEndTests : SandboxFixture
 {
+    private const string Slow = """{"delay_ms": 5000}""";
+
     private static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(5);
+
+    [Test]
+    public void SourceThatFailsIsThrownAfterTheOutcomesOfWhatItGave()
+    {
+        Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
+        using CommBoxClient client = Sandbox.Client();
+        var results = new List<CommBoxBatchResult>();
+        var error = Assert.ThrowsAsync<InvalidDataException>(async () =>
+        {
+            await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+                Source(), new CommBoxBatchOptions { Concurrency = 1 }))
+            {
+                results.Add(result);
+            }
+        })!;
+        Assert.That(error.Message, Is.EqualTo("row 6"));
+        Assert.That(Users(results, succeeded: true), Is.EqualTo(new[] { 1 }));
+        Assert.That(Users(results, succeeded: false), Is.EquivalentTo(new[] { 2, 3, 4, 5 }));
+        Assert.That(results.Where(result => !result.IsSuccess).Select(result => result.Error!.Code), Is.All.EqualTo(-8));
+
+        IEnumerable<UserUpdate> Source()
+        {
+            for (int id = 1; id <= 5; id++)
+            {
+                yield return new UserUpdate(id, "{}");
+            }
+            AwaitRequests(1);
+            throw new InvalidDataException("row 6");
+        }
+    }
+
+    [Test]
+    public async Task LeavingEndsTheBatchAtOnce()
+    {
+        Sandbox.Script($$"""[{"own": true}, {{Slow}}, {{Slow}}, {{Slow}}]""");
+        using CommBoxClient client = Sandbox.Client();
+        bool sourceEnded = false;
+        var watch = new Stopwatch();
+        await foreach (CommBoxBatchResult result in client.UpdateUsersAsync(
+                Source(), new CommBoxBatchOptions { Concurrency = 2 }))
+        {
+            Assert.That(result.IsSuccess);
+            AwaitRequests(3);
+            watch.Start();
+            break;
+        }
+        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(4500));
+        Assert.That(() => sourceEnded, Is.True.After(5000, 10));
+        await Task.Delay(200);
+        Assert.That(Sandbox.Requests(), Has.Length.EqualTo(3));
+
+        IEnumerable<UserUpdate> Source()
+        {
+            try
+            {
+                for (int id = 1; true; id++)
+                {
+                    yield return new UserUpdate(id, "{}");
+                }
+            }
+            finally
+            {
+                sourceEnded = true;
+            }
+        }
+    }
+
+    [Test]
+    public void TokenEndsTheEnumeration([Values] bool throughTheEnumerator, [Values] bool whileTheSourceWaits)
+    {
+        Sandbox.Script($"[{Slow}]");
+        using CommBoxClient client = Sandbox.Client();
+        using var source = new CancellationTokenSource();
+        IAsyncEnumerable<CommBoxBatchResult> results = throughTheEnumerator
+            ? client.UpdateUsersAsync(Source())
+            : client.UpdateUsersAsync(Source(), cancellationToken: source.Token);
+        var watch = new Stopwatch();
+        var error = Assert.CatchAsync<OperationCanceledException>(async () =>
+        {
+            await using var enumerator = results.GetAsyncEnumerator(throughTheEnumerator ? source.Token : default);
+            ValueTask<bool> next = enumerator.MoveNextAsync();
+            AwaitRequests(1);
+            watch.Start();
+            source.Cancel();
+            await next;
+        })!;
+        Assert.That(watch.ElapsedMilliseconds, Is.LessThan(4500));
+        Assert.That(error.CancellationToken, Is.EqualTo(source.Token));
+
+        async IAsyncEnumerable<UserUpdate> Source(
+            [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken = default)
+        {
+            yield return new UserUpdate(1, "{}");
+            if (whileTheSourceWaits)
+            {
+                await Task.Delay(Timeout.Infinite, cancellationToken);
+            }
+        }
+    }
+
+    [Test]
+    public void TokenThatIsCancelledBeforeSendsNothing()
+    {
+        using CommBoxClient client = Sandbox.Client();
+        var cancelled = new CancellationToken(canceled: true);
+        var results = client.UpdateUsersAsync([new UserUpdate(1, "{}")], cancellationToken: cancelled);
+        Assert.CatchAsync<OperationCanceledException>(() => Take(results));
+        Assert.That(Sandbox.Requests(), Is.Empty);
+    }
 
     [Test]
     public async Task LeavingDoesNotWaitForASourceThatWaits()
