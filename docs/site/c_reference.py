@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "packaging"))
-import manual  # noqa: E402
+import c_header  # noqa: E402
 
 DECLARATION = re.compile(
     r"/\*\*\n(?P<doc>.*?)\n \*/\n"
@@ -56,7 +56,7 @@ def stripped(comment: str) -> str:
 
 def body(comment: str, functions: list[str]) -> str:
     """The documentation of a declaration, whose tags become lists."""
-    doc = manual.documented(comment)
+    doc = c_header.documented(comment)
     parts = [markdown(doc.blocks)]
     if doc.parameters:
         rows = (f"- `{name}`: {text}" for name, text in doc.parameters.items())
@@ -73,7 +73,7 @@ def markdown(blocks: list[list[str]]) -> str:
     follow each other."""
     text, before = "", ""
     for block in blocks:
-        kind = block[0][:2] if manual.is_item(block) else ""
+        kind = block[0][:2] if c_header.is_item(block) else ""
         text += ("\n" if kind and kind == before else "\n\n") * bool(text) + " ".join(block)
         before = kind
     return text
