@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union, overload
 from weakref import WeakKeyDictionary
 
 from ._base import BaseClient
-from ._batch import AnyUpdate, BatchResult, Finished, failure, outcome, prepare
+from ._batch import AnyUpdate, BatchResult, failure, outcome, prepare
+from ._batch_handle import Finished
 from ._courier import Courier
 from ._errors import AuthenticationError, ValidationError, cancelled, from_json
 from ._fields import OMITTED, Omitted, c_text, id_number, invalid, user_json

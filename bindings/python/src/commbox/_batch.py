@@ -4,27 +4,22 @@ they finish.
 
 from __future__ import annotations
 
-import ctypes
-import json
-import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Optional, Union
+from typing import Any, NoReturn, Optional, Union
 
-from . import _gevent, _interrupt
-from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, check, from_json, handle
-from ._fields import c_text, id_number, invalid, json_object, user_json
-from ._library import lib, quick, take_text
+from . import _gevent
+from ._batch_handle import Batch, Finished
+from ._errors import APICancelledError, CommBoxError, ValidationError, cancelled, from_json
+from ._fields import invalid
 from ._options import CallOptions, milliseconds
+from ._pair import id_and_json, integer, type_name
 from ._progress import AnyProgress, Progress, check_progress, start_progress
 from ._reply import UpdateResult, read
-from ._took import UNKNOWN, Took, begin, took
-
-DONE, TIMEOUT, CANCELLED = 1, -7, -8
 
 
 @dataclass(frozen=True)
@@ -126,81 +121,6 @@ class BatchStats:
     """
     elapsed: float
     """Time since the first update was read, in seconds."""
-
-
-class Finished(NamedTuple):
-    """The result of an update, as the library returns it."""
-
-    tag: int
-    code: int
-    text: str
-    took: Took = UNKNOWN
-
-
-class Batch:
-    """Owns a batch of the library."""
-
-    _wait = staticmethod(_interrupt.call)
-
-    def __init__(self, client: Optional[int], **options: object) -> None:
-        self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
-        self.done = False
-        """Whether the batch is closed and all results were collected."""
-        self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
-        self._number = 0
-
-    def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
-        # The timeout is 0 because the library's queue is never full: callers count the uncollected
-        # results.
-        check(quick.commbox_batch_submit_with(self._handle, tag, user_id, user_json, call_json, 0))
-
-    def next(self, timeout_ms: int) -> Finished | None:
-        """Returns the next finished update; the same one again until it is released. Returns None
-        if none finishes within the timeout, if there are no more, or if the wait was cancelled.
-
-        If a signal handler raises meanwhile, no result is lost: the next call returns it.
-        """
-        if self._text.value is None:
-            places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
-            collect = (lib if timeout_ms else quick).commbox_batch_next
-            self._number = begin()
-            outcome = self._wait(collect, self._handle, timeout_ms, *places)
-            if outcome == DONE:
-                self.done = True
-            if outcome in (DONE, TIMEOUT, CANCELLED):
-                return None
-            check(outcome)
-        text = ctypes.string_at(self._text).decode()
-        return Finished(self._tag.value, self._code.value, text, took(self._number))
-
-    def release(self) -> None:
-        """Discards the current result, so that :meth:`next` collects another one."""
-        text, self._text.value = self._text.value, None
-        if text is not None:
-            lib.commbox_string_free(text)
-
-    def __del__(self, free: Any = lib.commbox_string_free) -> None:
-        # The owner was interrupted before it collected this. The attribute is missing if __init__
-        # failed.
-        text = self.__dict__.get("_text")
-        if text is not None and text.value is not None:
-            free(text)
-
-    def close(self) -> None:
-        check(lib.commbox_batch_close(self._handle))
-
-    def cancel(self) -> None:
-        check(lib.commbox_batch_cancel(self._handle))
-
-    def cancel_tag(self, tag: int) -> None:
-        check(lib.commbox_batch_cancel_tag(self._handle, tag))
-
-    def stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = json.loads(take_text(handle(lib.commbox_batch_stats_json(self._handle))))
-        return stats
-
-    def free(self) -> None:
-        _interrupt.call_listening(lib.commbox_batch_free, self._handle)
 
 
 class Updates(Iterator[BatchResult]):
@@ -403,49 +323,21 @@ class Updates(Iterator[BatchResult]):
 
 def prepare(update: AnyUpdate, call: CallOptions) -> tuple[int, bytes, Optional[bytes]]:
     """Returns the id, the JSON and the options of an update, or raises a ValidationError."""
-    number, text = _id_and_json(update)
+    pair = _pair(update)
+    if pair is None:
+        raise invalid(-1, f"an update is a pair of user_id and user or a UserUpdate, not {type_name(update)}")
+    number, text = id_and_json(*pair)
     if isinstance(update, UserUpdate):
         call = call.replace(update.timeout, update.attempt_timeout, update.max_retries, update.headers)
     return number, text, call.json
 
 
-def _id_and_json(update: AnyUpdate) -> tuple[int, bytes]:
-    parts = _parts(update)
-    if parts is None:
-        raise invalid(-1, f"an update is a pair of user_id and user or a UserUpdate, not {_kind(update)}")
-    user_id, user = parts
-    try:
-        number = id_number(user_id)
-    except ValidationError:
-        raise
-    except TypeError as error:
-        raise invalid(-1, f"user_id must be an int, not {_kind(user_id)}") from error
-    except Exception as error:
-        raise invalid(-1, f"user_id cannot be read: its __index__ raised {_kind(error)}") from error
-    if isinstance(user, str):
-        return number, c_text("user", user)
-    if not isinstance(user, Mapping):
-        raise invalid(-4, f"user must be a mapping or JSON text, not {_kind(user)}")
-    try:
-        return number, user_json(user, {})
-    except ValidationError:
-        raise
-    except Exception as error:
-        # For example a lazy row whose source is closed, or a mapping that another thread changes.
-        # The exception's message may contain values.
-        raise invalid(-4, f"user cannot be read: reading it raised {_kind(error)}") from error
-
-
-def _parts(update: Any) -> tuple[Any, Any] | None:
+def _pair(update: Any) -> tuple[Any, Any] | None:
     if isinstance(update, UserUpdate):
         return update.user_id, update.user
     if isinstance(update, (tuple, list)) and len(update) == 2:
         return update[0], update[1]
     return None
-
-
-def _kind(value: object) -> str:
-    return type(value).__name__
 
 
 def outcome(index: int, update: AnyUpdate, finished: Finished) -> BatchResult:
@@ -461,9 +353,5 @@ def failure(index: int, update: AnyUpdate, error: CommBoxError) -> BatchResult:
 
 
 def _user_id(update: object) -> int | None:
-    parts = _parts(update)
-    if parts is None or _kind(parts[0]) in ("bool", "bool_"):
-        return None
-    with suppress(Exception):
-        return operator.index(parts[0])
-    return None
+    pair = _pair(update)
+    return None if pair is None else integer(pair[0])

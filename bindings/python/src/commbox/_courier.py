@@ -18,7 +18,7 @@ from typing import Optional
 from weakref import WeakSet
 
 from . import _interrupt
-from ._batch import Batch, Finished
+from ._batch_handle import Batch, Finished
 from ._library import lib
 
 _QUEUE_LIMIT = 1_000_000
