@@ -24,6 +24,9 @@ pytest_plugins = ["pytest_commbox"]
 SOON = 2.0
 """A time in seconds, well before what a test waits for would end, even on a busy machine."""
 
+LONE_SURROGATE = "Jo\ud83dhn"
+"""Text that UTF-8 cannot represent."""
+
 
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Sandbox]:
