@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import SOON, Sandbox, assert_no_threads, order, users
 
-from commbox import APICancelledError, AsyncClient, AuthenticationError, UserUpdate, ValidationError
+from commbox import APICancelledError, AsyncClient, AuthenticationError, UpdateResult, UserUpdate, ValidationError
 
 Make = Callable[..., AsyncClient]
 
@@ -177,3 +177,43 @@ def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
             assert (await client.update_user(1, {})).status == 200
 
     asyncio.run(main())
+
+
+def test_a_task_that_ends_the_program_costs_no_other_result(make_async: Make) -> None:
+    """The tasks run as soon as results arrive, one after the other."""
+    client = make_async()
+    loop = asyncio.new_event_loop()
+
+    async def end() -> None:
+        await client.update_user(7, {})
+        raise SystemExit(3)
+
+    try:
+        others = [loop.create_task(client.update_user(number, {})) for number in range(8, 28)]
+        with pytest.raises(SystemExit):
+            loop.run_until_complete(end())
+        results = [loop.run_until_complete(other) for other in others]
+        assert [result.id for result in results] == list(range(8, 28))
+        loop.run_until_complete(client.aclose())
+    finally:
+        loop.close()
+
+
+def test_a_task_cancels_others_as_soon_as_it_has_its_result(make_async: Make) -> None:
+    async def main() -> None:
+        async with make_async() as client:
+            others: list[asyncio.Task[UpdateResult]] = []
+
+            async def cancel() -> None:
+                await client.update_user(7, {})
+                for other in others:
+                    other.cancel()
+
+            others += [asyncio.create_task(client.update_user(number, {})) for number in range(8, 28)]
+            await cancel()
+            ended = await asyncio.gather(*others, return_exceptions=True)
+            assert all(isinstance(each, (UpdateResult, asyncio.CancelledError)) for each in ended)
+            assert (await client.update_user(7, {})).id == 7
+
+    asyncio.run(main())
+    assert_no_threads()

@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
-from weakref import WeakKeyDictionary
 
 from ._base import BaseClient
 from ._batch import AnyUpdate, BatchResult, failure, outcome, prepare
@@ -62,12 +61,11 @@ class AsyncClient(BaseClient):
         **options: Unpack[ClientOptions],
     ) -> None:
         self._max_concurrency = max_concurrency
-        self._batch_options = {"concurrency": max_concurrency, **milliseconds(overall_timeout=overall_timeout)}
+        self._batch_options = milliseconds(overall_timeout=overall_timeout)
         self._is_bounded = overall_timeout is not None
-        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
         self._lock = threading.Lock()
         super().__init__(api_key, **options)
-        self._courier = Courier(self._handle, self._batch_options)
+        self._courier = Courier(self._handle, max_concurrency, self._batch_options)
 
     @overload
     async def update_user(
@@ -223,11 +221,11 @@ class AsyncClient(BaseClient):
         self, courier: Courier, user_id: int, text: bytes, call_json: Optional[bytes]
     ) -> asyncio.Future[Finished]:
         loop = asyncio.get_running_loop()
-        if self._root._is_bounded:
+        slots = courier.slots_of(loop)
+        if self._is_bounded:
             # The overall timeout runs from now on, so the update is queued in the library, not
             # here.
             return courier.submit(loop, user_id, text, call_json, None)
-        slots = self._slots_of(loop)
         await slots.acquire()
         try:
             return courier.submit(loop, user_id, text, call_json, slots)
@@ -235,25 +233,18 @@ class AsyncClient(BaseClient):
             slots.release()
             raise
 
-    def _slots_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-        """Returns the semaphore of a loop. It has twice as many slots as updates in flight, so that
-        the next update is already submitted when one finishes.
-        """
-        with self._lock:
-            slots = self._slots.get(loop)
-            if slots is None:
-                slots = self._slots[loop] = asyncio.Semaphore(2 * self._max_concurrency)
-            return slots
-
     def _join_courier(self) -> Courier:
-        root = self._root
         self._follow_logging()
+        root = self._root
+        courier = root._courier
+        if courier is not None and courier.join():
+            return courier
         with root._lock:
-            if root._courier is None or root._courier.is_inherited:
+            if root._courier is None or not root._courier.join():
                 # A closed client has no courier; its handle is invalid, and the library reports
                 # that.
-                root._courier = Courier(root._handle, root._batch_options)
-            root._courier.join()
+                root._courier = Courier(root._handle, root._max_concurrency, root._batch_options)
+                root._courier.join()
             return root._courier
 
 

@@ -31,9 +31,13 @@ class Batch:
 
     def __init__(self, client: Optional[int], **options: object) -> None:
         self._handle = handle(lib.commbox_batch_new(client, json_object(-3, options)))
+        self._begin()
+
+    def _begin(self) -> None:
         self.done = False
         """Whether the batch is closed and all results were collected."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        self._places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
         self._number = 0
 
     def submit(self, tag: int, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> None:
@@ -48,10 +52,9 @@ class Batch:
         If a signal handler raises meanwhile, no result is lost: the next call returns it.
         """
         if self._text.value is None:
-            places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
             collect = (lib if timeout_ms else quick).commbox_batch_next
             self._number = begin()
-            outcome = self._wait(collect, self._handle, timeout_ms, *places)
+            outcome = self._wait(collect, self._handle, timeout_ms, *self._places)
             if outcome == DONE:
                 self.done = True
             if outcome in (DONE, TIMEOUT, CANCELLED):
@@ -64,7 +67,7 @@ class Batch:
         """Discards the current result, so that :meth:`next` collects another one."""
         text, self._text.value = self._text.value, None
         if text is not None:
-            lib.commbox_string_free(text)
+            quick.commbox_string_free(text)
 
     def __del__(self, free: Any = lib.commbox_string_free) -> None:
         # The owner was interrupted before it collected this. The attribute is missing if __init__

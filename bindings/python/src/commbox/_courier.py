@@ -9,13 +9,13 @@ loop.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Optional
-from weakref import WeakSet
+from contextvars import Context, copy_context
+from typing import Any, Callable, Optional
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from . import _interrupt
 from ._batch_handle import Batch, Finished
@@ -25,8 +25,8 @@ _QUEUE_LIMIT = 1_000_000
 """The library's maximum, since submissions are bounded by slots or by the overall timeout."""
 
 _Slots = Optional[asyncio.Semaphore]
-_Waiting = dict[int, tuple["asyncio.Future[Finished]", _Slots]]
-_Awaited = tuple["asyncio.Future[Finished]", _Slots, Finished]
+_Waiting = dict[int, tuple["Pending", _Slots]]
+_Awaited = tuple["Pending", _Slots, Finished]
 
 
 _process = object()
@@ -50,8 +50,8 @@ class _UnpolledBatch(Batch):
     def view(self) -> _UnpolledBatch:
         """Returns another object for the same batch, to collect results on another thread."""
         view = object.__new__(_UnpolledBatch)
-        view._handle, view.done, view._number = self._handle, False, 0
-        view._tag, view._code, view._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        view._handle = self._handle
+        view._begin()
         return view
 
     def notify_fd(self) -> int:
@@ -62,15 +62,55 @@ class _UnpolledBatch(Batch):
         return fd
 
 
+class Pending(asyncio.Future[Finished]):
+    """The future of an update. :meth:`resume` runs the task that awaits it at once, which saves one
+    turn of the event loop.
+    """
+
+    _callback: Optional[tuple[Callable[[Any], object], Context]] = None
+
+    def add_done_callback(
+        self, function: Callable[[Any], object], *, context: Optional[Context] = None
+    ) -> None:
+        context = copy_context() if context is None else context
+        if self._callback is None and not self.done():
+            self._callback = function, context
+        else:
+            super().add_done_callback(function, context=context)
+
+    def cancel(self, *arguments: Any, **options: Any) -> bool:
+        self.schedule()
+        return super().cancel(*arguments, **options)
+
+    def resume(self) -> None:
+        """Calls back, after the result has been set."""
+        if self._callback is not None:
+            (function, context), self._callback = self._callback, None
+            context.run(function, self)
+
+    def schedule(self) -> None:
+        """Lets the event loop call back, unless that has been done."""
+        if self._callback is not None:
+            (function, context), self._callback = self._callback, None
+            super().add_done_callback(function, context=context)
+
+
 class Courier:
     """Owns a batch and collects its results.
 
     It has no reference to the client, so that the client's finalizer can close it.
     """
 
-    def __init__(self, client: int | None, options: Mapping[str, object]) -> None:
+    def __init__(self, client: int | None, concurrency: int, options: Mapping[str, object]) -> None:
         self._process = _process
-        self._batch = _UnpolledBatch(client, **options, queue_limit=_QUEUE_LIMIT, stop_on_unauthorized=False)
+        self._concurrency = concurrency
+        self._batch = _UnpolledBatch(
+            client,
+            concurrency=concurrency,
+            queue_limit=_QUEUE_LIMIT,
+            stop_on_unauthorized=False,
+            **options,
+        )
         # An update's tag is the address of its future. This dictionary keeps the future alive until
         # the result is collected.
         self._waiting: _Waiting = {}
@@ -78,10 +118,14 @@ class Courier:
         self._users = 0
         self._closing = False
         self._fd = -1
+        # The loops that watch the descriptor; a thread serves the others.
         self._watching: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
-        # The loops that a thread serves.
-        self._served: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._thread: Optional[threading.Thread] = None
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
+            WeakKeyDictionary()
+        )
+        # Those of the loop that asked last, which is usually the only one.
+        self._latest: Optional[tuple[ref[asyncio.AbstractEventLoop], asyncio.Semaphore]] = None
 
     @property
     def is_inherited(self) -> bool:
@@ -90,17 +134,37 @@ class Courier:
         """
         return self._process is not _process
 
-    def join(self) -> None:
-        """Registers a call. The batch stays open until the call leaves, even if the courier is
-        closed meanwhile.
+    def join(self) -> bool:
+        """Registers a call, unless the courier is closed. The batch then stays open until the call
+        leaves, even if the courier is closed meanwhile.
         """
+        # In a forked child, a thread that it does not have may hold the lock.
+        if self.is_inherited:
+            return False
         with self._lock:
+            if self._closing:
+                return False
             self._users += 1
+            return True
 
     def leave(self) -> None:
         with self._lock:
             self._users -= 1
-            self._end()
+            if self._closing:
+                self._end()
+
+    def slots_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        """Returns the semaphore of a loop, on which results will be collected. It has twice as many
+        slots as updates in flight, so that the next update is already submitted when one finishes.
+        """
+        latest = self._latest
+        if latest is None or latest[0]() is not loop:
+            with self._lock:
+                if loop not in self._slots:
+                    self._watch(loop)
+                    self._slots[loop] = asyncio.Semaphore(2 * self._concurrency)
+                self._latest = latest = ref(loop), self._slots[loop]
+        return latest[1]
 
     def submit(
         self,
@@ -110,15 +174,16 @@ class Courier:
         call_json: Optional[bytes],
         slots: _Slots,
     ) -> asyncio.Future[Finished]:
-        """Submits an update. Its slot, if it has one, is released when the result is collected."""
-        if loop not in self._watching and loop not in self._served:
-            self._watch(loop)
-        future: asyncio.Future[Finished] = loop.create_future()
-        self._waiting[id(future)] = future, slots
+        """Submits an update from a loop that has slots. The update's slot, if it has one, is
+        released when the result is collected.
+        """
+        future = Pending(loop=loop)
+        tag = id(future)
+        self._waiting[tag] = future, slots
         try:
-            self._batch.submit(id(future), user_id, text, call_json)
+            self._batch.submit(tag, user_id, text, call_json)
         except BaseException:
-            del self._waiting[id(future)]
+            del self._waiting[tag]
             raise
         return future
 
@@ -128,23 +193,21 @@ class Courier:
             self._batch.cancel_tag(id(future))
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self._lock:
-            try:
-                if self._fd < 0:
-                    self._fd = self._batch.notify_fd()
-                if self._fd >= 0:
-                    loop.add_reader(self._fd, _bring, loop, self._batch.view(), self._waiting)
-                    self._watching.add(loop)
-                    return
-            except NotImplementedError:
-                pass
-            if self._thread is None:
-                # A daemon thread, because a program may end without closing its client.
-                work = self._batch.view(), self._waiting
-                thread = threading.Thread(target=_bring_all, args=work, name="commbox-async", daemon=True)
-                thread.start()
-                self._thread = thread
-            self._served.add(loop)
+        with suppress(NotImplementedError):
+            if self._fd < 0:
+                self._fd = self._batch.notify_fd()
+            if self._fd >= 0:
+                loop.add_reader(self._fd, _bring, loop, self._batch.view(), self._waiting)
+                self._watching.add(loop)
+                return
+        if self._thread is None:
+            # A daemon thread, because a program may end without closing its client.
+            work = self._batch.view(), self._waiting
+            thread = threading.Thread(
+                target=_bring_all, args=work, name="commbox-async", daemon=True
+            )
+            thread.start()
+            self._thread = thread
 
     def close(self) -> None:
         """Closes the batch as soon as every call has left and all results were collected."""
@@ -193,10 +256,9 @@ def _bring(loop: asyncio.AbstractEventLoop, batch: Batch, waiting: _Waiting) -> 
     """Collects finished updates on a loop that watches the descriptor."""
     awaited = _collect(batch, waiting, 0)
     if awaited:
-        own = awaited.pop(loop, None)
-        if own is not None:
-            _wake(own)
+        own = awaited.pop(loop, [])
         _wake_others(awaited)
+        _wake(own)
 
 
 def _bring_all(batch: Batch, waiting: _Waiting) -> None:
@@ -234,3 +296,10 @@ def _wake(arrived: list[_Awaited]) -> None:
             slots.release()
         if not future.done():
             future.set_result(finished)
+    # No task runs before all results are set: one that ends the program must not lose the others.
+    try:
+        for future, _, _ in arrived:
+            future.resume()
+    finally:
+        for future, _, _ in arrived:
+            future.schedule()

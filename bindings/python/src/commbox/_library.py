@@ -208,6 +208,7 @@ for _name in (
     "commbox_last_attempts",
     "commbox_last_elapsed_ms",
     "commbox_last_request_id",
+    "commbox_string_free",
 ):
     _declare(quick, _name)
 
@@ -217,4 +218,4 @@ def take_text(text: int) -> str:
     try:
         return string_at(text).decode()
     finally:
-        lib.commbox_string_free(text)
+        quick.commbox_string_free(text)
