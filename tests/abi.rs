@@ -40,7 +40,7 @@ fn is_as_recorded() {
     fs::write(RECORD, now).expect("the record can be written");
 }
 
-/// Whether the interface may become what it is `now`, or why not.
+/// Returns whether the interface may change from `recorded` to `now`, or the reason why not.
 fn judge(name: &str, recorded: &str, now: &str) -> Result<(), String> {
     let [was, is] = [recorded, now].map(|header| {
         declarations::constants(header)
@@ -63,7 +63,7 @@ fn judge(name: &str, recorded: &str, now: &str) -> Result<(), String> {
     ))
 }
 
-/// Everything that breaks a compiled caller.
+/// Returns every change that breaks a compiled caller.
 fn breaks(name: &str, recorded: &str, now: &str) -> Vec<String> {
     let constants = declarations::constants(now);
     let changed = declarations::constants(recorded).into_iter().filter_map(|(name, was)| {
@@ -76,26 +76,27 @@ fn breaks(name: &str, recorded: &str, now: &str) -> Vec<String> {
     changed.chain(abidiff(name, recorded, now)).collect()
 }
 
-/// What `abidiff` has against the second header in the place of the first. It knows nothing of
-/// constants.
+/// Returns the report of `abidiff` if the second header is incompatible with the first. `abidiff`
+/// does not compare constants.
 fn abidiff(name: &str, recorded: &str, now: &str) -> Option<String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("abi").join(name);
     fs::create_dir_all(&directory).expect("a directory can be made");
     let mut abidiff = Command::new("abidiff");
-    // New functions are no harm.
+    // New functions are compatible.
     abidiff.args(["--no-added-syms", "--no-default-suppression"]);
     abidiff.arg(library(&directory, "recorded", recorded)).arg(library(&directory, "now", now));
     let output = abidiff.output().expect("abidiff runs");
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     match output.status.code() {
         Some(0) => None,
-        // Bits: 1 and 2 are failures of its own, 4 a change, 8 one that it is sure of.
+        // The exit code consists of bits: 1 and 2 are failures of abidiff itself, 4 is a change, 8
+        // an incompatible one.
         Some(code) if code & 3 == 0 => Some(told),
         _ => panic!("{abidiff:?} failed: {told}{}", String::from_utf8_lossy(&output.stderr)),
     }
 }
 
-/// A library with the functions of a header, which do nothing.
+/// Compiles a library with the functions of a header, which do nothing.
 fn library(directory: &Path, name: &str, header: &str) -> PathBuf {
     let (source, library) =
         (directory.join(name).with_extension("c"), directory.join(name).with_extension("so"));
@@ -112,7 +113,7 @@ fn library(directory: &Path, name: &str, header: &str) -> PathBuf {
     library
 }
 
-/// The interface with one thing changed, where it stands first.
+/// Returns the interface with the first occurrence of `from` replaced.
 fn changed(from: &str, to: &str) -> String {
     let now = declarations::now();
     assert!(now.contains(from), "{from:?} stands in:\n{now}");

@@ -16,7 +16,7 @@ use faults::{client, is_for, user, Fault, Seen, Server};
 
 const THREADS: usize = 16;
 
-/// Numbers that look random and are the same every time (xorshift).
+/// Deterministic pseudo-random numbers (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -28,14 +28,15 @@ impl Dice {
     }
 }
 
-/// How one call ended.
+/// The outcome of one call.
 struct Ended {
     user_id: i64,
     result: Result<commbox::UpdateReply, Error>,
     took: Duration,
 }
 
-/// Half of the requests meet a fault. None shuts the gate, for then there would be little to see.
+/// Starts a server that injects a fault into half of the requests. No fault pauses the client's
+/// requests, because then too few would be sent.
 fn faults_at_random() -> Server {
     let faults: Vec<Fault> = table::rows().into_iter().map(|row| row.fault).collect();
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
@@ -49,7 +50,7 @@ fn call_until(until: Instant, client: &Client, ids: &AtomicI64) -> Vec<Ended> {
     let mut ended = Vec::new();
     while Instant::now() < until {
         let user_id = ids.fetch_add(1, Ordering::SeqCst);
-        // One in fifty is so large that it leaves in pieces.
+        // One body in fifty is so large that it is sent in several pieces.
         let body = user(if user_id % 50 == 0 { 1 << 20 } else { 10 });
         let (result, took) = faults::timed(|| client.update_user_json(user_id, &body));
         ended.push(Ended { user_id, result, took });
@@ -77,7 +78,7 @@ fn every_call_is_accounted_for() {
     });
 
     assert_eq!(ended.len() as i64, ids.load(Ordering::SeqCst) - 100_000_000);
-    // What the last calls sent and did not wait for is still to be read.
+    // The server may still have to read what the last calls sent without waiting for it.
     thread::sleep(Duration::from_millis(500));
     let mut seen: HashMap<i64, Vec<Seen>> = HashMap::new();
     for request in server.seen() {
@@ -100,22 +101,23 @@ fn every_call_is_accounted_for() {
             unseen += 1;
         }
     }
-    // What is left is for nobody's call.
+    // The remaining requests belong to no call.
     assert!(seen.is_empty(), "{:?}", seen.keys());
-    // Bytes that left and were not read can only have gone into connections that were dropped
-    // unread, or never read.
+    // If bytes were sent but not read, they were sent on connections that the server dropped unread
+    // or never read.
     assert!(unseen <= server.unread(), "{unseen} of {}", server.unread());
 
     let calls = ended.len();
     println!("{calls} calls over {} connections: {counts:#?}", server.connections());
-    // These ways to end came up, so their rules were tried. A request that was not sent takes luck
-    // with a reset.
+    // Each of these outcomes must occur, or its rules were not tested. "Not sent" is not required,
+    // because it depends on the timing of a reset.
     for way in ["delivered", "Answered", "Unknown"] {
         assert!(counts.get(way).is_some_and(|count| *count > 10), "{way}");
     }
 }
 
-/// Checks one call against what the server saw of it, and says how it ended.
+/// Checks one call against the requests that the server received, and returns the kind of its
+/// outcome.
 fn account(call: &Ended, requests: &[Seen]) -> String {
     let id = call.user_id;
     let replied = requests.iter().any(|seen| seen.replied);

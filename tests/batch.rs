@@ -1,4 +1,5 @@
-//! Batches: every update has exactly one result, in the order of its user, whatever happens.
+//! Batches: every update has exactly one result, and the updates of each user are sent in order,
+//! whatever happens.
 
 mod common;
 
@@ -29,7 +30,7 @@ fn batch(client: &Arc<Client>, concurrency: u32, queue_limit: u32) -> Batch {
 
 const USER: &str = r#"{"FirstName":"John"}"#;
 
-/// Takes everything back, and holds it to having come once.
+/// Collects all results and asserts that each is reported once.
 fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<commbox::UpdateReply>> {
     let mut taken = HashMap::new();
     while let Some(Finished { tag, outcome }) = batch.next(Some(Duration::from_secs(30))).unwrap() {
@@ -38,7 +39,7 @@ fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<commbox::UpdateReply>> {
     taken
 }
 
-/// The threads of this process that belong to a batch.
+/// Returns how many threads of this process belong to a batch.
 fn workers() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let names =
@@ -57,7 +58,7 @@ fn every_update_comes_back_once_and_users_keep_their_order() {
     let results = thread::scope(|scope| {
         let taker = scope.spawn(|| drain(&batch));
         for tag in 0..2_000_u64 {
-            // Few users, so that most updates wait for the one before.
+            // Few users, so that most updates wait for an earlier one of the same user.
             let user_id = i64::try_from(tag * 7919 % 40 + 1).unwrap();
             batch.submit(tag, user_id, format!("{{\"Remarks\":\"{tag}\"}}"), None).unwrap();
         }
@@ -121,12 +122,12 @@ fn submit_waits_for_room_and_next_for_what_finishes() {
     assert_eq!(batch.next(Some(Duration::ZERO)).err().unwrap().kind(), ErrorKind::Timeout);
     submit(&batch, 1, 1).unwrap();
     submit(&batch, 2, 2).unwrap();
-    // One is under way, one waits.
+    // One update is in flight, one is pending.
     let began = Instant::now();
     let error = batch.submit(3, 3, USER.into(), Some(Duration::from_millis(100))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!((100..200).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
-    // What has finished takes room too, until it is taken back.
+    // Uncollected results also count towards the limit.
     assert_eq!(batch.next(None).unwrap().unwrap().tag, 1);
     assert!(began.elapsed() >= Duration::from_millis(400));
     submit(&batch, 3, 3).unwrap();
@@ -253,8 +254,8 @@ fn a_dropped_batch_leaves_no_thread() {
     assert_eq!(sandbox.requests().len(), 2);
 }
 
-/// Other tests of this program have batches too, so the threads are only a lower bound there. Only
-/// Linux names them.
+/// On Linux, asserts that at least two worker threads exist. This is only a lower bound, because
+/// other tests of this program have batches too. Only Linux provides the names of threads.
 fn workers_of_this_test(batch: &Batch) -> usize {
     assert!(cfg!(not(target_os = "linux")) || workers() >= 2);
     batch.stats().unwrap().in_flight

@@ -11,8 +11,8 @@ use common::build::{compile, Language};
 use common::valgrind::Valgrind;
 use loopback::{listen, Http, Record};
 
-/// The address of a server that refuses two users and has a third one wait, and what it notes of
-/// each request.
+/// Starts a server that rejects two users and delays the response for a third. Returns its address
+/// and a record of each request.
 fn server() -> (String, Record<String>) {
     let requests = Record::new();
     let seen = requests.clone();

@@ -1,4 +1,4 @@
-//! Batches through the C++ header, also under valgrind.
+//! Batches through the C++ header, with and without valgrind.
 
 mod common;
 
@@ -8,15 +8,15 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
-/// How often the sandbox is asked.
+/// The expected number of requests to the sandbox.
 enum Asked {
     Exactly(usize),
     TimesCount(usize),
     AnyNumber,
 }
 
-/// The parts of the program, each with what the sandbox is to answer first, and how often it is
-/// then asked.
+/// The parts of the program, each with the sandbox's first responses and the expected number of
+/// requests.
 const PARTS: [(&str, &str, Asked); 8] = [
     ("updates", "[]", Asked::TimesCount(2)),
     ("run", "[]", Asked::TimesCount(10)),
@@ -32,8 +32,8 @@ const PARTS: [(&str, &str, Asked); 8] = [
     ("failures", "[]", Asked::Exactly(1)),
 ];
 
-/// Runs every part of the program; `count` is how many updates "updates" makes, twice, and "run"
-/// and "everything first" ten times.
+/// Runs every part of the program. "updates" makes `count` updates twice. "run" and "everything
+/// first" make ten times as many.
 fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
     let sandbox = Sandbox::start();
     for (part, script, requests) in PARTS {

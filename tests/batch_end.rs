@@ -1,5 +1,6 @@
-//! The ways to end a batch in C: freed while full, cancelled, closed early. Nothing hangs, nothing
-//! leaks, no thread remains, and every accepted update has a result, unless its batch was freed.
+//! Tests the ways to end a batch in C: freed while full, cancelled, closed early. Nothing may hang
+//! or leak, and no thread may remain. Every accepted update has a result, unless its batch was
+//! freed.
 
 #![cfg(target_os = "linux")]
 
@@ -11,7 +12,8 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
-/// A server that takes half a second for each answer, and the options of its client.
+/// Starts a server that delays each response by half a second, and returns it and the client's
+/// options.
 fn slow() -> (Sandbox, String) {
     let sandbox = Sandbox::start();
     let answers: Vec<_> = (0..100).map(|_| serde_json::json!({"delay_ms": 500})).collect();

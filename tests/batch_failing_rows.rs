@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use commbox::{Batch, BatchOptions, Client, Delivery, ErrorKind, Options};
 use loopback::{listen, Http, Record};
 
-/// Sends `rows` updates, of which the server fails those that `fails` names. Returns the codes of
-/// those that failed, by their row, and the order in which the requests came.
+/// Sends `rows` updates. The server fails those for which `fails` returns true. Returns the codes
+/// of the failed updates by row, and the order of the requests.
 fn send(
     rows: i64,
     concurrency: u32,
@@ -65,7 +65,7 @@ fn send(
 fn one_of_them_does_not_stop_a_batch_of_one_at_a_time() {
     let (failed, requests) = send(40, 1, |row| row == 3);
     assert_eq!(failed, [(3, 503)]);
-    // Other rows were tried before the server was given up, and in their order.
+    // Other rows were tried, in order, before the batch treated the server as down.
     let mut others = requests.clone();
     others.retain(|row| *row != 3);
     assert_eq!(others, (1..=40).filter(|row| *row != 3).collect::<Vec<_>>());
@@ -74,8 +74,8 @@ fn one_of_them_does_not_stop_a_batch_of_one_at_a_time() {
 
 #[test]
 fn as_many_as_are_sent_at_a_time_do_not_stop_a_batch() {
-    // The first two, and then one in ten, but not at the end: the last one alone might be failed by
-    // an outage.
+    // The first two rows fail, and then one in ten, but not the last one: a failure of the last
+    // update alone might be an outage.
     let fails = |row| row <= 2 || row % 10 == 0 && row < 100;
     let (failed, requests) = send(120, 2, fails);
     let expected: Vec<_> =

@@ -1,5 +1,5 @@
-//! A batch that stays open without updates: after the idle timeout, its threads end and its
-//! connections are closed, and the next update is sent like the first one.
+//! A batch that stays open without updates. After the idle timeout, its threads end and its
+//! connections are closed. The next update is sent like the first one.
 
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use common::sandbox::Sandbox;
 
-/// Long enough for the slowest machine.
+/// Long enough for very slow machines.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn workers() -> usize {
@@ -59,7 +59,8 @@ fn threads_and_connections_go_after_the_idle_timeout_and_come_back() {
     wait_for("the threads end", || workers() == 0);
     assert_eq!(client.stats().connections_open, 0);
 
-    // Again, with users that wait for each other, which no idle thread may forget.
+    // Again, with updates that wait for an earlier one of the same user. Idle threads must not lose
+    // them.
     for user in [1, 1, 1, 2] {
         batch.submit(0, user, "{}".into(), None).unwrap();
     }

@@ -1,6 +1,6 @@
 //! A batch under load: it is as fast as the server allows, its memory use does not grow with the
-//! number of updates, and no update is lost if the server fails. `COMMBOX_BATCH_UPDATES` makes the
-//! first test larger, and its server fast.
+//! number of updates, and no update is lost if the server fails. If `COMMBOX_BATCH_UPDATES` is set,
+//! the first test sends that many updates to a faster server.
 
 mod faults;
 
@@ -15,10 +15,10 @@ use commbox::{Batch, BatchOptions, Client, Delivery, ErrorKind, Finished};
 use faults::table::{self, ATTEMPT_TIMEOUT};
 use faults::{client, is_for, millis, user, Fault, Seen, Server};
 
-/// Held by each test: together they would open more files than some systems allow a process.
+/// Held by each test. Together, they would open more files than some systems allow one process.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    // One test that failed is no reason for others to fail.
+    // A failed test must not fail the others.
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -35,13 +35,12 @@ impl Drop for Ending<'_> {
 fn batch(client: &Arc<Client>, concurrency: u32) -> Batch {
     let mut options = BatchOptions::default();
     options.concurrency = concurrency;
-    // Among the faults is a 401 that means nothing.
+    // One of the faults is a 401 that does not mean that the key is invalid.
     options.stop_on_unauthorized = false;
     Batch::new(client.clone(), &options).unwrap()
 }
 
-/// Submits `updates` from one thread, takes them back on this one, and returns what came of each by
-/// its tag.
+/// Submits `updates` from one thread, collects the results on this one, and passes each to `each`.
 fn run(batch: &Batch, updates: u64, body: &str, mut each: impl FnMut(Finished)) {
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -57,13 +56,14 @@ fn run(batch: &Batch, updates: u64, body: &str, mut each: impl FnMut(Finished)) 
     });
 }
 
-/// The memory of this process that is in use, in bytes.
+/// Returns this process's resident memory in bytes.
 fn memory() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse::<f64>().unwrap() * 4096.0
 }
 
-/// How many times the ideal a run took, and the memory after a third of it and at the end.
+/// Returns the duration of a run divided by the ideal duration, and the memory in use after a third
+/// of the run and at the end.
 fn measure(updates: u64, delay: Duration) -> (f64, f64, f64) {
     let concurrency = 64;
     let server = Server::start(move || Fault::good().after(delay));
@@ -90,14 +90,14 @@ fn measure(updates: u64, delay: Duration) -> (f64, f64, f64) {
 fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
     let _alone = alone();
     let many = env::var("COMMBOX_BATCH_UPDATES").ok().and_then(|text| text.parse().ok());
-    // Unless it is asked for, a quarter of one processor does.
+    // By default, the load is small enough for a quarter of one processor.
     let (updates, delay) = many.map_or((4_000, millis(100)), |many| (many, millis(20)));
-    // Others may use the machine too, so the best of a few runs counts.
+    // The best run counts, because other processes may use the machine too.
     let mut best = f64::INFINITY;
     for _ in 0..4 {
         let (ratio, early, highest) = measure(updates, delay);
         println!("{updates} updates in {ratio:.3} times the ideal; memory {early}, then {highest}");
-        // What the server notes of each request is memory too: at most 200 bytes.
+        // The server records each request, which takes at most 200 bytes.
         let noted = updates as f64 * 200.0;
         assert!(highest - noted <= early * 1.1, "memory grew from {early} to {highest}");
         best = best.min(ratio);
@@ -105,11 +105,11 @@ fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
             return;
         }
     }
-    // On one that is busy all the time.
+    // The limit is loose, because the machine may be busy all the time.
     assert!(best <= 1.5, "{best:.3} times the ideal");
 }
 
-/// The share of the rate that a server allows which a batch uses, and the share of its requests
+/// Returns the share of the server's allowed rate that a batch uses, and the share of its requests
 /// that are rejected.
 fn throttled(rate: f64, updates: u64) -> (f64, f64) {
     let requests = Arc::new(Mutex::new(Vec::new()));
@@ -148,12 +148,12 @@ fn throttled(rate: f64, updates: u64) -> (f64, f64) {
 #[test]
 fn nearly_all_that_a_throttling_server_allows_is_used() {
     let _alone = alone();
-    // Others may use the machine too, so the better of a few runs counts.
+    // The best run counts, because other processes may use the machine too.
     let runs = (0..3).map(|_| throttled(200.0, 5_000)).inspect(|(used, rejected)| {
         println!("{used:.3} of the allowed rate used, {rejected:.4} of the requests rejected");
     });
-    // The simulation in tests/storm.rs holds the rule; this holds that threads follow it, on a busy
-    // machine too.
+    // The simulation in tests/storm.rs checks the exact rule. This test checks that threads follow
+    // it, even on a busy machine.
     let good = |(used, rejected): (f64, f64)| used >= 0.6 && rejected <= 0.02;
     assert!({ runs }.any(good), "never as much as is allowed");
 }
@@ -161,8 +161,8 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
 #[test]
 fn with_faults_among_them_every_update_is_accounted_for() {
     let _alone = alone();
-    // Those that shut the gate, or make every attempt as long as its time, would leave little to
-    // see.
+    // Excludes the faults that pause all requests, or that make every attempt last until its
+    // timeout: few requests would remain to check.
     let faults: Vec<Fault> = table::rows().into_iter().map(|row| row.fault).collect();
     let mut count = 0_usize;
     let server = Server::start(move || {

@@ -1,4 +1,4 @@
-//! The file descriptor that shows an event loop that results can be collected.
+//! The file descriptor that becomes readable when results can be collected, for event loops.
 
 #![cfg(unix)]
 
@@ -24,7 +24,7 @@ fn run(program: &mut Command) {
     );
 }
 
-/// A server that confirms the first update at once, and takes its time with the others.
+/// Starts a server that confirms the first update at once and delays the others.
 fn slow() -> String {
     let requests = AtomicUsize::new(0);
     let port = listen(move |stream, _| {

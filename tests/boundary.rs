@@ -1,4 +1,4 @@
-//! Mistakes of C programs: each returns its error code, and nothing worse happens.
+//! Mistakes of C programs: each must return its error code and do nothing else.
 
 mod common;
 

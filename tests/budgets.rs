@@ -1,10 +1,10 @@
 //! Limits for the cost of the library. The costs are counts, which are the same on every machine,
-//! and each limit leaves a little room. If a change costs more, explain the reason here, or avoid
-//! the cost.
+//! and each limit leaves a little room. If a change exceeds a limit, reduce its cost or explain
+//! here why the limit is raised.
 //!
-//! A warm call uses an open connection. It sends the example of the vendor's documentation, and
-//! receives the reply with the five headers that nginx sends. Its cost is the difference between a
-//! long run and a short one.
+//! A warm call uses an open connection. It sends the example from the vendor's documentation and
+//! receives its reply with the five headers that nginx sends. Its cost is the difference between a
+//! long and a short run, divided by the difference in calls.
 
 #![cfg(target_os = "linux")]
 
@@ -23,46 +23,46 @@ use common::build::{self, Language};
 use common::tools::has;
 use loopback::{listen, Http};
 
-/// Look whether the connection is open, send, receive; the rest is room for waking up in the middle
-/// of a wait.
+/// Check whether the connection is open, send, receive. The rest is room for interrupted waits.
 const SYSTEM_CALLS: f64 = 3.2;
 
-/// The same where eight threads share the client, with what waiting for each other takes. A lock
-/// that is held over a system call makes it many, for strace stops the thread that has it there.
+/// The same for eight threads that share the client, including the cost of waiting for each other.
+/// If a lock is held during a system call, the count rises a lot, because strace stops its holder
+/// there.
 const SHARED_SYSTEM_CALLS: f64 = 3.5;
 
-/// Of an update in a batch of 64 workers, with what handing it over and waking takes. Workers that
-/// are woken in vain make it many.
+/// Per update in a batch with 64 workers, including the cost of queueing it and waking a worker. If
+/// workers are woken without work, the count rises a lot.
 const BATCH_SYSTEM_CALLS: f64 = 12.0;
 
-/// In user space, by callgrind's count, on x86-64.
+/// In user space, counted by callgrind, on x86-64.
 const INSTRUCTIONS: f64 = 30_000.0;
 
-/// Of these, ureq makes more than half.
+/// More than half of these are in ureq.
 const ALLOCATIONS: f64 = 27.0;
 
-/// How much more a call may cost while 1,000 connections are idle, or as many as may be open, than
-/// with its own alone.
+/// The maximum cost of a call while 1,000 connections, or as many as the system allows, are idle,
+/// relative to a call with one connection.
 const WITH_MANY_IDLE: f64 = 1.1;
 
-/// Of one way through the boundary with the token, the text checked, the guard and the last error,
-/// and a field stored.
+/// One call through the C API: checking the handle and the text, the panic guard, the last error,
+/// and storing a field.
 const BOUNDARY_INSTRUCTIONS: f64 = 1_200.0;
 
-/// Of the shared library, stripped. What signs with a client certificate is 100 KB of it; the log,
-/// the figures, the diagnosis and options that are set one by one are 170 KB.
+/// Size of the stripped shared library. Signing with a client certificate accounts for 100 KB. The
+/// log, the statistics, the diagnosis and the setters of single options account for 170 KB.
 const BYTES: u64 = 2_600_000;
 
 const FEW: u32 = 80;
 const MANY: u32 = 640;
 
-/// A tool that counts, and how it is told to.
+/// A tool that counts, and its command line.
 struct Tool {
     name: &'static str,
     arguments: &'static [&'static str],
-    /// The option that names the file to report to.
+    /// The option that sets the report file.
     report: &'static str,
-    /// The words beside the number in the report.
+    /// The words before and after the number in the report.
     words: (&'static str, &'static str),
 }
 
@@ -80,7 +80,8 @@ const CALLGRIND: Tool = Tool {
     words: ("Collected : ", "\n"),
 };
 
-/// Of the calls alone, not of making the connections; it takes more threads than valgrind expects.
+/// Counts only the calls, not the creation of the connections, which needs more threads than
+/// valgrind allows by default.
 const CALLGRIND_OF_ONE_FUNCTION: Tool = Tool {
     arguments: &[
         "--tool=callgrind",
@@ -99,10 +100,10 @@ const MEMCHECK: Tool = Tool {
 };
 
 impl Tool {
-    /// What one more of `what` costs: a word, and what the program is told behind the number and
-    /// the URL that `base_url` gives for each run.
+    /// Returns the cost of one more of `what`: the program's first argument, and the arguments
+    /// after the number and the URL. `base_url` returns the URL for each run.
     fn each(&self, what: &[&str], base_url: impl Fn() -> Option<String>) -> f64 {
-        // Of its own, for the tests run side by side.
+        // Each test compiles its own program, because the tests run in parallel.
         let name = format!("warm_calls_{}_{}", what.join("_"), self.words.0.len());
         let program = build::compile(Language::C, "c/warm_calls.c", &name);
         let [few, many] = [FEW, MANY]
@@ -142,19 +143,19 @@ impl Tool {
     }
 }
 
-/// The reply of the vendor's documentation, as nginx sends it.
+/// The reply in the vendor's documentation, as nginx sends it.
 const REPLY: &str =
     "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Tue, 06 Aug 2024 07:51:52 GMT\r\n\
     Content-Type: application/json\r\nContent-Length: 123\r\nConnection: keep-alive\r\n\r\n\
     {\"status\":\"200\",\"description\":\"Operation successful\",\
     \"response_time\":\"2024-08-06T07:51:52.2581942Z\",\"data\":{\"Id\":94382332}}";
 
-/// What one more call costs, made as `what` says.
+/// Returns the cost of one more call, made as `what` specifies.
 fn call(tool: &Tool, what: &[&str]) -> f64 {
     call_with_idle(tool, what, 0)
 }
 
-/// The same after `connections` calls at once, which are answered when all of them have come.
+/// Like [`call`], after `connections` simultaneous calls, which are answered when all have arrived.
 fn call_with_idle(tool: &Tool, what: &[&str], connections: usize) -> f64 {
     let requests = Arc::new(AtomicU32::new(0));
     let each = tool.each(what, || {
@@ -181,9 +182,9 @@ fn call_with_idle(tool: &Tool, what: &[&str], connections: usize) -> f64 {
     each
 }
 
-/// Raises the limit of open files as far as the system allows, for this process and those that it
-/// starts: many systems begin with 1,024. Returns how many connections that is enough for beside
-/// what other tests open: each is a file on either side.
+/// Raises the limit on open files as far as the system allows, for this process and its children:
+/// many systems start with 1,024. Returns how many connections fit beside the files that other
+/// tests open. Each connection uses a file on both sides.
 fn allowed_connections() -> usize {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: both take a limit that lives during the call.
@@ -197,7 +198,7 @@ fn allowed_connections() -> usize {
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX).saturating_sub(96) / 2
 }
 
-/// Held from below too: what counts nothing is no measure.
+/// The lower limit detects a tool that counts nothing.
 fn hold(tool: &Tool, least: f64, most: f64, cost: impl FnOnce(&Tool) -> f64) {
     if has(tool.name, tool.name) {
         let each = cost(tool);
@@ -215,7 +216,7 @@ fn threads_that_share_a_client_do_not_wait_for_each_other() {
     hold(&STRACE, 2.0, SHARED_SYSTEM_CALLS, |strace| call(strace, &["share"]));
 }
 
-/// System calls, for the time that eight threads take differs more from run to run.
+/// Counts system calls, because the time that eight threads take varies more between runs.
 #[test]
 fn threads_that_share_a_client_do_not_pay_for_idle_connections() {
     hold(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| {

@@ -14,7 +14,7 @@ use common::case::{self, Case, Outcome};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
-/// Plays every case with `call`, and tells all mismatches at once.
+/// Plays every case with `call` and reports all mismatches at once.
 fn play(language: &str, timed: bool, mut call: impl FnMut(&Case, &str) -> Outcome) {
     let sandbox = Sandbox::start();
     let mut report = String::new();
@@ -97,8 +97,8 @@ struct Driver {
 
 impl Driver {
     fn start(mut program: Command) -> Self {
-        // Cargo points it at the debug library, which would go before the release library that was
-        // linked.
+        // Cargo adds the debug library to LD_LIBRARY_PATH, which takes precedence over the release
+        // library that the program was linked with.
         program.env_remove("LD_LIBRARY_PATH").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = program.spawn().expect("the program starts");
         let input = BufWriter::new(child.stdin.take().expect("standard input is piped"));
@@ -130,7 +130,7 @@ impl Driver {
         String::from_utf8(field).expect("the library's text is UTF-8")
     }
 
-    /// Ends the input, upon which the program ends.
+    /// Closes the input, so that the program ends.
     fn finish(self) -> ExitStatus {
         let Self { mut child, input, .. } = self;
         drop(input);

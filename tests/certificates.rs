@@ -1,5 +1,5 @@
 //! Rejected certificates: the message contains the reason and the remedy. OpenSSL creates and
-//! serves the certificates, because this library's own TLS would not create them.
+//! serves the certificates, because this library's own TLS would not create such certificates.
 
 #![cfg(target_os = "linux")]
 
@@ -16,7 +16,7 @@ use common::tools::has;
 const CA: &str = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n";
 const LEAF: &str = "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n";
 
-/// A folder of keys and certificates, each by its name.
+/// A folder of keys and certificates, each found by its name.
 struct Authority(PathBuf);
 
 impl Authority {
@@ -38,7 +38,7 @@ impl Authority {
         );
     }
 
-    /// Makes a key of a kind and its certificate, signed by `issuer` or itself.
+    /// Creates a key of a kind and its certificate, signed by `issuer` or self-signed.
     fn sign(&self, name: &str, kind: &str, extensions: &str, issuer: Option<&str>, digest: &str) {
         let (algorithm, option) = match kind.split_once(':').unwrap() {
             ("rsa", bits) => ("RSA", format!("rsa_keygen_bits:{bits}")),
@@ -74,7 +74,8 @@ impl Authority {
         self.openssl(&arguments);
     }
 
-    /// What a call says whose server shows this certificate and the chain behind it.
+    /// Returns the error message of a call to a server that presents this certificate and the chain
+    /// behind it.
     fn refused(&self, name: &str, chain: &[&str]) -> String {
         let mut text = String::new();
         for certificate in chain {
@@ -91,7 +92,7 @@ impl Authority {
             "-key",
             &format!("{name}.key"),
         ]);
-        // Old keys and digests are refused by default.
+        // By default, OpenSSL rejects old keys and digests.
         command.args(["-cipher", "ALL:@SECLEVEL=0"]);
         if !chain.is_empty() {
             command.args(["-cert_chain", "chain.pem"]);
@@ -127,7 +128,7 @@ impl Server {
         Self(child, output)
     }
 
-    /// It says so when it listens: `ACCEPT 127.0.0.1:PORT`.
+    /// Reads the port from the line that OpenSSL prints when it listens: `ACCEPT 127.0.0.1:PORT`.
     fn port(&mut self) -> u16 {
         let mut line = String::new();
         while self.1.read_line(&mut line).unwrap() > 0 {

@@ -1,5 +1,5 @@
-//! Many threads share a few handles, which each of them may free at any time. Every outcome is a
-//! documented one, nothing hangs, and no handle remains at the end.
+//! Many threads share a few handles, and each thread may free any of them at any time. Every
+//! outcome must be a documented one, nothing may hang, and no handle may remain at the end.
 
 mod common;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
-/// The random numbers that the threads draw are the same from run to run; when each draws is not.
+/// The threads draw the same random numbers in every run, but the order of their draws varies.
 const SEED: u64 = 20_260_801;
 
 fn number(name: &str, default: u64) -> u64 {
@@ -28,7 +28,7 @@ fn compile(library: &Path, source: &str, name: &str) -> Command {
     compile_against(library, Language::C, &Path::new(TESTS).join(source), name)
 }
 
-/// Has a storm blow, and holds it to its outcomes.
+/// Runs the program and checks the outcomes that it counted.
 fn blow(storm: &mut Command, seconds: u64, threads: u64) {
     let sandbox = Sandbox::start();
     let seed = number("COMMBOX_CONCURRENCY_SEED", SEED);
@@ -40,7 +40,7 @@ fn blow(storm: &mut Command, seconds: u64, threads: u64) {
     let counts: Value =
         serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told:?} is no JSON"));
     assert!(counts["left"] == 0 && counts["live"] == 0, "handles are left: {counts}");
-    // Else it was no storm.
+    // If an outcome never occurred, the load was too low to test anything.
     for outcome in ["updated", "cancelled", "refused", "taken back", "void"] {
         assert!(counts[outcome].as_u64() > Some(0), "none was {outcome}: {counts}");
     }
@@ -49,7 +49,7 @@ fn blow(storm: &mut Command, seconds: u64, threads: u64) {
 #[test]
 fn every_outcome_of_a_storm_is_documented() {
     let seconds = number("COMMBOX_CONCURRENCY_SECONDS", 20);
-    // As users get it; and with its own checks of arithmetic, and a count of live handles.
+    // The library as users get it, and a build with overflow checks and a count of live handles.
     let builds = [(library(), "storm"), (library_with_failpoints(), "storm-checked")];
     thread::scope(|scope| {
         for (library, name) in builds {

@@ -1,6 +1,6 @@
-//! Unusual environments for the tests and for programs: other locales and time zones, one
-//! processor, few files, no IPv6, signals that `nohup` has ignored, variables with another meaning,
-//! and paths with blanks and Hebrew letters.
+//! Unusual environments for the tests and for programs: other locales and time zones, a single
+//! processor, few files, no IPv6, signals that `nohup` ignores, environment variables with
+//! unexpected values, and paths with spaces and Hebrew letters.
 
 #![cfg(target_os = "linux")]
 
@@ -18,11 +18,11 @@ use common::sandbox::Sandbox;
 use common::tools::has;
 use serde_json::json;
 
-/// A call of each kind, under whatever conditions this program was started.
+/// Makes a call of each kind, under the conditions that this program was started with.
 #[test]
 fn calls_and_a_batch() {
     let sandbox = Sandbox::start();
-    // Where there is no IPv6, the system may name an address of it all the same.
+    // Without IPv6, the system may still resolve the name to an IPv6 address.
     let url = sandbox.url.replace("127.0.0.1", "localhost");
     let options = json!({"base_url": url, "proxy": ""}).to_string();
     let client =
@@ -38,8 +38,7 @@ fn calls_and_a_batch() {
     assert!(sandbox.requests().len() > 500);
 }
 
-/// Runs that test once more, by a command that sets a condition and then does what its arguments
-/// say.
+/// Runs that test again, through a command that sets a condition and then runs its arguments.
 fn under(condition: &[&str]) {
     let (program, arguments) = condition.split_first().expect("a condition is a command");
     if has(program, program) {
@@ -80,7 +79,7 @@ fn ignored_signals() {
     under(&["sh", "-c", r#"trap "" HUP INT QUIT && exec "$0" "$@""#]);
 }
 
-/// What `make test` starts sees none of the caller's variables that steer the library, and no
+/// `make test` starts programs without the caller's variables that affect the library, and with no
 /// signal ignored.
 #[test]
 fn suites_have_the_same_surroundings() {
@@ -114,13 +113,13 @@ fn suites_have_the_same_surroundings() {
         .split("SigIgn:\t")
         .nth(1)
         .and_then(|rest| u64::from_str_radix(rest.lines().next()?, 16).ok());
-    // Two that follow are the C library's own.
+    // The next two signals are reserved by the C library.
     assert_eq!(ignored.map(|signals| signals & 0x7fff_ffff), Some(0), "{told}");
     assert!(told.lines().last().and_then(|files| files.parse().ok()) > Some(64_u32), "{told}");
 }
 
-/// The Makefile, with what is built already, in a folder whose name is not the usual one; `make
-/// demo` then compiles and runs the examples there, and `make install` installs.
+/// Uses the Makefile with existing build output, in a folder with an unusual name. There, `make
+/// demo` compiles and runs the examples, and `make install` installs.
 #[test]
 fn a_path_with_blanks_and_hebrew_letters() {
     let folder = Folder::new("a path עם רווחים");
@@ -150,8 +149,8 @@ fn a_path_with_blanks_and_hebrew_letters() {
     }
     fs::copy(sandbox(), debug.join("sandbox")).expect("it can be copied");
     fs::copy(command(), checkout.join("target/debug/commbox")).expect("it can be copied");
-    // What cargo would build here for Rust stands for its example: any program that updates the
-    // user.
+    // Stands in for the Rust example that cargo would build here. Any program that updates the user
+    // will do.
     let stand_in = "#!/bin/sh\nexec target/demo/update_user_c\n";
     fs::write(debug.join("update_user"), stand_in).expect("it can be written");
     run(bare("chmod").arg("+x").arg(debug.join("update_user")));

@@ -13,7 +13,7 @@ use faults::{client, eventually, is_for, millis, timed, user, Fault, Server, Sha
 const FIRST: i64 = 100_000_001;
 const SECOND: i64 = 100_000_002;
 
-/// Plays every row, some at a time.
+/// Plays every row, several in parallel.
 fn each_row(play: impl Fn(&Row) + Sync) {
     let rows = rows();
     let next = AtomicUsize::new(0);
@@ -35,8 +35,8 @@ fn row_client(server: &Server, max_retries: u32) -> Client {
     })
 }
 
-/// Checks how often the server saw the first user's request, which it may read after the call has
-/// failed.
+/// Checks how often the server saw the first user's request. The server may read it after the call
+/// has failed.
 fn saw(server: &Server, name: &str, times: usize) {
     eventually(name, || server.seen_of(FIRST).len() >= times);
     assert_eq!(server.seen_of(FIRST).len(), times, "{name}");
@@ -62,7 +62,7 @@ fn each_fault_alone() {
         }
         saw(&server, name, usize::from(row.fault.reads()));
 
-        // The next call gets a connection that is right, and its own reply.
+        // The next call gets a working connection and its own reply.
         let reply = client
             .update_user_json(SECOND, &user(10))
             .unwrap_or_else(|error| panic!("{name}, then: {error}"));
@@ -95,7 +95,8 @@ fn each_fault_and_then_a_right_answer() {
 fn a_kept_connection_that_ends_is_never_seen() {
     let moment = Step::Wait(millis(50));
     for end in [Step::Fin, Step::Reset] {
-        // While it is idle, when the next request has come, in the middle of a large one.
+        // The connection is closed while idle, when the next request has arrived, or in the middle
+        // of a large request.
         for (steps, bytes) in [
             (vec![moment.clone(), end.clone()], 10),
             (vec![Step::Read(Share::All), end.clone()], 10),
@@ -124,7 +125,7 @@ fn a_connection_that_ends_just_when_the_next_request_is_sent_is_never_seen() {
         let mut calls: u64 = 0;
         let server = Server::start(move || {
             calls += 1;
-            // From at once to well after the next request.
+            // From no delay to well after the next request.
             Fault::good()
                 .then(&[Step::Wait(std::time::Duration::from_micros(calls * 7 % 150)), end.clone()])
         });
@@ -173,7 +174,8 @@ fn delivery_is_that_of_all_attempts() {
         (ErrorKind::Http(503), Delivery::Answered, 2)
     );
 
-    // Once the server is gone, nothing can be sent; but what was sent before stays unknown.
+    // Once the server is gone, nothing can be sent. The outcome of the first attempt remains
+    // unknown.
     let server = Server::script([lost()]);
     let client = client(&server, |options| {
         options.max_retries = 1;
@@ -240,7 +242,7 @@ fn a_new_key_is_tried_where_the_old_one_was_turned_away() {
         let call = scope.spawn(|| client.update_user_json(FIRST, &user(10)));
         eventually("the old key was seen", || server.seen().len() == 1);
         client.set_api_key("key-2").unwrap();
-        // Turned away too, with no third one to try.
+        // The second key is rejected too, and there is no third one to try.
         assert_eq!(call.join().unwrap().unwrap_err().attempts(), 2);
     });
     client.update_user_json(SECOND, &user(10)).unwrap();
@@ -290,7 +292,7 @@ fn a_name_that_was_looked_up_is_forgotten_where_it_does_not_connect() {
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
     let call = thread::spawn(move || client.update_user_json(FIRST, &user(10)));
     drop(listener.accept().unwrap());
-    // It came to the new server, which says nothing.
+    // The new server received the request, but does not answer.
     assert_eq!(call.join().unwrap().unwrap_err().delivery(), Delivery::Unknown);
 }
 

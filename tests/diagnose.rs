@@ -1,5 +1,5 @@
-//! The diagnosis: what it finds between a machine and its server, and that it sends no update and
-//! no API key.
+//! The diagnosis: what it finds between a machine and its server. It must not send an update or the
+//! API key.
 
 mod loopback;
 mod tls_server;
@@ -28,7 +28,8 @@ fn diagnose(options: Value) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// A server over TLS; its port, the requests that came, and the authority that vouches for it.
+/// Starts a TLS server and returns its port, a record of the requests, and the authority that
+/// signed its certificate.
 fn server(date: &'static str) -> (u16, Record<tls_server::Seen>, Authority) {
     let authority = Authority::named("Diagnose Authority");
     let identity = authority.issue(|params| params.not_after = rcgen::date_time_ymd(2049, 1, 2));
@@ -106,7 +107,7 @@ fn what_fails_first_is_told_and_nothing_after_it() {
     );
     assert_eq!((&found["tls"], &found["http"]), (&Value::Null, &Value::Null));
 
-    // A proxy that refuses the tunnel; its credentials are nobody's business.
+    // The proxy refuses the tunnel. Its credentials must not appear in the result.
     let port = listen(|stream: TcpStream, _| {
         let mut http = Http::new(stream);
         http.request();

@@ -1,4 +1,4 @@
-//! The examples do what they document, against the sandbox and with a signal.
+//! The examples do what they document, against the sandbox and when they receive a signal.
 
 #![cfg(unix)]
 
@@ -18,7 +18,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// Where an example is, which must be short enough to be read.
+/// Returns the path of an example and asserts that it is short enough to read.
 fn source(file: &str) -> PathBuf {
     let source = folder().join(file);
     assert!(std::fs::read_to_string(&source).unwrap().lines().count() < 90, "{file} is long");
@@ -65,7 +65,7 @@ fn run(mut program: Command, input: &str) -> Output {
 #[test]
 fn a_batch_updates_each_row_and_reports_those_that_failed() {
     let sandbox = Sandbox::start();
-    // An outage of a moment, and throttling.
+    // A short outage, then throttling.
     sandbox.script(
         r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#,
     );
@@ -99,7 +99,7 @@ fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
     sandbox.script(&format!("[{}]", [r#"{"delay_ms": 3000, "own": true}"#; 16].join(",")));
     let mut child =
         batch("example-batch-signal", &sandbox, "sandbox-key").spawn().expect("the program starts");
-    // Its input does not end, as that of a pipe.
+    // The input stays open, as that of a pipe does.
     let mut input = child.stdin.take().unwrap();
     input.write_all(rows(200).as_bytes()).unwrap();
     input.flush().unwrap();
@@ -114,16 +114,17 @@ fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
     assert!(told.contains("this update was not sent: the batch was cancelled"), "{told}");
 }
 
-/// An outage of a moment, and throttling.
+/// A short outage, then throttling.
 const TROUBLE: &str =
     r#"[{"status": 503}, {"reset": true}, {"status": 429, "headers": {"Retry-After": "1"}}]"#;
 
-/// More answers than a program asks for, each later than it is ended.
+/// Returns more responses than a program requests. Each is delayed until after the program is
+/// ended.
 fn slow() -> String {
     format!("[{}]", [r#"{"delay_ms": 5000, "own": true}"#; 32].join(","))
 }
 
-/// Ends a program in the middle of its calls, which its input does not end.
+/// Ends a program in the middle of its calls, while its input is still open.
 fn end(mut program: Command, input: &str, sandbox: &Sandbox) -> Output {
     let mut child = program.spawn().expect("the program starts");
     let mut held = child.stdin.take().unwrap();
@@ -143,7 +144,7 @@ fn end(mut program: Command, input: &str, sandbox: &Sandbox) -> Output {
     output
 }
 
-/// The numbers that a program prints at its end.
+/// Returns the numbers that a program prints at its end.
 fn tally(output: &Output) -> Vec<usize> {
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines()
@@ -162,7 +163,7 @@ fn choices(count: usize) -> String {
 fn an_ivr_stores_what_it_can_in_the_time_of_a_caller() {
     let sandbox = Sandbox::start();
     let output = run(ivr("example-ivr", &sandbox, "sandbox-key"), &choices(50));
-    // 300 ms are little where the machine is busy.
+    // On a busy machine, 300 ms may be too short for every call.
     let counts = tally(&output);
     assert!(counts.iter().sum::<usize>() == 50 && counts.first() > Some(&0), "{output:?}");
     sandbox.script(TROUBLE);
@@ -187,7 +188,7 @@ fn an_ivr_ends_by_a_signal() {
     assert_eq!((output.status.code(), tally(&output)), (Some(1), vec![0, 3]), "{output:?}");
 }
 
-/// A file of rows, which is removed with its folder.
+/// Writes a file of rows. It is removed together with its folder.
 fn file(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).unwrap();

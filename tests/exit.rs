@@ -1,6 +1,5 @@
 //! Calls at the end of a thread and of the process, after the destructors of thread-local
-//! variables. They work like any other call, and what the calls of ordinary threads allocate is
-//! freed.
+//! variables. They work like any other call. Whatever calls on ordinary threads allocate is freed.
 
 #![cfg(target_os = "linux")]
 
@@ -13,8 +12,8 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 use common::valgrind::Valgrind;
 
-/// A sandbox, and the options of clients that have its name to look up: a form of its address that
-/// only the system reads.
+/// Starts a sandbox and returns it with client options that require a DNS lookup: they contain a
+/// form of its address that only the system's resolver parses.
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::start();
     let url = sandbox.url.replace("127.0.0.1", "127.1");

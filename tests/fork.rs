@@ -24,8 +24,8 @@ enum Event {
     End,
 }
 
-/// A server that answers each update with the id of its user, after it has made sure that the
-/// request is of one piece.
+/// Starts a server that answers each update with its user's id, after it has checked that the
+/// request is intact.
 fn api() -> (u16, Record<(usize, Event)>) {
     let record = Record::new();
     let seen = record.clone();
@@ -42,8 +42,8 @@ fn api() -> (u16, Record<(usize, Event)>) {
     (port, record)
 }
 
-/// The program `fork`, doing one thing. A call is not tried again, so that nothing that goes wrong
-/// is hidden.
+/// Returns a command that runs one test of the program `fork`. Calls are not retried, so that no
+/// failure is hidden.
 fn fork(what: &str, port: u16) -> Command {
     let options = json!({"base_url": format!("http://127.0.0.1:{port}"), "max_retries": 0, "total_timeout_ms": 8000});
     let mut program = native::program("fork");
@@ -61,7 +61,8 @@ fn run(mut program: Command) {
     );
 }
 
-/// The updates with the number of their connection, of which no user has two.
+/// Returns the updates, each with the number of its connection, and asserts that every user was
+/// updated once.
 fn updates(record: &Record<(usize, Event)>) -> Vec<(usize, u64)> {
     let events = record.all();
     let updates: Vec<_> = events
@@ -82,8 +83,8 @@ fn both_sides_call_at_once_on_connections_of_their_own() {
     run(fork("both", port));
     let updates = updates(&record);
     assert_eq!(updates.len(), 401);
-    // The parent goes on with its warm connection; the child has one from its first call to its
-    // last.
+    // The parent continues to use its connection. The child uses one connection of its own for all
+    // of its calls.
     let connections: HashSet<_> =
         updates.iter().map(|(connection, id)| (*connection, (1000..1200).contains(id))).collect();
     assert_eq!(connections, HashSet::from([(0, false), (1, true)]));
@@ -105,13 +106,13 @@ fn forks_in_the_middle_of_calls_hold_up_and_mix_up_nothing() {
         updates.iter().filter(|(_, id)| (1_000_000..1_000_050).contains(id)).collect();
     let connections: HashSet<_> = of_children.iter().map(|(connection, _)| connection).collect();
     assert_eq!((of_children.len(), connections.len()), (50, 50));
-    // What a child's connection carried is the child's one call.
+    // A child's connection carries only the child's single call.
     assert_eq!(
         updates.iter().filter(|(connection, _)| connections.contains(connection)).count(),
         50
     );
     assert!(updates.len() > 50 + 8, "the threads were not calling: {}", updates.len());
-    // They are the parent's connections from the first to the last, one a thread at most.
+    // The other connections are the parent's, at most one per thread.
     let of_parent: HashSet<_> = updates
         .iter()
         .map(|(connection, _)| connection)
@@ -138,14 +139,14 @@ fn a_child_does_not_keep_the_connections_of_its_parent_open() {
     let mut line = String::new();
     BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "freed\n");
-    // The child still lives.
+    // The child is still running.
     assert_eq!(record.wait_for(2), [(0, Event::Update(1)), (0, Event::End)]);
     program.stdin.take().unwrap().write_all(b"\n").unwrap();
     assert!(program.wait().unwrap().success());
 }
 
-/// A number may be the program's own by the time of the next fork, or of the end of the connection
-/// that had it.
+/// The file descriptor number of a connection may belong to a file of the program by the time of
+/// the next fork, or when the connection ends. The library must not close that file.
 #[test]
 fn files_of_the_program_stay_its_own() {
     let (port, record) = api();
@@ -170,7 +171,7 @@ fn a_child_does_not_wait_for_the_probe_of_its_parent() {
                 }
                 number => {
                     if number == 2 {
-                        // The probe is answered when the child is.
+                        // The probe request is answered together with the child's request.
                         seen.wait_for(3);
                     }
                     http.answer("", &format!(r#"{{"status":200,"data":{{"Id":{id}}}}}"#)).unwrap();
@@ -185,8 +186,8 @@ fn a_child_does_not_wait_for_the_probe_of_its_parent() {
     assert_eq!(record.all(), [1, 1, 2, 1]);
 }
 
-/// The library pauses while it sets what TLS is made with. A child that was forked then has no
-/// thread that goes on.
+/// The library pauses while it creates the TLS settings. In a child that is forked at this moment,
+/// no thread continues that work.
 #[test]
 fn a_child_does_not_wait_for_the_tls_settings_of_its_parent() {
     let authority = tls_server::Authority::new();
@@ -213,10 +214,10 @@ fn a_child_does_not_wait_for_the_tls_settings_of_its_parent() {
 
 #[test]
 fn a_child_does_not_hold_a_connection_that_its_parent_is_making() {
-    // A listener whose queue is full answers nobody.
+    // A listener with a full queue accepts no connection.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
-    // SAFETY: an open listener; this only makes its queue short.
+    // SAFETY: the listener is open; this call only makes its queue short.
     assert_eq!(unsafe { libc::listen(std::os::fd::AsRawFd::as_raw_fd(&listener), 0) }, 0);
     let mut queue = Vec::new();
     while let Ok(stream) =

@@ -1,5 +1,4 @@
-//! Calls leave nothing behind, whatever their outcome: no memory, no open file, no uncounted
-//! handle.
+//! Calls leave no memory, open file or uncounted handle behind, whatever their outcome.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -13,7 +12,7 @@ use common::sandbox::Sandbox;
 
 const CALLS: usize = 10_000;
 
-/// Less than seven bytes a call.
+/// Less than seven bytes per call.
 const BOUND: i64 = 64 << 10;
 
 #[test]
@@ -21,8 +20,8 @@ fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
     let program = compile(Language::C, "c/growth.c", "growth");
     let run = |args: &[&str]| {
         let mut program = Command::new(program.get_program());
-        // What malloc keeps at hand would be measured as held, and what other threads hold in
-        // arenas of theirs would not.
+        // Memory that malloc caches would be counted as in use, and memory in the arenas of other
+        // threads would not be counted.
         program
             .env("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1")
             .env_remove("LD_LIBRARY_PATH");
@@ -34,12 +33,12 @@ fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
         let sandbox = Sandbox::start();
         let answer = match outcome {
             "bad response" => Some(r#"{"body": "no JSON"}"#),
-            // Later than the cancel.
+            // The reply arrives after the cancellation.
             "cancelled" => Some(r#"{"delay_ms": 200}"#),
             _ => None,
         };
         if let Some(answer) = answer {
-            // As many as there are calls, with those that warm up.
+            // One response for each call, including the warm-up calls.
             sandbox.script(&format!("[{}]", [answer; CALLS + CALLS / 50].join(",")));
         }
         let report = run(&[outcome, &sandbox.url, &CALLS.to_string()]);

@@ -1,4 +1,4 @@
-//! The headers: they are generated from the sources, and usable in every C and C++ program.
+//! The headers: they are generated from the sources, and every C and C++ program can include them.
 
 mod common;
 
@@ -18,7 +18,8 @@ fn is_what_the_sources_say() {
         made == header::text().into_bytes(),
         "include/commbox.h is stale: build, and commit it"
     );
-    // The build before this test writes it where it differs; so what git has is looked at too.
+    // The build before this test updates the file if it differs, so the test also compares it with
+    // git.
     if Path::new(ROOT).join(".git").exists() {
         let mut git = Command::new("git");
         git.args(["-C", ROOT, "diff", "--exit-code", "--stat", "--", "include/commbox.h"]);
@@ -31,7 +32,7 @@ fn is_what_the_sources_say() {
     }
 }
 
-/// Compiles `text` on its own, and returns what the compiler says where it refuses.
+/// Compiles `text` on its own and returns the compiler's message if it fails.
 fn compile(name: &str, text: &str, compiler: &[&str]) -> Result<(), String> {
     let source: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&source, text).expect("the source can be written");
@@ -73,7 +74,7 @@ fn can_be_included_alone_and_twice() {
         compile("alone_hpp.cpp", cpp, &["c++", standard, "-Wold-style-cast", "-Wnon-virtual-dtor"])
             .unwrap();
     }
-    // The check can fail.
+    // Checks that the check can fail.
     assert!(compile(
         "broken.c",
         "#include <commbox.h>\nint main(void) { return COMMBOX_NONE; }\n",

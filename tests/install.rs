@@ -1,4 +1,4 @@
-//! Runs `make install`, and builds programs against the installed files like users do: with
+//! Runs `make install`, then builds programs against the installed files as users do: with
 //! pkg-config and CMake, in a separate folder, without access to the checkout.
 
 #![cfg(unix)]
@@ -32,7 +32,7 @@ fn everything_is_in_its_place_and_taken_away_again() {
         "mandir=/usr/man".into(),
     ];
     make("install", &variables);
-    // Once more does no harm.
+    // Installing again must succeed.
     make("install", &variables);
     let installed: BTreeSet<_> = files(folder.path()).difference(&before).cloned().collect();
     let expected = [
@@ -60,7 +60,7 @@ fn everything_is_in_its_place_and_taken_away_again() {
         let path = folder.path().join(file);
         let mode = fs::metadata(&path).expect("it is there").permissions().mode() & 0o7777;
         assert_eq!(mode, if file.contains(".so") { 0o755 } else { 0o644 }, "{file}");
-        // Nobody else has these paths.
+        // No installed file may contain these paths, which exist only on this machine.
         let content = fs::read(&path).expect("it can be read");
         for private in [ROOT, &folder.path().display().to_string()] {
             let found = content.windows(private.len()).any(|part| part == private.as_bytes());
@@ -80,7 +80,7 @@ fn everything_is_in_its_place_and_taken_away_again() {
     for gone in ["usr/lib/x86_64-linux-gnu/cmake/commbox", "usr/share/doc/commbox"] {
         assert!(!folder.path().join(gone).exists(), "{gone}");
     }
-    // There is nothing left to take away, and that is no failure.
+    // Uninstalling again must succeed too.
     make("uninstall", &variables);
 }
 
@@ -102,7 +102,7 @@ fn c_by_pkg_config() {
     assert!(needed(&shared).contains("[libcommbox.so.1]"));
     updates(&mut installed.with_library(&shared));
 
-    // All of it, the C library too; ...
+    // First link everything statically, including the C library, ...
     run(&mut installed.shell(
         "cc -static update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o static",
     ));
@@ -110,7 +110,7 @@ fn c_by_pkg_config() {
     assert_eq!(needed(&whole), "");
     updates(&mut elsewhere(&whole));
 
-    // ... and this library alone.
+    // ... then only this library.
     fs::remove_file(installed.lib().join("libcommbox.so")).expect("it is there");
     run(&mut installed
         .shell("cc update_user.c $($PKG_CONFIG --static --cflags --libs commbox) -o partly"));
@@ -123,7 +123,7 @@ fn c_by_pkg_config() {
 
 #[test]
 fn cpp_by_cmake() {
-    // CMake knows no pre-releases.
+    // CMake does not support pre-release versions.
     const NUMBER: &str = concat!(
         env!("CARGO_PKG_VERSION_MAJOR"),
         ".",
@@ -140,7 +140,7 @@ fn cpp_by_cmake() {
         run(&mut configure);
         run(&mut compile);
         assert_eq!(needed(&program).contains("[libcommbox.so.1]"), shared, "{target}");
-        // CMake tells a program that it builds where the library is.
+        // CMake stores the library's path in the programs that it builds.
         updates(&mut elsewhere(&program));
     }
 

@@ -19,7 +19,7 @@ use common::page::{blocks_in, read, section};
 use common::sandbox::Sandbox;
 use common::tools::has;
 
-/// The block of this language in a section, or the one of several that has a word in it.
+/// Returns the section's code block in this language that contains `word`.
 fn block(heading: &str, language: &str, word: &str) -> String {
     let part = section("docs/install.md", heading);
     let found: Vec<_> =
@@ -49,7 +49,7 @@ impl Machine {
         shell
             .args(["-ec", lines])
             .env("PATH", format!("{}:{path}", self.0.folder("bin").display()));
-        // What these find below /usr/local by themselves.
+        // These tools search /usr/local by default. The test's prefix is a different folder.
         let prefix = self.path("local");
         shell
             .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
@@ -58,7 +58,7 @@ impl Machine {
         shell
     }
 
-    /// Runs lines of a shell in the checkout.
+    /// Runs shell commands in the checkout.
     fn in_checkout(&self, lines: &str) {
         let mut shell = self.set_up(bare("sh"), lines);
         let (prefix, nuget) = (self.path("local"), self.path("nuget"));
@@ -71,8 +71,8 @@ impl Machine {
         shell.env("MAKEFLAGS", format!("s -- {variables}")).env("CARGO_TARGET_DIR", target());
         with_rust(&mut shell).current_dir(ROOT);
         if let Some(tools) = venv() {
-            // Without a network, with the build backend that is at hand. Of this one 0 says what
-            // its name denies.
+            // Without a network, pip uses the build backend that is already installed. For this
+            // option, 0 means that build isolation is off, despite its name.
             let packages = "import sysconfig; print(sysconfig.get_path('purelib'))";
             let packages =
                 run(bare(tools.join("bin/python").to_str().expect("it is text"))
@@ -85,16 +85,16 @@ impl Machine {
         run(&mut shell);
     }
 
-    /// Lines of a shell in the empty folder.
+    /// Returns a shell that runs commands in the empty folder.
     fn shell(&self, lines: &str) -> Command {
         let mut shell = self.set_up(elsewhere("sh"), lines);
-        // What others have made in the system's folder for temporary files may be closed to this
-        // user.
+        // This user may have no access to what others created in the system's folder for temporary
+        // files.
         shell.env("TMPDIR", self.0.folder("tmp")).current_dir(self.0.path());
         shell
     }
 
-    /// A command in the user's path.
+    /// Adds a command to the user's PATH.
     fn command(&self, name: &str, script: &str) {
         let path = self.0.folder("bin").join(name);
         fs::write(&path, script).expect("it can be written");
@@ -117,7 +117,7 @@ fn c_and_cpp() {
         return;
     }
     let machine = Machine(Folder::new("section-c"));
-    // The prefix is this user's own.
+    // The prefix belongs to this user, so root is not needed.
     machine.command("sudo", "#!/bin/sh\nexec \"$@\"\n");
     machine.in_checkout(&block("C and C++", "sh", "make install"));
 
@@ -175,7 +175,7 @@ fn csharp() {
         return;
     }
     let machine = Machine(Folder::new("section-csharp"));
-    // What was checked out lies beside the program, as its reference has it.
+    // The checkout is beside the program's folder, where the project reference expects it.
     let project = machine.0.folder("commbox/bindings/csharp/CommBox");
     for name in files(&Path::new(ROOT).join("bindings/csharp/CommBox")) {
         if !["bin/", "obj/", "runtimes/"].iter().any(|made| name.starts_with(made)) {
@@ -211,7 +211,7 @@ fn csharp() {
     assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
 }
 
-/// What the page says of versions is so.
+/// The versions on the page are correct.
 #[test]
 fn versions() {
     let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).expect("it is there");

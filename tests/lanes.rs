@@ -1,5 +1,5 @@
-//! The connections of a client: a failure of one does not affect the others, the ones used last are
-//! reused first, and the others age.
+//! The connections of a client: a failure of one does not affect the others, the most recently used
+//! ones are reused first, and unused ones are closed.
 
 mod loopback;
 
@@ -15,11 +15,10 @@ use loopback::{listen, Http, Record};
 
 const BODY: &str = "{}";
 
-/// What a server does with its connections.
+/// A server and the state of its connections.
 #[derive(Default)]
 struct Server {
-    /// Connections that are answered no more, and not closed either: as a NAT does that has
-    /// forgotten them.
+    /// Connections that the server neither answers nor closes, like those that a NAT has dropped.
     dead: Mutex<HashSet<usize>>,
     open: AtomicUsize,
     accepted: AtomicUsize,
@@ -62,7 +61,7 @@ fn client(port: u16, change: impl FnOnce(&mut Options)) -> Client {
     Client::new("key", &options).unwrap()
 }
 
-/// Makes so many connections, all of them idle afterwards.
+/// Opens `count` connections, which are idle afterwards.
 fn fill(client: &Client, server: &Server, count: usize) {
     server.slow.store(true, Ordering::SeqCst);
     let all = Barrier::new(count);
@@ -71,7 +70,8 @@ fn fill(client: &Client, server: &Server, count: usize) {
             let all = &all;
             scope.spawn(move || {
                 all.wait();
-                // Those for the same user would stand behind each other.
+                // Each call has its own user, because updates of one user are sent one after the
+                // other.
                 client.update_user_json(user_id, BODY).unwrap();
             });
         }
@@ -103,7 +103,7 @@ fn silently_dead_connections_cost_one_attempt() {
     client.update_user_json(2, BODY).unwrap();
     assert!(began.elapsed() < Duration::from_millis(700 + 1500), "{:?}", began.elapsed());
     assert_eq!(server.accepted.load(Ordering::SeqCst), before + 1, "one new connection");
-    // Nor does another call find one of the dead ones.
+    // The next call must not use one of the dead connections either.
     let began = Instant::now();
     client.update_user_json(3, BODY).unwrap();
     assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
@@ -118,7 +118,7 @@ fn a_stale_connection_closes_itself_only() {
     client.update_user_json(1, BODY).unwrap();
     let last = *server.served.lock().unwrap().last().unwrap();
     server.streams.lock().unwrap().iter().for_each(|stream| {
-        // Only the one that serves next.
+        // Only the connection that is used next is affected.
         let is_it = server.served.lock().unwrap().len() > before && stream.peer_addr().is_ok();
         assert!(is_it);
     });
@@ -128,7 +128,7 @@ fn a_stale_connection_closes_itself_only() {
         server.open.load(Ordering::SeqCst) == before - 1
     });
     client.update_user_json(1, BODY).unwrap();
-    // The call found it closed and made another one; the others are still there.
+    // The call found its connection closed and opened another one. The others are still open.
     assert!(server.open.load(Ordering::SeqCst) >= before - 1);
     assert!(server.accepted.load(Ordering::SeqCst) <= before + 1);
 }
@@ -148,7 +148,7 @@ fn connections_that_are_not_needed_age_out() {
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
 }
 
-/// The one used last is the one that is most surely open.
+/// The most recently used connection is the most likely to be still open.
 #[test]
 fn the_connection_used_last_serves_next() {
     let (server, port) = Server::start();
@@ -197,8 +197,7 @@ fn calls_in_an_interrupt_keep_to_their_own_client() {
     assert_eq!(keys[1].all(), ["Bearer inner"]);
 }
 
-/// A server that answers is there: its connection is as good for the retry as for the first
-/// attempt.
+/// If the server answers with an error, its connection works and is used for the retry.
 #[test]
 fn a_retry_after_an_answer_keeps_the_connection() {
     let requests = Record::new();

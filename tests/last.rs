@@ -9,7 +9,7 @@ use common::build::{compile, Language};
 use common::valgrind::Valgrind;
 use loopback::{listen, Http, CONFIRMED};
 
-/// The answers in their order: the status line, and what else is in the head.
+/// The responses in order: the status line, and additional header lines.
 const ANSWERS: [(&str, &str); 10] = [
     ("503 Service Unavailable", "X-Request-Id: none-of-these\r\n"),
     ("200 OK", "X-Correlation-ID: other\r\nx-request-id: first\r\nRequest-Id: other\r\n"),
@@ -23,7 +23,7 @@ const ANSWERS: [(&str, &str); 10] = [
     ("200 OK", "Request-Id: eighth\r\n"),
 ];
 
-/// The address of a server that gives them.
+/// Starts a server that gives these responses and returns its address.
 fn server() -> String {
     let answers = std::sync::Mutex::new(ANSWERS.into_iter());
     let port = listen(move |stream, _| {

@@ -1,5 +1,5 @@
-//! Replies that violate HTTP but that other clients accept. The server made the update, so the call
-//! succeeds.
+//! Replies that violate HTTP but that other clients accept. The server processed the update, so the
+//! call must succeed.
 
 mod faults;
 mod loopback;
@@ -67,7 +67,7 @@ fn a_chunk_with_a_long_extension() {
 fn a_cut_without_a_length_is_transient() {
     let error =
         answered(Fault::good().head("HTTP/1.1 200 OK\r\n\r\n").then(&[Step::Reset])).map(|_| ());
-    // What was sent before the reset may have been read or not.
+    // The client may or may not have read what was sent before the reset.
     if let Err(error) = error {
         assert_eq!(
             (error.kind(), error.delivery()),
@@ -115,7 +115,7 @@ fn no_encoding_is_asked_for_and_one_is_named() {
     assert_eq!(heads.all(), [Some("identity".to_owned())]);
 }
 
-/// The server goes on reading after its answer, so that it counts as one that keeps the connection.
+/// The server continues to read after its response, so that the connection counts as kept alive.
 #[test]
 fn connections_serve_again_after_odd_heads() {
     let served = Record::new();

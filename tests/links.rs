@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// All folders that have pages.
+/// All folders that contain pages.
 const FOLDERS: [&str; 9] = [
     "",
     "docs",
@@ -34,7 +34,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// A page without its fenced blocks.
+/// Returns a page's text without its fenced blocks.
 fn prose(text: &str) -> String {
     let mut is_code = false;
     let lines = text.lines().filter(|line| {
@@ -45,14 +45,14 @@ fn prose(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The anchors of a page's headings, as those who show Markdown make them: letters, digits, `-` and
-/// `_` in lower case, blanks become `-`, and a name that comes again gets a number.
+/// Returns the anchors of a page's headings, as Markdown renderers generate them: letters, digits,
+/// `-` and `_` in lower case. Spaces become `-`, and a repeated name gets a number.
 fn anchors(text: &str) -> Vec<String> {
     let mut seen: HashMap<String, u32> = HashMap::new();
     let mut found = Vec::new();
     for line in prose(text).lines().filter(|line| line.starts_with('#')) {
         let title = line.trim_start_matches('#').trim();
-        // Of a link, its text is shown.
+        // Of a link, renderers show only the text.
         let title =
             title.split("](").map(|part| part.trim_start_matches('[')).next().unwrap_or_default();
         let kept =
@@ -68,7 +68,7 @@ fn anchors(text: &str) -> Vec<String> {
     found
 }
 
-/// What is wrong with the links of a page.
+/// Returns what is wrong with the links of a page.
 fn broken(page: &Path, text: &str) -> Vec<String> {
     let folder = page.parent().expect("it is in a folder");
     let prose = prose(text);
@@ -122,7 +122,7 @@ fn a_broken_link_is_found() {
     assert_eq!(check("```\n[a](none.md)\n# A\n```\n"), 0);
 }
 
-/// A page that links to nothing else is found by nobody.
+/// If no page links to a page, nobody finds it.
 #[test]
 fn every_page_is_linked_from_the_readme() {
     let readme = common::page::read("README.md");

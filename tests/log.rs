@@ -10,8 +10,8 @@ use commbox::{Batch, BatchOptions, Client, ErrorKind, LogLevel, Options};
 use loopback::{listen, Http, Record, CONFIRMED};
 use serde_json::{json, Value};
 
-/// A client of a server that gives these answers in their order, and the last one forever. An empty
-/// status closes the connection without an answer.
+/// Returns a client whose server gives these responses in order and then repeats the last one. An
+/// empty status closes the connection without a response.
 fn client(answers: &'static [(&'static str, &'static str)], more: Value) -> Client {
     let next = AtomicUsize::new(0);
     let port = listen(move |stream, _| {
@@ -32,7 +32,7 @@ fn client(answers: &'static [(&'static str, &'static str)], more: Value) -> Clie
     Client::new("key", &Options::from_json(&options.to_string()).unwrap()).unwrap()
 }
 
-/// The events of a client from now on.
+/// Records the events of a client from now on.
 fn events(client: &Client, level: LogLevel) -> Record<Value> {
     let events = Record::new();
     let record = events.clone();
@@ -173,7 +173,7 @@ fn the_log_may_call_the_client_and_holds_no_lock() {
         LogLevel::Trace,
         Arc::new(move |_, json, _| {
             record.lock().unwrap().push(json.to_owned());
-            // Whatever is locked here would wait for itself.
+            // If a lock were held during the callback, these calls would deadlock.
             let client = own.upgrade().unwrap();
             client.set_max_requests_per_second(0.0).unwrap();
             let _ = (client.stats(), client.validate_user_json(1, "{}"));
@@ -186,7 +186,7 @@ fn the_log_may_call_the_client_and_holds_no_lock() {
     let before = calls.load(Ordering::SeqCst);
     assert!(before > 0 && before == told.lock().unwrap().len());
 
-    // A call that it makes itself is not told, or it would never end.
+    // A call from within the callback is not logged, because that would never end.
     let own = Arc::downgrade(&client);
     let inner = Arc::new(AtomicUsize::new(0));
     let counted = inner.clone();
@@ -204,7 +204,8 @@ fn the_log_may_call_the_client_and_holds_no_lock() {
     assert_eq!(inner.load(Ordering::SeqCst), 1);
 }
 
-/// One that is put back, since others may tell whether the server is there, keeps its number.
+/// A batch may requeue an update until other updates show whether the server is up. The update
+/// keeps its number.
 #[test]
 fn an_update_of_a_batch_is_one_call() {
     let port = listen(move |stream, _| {

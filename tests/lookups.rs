@@ -1,7 +1,8 @@
-//! DNS lookups: one at a time for each name. Its result serves all waiting calls, however late it
-//! is.
+//! DNS lookups: at most one at a time for each name. All waiting calls use its result, however late
+//! it is.
 //!
-//! Each program replaces the system's lookup, so that it takes as long as the test requires.
+//! Each program replaces the system's lookup function with one that takes as long as the test
+//! requires.
 
 #![cfg(target_os = "linux")]
 
@@ -24,7 +25,7 @@ fn serve(stream: TcpStream) {
     }
 }
 
-/// Runs one program of `lookups.c`, in which every call makes a connection of its own.
+/// Runs one test of `lookups.c`, in which every call opens a new connection.
 fn run_at(url: &str, what: &str, more: Value) {
     let mut options = json!({
         "base_url": url, "allow_http": true, "max_retries": 0, "max_idle_connections": 0, "proxy": "",
@@ -97,9 +98,9 @@ fn a_forked_child_looks_up_by_itself() {
 
 #[test]
 fn an_address_that_answers_nobody_is_tried_first_only_once() {
-    // One whose queue is full.
+    // A listener with a full queue accepts no connection.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
-    // SAFETY: a listening socket may be told so again, with room for fewer.
+    // SAFETY: `listen` may be called again on a listening socket, with a shorter queue.
     assert_eq!(unsafe { libc::listen(dead.as_raw_fd(), 0) }, 0);
     let address = dead.local_addr().unwrap();
     let mut queue = Vec::new();

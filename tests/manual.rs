@@ -15,7 +15,7 @@ use common::install::{bare, run, ROOT};
 use common::sandbox::Sandbox;
 use common::tools::has;
 
-/// The files of a folder below `packaging` whose names end so, in order.
+/// Returns the files in a folder below `packaging` with this extension, in order.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let entries =
         fs::read_dir(Path::new(ROOT).join("packaging").join(folder)).expect("it is a folder");
@@ -91,8 +91,8 @@ fn pages_are_free_of_mistakes() {
     if !has("mandoc", "mandoc") {
         return;
     }
-    // Whether the pages that they refer to are installed is not looked at: it says more of the
-    // machine.
+    // Cross-references to other pages are not checked, because they depend on what is installed on
+    // the machine.
     let output = bare("mandoc")
         .args(["-Tlint", "-Wall"])
         .args(files("man3", "3"))
@@ -103,7 +103,7 @@ fn pages_are_free_of_mistakes() {
         told.lines().filter(|line| !line.contains("referenced manual not found")).collect();
     assert!(mistakes.is_empty(), "{mistakes:#?}");
 
-    // The check can fail.
+    // Checks that the check can fail.
     let broken = Path::new(env!("CARGO_TARGET_TMPDIR")).join("broken.3");
     fs::write(&broken, ".Dd November 30, 2026\n.Dt BROKEN 3\n.Os\n.Sh NAME\n.Xx\n")
         .expect("it can be written");
@@ -112,7 +112,7 @@ fn pages_are_free_of_mistakes() {
     assert!(!output.status.success());
 }
 
-/// They are compiled as strict C11, and make their calls to the sandbox.
+/// The examples are compiled as strict C11 and make their calls to the sandbox.
 #[test]
 fn examples_run() {
     let sandbox = Sandbox::start();

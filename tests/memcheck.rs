@@ -1,8 +1,8 @@
-//! Runs every program of `tests/c` and `tests/cpp` under memcheck, so that none depends on
-//! uninitialized memory, and the library accesses only memory that it was given.
+//! Runs every program of `tests/c` and `tests/cpp` under memcheck, to verify that no program
+//! depends on uninitialized memory and that the library accesses only memory that it was given.
 //!
-//! Other tests check the results of the programs. Here, each does a little of everything, and may
-//! end while its threads are still running. Other tests also check for leaks.
+//! Other tests check the results of the programs, and leaks. Here, each program does a little of
+//! everything and may end while its threads are still running.
 
 #![cfg(target_os = "linux")]
 
@@ -22,11 +22,11 @@ use serde_json::json;
 
 const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
-/// How a program comes under memcheck.
+/// How a program is run under memcheck.
 enum Plan {
-    /// Once for each of these lines of arguments.
+    /// Once for each of these runs.
     Runs(Vec<Run>),
-    /// By the test of this file.
+    /// The test in the named file runs it.
     By(&'static str),
 }
 
@@ -35,7 +35,7 @@ enum Plan {
 struct Run {
     arguments: Vec<String>,
     input: Vec<u8>,
-    /// With what the library has for tests alone.
+    /// With the failpoints, which only tests use.
     with_failpoints: bool,
 }
 
@@ -43,10 +43,10 @@ fn run<T: Into<String>>(arguments: impl IntoIterator<Item = T>) -> Run {
     Run { arguments: arguments.into_iter().map(Into::into).collect(), ..Run::default() }
 }
 
-/// What this program is to do at that sandbox. `None`: nobody has said so yet.
+/// Returns how to run this program against the sandbox, or `None` if that has not been defined yet.
 fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
     let url = sandbox.url.clone();
-    // A form of its address that only the system reads, by a lookup.
+    // A form of the sandbox's address that requires a lookup by the system.
     let by_name = url.replace("127.0.0.1", "127.1");
     let options = |url: &str| {
         json!({"base_url": url, "allow_http": true, "proxy": "", "max_retries": 0}).to_string()
@@ -73,7 +73,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
             .into(),
         "c/growth.c" => GROWTH.map(|outcome| run([outcome, &url, "5"])).into(),
         "c/lookups.c" => {
-            // Every call makes a connection of its own, and remembers no address.
+            // Every call opens a new connection, and no address is cached.
             let options = json!({
                 "base_url": by_name, "allow_http": true, "proxy": "", "max_idle_connections": 0, "dns_ttl_ms": 0, "max_retries": 1,
                 "retry_base_ms": 1,
@@ -90,7 +90,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
         "c/storm_under_helgrind.c" => {
             vec![Run { with_failpoints: true, ..run([&*url, "2", "4", "1"]) }]
         }
-        // Nothing comes of giving a file its own name.
+        // Renaming a file to itself has no effect.
         "c/two_clients.c" => vec![run([&*here, file!(), file!()])],
         "c/unload.c" => vec![run([&*library().to_string_lossy(), &here, "5"])],
         "c/warm_calls.c" => {
@@ -112,7 +112,7 @@ fn plan(program: &str, sandbox: &Sandbox) -> Option<Plan> {
     Some(Plan::Runs(runs))
 }
 
-/// What `growth` can do.
+/// The arguments that `growth` accepts.
 const GROWTH: [&str; 14] = [
     "client made and freed",
     "user built",
@@ -130,7 +130,7 @@ const GROWTH: [&str; 14] = [
     "cancelled",
 ];
 
-/// The programs: all sources of both folders.
+/// Returns the programs: all source files in both folders.
 fn programs() -> Vec<String> {
     let sources = [("c", "c"), ("cpp", "cpp")].into_iter().flat_map(|(folder, ending)| {
         let entries = fs::read_dir(Path::new(TESTS).join(folder)).expect("the folder is there");
@@ -143,12 +143,12 @@ fn programs() -> Vec<String> {
     sources.collect()
 }
 
-/// Whether a program has a key that the sandbox is not made for.
+/// Returns whether a program uses an API key other than the sandbox's default.
 fn has_own_key(program: &str) -> bool {
     ["c/fork.c", "c/lookups.c", "c/unload.c"].contains(&program)
 }
 
-/// What is wrong with a program, if anything.
+/// Returns what is wrong with a program, if anything.
 fn check(program: &str) -> Result<(), String> {
     let sandbox = Sandbox::start_with(&[
         "--api-key",

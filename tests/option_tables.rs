@@ -31,7 +31,7 @@ fn rows(section: &str) -> Vec<Row> {
     rows
 }
 
-/// Reads options, or tells what is wrong with them.
+/// Parses options, or returns what is wrong with them.
 type Read = fn(&str) -> Result<(), String>;
 
 const CLIENT: Read = |text| Options::from_json(text).map(drop).map_err(|error| error.to_string());
@@ -41,10 +41,10 @@ const BATCH: Read =
 
 const TABLES: [(&str, Read); 3] = [("Client", CLIENT), ("Call", CALL), ("Batch", BATCH)];
 
-/// Whether the library takes a value of an option.
+/// Returns whether the library accepts a value of an option.
 fn takes(read: Read, key: &str, value: Value) -> bool {
     let mut options = Map::new();
-    // The cap may not be below the base.
+    // The cap must not be below the base.
     match key {
         "retry_base_ms" => drop(options.insert("retry_cap_ms".into(), value.clone())),
         "retry_cap_ms" => drop(options.insert("retry_base_ms".into(), json!(1))),
@@ -64,7 +64,7 @@ fn number(text: &str) -> f64 {
     text.parse().unwrap_or_else(|_| panic!("{text:?} is no number"))
 }
 
-/// A value of this size: a text of so many characters, or so many headers.
+/// Returns a value of this size: a text with this number of characters, or this number of headers.
 fn of_size(key: &str, size: usize) -> Value {
     match key {
         "headers" => {
@@ -75,7 +75,7 @@ fn of_size(key: &str, size: usize) -> Value {
     }
 }
 
-/// Holds a cell of limits to the library; tells whether it had any.
+/// Checks a cell of limits against the library. Returns whether it contained any.
 fn check_limits(read: Read, row: &Row) -> bool {
     let Row { key, limits, .. } = row;
     let expect = |value: Value, taken: bool| {
@@ -152,7 +152,7 @@ fn a_wrong_limit_is_found() {
 #[test]
 fn keys_are_those_of_the_library() {
     for (section, read) in TABLES {
-        // Of a key that is near none, the message lists all that there are.
+        // For a key that resembles no option, the message lists all options.
         let why = read(r#"{"qqqqqqqqqqqqqqqq": 1}"#).expect_err("it is no option");
         let (_, all) = why.split_once("options are ").expect("the message lists them");
         let known: BTreeSet<_> = all.split(", ").map(str::to_owned).collect();
@@ -161,7 +161,7 @@ fn keys_are_those_of_the_library() {
     }
 }
 
-/// A time in milliseconds.
+/// Formats a duration in milliseconds.
 fn millis(time: Duration) -> String {
     time.as_millis().to_string()
 }
@@ -197,7 +197,7 @@ fn default_of_client(key: &str) -> String {
         "unknown_fields" => r#""allow""#.into(),
         "custom_fields" => or_null(options.custom_fields, |names| format!("{names:?}")),
         "user_agent" => or_null(options.user_agent, |text| text),
-        // Their names alone are shown.
+        // Only their names are shown.
         "headers" => format!("{:?}", options.headers),
         "request_id_header" => or_null(options.request_id_header, |name| name),
         _ => panic!("this test does not know the default of {key}"),
@@ -241,7 +241,7 @@ fn the_example_is_taken_as_it_stands() {
     }
 }
 
-/// The rows of the header's tables for an option, each on one line.
+/// Returns the rows of the header's tables for an option, each on one line.
 fn rows_of_header(key: &str) -> Vec<String> {
     let mut rows: Vec<String> = Vec::new();
     for line in header::text().lines().filter_map(|line| line.strip_prefix(" * ")) {
@@ -259,8 +259,8 @@ fn rows_of_header(key: &str) -> Vec<String> {
     rows.into_iter().filter(is_of).collect()
 }
 
-/// Options of a client and of a call have one name and one range, so the tables of both are looked
-/// at.
+/// An option of a client and of a call has the same name and the same range, so the tables of both
+/// are checked.
 #[test]
 fn the_header_has_the_same_ranges() {
     let mut checked = 0;

@@ -1,4 +1,4 @@
-//! A process that cannot open more files for a moment: the error says so, and later calls are not
+//! A process that temporarily cannot open more files: the error says so, and later calls are not
 //! affected.
 
 #![cfg(target_os = "linux")]
@@ -16,8 +16,8 @@ use native::program;
 use serde_json::{json, Value};
 use tls_server::{file, serve, Authority};
 
-/// What a call came to while `files` more could be opened; the next call of the process, which may
-/// open all that it needs, is to succeed.
+/// Returns the error of a call while only `files` more files can be opened. The next call of the
+/// process, which may open all the files that it needs, must succeed.
 fn failure(program: &mut Command, options: &Value, files: u32) -> Value {
     let output = program.args([options.to_string(), files.to_string()]).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
@@ -52,8 +52,8 @@ fn without_a_socket_or_a_name_lookup() {
     }
 }
 
-/// The program on a machine of its own files: `replace` is a shell's command that puts `file`, its
-/// `$0`, in the place of one of the system's.
+/// Returns a command that runs the program on a machine with different files. `replace` is a shell
+/// command that replaces one of the system's files with `file`, its `$0`.
 fn with_files(replace: &str, file: &Path) -> Command {
     let inner = program("out_of_files");
     let mut program = Command::new("unshare");
@@ -70,13 +70,14 @@ fn with_files(replace: &str, file: &Path) -> Command {
     program
 }
 
-/// An API under TLS, of this authority.
+/// Starts an API server over TLS whose certificate this authority signs. Returns the client's
+/// options.
 fn api(authority: &Authority) -> Value {
     let (port, _) = serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
     json!({"base_url": format!("https://127.0.0.1:{port}"), "max_retries": 0})
 }
 
-/// The one file is the connection, so that none is left for the certificates.
+/// The connection uses the only available file, so the certificates cannot be opened.
 #[test]
 fn without_the_store_that_the_environment_names() {
     let authority = Authority::new();
@@ -85,8 +86,8 @@ fn without_the_store_that_the_environment_names() {
     assert_told(&failure(&mut program, &api(&authority), 1));
 }
 
-/// The bundled roots are for a machine without a store, not for one whose store could not be read
-/// just now.
+/// The bundled roots are for a machine without a store. They are not used if the store exists but
+/// cannot be read at the moment.
 #[test]
 fn without_the_store_of_the_machine() {
     let authority = Authority::new();

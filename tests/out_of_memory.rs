@@ -1,5 +1,5 @@
-//! Input of any size may exceed the available memory. The call then returns an error, and the
-//! process continues.
+//! A call may need more memory than is available, because its input may have any size. The call
+//! then returns an error, and the process continues.
 
 #![cfg(target_os = "linux")]
 

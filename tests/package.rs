@@ -11,19 +11,19 @@ use std::sync::OnceLock;
 use common::install::{elsewhere, run, updates, Folder, ROOT, VERSION};
 use common::{build, page};
 
-/// What may be warned of: tests are not packed, and there is no address to give.
+/// The expected warnings: tests are not packaged, and the project has no public address.
 const KNOWN: [&str; 3] = [
     "warning: ignoring test `",
-    // Its sources are the command's.
+    // The example's sources belong to the command's package.
     "warning: ignoring example `sandbox`",
     "warning: manifest has no documentation, homepage or repository",
 ];
 
-/// Packs the crate and builds what was packed; returns where cargo has unpacked it.
+/// Packages the crate and builds the package. Returns the folder that cargo unpacked it to.
 fn package() -> &'static Path {
     static PACKAGE: OnceLock<PathBuf> = OnceLock::new();
     PACKAGE.get_or_init(|| {
-        // A change that is not committed yet is no fault of the package.
+        // Uncommitted changes are not an error of the package.
         let told = run(&mut build::cargo(
             build::target_dir(),
             &["package", "--locked", "--offline", "--allow-dirty"],
@@ -43,11 +43,11 @@ fn the_documentation_has_no_warning() {
     run(doc.env("RUSTDOCFLAGS", "-D warnings"));
 }
 
-/// The doctests run them.
+/// The doctests run the examples.
 #[test]
 fn everything_public_has_an_example() {
-    // The C interface has its examples in the manual pages, and the fuzz targets are no part of the
-    // interface.
+    // The examples for the C interface are in the manual pages, and the fuzz targets are not part
+    // of the interface.
     let left_out = ["ffi", "fuzzing.rs", "lib.rs"];
     let (mut folders, mut found, mut without) = (vec![Path::new(ROOT).join("src")], 0, Vec::new());
     while let Some(folder) = folders.pop() {
@@ -106,7 +106,7 @@ fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
 
 #[test]
 fn a_program_elsewhere_depends_on_it() {
-    // Always in the same place: what cargo builds for it is built once.
+    // The folder is always the same, so that cargo builds the dependencies only once.
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-user");
     fs::create_dir_all(project.join("src/bin")).expect("a folder can be made");
     let example = fs::read_to_string(Path::new(ROOT).join("examples/update_user.rs"))
@@ -128,7 +128,7 @@ fn a_program_elsewhere_depends_on_it() {
     ] {
         fs::write(project.join(file), text).expect("it can be written");
     }
-    // The versions that are at hand.
+    // Use the versions that are available offline.
     fs::copy(Path::new(ROOT).join("Cargo.lock"), project.join("Cargo.lock"))
         .expect("it can be copied");
     let mut cargo = Command::new(env!("CARGO"));

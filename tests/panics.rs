@@ -1,8 +1,8 @@
 //! Bugs of the library: if it panics, the caller gets `COMMBOX_INTERNAL`, the handles remain
 //! usable, nothing is printed, and nothing leaks.
 //!
-//! It is made to panic in every exported function, taken from the header, and at the stages that
-//! the sources name.
+//! The tests cause a panic in every exported function that the header declares, and at the stages
+//! that the sources name.
 
 mod common;
 
@@ -20,15 +20,15 @@ use common::valgrind::Valgrind;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Functions that only tell or free: a panic there leaves no error, but the value that stands for
-/// none.
+/// Returns whether `place` is a function that only returns a value or frees something. After a
+/// panic, such a function sets no error and returns its value for "none".
 fn is_accessor(place: &str) -> bool {
     let other = ["commbox_version", "commbox_abi_version", "commbox_string_free"];
     other.contains(&place)
         || ["commbox_last_", "commbox_code_"].iter().any(|start| place.starts_with(start))
 }
 
-/// Stages that are on the way of https alone.
+/// Stages that only https calls pass.
 const OF_TLS: [&str; 2] = ["settings", "handshake"];
 
 fn stages(folder: &Path, found: &mut Vec<String>) {
@@ -51,7 +51,7 @@ fn places() -> Vec<String> {
     places
 }
 
-/// Runs `play` for every place on both processors, and tells all that it has to say.
+/// Runs `play` for every place on two threads and reports all failures.
 fn for_all(play: impl Fn(&str) -> Option<String> + Sync) {
     let places = places();
     assert!(places.len() > 30, "{places:?}");
@@ -70,7 +70,7 @@ fn for_all(play: impl Fn(&str) -> Option<String> + Sync) {
     assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
-/// What is wrong with a run in which the library was made to panic at `place`.
+/// Returns what is wrong with a run in which the library panicked at `place`.
 fn judge(place: &str, output: &Output) -> Option<String> {
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -98,7 +98,7 @@ impl Servers {
         }
     }
 
-    /// Options for calls that pass by every place.
+    /// Returns options with which a call passes every place.
     fn options(&self, place: &str) -> String {
         let url = if OF_TLS.contains(&place) { &self.tls.url } else { &self.plain.url };
         serde_json::json!({"base_url": url, "ca_file": self.certificate, "proxy": "", "max_retries": 0}).to_string()

@@ -12,15 +12,15 @@ use std::process::Command;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Functions by name, each with what it returns and then what it takes, as the machine sees them:
-/// `i32`, `pointer`, `void`, and `fn(pointer)->i32` for a function that is called back.
+/// Functions by name, each with its return type followed by its parameter types, as at the machine
+/// level: `i32`, `pointer`, `void`, and `fn(pointer)->i32` for a callback.
 type Functions = BTreeMap<String, Vec<String>>;
 
 fn callback(returns: &str, takes: &[String]) -> String {
     format!("fn({})->{returns}", takes.join(","))
 }
 
-/// Everything in which a binding's declarations are not the header's.
+/// Returns every difference between a binding's declarations and the header's.
 fn differences(header: &Functions, binding: &Functions) -> Vec<String> {
     let missing = header
         .keys()
@@ -53,8 +53,8 @@ fn csharp_declares_what_the_header_does() {
     );
 }
 
-/// The library calls delegates, whose types no compiler holds to those of the functions that take
-/// them.
+/// The library calls delegates. No compiler compares their types with those of the functions that
+/// receive them.
 #[test]
 fn csharp_is_called_back_as_the_header_says() {
     for (file, function) in [
@@ -85,8 +85,8 @@ fn bindings_know_no_other_codes() {
         .collect();
     let csharp = csharp_codes(&csharp_source("CommBoxException.cs"));
     for (binding, codes) in [("Python", Python::read().codes), ("C#", csharp)] {
-        // A binding that lost its table, or whose table is not found any more, would pass without a
-        // word.
+        // If a binding lost its table, or the test no longer finds it, the test would otherwise
+        // pass.
         assert!(codes.len() >= 5, "{binding} tells apart {codes:?}");
         let unknown: Vec<_> = codes.iter().filter(|code| !documented.contains(code)).collect();
         assert!(unknown.is_empty(), "{binding} knows codes that the header does not: {unknown:?}");
@@ -156,7 +156,7 @@ fn c_signature(returns: &str, takes: &[&str]) -> Vec<String> {
     [returns].iter().chain(takes).map(|declared| c_type(declared)).collect()
 }
 
-/// What a type of C is; a parameter's name may follow it.
+/// Returns the machine-level name of a C type, which may be followed by a parameter's name.
 fn c_type(declared: &str) -> String {
     if let Some((returns, rest)) = declared.split_once("(*") {
         let (_, takes) = rest.split_once(")(").expect("a pointer to a function");
@@ -183,7 +183,7 @@ fn constant(name: &str) -> i64 {
     declarations::constants(declarations::now())[name].parse().expect("constants are numbers")
 }
 
-/// What the Python package declares, as its own modules tell it.
+/// The declarations of the Python package, read from its own modules.
 struct Python {
     functions: Functions,
     abi_version: i64,
@@ -216,7 +216,7 @@ fn after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     Some(text.split_once(start)?.1)
 }
 
-/// The functions that a C# source calls, each as `((delegate*
+/// Returns the functions that a C# source calls. Each call has the form `((delegate*
 /// unmanaged[Cdecl]<…>)Of(Function.NAME))`.
 fn csharp(source: &str) -> Functions {
     let calls = source.split("((delegate* unmanaged[Cdecl]<").skip(1).map(|call| {
@@ -231,7 +231,7 @@ fn csharp(source: &str) -> Functions {
     calls.collect()
 }
 
-/// A list of C#, parted at the commas that stand in no other list.
+/// Splits a list of C# types at the commas that are not inside a nested list.
 fn csharp_list(list: &str) -> Vec<&str> {
     let mut depth = 0;
     let parted = list.split(move |character| {
@@ -241,7 +241,7 @@ fn csharp_list(list: &str) -> Vec<&str> {
     parted.map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// What a type of C# is; a name may follow it.
+/// Returns the machine-level name of a C# type, which may be followed by a name.
 fn csharp_type(declared: &str) -> String {
     if let Some(types) = after(declared, "delegate* unmanaged[Cdecl]<") {
         let mut types: Vec<_> = csharp_list(types.split('>').next().unwrap_or(""))
@@ -265,7 +265,8 @@ fn csharp_type(declared: &str) -> String {
     known.into()
 }
 
-/// The codes that C# makes exceptions of: those of the arms of `FromJson`, but for ranges.
+/// Returns the codes that C# maps to exceptions: those of the arms of `FromJson`, except for
+/// ranges.
 fn csharp_codes(source: &str) -> Vec<i64> {
     let body = after(source, " FromJson(string json,")
         .and_then(|rest| rest.split("};").next())

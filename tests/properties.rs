@@ -19,7 +19,7 @@ use serde_json::{json, Map, Value};
 use loopback::{listen, Http, CONFIRMED};
 
 const KEY: &str = "CANARY-key";
-/// Begins values; no message may hold it.
+/// Secret values start with this. No message may contain it.
 const CANARY: &str = "CANARY";
 
 /// Fields and their limits in characters.
@@ -32,7 +32,8 @@ const LIMITS: [(&str, usize); 6] = [
     ("Phone2", 100),
 ];
 
-/// A client of a server that keeps the body of every request and gives one answer to all.
+/// A client, and its server that stores the body of every request and always gives the same
+/// response.
 struct Bench {
     client: Client,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -67,13 +68,13 @@ impl Bench {
         self.client.update_user_json(1, user)
     }
 
-    /// The bodies that came since this was asked last.
+    /// Returns the bodies that were received since the last call.
     fn bodies(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.bodies.lock().unwrap())
     }
 }
 
-/// Runs a property. What fails is printed, and kept nowhere: the tests leave no files behind.
+/// Tests a property. Failing cases are printed but not saved, so the tests leave no files behind.
 fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let config =
         ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
@@ -82,7 +83,7 @@ fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), Tes
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// Any text: control characters too, which the strategy of a `String` leaves out.
+/// Any text, including control characters, which the strategy for `String` excludes.
 fn text() -> impl Strategy<Value = String> {
     "(?s).{0,30}"
 }
@@ -91,7 +92,7 @@ fn space() -> impl Strategy<Value = String> {
     "[ \t\r\n]{0,2}"
 }
 
-/// A character as JSON may write it: itself, or escaped.
+/// A character in one of its JSON forms: literal or escaped.
 fn character() -> impl Strategy<Value = String> {
     (any::<char>(), any::<bool>()).prop_map(|(character, escaped)| written(character, escaped))
 }
@@ -107,7 +108,7 @@ fn written(character: char, escaped: bool) -> String {
     })
 }
 
-/// A string of JSON, of less characters than any field's limit.
+/// A JSON string with fewer characters than any field's limit.
 fn string() -> impl Strategy<Value = String> {
     let character = prop_oneof![6 => character(), 1 => select(&["\\n", "\\/", "\\\"", "\\\\"][..]).prop_map(Into::into)];
     vec(character, 0..20).prop_map(|characters| format!("\"{CANARY}{}\"", characters.concat()))
@@ -137,7 +138,7 @@ fn object(members: &[(String, String)], space: &str) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// A user that the API takes: known fields, custom fields, names of the caller's own.
+/// A valid user: known fields, custom fields and other names.
 fn user() -> impl Strategy<Value = String> {
     let known = select(&["\"FirstName\"", "\"L\\u0061stName\"", "\"Remarks\"", "\"Email\""][..])
         .prop_map(String::from);
@@ -191,7 +192,7 @@ fn limits_count_characters_however_they_are_written() {
     });
 }
 
-/// Users that are wrong in their shape, their names, their values, or are no JSON any more.
+/// Users with an invalid structure, name or value, and text that is not JSON.
 fn wrong_user() -> impl Strategy<Value = String> {
     const NAMES: &[&str] = &[
         "\"firstname\"",
@@ -207,7 +208,7 @@ fn wrong_user() -> impl Strategy<Value = String> {
     let broken = (any::<prop::sample::Index>(), option::weighted(0.5, any::<Option<char>>()));
     (prop_oneof![members.prop_map(|members| object(&members, " ")), value()], broken).prop_map(
         |(json, (at, change))| {
-            // Cut off, or with one more character in it.
+            // Truncated, or with one additional character.
             let at = at.index(json.len() + 1);
             let at = (0..=at).rev().find(|at| json.is_char_boundary(*at)).unwrap_or(0);
             match change {
@@ -219,7 +220,7 @@ fn wrong_user() -> impl Strategy<Value = String> {
     )
 }
 
-/// What every message keeps to.
+/// Checks the properties of every message.
 fn check_message(message: &str) -> Result<(), TestCaseError> {
     prop_assert!(
         !message.is_empty() && message.len() <= 2000,
@@ -276,7 +277,7 @@ fn a_built_user_has_what_was_set() {
     });
 }
 
-/// A name of options: known, nearly known, or any.
+/// A name of an option: known, misspelled or arbitrary.
 fn option_name() -> impl Strategy<Value = String> {
     const NAMES: &[&str] = &[
         "base_url",
@@ -342,7 +343,7 @@ fn retry_after_is_read_in_both_forms_and_nothing_else() {
             format!("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nRetry-After: {text}\r\n\r\n");
         let error = bench.update("{}").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Http(503), "{error}");
-        // Eight failures in a row would be an outage.
+        // Without a success in between, eight failures in a row would count as an outage.
         bench.answer.lock().unwrap().clone_from(&good);
         bench.update("{}").unwrap();
         error.retry_after()
@@ -358,7 +359,7 @@ fn retry_after_is_read_in_both_forms_and_nothing_else() {
     holds(0..4_000_000_000_u64, |seconds| {
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
         let told = read(&date).expect("a date is read").as_secs_f64();
-        // Dates have whole seconds, and time goes on.
+        // Dates are in whole seconds, and time passes between the two readings.
         prop_assert!((told - seconds as f64).abs() <= 3.0, "{date} is {told} s, not {seconds}");
         Ok(())
     });

@@ -13,7 +13,7 @@ use common::install::{
 };
 use common::tools::has;
 
-/// .NET's name of this platform.
+/// .NET's name for this platform.
 fn platform() -> &'static str {
     if cfg!(target_arch = "x86_64") {
         "linux-x64"
@@ -45,7 +45,7 @@ fn the_package_for_dotnet_has_what_it_names() {
 
     let nuget = Folder::new("nuget");
     make("nuget", &[format!("NUGET={}", nuget.path().display())]);
-    // As LibraryLoader.cs looks for it.
+    // The path where LibraryLoader.cs searches for it.
     assert_eq!(
         files(nuget.path()),
         [format!("runtimes/{}/native/libcommbox.so", platform())].into()
@@ -63,9 +63,9 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
         return;
     }
     let [first, second] = ["dist 1", "dist 2"].map(Folder::new);
-    // Of this platform: the others take their time, and tests/shipped.py tries them.
+    // Only for this platform: building the others takes long, and tests/shipped.py tests them.
     make("dist", &[format!("DIST={}", first.path().display()), format!("TARGETS={}", platform())]);
-    // Another person's shell, and later.
+    // A different environment, at a later time.
     let (target, dist) = (target_of_make(), second.path().display());
     let only = platform();
     let later = format!(
@@ -88,12 +88,12 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
 
     let platform = platform();
     let machine = env::consts::ARCH;
-    // As Python's packages write a pre-release: 1.0.0rc1.
+    // Python writes pre-release versions differently: 1.0.0rc1.
     let python = VERSION.replace("-rc.", "rc");
     let mut expected: BTreeSet<_> = [
         "THIRD-PARTY.txt".into(),
         "THIRD-PARTY-command.txt".into(),
-        // How old a Linux may be stands in the wheel's name.
+        // The wheel's name contains the oldest supported glibc.
         format!("commbox-{python}-py3-none-manylinux_2_17_{machine}.whl"),
         format!("commbox-{VERSION}-{platform}.cdx.json"),
         format!("commbox-cli-{VERSION}-{platform}.cdx.json"),
@@ -113,7 +113,7 @@ fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
     the_wheel_works(&first);
 }
 
-/// Unpacks a file of a release; returns the folder that it brings.
+/// Unpacks a file of a release and returns the folder that it creates.
 fn unpack(release: &Folder, ending: &str, into: &Folder) -> PathBuf {
     let name = format!("commbox-{VERSION}");
     let archive = release.path().join(format!("{name}-{ending}"));
@@ -129,13 +129,13 @@ fn the_archive_works(release: &Folder, ending: &str) {
     let [shared, fixed] = [REAL_NAME, "libcommbox.a"].map(|name| installed.lib().join(name));
     let text = [&shared, &fixed]
         .map(|file| String::from_utf8_lossy(&fs::read(file).expect("it is there")).into_owned());
-    // As little of this machine as can be: its glibc, ...
+    // The files must depend on this machine as little as possible: not on its glibc, ...
     let glibc = text[0].split("GLIBC_2.").skip(1);
     let newest = glibc.map(|rest| {
         rest.split(|end: char| !end.is_ascii_digit()).next().and_then(|it| it.parse().ok())
     });
     assert_eq!(newest.max().flatten(), Some(17_u32));
-    // ... and the home of its cargo.
+    // ... and not on the path of cargo's home.
     let home =
         env::var("CARGO_HOME").unwrap_or(env::var("HOME").expect("somebody runs this") + "/.cargo");
     assert!(!text.iter().any(|text| text.contains(&home) || text.contains(ROOT)));

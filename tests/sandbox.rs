@@ -12,7 +12,7 @@ use serde_json::{json, Value};
 use common::build;
 use common::sandbox::Sandbox;
 
-/// What `GET /users/{id}` shows.
+/// Returns the user's data from the reply to `GET /users/{id}`.
 fn user(sandbox: &Sandbox, id: i64) -> String {
     let (status, reply) = sandbox.get(&format!("/users/{id}"));
     assert_eq!(status, 200);
@@ -20,7 +20,7 @@ fn user(sandbox: &Sandbox, id: i64) -> String {
     data.strip_suffix('}').expect("data comes last").to_owned()
 }
 
-/// Status of an update, and the `status` and `description` of its reply.
+/// Returns the status of an update's response, and the `status` and `description` of its reply.
 fn update(sandbox: &Sandbox, path: &str, body: &str) -> (u16, Value, Value) {
     let (status, reply) = sandbox.post(path, body);
     let reply: Value = serde_json::from_str(&reply).expect("the reply is JSON");

@@ -1,6 +1,6 @@
 //! The API key and the values of a user do not appear in messages, in `Debug` output, or in log
 //! lines of the crates that the library uses. After the client is freed, the key is no longer in
-//! the memory of the process.
+//! the process's memory.
 
 mod common;
 
@@ -19,7 +19,7 @@ use common::sandbox::Sandbox;
 const KEY: &str = "canary-key-4711";
 const VALUE: &str = "canary-value-0815";
 
-/// A logger that takes everything.
+/// A logger that records everything.
 struct Everything(Mutex<String>);
 
 static LOG: Everything = Everything(Mutex::new(String::new()));
@@ -38,13 +38,13 @@ impl log::Log for Everything {
 }
 
 fn assert_clean(what: &str, text: &str) {
-    // Neither in the clear, nor in the way that Basic credentials are written.
+    // Neither as plain text nor encoded as in Basic credentials.
     for canary in [KEY, VALUE, "canary", "Y2FuYXJ5"] {
         assert!(!text.contains(canary), "{what} holds {canary}: {text}");
     }
 }
 
-/// Holds an error to what it may tell: all but the server's own words.
+/// Checks that an error contains no secret, except in the server's message.
 fn assert_error_clean(what: &str, error: &Error) {
     let mut told: Value = serde_json::from_str(&error.to_json()).unwrap();
     let members = told.as_object_mut().unwrap();
@@ -63,7 +63,8 @@ fn user() -> String {
     user.to_json()
 }
 
-/// Every way in which a call ends, each as an answer of the sandbox, which repeats `words`.
+/// Returns a sandbox response for each way in which a call can end. The server's message repeats
+/// `words`.
 fn answers(words: &str) -> Vec<Value> {
     let echo = format!("{{\"status\":400,\"description\":\"no such {words}\"}}");
     let statuses = [200, 302, 400, 401, 403, 404, 407, 429, 500, 501, 503];
@@ -93,7 +94,7 @@ fn are_in_no_message_and_no_log_line() {
     ];
     let certificate = json!({"ca_file": certificate});
     let proxied = json!({"proxy": format!("http://{KEY}:{VALUE}@127.0.0.1:1")});
-    // What each client tells of itself.
+    // Everything that the clients log.
     let told = Arc::new(Mutex::new(String::new()));
     let lines = told.clone();
     let tell: LogCallback = Arc::new(move |_, json, sentence| {
@@ -115,8 +116,8 @@ fn are_in_no_message_and_no_log_line() {
         let options = Options::from_json(&options.to_string()).unwrap();
         assert_clean("the options' Debug", &format!("{options:?}"));
         for answer in answers("user").into_iter().chain(answers(&format!("{KEY}-{VALUE}"))) {
-            // A crate below logs what comes in, byte by byte: the server's own words are no secrets
-            // that we keep.
+            // A dependency logs received bytes. The server's message is not a secret that the
+            // library must protect.
             let echoes = answer.to_string().contains("canary");
             log::set_max_level(if echoes {
                 log::LevelFilter::Debug
@@ -127,7 +128,7 @@ fn are_in_no_message_and_no_log_line() {
                 server.reset();
                 server.script(&json!([answer]).to_string());
             }
-            // A client each: a 429 shuts the gate for the calls that follow.
+            // Each call has its own client, because a 429 pauses later calls of the same client.
             let client = Client::new(KEY, &options).unwrap();
             assert_clean("the client's Debug", &format!("{client:?}"));
             client.set_log(Some((LogLevel::Trace, tell.clone())));
@@ -145,7 +146,8 @@ fn are_in_no_message_and_no_log_line() {
     );
     assert_clean("the log", &told);
 
-    // Far from all: through the dead proxy, and over TLS that is not trusted, every call fails.
+    // Many calls must fail: all of those through the unreachable proxy, and those to the server
+    // with an untrusted certificate.
     assert!(failures > 180, "{failures}");
 
     let sandbox = &servers[0];
@@ -187,7 +189,7 @@ fn are_in_no_message_and_no_log_line() {
     for line in log.lines() {
         assert_clean("a log line", line);
     }
-    // Bytes are logged in rows of sixteen, the text behind them.
+    // Bytes are logged in rows of sixteen, followed by their text.
     let rows = log
         .lines()
         .filter(|line| line.contains("ureq_proto::util"))
@@ -211,7 +213,7 @@ fn are_gone_from_memory_once_the_client_is_freed() {
         json!({"base_url": plain.url, "proxy": ""}),
         json!({"base_url": tls.url, "proxy": "", "ca_file": certificate}),
         json!({"base_url": "http://127.0.0.1:1", "proxy": "", "max_retries": 1, "retry_base_ms": 1}),
-        // Not trusted, so nothing is sent.
+        // The certificate is not trusted, so nothing is sent.
         json!({"base_url": tls.url, "proxy": ""}),
     ];
     let mut program = compile(Language::C, "c/secrets.c", "secrets");
@@ -230,15 +232,15 @@ fn are_gone_from_memory_once_the_client_is_freed() {
     let [("before", 0), ("alive", alive), ("freed", freed)] = counts[..] else {
         panic!("{}: {text}", output.status)
     };
-    // The search finds what is there: a key a client.
+    // Checks that the search finds a key while it is in memory, one per client.
     assert!(alive >= 4, "{text}");
     assert_eq!(freed, 0, "{text}");
-    // The keys went out all the same: one for three calls, the other after it.
+    // The keys were sent nevertheless: the first one for three calls, the second one after that.
     let sent: Vec<_> =
         plain.requests().iter().map(|request| request.headers["authorization"].clone()).collect();
     let [first, second] = keys.clone().map(|key| format!("Bearer {key}"));
     assert_eq!(sent, [first.clone(), first.clone(), first, second, "Bearer another".to_owned()]);
-    // The last one had the first key as the value of a header.
+    // The last request contained the first key as the value of a header.
     let gateway = plain.requests().last().map(|request| request.headers["x-gateway"].clone());
     assert_eq!(gateway.as_ref(), Some(&keys[0]));
 }

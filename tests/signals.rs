@@ -1,4 +1,4 @@
-//! The threads of the library do not receive signals that are meant for the program.
+//! The library's threads do not receive signals that are meant for the program.
 
 #![cfg(target_os = "linux")]
 
@@ -28,7 +28,7 @@ fn a_program_reads_its_signals_while_a_name_is_looked_up() {
     assert_read("lookup", "http://127.1:1");
 }
 
-/// The address of a server that never answers.
+/// Returns the address of a server that never answers.
 fn silent() -> String {
     let port = loopback::listen(|stream, _| {
         let mut http = loopback::Http::new(stream);
@@ -37,7 +37,7 @@ fn silent() -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// The header says how a program ends its calls from a signal handler.
+/// The header explains how a signal handler can cancel a program's calls.
 #[test]
 fn a_handler_ends_a_call_by_a_flag() {
     let output = native::program("handler").arg(silent()).output().unwrap();

@@ -38,7 +38,7 @@ fn exact<const COUNT: usize>(stream: &mut TcpStream) -> [u8; COUNT] {
     bytes
 }
 
-/// Passes bytes both ways until one side ends.
+/// Copies bytes in both directions until one side ends.
 fn relay(client: TcpStream, server: TcpStream) {
     let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     thread::spawn(move || {
@@ -48,8 +48,8 @@ fn relay(client: TcpStream, server: TcpStream) {
     let _ = std::io::copy(&mut { server }, &mut { client });
 }
 
-/// A SOCKS5 proxy that asks for these credentials, answers with `reply`, and connects to `target`,
-/// whatever it is asked for; that is noted.
+/// A SOCKS5 proxy that requires these credentials, answers with `reply`, and always connects to
+/// `target`. It records the address that was requested.
 fn socks(
     credentials: Option<(&'static str, &'static str)>,
     reply: u8,
@@ -152,7 +152,7 @@ fn socks5_refusals_are_told() {
     }
 }
 
-/// A proxy that answers `CONNECT` so; the connections that were made to it.
+/// A proxy that answers `CONNECT` with `answer`. Returns its port and a record of its connections.
 fn connect_proxy(answer: String, target: u16) -> (u16, Record<usize>) {
     let connects = Record::new();
     let seen = connects.clone();

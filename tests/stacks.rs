@@ -15,7 +15,7 @@ use common::valgrind::Valgrind;
 use loopback::{listen, Http, Record};
 use serde_json::json;
 
-/// So many servers, and the API keys that each of them saw.
+/// Starts `count` servers. Returns their ports and the API keys that each received.
 fn servers(count: usize) -> Vec<(u16, Record<String>)> {
     let start = |_| {
         let keys = Record::new();
@@ -33,11 +33,11 @@ fn servers(count: usize) -> Vec<(u16, Record<String>)> {
     (0..count).map(start).collect()
 }
 
-/// Runs the program against so many servers, each of which sees the key of its own client alone.
+/// Runs the program with `count` servers. Each must receive only the key of its own client.
 fn play(command: &mut Command, count: usize) -> std::process::ExitStatus {
     let servers = servers(count);
     let options = servers.iter().map(|(port, _)| {
-        // Each call makes a connection, which waits for a lookup.
+        // Each call opens a connection, which requires a DNS lookup.
         json!({
             "base_url": format!("http://one.example:{port}"), "allow_http": true, "proxy": "", "max_retries": 0,
             "dns_ttl_ms": 0, "max_idle_connections": 0,

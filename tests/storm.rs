@@ -1,8 +1,8 @@
-//! Servers with rate limits, and senders that find out how fast they may send.
+//! Servers with rate limits, and senders that find the rate at which they may send.
 //!
 //! Most tests run in simulated time: the servers and networks are models (`storm/`), and the
-//! senders use the library's own code, which is included here. The other tests are real, and short.
-//! To print the figures as a table:
+//! senders use the library's own code, which is included here. The other tests use real servers,
+//! for a short time. To print the figures as a table:
 //!
 //! ```text
 //! cargo test --release --test storm -- --nocapture figures
@@ -34,7 +34,8 @@ fn seconds(seconds: u64) -> Duration {
 
 type Make = fn() -> Box<dyn Server>;
 
-/// A kind of server: how long it takes at least to accept so many, and how it is made.
+/// A kind of server: its constructor, and the minimum time that it needs to accept a number of
+/// updates.
 struct Kind {
     name: &'static str,
     ideal: fn(f64) -> f64,
@@ -42,7 +43,7 @@ struct Kind {
 }
 
 fn minute(accepted: f64) -> f64 {
-    // 3,000 a minute, of which the last window need not be over.
+    // 3,000 per minute. The last window does not have to be complete.
     60.0 * ((accepted / 3000.0).ceil() - 1.0)
 }
 
@@ -96,7 +97,7 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// Who sends `updates`, which is many.
+/// Returns the sets of senders. Each set sends `updates`, a large number.
 fn senders(updates: usize) -> Vec<(&'static str, Vec<Plan>)> {
     let of = |processes: usize| vec![Plan::batch(updates / processes); processes];
     let mut late = of(8);
@@ -118,7 +119,7 @@ fn senders(updates: usize) -> Vec<(&'static str, Vec<Plan>)> {
     ]
 }
 
-/// How long each set of senders takes with each server, as times the ideal.
+/// The time that each set of senders takes with each server, divided by the ideal time.
 #[test]
 fn every_server_is_used_well_by_every_set_of_senders() {
     let mut bad = Vec::new();
@@ -138,9 +139,9 @@ fn every_server_is_used_well_by_every_set_of_senders() {
                 times.median(),
                 times.worst()
             );
-            // Without a burst, a request of one process has those of the others refused that come
-            // soon after. Whatever they do, they use a part of the rate; a rate_group is what
-            // helps.
+            // Without a burst, the server rejects requests of other processes that arrive shortly
+            // after a request of one process. The processes can only use part of the rate, unless
+            // they share a rate_group.
             let is_crowded = kind.name.starts_with("nginx")
                 && plans.len() > 1
                 && !plans.iter().all(|plan| plan.grouped);
@@ -152,7 +153,7 @@ fn every_server_is_used_well_by_every_set_of_senders() {
     assert!(bad.is_empty(), "{bad:?}");
 }
 
-/// The worst, the median and the best of many storms.
+/// The sorted results of many storms.
 struct Spread(Vec<f64>);
 
 impl Spread {
@@ -171,7 +172,7 @@ fn over_seeds(seeds: u64, figure: impl FnMut(u64) -> f64) -> Spread {
     Spread(values)
 }
 
-/// Prints a figure beside what is asked for, and holds its median to `bound`.
+/// Prints a figure beside its target, and asserts that its median is at most `bound`.
 fn hold(what: &str, asked: &str, bound: f64, spread: &Spread) {
     println!("| {what} | {asked} | {:.3} | {:.3} |", spread.median(), spread.worst());
     assert!(spread.median() <= bound, "{what}: {} is more than {bound}", spread.median());
@@ -258,8 +259,8 @@ fn figures() {
             })
             .collect();
         lost(&what, &storms);
-        // With 8 in flight when it goes down, and a probe at least every 4 s for it to be found 5 s
-        // after it is back.
+        // The server receives the 8 requests that are in flight when it goes down. A probe is sent
+        // at least every 4 s, so that the client detects within 5 s that the server is up again.
         let within = |storm: &Storm| {
             storm.requests.iter().filter(|(left, ..)| (1.0..61.0).contains(left)).count()
         };

@@ -21,7 +21,7 @@ fn client(port: u16, authority: &Authority) -> Client {
     Client::new("key", &options).unwrap()
 }
 
-/// Calls with pauses in which `say` speaks; all go over one connection.
+/// Makes calls with pauses, in which `say` sends messages. All calls must use the same connection.
 fn over_one_connection(say: impl Fn(&mut rustls::ServerConnection) + Send + Sync + Copy + 'static) {
     let authority = Authority::new();
     let config = Arc::new(authority.issue(|_| ()).config());
@@ -50,8 +50,8 @@ fn a_new_key_is_taken() {
     over_one_connection(|connection| connection.refresh_traffic_keys().unwrap());
 }
 
-/// As servers send them that make tickets on another thread, or when a session has proved worth
-/// one.
+/// Some servers send tickets late, because they create them on another thread or only after some
+/// use of the session.
 #[test]
 fn tickets_that_come_behind_each_answer_end_no_connection() {
     const CALLS: u8 = 10;
@@ -86,7 +86,7 @@ fn tickets_that_come_behind_each_answer_end_no_connection() {
     let client = client(port, &authority);
     for call in 1..=usize::from(CALLS) {
         client.update_user_json(1, "{}").unwrap();
-        // The ticket is there before the next call.
+        // The ticket arrives before the next call.
         tickets.wait_for(call);
         thread::sleep(Duration::from_millis(20));
     }
@@ -111,7 +111,7 @@ fn an_answer_to_nobody_ends_the_connection() {
     assert_eq!(connections, [0, 1, 2]);
 }
 
-/// The server answers when it has read the head, and goes on neither reading nor closing.
+/// The server answers after reading the head, and then neither reads nor closes the connection.
 #[test]
 fn an_answer_before_all_of_a_large_body_is_heard() {
     let authority = Authority::new();

@@ -1,5 +1,5 @@
 //! The sources of trusted certificates. A process reads the system's store only once, so each call
-//! runs in a process of its own.
+//! runs in its own process.
 
 #![cfg(target_os = "linux")]
 
@@ -20,7 +20,7 @@ use tls_server::{file, serve, Authority};
 
 const TLS: i64 = -6;
 
-/// The port of a server that this authority vouches for.
+/// Starts a server whose certificate this authority signed. Returns its port.
 fn server(authority: &Authority) -> u16 {
     serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok()).0
 }
@@ -32,7 +32,7 @@ fn call(port: u16, program: &mut Command, ca_file: Option<&Path>) -> (i64, Value
     )
 }
 
-/// A call that is to fail in TLS, with these words.
+/// Makes a call that must fail in TLS with a message that contains these words.
 fn refused(port: u16, program: &mut Command, words: &[&str]) {
     let (code, error) = call(port, program, None);
     assert_eq!(
@@ -60,7 +60,8 @@ fn ssl_cert_file_and_ssl_cert_dir_name_the_store() {
     assert_eq!(call(port, program("call_once").env("SSL_CERT_DIR", &folder), None).0, 0);
 }
 
-/// Broken files and links lie in the stores of many machines, and say nothing about the rest.
+/// The stores of many machines contain broken files and links. The rest of the store remains
+/// usable.
 #[test]
 fn what_can_be_read_of_a_store_serves_where_a_file_of_it_is_broken() {
     let authority = Authority::new();
@@ -121,13 +122,13 @@ fn a_store_that_is_named_and_not_there_is_said_so() {
     );
 }
 
-/// On a machine without a store, as small containers are, there is still something to trust: the
-/// call fails for the certificate that it met, not for want of roots.
+/// Machines without a store, such as small containers, use the bundled roots. The call must fail
+/// because of the server's certificate, and not because there are no roots.
 #[test]
 fn bundled_roots_serve_a_machine_without_a_store() {
     let port = server(&Authority::new());
     let with_store = program("call_once");
-    // In name spaces of its own the program sees nothing of the machine's certificates.
+    // In separate namespaces, the program does not see the machine's certificates.
     let hide = r#"for folder in /etc/ssl /etc/pki; do
                       if [ -d $folder ]; then mount -t tmpfs none $folder || exit 3; fi
                   done
@@ -154,7 +155,7 @@ fn an_empty_variable_counts_as_unset_and_a_file_that_cannot_be_read_is_named() {
     );
 }
 
-/// A new client sees what an update of the machine's certificates brought; in one process.
+/// In the same process, a new client uses the certificates that were added to the machine.
 #[test]
 fn the_store_is_read_again_when_it_has_changed() {
     let (former, present) = (Authority::new(), Authority::new());

@@ -1,7 +1,7 @@
 //! Installations that cannot work: the library is missing, is for another processor, or is an older
-//! or newer release. docs/install.md explains the message of each.
+//! or newer release. docs/install.md explains the message for each.
 //!
-//! Python and C#, which search for the library themselves, have their own tests for this.
+//! Python and C# search for the library themselves and have their own tests for this.
 
 mod common;
 
@@ -13,7 +13,8 @@ use common::page::section;
 use common::sandbox::Sandbox;
 use common::tools::has;
 
-/// The messages that docs/install.md explains: each item of its list begins with some, in bold.
+/// The messages that docs/install.md explains: each item of its list starts with at least one, in
+/// bold.
 fn explained() -> Vec<String> {
     let section = section("docs/install.md", "Troubleshooting");
     let items = section.lines().filter_map(|line| line.strip_prefix("- **")?.split_once("**"));
@@ -21,17 +22,17 @@ fn explained() -> Vec<String> {
     messages.map(str::to_owned).collect()
 }
 
-/// Holds a message to words that the page explains, and to others that it must have.
+/// Checks that a message contains words that the page explains, and other words that it must have.
 fn tells(message: &str, words: &str, more: &[&str]) {
     assert!(explained().contains(&words.to_owned()), "docs/install.md does not explain {words:?}");
-    // CMake breaks lines.
+    // CMake wraps lines.
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in more.iter().chain([&words]) {
         assert!(message.contains(words), "{words:?} is missing:\n{message}");
     }
 }
 
-/// Makes an ELF file one of another processor.
+/// Changes the processor in an ELF file's header.
 fn turn(library: &Path) {
     let mut bytes = fs::read(library).expect("it can be read");
     let [arm, intel] = [183_u16, 62].map(u16::to_le_bytes);
@@ -40,7 +41,7 @@ fn turn(library: &Path) {
 }
 
 impl Installed {
-    /// The example, which was compiled against a whole installation.
+    /// Runs the example, which was compiled against a complete installation, and returns its error.
     fn run(&self, program: &Path) -> String {
         let sandbox = Sandbox::start();
         let told = fails(at(&sandbox, &mut self.with_library(program)));
@@ -48,7 +49,7 @@ impl Installed {
         told
     }
 
-    /// Puts a library in place of the one that was installed.
+    /// Replaces the installed library with another one.
     fn replace(&self, soname: &str, code: &str) {
         for name in ["libcommbox.so.1", "libcommbox.so"] {
             let _ = fs::remove_file(self.lib().join(name));
@@ -84,19 +85,19 @@ fn a_program_does_not_find_the_library() {
     let program = installed.compile();
     let words = "libcommbox.so.1: cannot open shared object file";
 
-    // Of another processor the loader says the same as of none.
+    // The loader reports a library for another processor like a missing one.
     turn(&installed.lib().join(REAL_NAME));
     tells(&installed.run(&program), words, &[]);
     fs::remove_file(installed.lib().join(REAL_NAME)).expect("it is there");
     tells(&installed.run(&program), words, &[]);
 
-    // Of an older ABI and of a newer one.
+    // A library with an older ABI, and one with a newer ABI.
     for soname in ["libcommbox.so.0", "libcommbox.so.2"] {
         installed.replace(soname, "unsigned commbox_abi_version(void) { return 0; }");
         tells(&installed.run(&program), words, &[]);
     }
 
-    // Of this ABI, and a release that had less.
+    // A library with this ABI, from a release with fewer functions.
     installed.replace("libcommbox.so.1", "unsigned commbox_abi_version(void) { return 1; }");
     tells(&installed.run(&program), "undefined symbol: commbox_", &[]);
 }
@@ -110,7 +111,7 @@ fn a_compiler_does_not_find_the_library() {
     installed.project("examples/update_user.c");
     let compile = "cc update_user.c $($PKG_CONFIG --cflags --libs commbox) -o shared";
     turn(&installed.lib().join(REAL_NAME));
-    // The linker would take it instead.
+    // Without this, the linker would use it instead.
     fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
     let library = installed.lib().join("libcommbox.so");
     tells(
@@ -161,7 +162,7 @@ fn cmake_does_not_find_the_static_library() {
     if !has("cmake", "cmake") {
         return;
     }
-    // A package of development files without it.
+    // A development package without the static library.
     let installed = Installed::new("shared-only");
     fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
     let told = fails(&mut installed.cmake("commbox::static", "").1);

@@ -1,4 +1,4 @@
-/* This library. It trusts what SSL_CERT_FILE names, as the bench sets it. */
+/* This library. It trusts the certificates in SSL_CERT_FILE, which the benchmark sets. */
 #include <commbox.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -31,8 +31,8 @@ void client_close(void *opened)
     commbox_client_free(client.handle);
 }
 
-/* Threads share the client and its connections. Each has a user of its own: updates of one are sent
- * in turn. */
+/* The threads share the client and its connections. Each has its own user, because updates of one
+ * user are sent one after the other. */
 void *session_open(void *opened)
 {
     static int64_t users[1024];

@@ -1,4 +1,4 @@
-/* libcurl as it is meant to be used: one easy handle a thread, kept between calls. */
+/* libcurl as intended: one easy handle per thread, kept between calls. */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -14,7 +14,7 @@ struct worker {
     pthread_barrier_t *barrier;
     void *client;
     long warmup, calls, succeeded;
-    double *times; /* of each measured call, in microseconds */
+    double *times; /* the duration of each measured call, in microseconds */
     double answered_at;
 };
 
@@ -33,8 +33,8 @@ static double processor_time(void)
            + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the
- * present. */
+/* Returns a line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS
+ * the current value. */
 static long memory(const char *name)
 {
     char line[256];
@@ -69,15 +69,15 @@ static void *work_off(void *argument)
         worker->succeeded += session_update(session);
         if (call == 0) worker->answered_at = now(CLOCK_REALTIME);
     }
-    pthread_barrier_wait(worker->barrier); /* all are warm */
-    pthread_barrier_wait(worker->barrier); /* the clock runs */
+    pthread_barrier_wait(worker->barrier); /* all have warmed up */
+    pthread_barrier_wait(worker->barrier); /* the clock is running */
     for (long call = 0; session != NULL && call < worker->calls; call++) {
         double began = now(CLOCK_MONOTONIC);
         worker->succeeded += session_update(session);
         worker->times[call] = (now(CLOCK_MONOTONIC) - began) * 1e6;
     }
-    pthread_barrier_wait(worker->barrier); /* all are done */
-    pthread_barrier_wait(worker->barrier); /* the figures are taken */
+    pthread_barrier_wait(worker->barrier); /* all have finished */
+    pthread_barrier_wait(worker->barrier); /* the figures are recorded */
     if (session != NULL) session_close(session);
     return NULL;
 }

@@ -1,6 +1,6 @@
 /*
- * What the contestants in C have in common: the command line, the threads, the clock, and the
- * reading of the reply. A contestant defines the five functions below; harness.c has main().
+ * The code that the contestants in C share: the command line, the threads, the clock, and parsing
+ * the reply. A contestant defines the five functions below. harness.c contains main().
  */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -11,25 +11,25 @@
 #define USER_ID 94382332
 
 struct work {
-    const char *url;     /* the server's base */
+    const char *url;     /* the server's base URL */
     const char *ca_file; /* certificates to trust, or "" */
-    const char *body;    /* what is sent, as it is */
+    const char *body;    /* sent unchanged */
     int threads;
 };
 
-/* Once in a process, and before any thread. NULL is a failure. */
+/* Called once per process, before any thread starts. Returns NULL on failure. */
 void *client_open(const struct work *work);
 void client_close(void *client);
 
-/* Once in a thread. */
+/* Called once per thread. */
 void *session_open(void *client);
 void session_close(void *session);
 
-/* One call; whether it was confirmed. */
+/* Makes one call. Returns whether it was confirmed. */
 bool session_update(void *session);
 
-/* Whether the reply is the documented one, for the user who was updated. Says so on stderr where it
- * is not. */
+/* Returns whether the reply is the documented one for the user who was updated. If not, prints a
+ * message to stderr. */
 bool confirmed(const char *reply);
 
 #endif

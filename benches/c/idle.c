@@ -1,4 +1,4 @@
-/* A program that does nothing: its memory is what any program in C has. */
+/* A program that does nothing, to measure the memory that any C program uses. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* No call: what a program spends by itself on the clock and on reading the reply, which here is the
- * body. */
+/* Makes no call, to measure what a program itself spends on the clock and on parsing the reply.
+ * Here, the reply is the body. */
 #include "harness.h"
 
 void *client_open(const struct work *work)

@@ -1,5 +1,5 @@
-/* The floor: a request that was made ready once, on a socket a thread, and no more care than it
- * takes to read the reply. */
+/* The lower bound: a request that is prepared once, one socket per thread, and only as much code as
+ * is needed to read the reply. */
 #define _DEFAULT_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,5 +1,5 @@
-//! What is beside `sync`: one update, the sandbox, the diagnosis, completions; and secrets, which
-//! no output holds.
+//! The commands other than `sync`: one update, the sandbox, the diagnosis and completions. Also, no
+//! output contains secrets.
 
 mod common;
 
@@ -122,7 +122,7 @@ fn secrets_are_in_no_output() {
             }
             run.args(["--output", output]).current_dir(folder.path());
             run.env("COMMBOX_API_KEY", "canary-key");
-            // Nobody is there: a proxy with a password, in the environment.
+            // A proxy with a password, from the environment. Nothing listens there.
             run.env("COMMBOX_PROXY", "http://canary-user:canary-password@127.0.0.1:9");
             run.env("COMMBOX_RETRY_BASE", "1ms").env("COMMBOX_RETRY_CAP", "1ms");
             run.env("COMMBOX_OUTAGE_TIMEOUT", "200ms").env("COMMBOX_TOTAL_TIMEOUT", "2s");

@@ -1,5 +1,5 @@
-//! The documentation: what README.md and docs/command.md show works as it stands, and every flag is
-//! documented.
+//! The documentation: the examples in README.md and docs/command.md work unchanged, and every flag
+//! is documented.
 
 mod common;
 
@@ -13,14 +13,14 @@ fn page(name: &str) -> String {
     fs::read_to_string(path).expect("the page is there")
 }
 
-/// The first block of a language.
+/// Returns the first block of a language.
 fn block(page: &str, language: &str) -> String {
     let fence = format!("```{language}\n");
     let (_, rest) = page.split_once(&fence).expect("there is a block");
     rest.split_once("```").expect("it ends").0.to_owned()
 }
 
-/// Runs the lines of a block in a shell that finds the command.
+/// Returns a shell that runs the lines of a block and finds the command.
 fn shell(lines: &str) -> std::process::Command {
     let mut shell = std::process::Command::new("sh");
     let folder = Path::new(env!("CARGO_BIN_EXE_commbox")).parent().expect("it is in a folder");
@@ -36,14 +36,14 @@ fn shell(lines: &str) -> std::process::Command {
     shell
 }
 
-/// The blocks of a language.
+/// Returns the blocks of a language.
 fn blocks(page: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     let parts = page.split(&fence).skip(1);
     parts.map(|part| part.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
-/// A text whose numbers of seconds and rates are left out.
+/// Removes durations and rates from a text.
 fn without_times(text: &str) -> String {
     text.lines()
         .map(|line| line.split(" in ").next().unwrap_or_default())
@@ -90,7 +90,7 @@ fn the_lines_for_a_shell_work_as_they_stand() {
     let [try_it, script] = &blocks(&page("docs/command.md"), "sh")[..] else {
         panic!("docs/command.md has other blocks")
     };
-    // On a port that is free; the shell's sandbox ends with the shell.
+    // On a free port. The shell's sandbox ends together with the shell.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let port = free.local_addr().expect("it has an address").port().to_string();
     drop(free);

@@ -1,5 +1,5 @@
-//! Files as Excel, LibreOffice, Google Sheets and Salesforce write them, and what is wrong with
-//! others.
+//! Files as Excel, LibreOffice, Google Sheets and Salesforce write them, and the errors for invalid
+//! files.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::{bare, end, end_with_input, Folder, Sandbox};
 
 const NAME: &str = "שלומית \"שולי\" כהן";
 
-/// Windows-1255 of text that is ASCII or Hebrew letters.
+/// Encodes text that consists of ASCII and Hebrew letters as Windows-1255.
 fn windows_1255(text: &str) -> Vec<u8> {
     let byte = |c: char| match u32::from(c) {
         letter @ 0x5d0..=0x5ea => (letter - 0x5d0) as u8 + 0xe0,
@@ -39,7 +39,8 @@ fn files_are_read_as_programs_write_them() {
     let lines = |delimiter: &str, end: &str| {
         let cells = ["7".to_owned(), format!("\"{quoted}\""), "0501234567".into()];
         let cells = [cells.as_slice(), &["\"a\nb, c; d\te\"".into(), "חיפה".into()]].concat();
-        // Excel leaves out empty cells at the end of a row, and writes rows of delimiters alone.
+        // Excel omits empty cells at the end of a row, and writes rows that consist only of
+        // delimiters.
         let short = ["8", "Short"].join(delimiter);
         let blank = delimiter.repeat(4);
         [head.join(delimiter), cells.join(delimiter), short, blank].join(end) + end
@@ -131,7 +132,7 @@ fn empty_cells_and_constants_mean_what_the_options_say() {
     assert_eq!(fields(&["--empty", "text"]), Some(text));
 }
 
-/// Runs `check` on a file, which is to be refused, and returns what is printed.
+/// Runs `check` on a file that must be rejected, and returns the output.
 fn refused(folder: &Folder, bytes: impl AsRef<[u8]>, options: &[&str]) -> String {
     let file = folder.write("wrong.csv", bytes);
     let mut check = bare();
@@ -139,7 +140,7 @@ fn refused(folder: &Folder, bytes: impl AsRef<[u8]>, options: &[&str]) -> String
     end(&mut check).ends(2)
 }
 
-/// What is wrong, the file, options, and parts of what is printed.
+/// A description of the error, the file, options, and parts of the expected output.
 type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], &'a [&'a str]);
 
 #[test]

@@ -1,5 +1,6 @@
-//! `kill -9` at random moments, with faults of the server: no row is lost, none is sent again after
-//! its confirmation was journalled, and each user ends with the file's last values.
+//! Ends the command with `kill -9` at random moments, while the server has faults. No row may be
+//! lost, no row may be sent again after its confirmation was written to the journal, and each user
+//! must end with the last values in the file.
 
 mod common;
 
@@ -20,10 +21,10 @@ const KILLS: usize = 100;
 const ROWS: usize = 1500;
 const USERS: i64 = 400;
 
-/// Marks in the sandbox's record where a kill was.
+/// A request for this user marks a kill in the sandbox's record.
 const MARKER: i64 = 999_999;
 
-/// Numbers that repeat with their seed.
+/// Deterministic random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -34,14 +35,14 @@ impl Random {
     }
 }
 
-/// What the journal says was confirmed: of each user the last row.
+/// Returns the confirmed updates in the journal: the last row of each user.
 fn journalled(path: &Path) -> HashMap<i64, i64> {
     if !path.exists() {
         return HashMap::new();
     }
     let journal = Connection::open(path).expect("the journal opens");
     let Ok(mut query) = journal.prepare("SELECT id, sequence & 0xffffffffff FROM users") else {
-        // Killed before it had tables.
+        // The process was killed before it created the tables.
         return HashMap::new();
     };
     let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("it answers");
@@ -86,7 +87,7 @@ fn storm(duplicates: &str, retries: &str, seed: u64) {
         command.args(["--rate", "400/s", "--output", "json"]);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("it starts");
-        // At any moment, or once rows are on their way.
+        // Kill at any moment, or after the first rows were sent.
         if kill % 2 == 0 {
             let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
             let _ = stdout.lines().map_while(Result::ok).find(|line| line.contains("\"started\""));
@@ -96,17 +97,17 @@ fn storm(duplicates: &str, retries: &str, seed: u64) {
         child.wait().expect("it ends");
         let now = journalled(&journal);
         if confirmed.last().is_none_or(|before| *before == now) {
-            // The machine is slow: give runs time to come forward.
+            // The machine is slow: give the runs more time to make progress.
             longest = (longest * 5 / 4).min(2_000_000);
         } else {
             progress += 1;
             longest = (longest * 3 / 4).max(10_000);
         }
         confirmed.push(now);
-        // The faults are for all; what comes through is recorded whatever the answer is.
+        // The faults affect this request too. The sandbox records it, whatever the response.
         let marker = format!("{{\"data\":{{\"Remarks\":\"{kill}\"}}}}");
         while sandbox.try_post(&format!("/users/{MARKER}"), &marker) != Some(200) {}
-        // Once the run is in the journal, it is resumed.
+        // Once the journal contains the run, the next one resumes it.
         began = began || is_begun(&journal);
     }
     assert!(progress >= 10, "seed {seed}: {progress} runs came forward");
@@ -119,7 +120,7 @@ fn storm(duplicates: &str, retries: &str, seed: u64) {
     }
     assert_eq!(journalled(&journal), last, "seed {seed}");
     let mut sent = vec![0_u32; ROWS];
-    // What was confirmed when a kill was marked must not come again.
+    // Updates that were confirmed before a kill must not be sent again after it.
     let mut before: &HashMap<i64, i64> = &HashMap::new();
     for (id, data) in sandbox.updates() {
         let row: i64 = data["Remarks"].as_str().expect("a text").parse().expect("a number");

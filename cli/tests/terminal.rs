@@ -1,4 +1,4 @@
-//! Signals, and what a terminal shows.
+//! Signals, and the output on a terminal.
 
 #![cfg(unix)]
 
@@ -40,7 +40,7 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.expect("kill starts").success());
 }
 
-/// Starts a run that takes long, and waits until it sends.
+/// Starts a long run and waits until it sends requests.
 fn started(setting: &Setting) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut sync = setting.sync();
     sync.args(["--rate", "100/s", "--output", "json"])
@@ -111,7 +111,7 @@ fn a_second_signal_ends_at_once_with_the_journal_whole() {
     assert_eq!(setting.sandbox.updates().len(), ROWS);
 }
 
-/// Runs a command on a terminal of its own.
+/// Runs a command on its own terminal.
 #[cfg(target_os = "linux")]
 fn on_terminal(setting: &Setting, arguments: &str) -> String {
     let mut script = Command::new("script");

@@ -1,4 +1,4 @@
-//! Ctrl-C in a console of Windows.
+//! Ctrl-C in a Windows console.
 
 #![cfg(windows)]
 
@@ -21,7 +21,7 @@ fn ctrl_c_ends_a_run_in_good_order() {
     let folder = Folder::new();
     let rows: String = (1..=ROWS).map(|row| format!("{row},a\n")).collect();
     let file = folder.write("קובץ.csv", format!("UserId,Remarks\n{rows}"));
-    // SAFETY: it takes nothing; there may be a console already.
+    // SAFETY: it takes no arguments. A console may exist already.
     unsafe { AllocConsole() };
     let mut sync = sandbox.commbox("sync");
     sync.arg(&file).args(["--rate", "50/s", "--output", "json"]);
@@ -33,9 +33,10 @@ fn ctrl_c_ends_a_run_in_good_order() {
         line.clear();
         assert!(stdout.read_line(&mut line).expect("it prints") > 0, "it ended");
     }
-    // SAFETY: without a function, it has this process ignore what the next line sends to all.
+    // SAFETY: without a function, it makes this process ignore the event that the next call sends
+    // to all processes of the console.
     unsafe { SetConsoleCtrlHandler(None, 1) };
-    // SAFETY: it takes numbers alone.
+    // SAFETY: it takes only numbers.
     let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0) };
     assert_ne!(sent, 0, "{}", std::io::Error::last_os_error());
     let mut printed = String::new();

@@ -1,8 +1,8 @@
-//! The offline CommBox of the command (`commbox sandbox`, in `cli/src/sandbox`), without the rest
-//! of the command: the tests of the library start it, and build it in seconds.
+//! The command's sandbox (`commbox sandbox`, in `cli/src/sandbox`) without the rest of the command.
+//! The library's tests start it, and it compiles within seconds.
 
 #[path = "../../cli/src/sandbox/mod.rs"]
-#[rustfmt::skip] // It has the command's own width of lines.
+#[rustfmt::skip] // It uses the line width of the command's crate.
 mod sandbox;
 
 use std::error::Error;
@@ -23,7 +23,7 @@ Usage: sandbox [--port N] [--host ADDRESS] [--api-key KEY] [--tls CERTIFICATE_PA
   --help                   show this
 ";
 
-/// The command line; `None` where it asks for help.
+/// Parses the command line. Returns `None` if it asks for help.
 fn args() -> Result<Option<Settings>, Box<dyn Error>> {
     let mut args = pico_args::Arguments::from_env();
     if args.contains(["-h", "--help"]) {

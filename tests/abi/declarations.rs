@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// The header as the sources have it now, without comments.
+/// Returns the current header, generated from the sources, without comments.
 pub fn now() -> &'static str {
     static NOW: OnceLock<String> = OnceLock::new();
     NOW.get_or_init(make)
@@ -23,13 +23,13 @@ fn make() -> String {
     String::from_utf8(text).expect("the header is text")
 }
 
-/// The constants and their values, as written.
+/// Returns the constants and their values, as written.
 pub fn constants(header: &str) -> BTreeMap<&str, &str> {
     let defines = header.lines().filter_map(|line| line.strip_prefix("#define ")?.split_once(' '));
     defines.collect()
 }
 
-/// A function as C declares it: its name, and the types of what it returns and of what it takes.
+/// A C function: its name, its return type and the types of its parameters.
 #[derive(Debug, PartialEq)]
 pub struct Prototype<'a> {
     pub name: &'a str,
@@ -37,10 +37,10 @@ pub struct Prototype<'a> {
     pub takes: Vec<&'a str>,
 }
 
-/// Every function of the header.
+/// Returns every function of the header.
 pub fn prototypes(header: &str) -> Vec<Prototype<'_>> {
     let statements = header.split(';').filter_map(|statement| {
-        // What stands before a function are lines of the preprocessor and types.
+        // The text before a function consists of preprocessor lines and types.
         let start = statement.rfind("\n\n").map_or(0, |at| at + 2);
         let (before, takes) = statement[start..].strip_suffix(')')?.split_once('(')?;
         let (returns, name) = before.split_at(before.rfind([' ', '*'])? + 1);

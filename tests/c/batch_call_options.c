@@ -1,5 +1,5 @@
-/* Updates of one batch, each with options of its own: argv is the address of a server that answers
-   as tests/batch_call_options.rs says. */
+/* Updates of one batch, each with its own options. argv contains the address of a server that
+   answers as described in tests/batch_call_options.rs. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -48,7 +48,8 @@ int main(int argc, char **argv)
     CHECK(commbox_batch_next(batch, -1, NULL, NULL, NULL) == COMMBOX_DONE);
     commbox_batch_free(batch);
     commbox_client_free(client);
-    /* The threads of a batch end within 100 ms after it was freed, and count as a leak before. */
+    /* The threads of a batch end within 100 ms after it is freed. Until then, they count as a
+     * leak. */
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

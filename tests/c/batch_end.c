@@ -1,6 +1,6 @@
-/* The ends of a batch: freed while it is full, cancelled, closed early. Its arguments are the
- * options of a client whose server takes long. Linux only: it counts its threads.
- * tests/batch_end.rs runs it, under valgrind too. */
+/* The ways to end a batch: freed while full, cancelled, closed early. The argument contains the
+ * options of a client whose server answers slowly. Linux only, because the program counts its
+ * threads. tests/batch_end.rs runs it, with and without valgrind. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
@@ -28,7 +28,7 @@ static int threads(void)
     return count;
 }
 
-/* Waits until the threads of the batches are gone; a tool that checks memory slows them. */
+/* Waits until the threads of the batches have ended. Tools that check memory slow them down. */
 static int threads_end(void)
 {
     for (int i = 0; i < 100 && threads() > 1; i++) {
@@ -37,7 +37,7 @@ static int threads_end(void)
     return threads() == 1;
 }
 
-/* A batch with two updates under way and both queues' room used up. */
+/* Returns a batch with two updates in flight and no room in either queue. */
 static commbox_batch *full(commbox_client *client, uint64_t *accepted)
 {
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 2, \"queue_limit\": 10}");
@@ -52,7 +52,7 @@ static commbox_batch *full(commbox_client *client, uint64_t *accepted)
     return batch;
 }
 
-/* Takes everything back, and returns how many came with this code. */
+/* Collects all results and returns how many have this code. */
 static uint64_t drain(commbox_batch *batch, uint64_t accepted, int32_t expected)
 {
     uint64_t came = 0, as_expected = 0, tag = 0;
@@ -79,7 +79,7 @@ int main(int argc, char **argv)
     CHECK(threads_end());
     CHECK(commbox_batch_submit(batch, 1, 1, "{}", 0) == COMMBOX_INVALID_HANDLE);
 
-    /* What was not sent comes back as cancelled, the two that were under way as they end. */
+    /* Pending updates are reported as cancelled, and the two in flight with their own results. */
     batch = full(client, &accepted);
     CHECK(commbox_batch_cancel(batch) == COMMBOX_OK);
     CHECK(commbox_batch_submit(batch, 99, 1, "{}", 0) == COMMBOX_CANCELLED);
@@ -87,14 +87,14 @@ int main(int argc, char **argv)
     CHECK(threads_end());
     commbox_batch_free(batch);
 
-    /* Closed early, everything is still sent. */
+    /* After closing early, all accepted updates are still sent. */
     batch = full(client, &accepted);
     CHECK(commbox_batch_close(batch) == COMMBOX_OK);
     CHECK(drain(batch, accepted, COMMBOX_OK) == 12);
     CHECK(threads_end());
     commbox_batch_free(batch);
 
-    /* The batch outlives the handle of its client. */
+    /* The batch outlives its client's handle. */
     batch = commbox_batch_new(client, NULL);
     commbox_client_free(client);
     CHECK(commbox_batch_submit(batch, 0, 1, "{\"FirstName\": \"John\"}", 0) == COMMBOX_OK);

@@ -1,10 +1,10 @@
 /*
- * Makes the calls that it reads from standard input, through commbox.h. tests/cases.rs drives it.
+ * Makes the calls that it reads from standard input, through commbox.h. Used by tests/cases.rs.
  *
  * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never)
  * Out:  code, reply, error JSON (empty if there is none)
  *
- * Each of these is ended by a NUL.
+ * Each of these ends with a NUL.
  */
 
 #define _POSIX_C_SOURCE 200809L
@@ -16,7 +16,7 @@
 
 #include "commbox.h"
 
-/* The next field, to be freed; NULL at the end of the input. */
+/* Returns the next field, which the caller must free, or NULL at the end of the input. */
 static char *read_field(void)
 {
     size_t length = 0, capacity = 256;
@@ -74,7 +74,7 @@ static void *cancel_later(void *argument)
     return NULL;
 }
 
-/* Makes one call, which another thread cancels where `after` tells when. */
+/* Makes one call. Another thread cancels it after `after` ms, if `after` is not empty. */
 static int32_t call(commbox_client *client, const char *user_id, const char *user,
                     const char *after, char **reply)
 {
@@ -124,8 +124,8 @@ static void *make_calls(void *unused)
     return NULL;
 }
 
-/* The calls run on a thread that ends, so that what is kept for a thread is freed when valgrind
- * looks for leaks; the main thread's own would not be. */
+/* The calls run on a thread that ends, so that its thread-local data is freed when valgrind checks
+ * for leaks. The main thread's data would not be freed. */
 int main(void)
 {
     pthread_t thread;

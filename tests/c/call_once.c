@@ -1,5 +1,5 @@
-/* One call, for what is read once a process: prints its code, then the reply or everything known
- * about the failure. */
+/* Makes one call, for tests of what a process reads only once. Prints its code, and the reply or
+ * the error's JSON. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* Checks of the C test programs: what does not hold is printed, with the library's last error, and
- * counted. */
+/* Checks for the C test programs. A failed check is counted, and printed with the library's last
+ * error. */
 
 #ifndef COMMBOX_TESTS_CHECK_H
 #define COMMBOX_TESTS_CHECK_H

@@ -1,5 +1,5 @@
-/* A batch in an event loop: every result is collected when its file descriptor is readable, and
- * nothing else is waited for. argv is the address of a sandbox. tests/batch_notify.rs runs it. */
+/* A batch in an event loop: results are collected only when its file descriptor is readable, and
+ * nothing else blocks. argv contains the address of a sandbox. tests/batch_notify.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <poll.h>
@@ -32,8 +32,8 @@ static int readable(int fd, int timeout_ms)
     return poll(&watched, 1, timeout_ms) == 1 && watched.revents == POLLIN;
 }
 
-/* Whether it is not readable where there is nothing to collect, after it was so once more for each
- * of `results`. */
+/* Returns whether the descriptor stops being readable if there is nothing to collect. It may be
+ * readable at most once more for each of `results`. */
 static int is_quiet(commbox_batch *batch, int fd, int results)
 {
     for (int vain = 0; vain <= results; vain++) {
@@ -76,7 +76,7 @@ static void *call_for_7(void *client)
     return NULL;
 }
 
-/* What finishes by being cancelled, and by its time passing while it is queued, is shown too. */
+/* Cancelled updates, and updates that time out while queued, make the descriptor readable too. */
 static void shows_what_was_not_sent(commbox_client *client)
 {
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
@@ -93,7 +93,7 @@ static void shows_what_was_not_sent(commbox_client *client)
     commbox_client_set_max_requests_per_second(client, 0);
     batch = commbox_batch_new(client, "{\"concurrency\": 1, \"overall_timeout_ms\": 300}");
     int fd = (int)commbox_batch_notify_fd(batch);
-    /* A call for the same user is in flight all the time, so no worker takes it. */
+    /* A call for the same user is in flight all the time, so no worker sends the update. */
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, call_for_7, client) == 0);
     poll(NULL, 0, 500);
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
         shows_what_was_not_sent(client);
     }
     commbox_client_free(client);
-    /* The threads of a batch end within 100 ms after it was freed. */
+    /* The threads of a batch end within 100 ms after it is freed. */
     poll(NULL, 0, 300);
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

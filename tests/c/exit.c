@@ -1,6 +1,6 @@
-/* Calls where a thread's own variables are gone already: in the destructor of a pthread key, and in
- * an exit handler. Prints where calls were made, and what did not hold. "threads" ends threads that
- * have an error, and no more. tests/exit.rs runs it. */
+/* Makes calls after a thread's thread-local variables were destroyed: in the destructor of a
+ * pthread key, and in an exit handler. Prints where calls were made, and each check that failed.
+ * With "threads", it only ends threads that have an error. tests/exit.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -15,7 +15,7 @@ static commbox_client *client;
 static const char *options;
 static pthread_key_t key;
 
-/* One that succeeds and one that fails. */
+/* Makes a call that succeeds and one that fails. */
 static void call(void)
 {
     char *reply = NULL;
@@ -54,7 +54,7 @@ static void run(void *(*body)(void *), char *argument)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
-/* Handles can be made there too, names looked up, and threads started. */
+/* Handles can be created, names looked up, and threads started here too. */
 static void at_exit(void)
 {
     call();

@@ -1,5 +1,5 @@
-/* Forgets to free what it made: no leak checker sees it, for handles stay reachable from the
- * library. Built for tests alone, the library counts them. tests/growth.rs runs it. */
+/* Does not free the handles that it creates. No leak checker reports this, because handles remain
+ * reachable from the library. Builds for tests count live handles. tests/growth.rs runs it. */
 
 #include <stddef.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include "commbox.h"
 
-/* In no header, for no release has it. */
+/* No header declares this function, because no release contains it. */
 size_t commbox_live_handles(void);
 
 int main(void)

@@ -1,8 +1,8 @@
-/* Programs that fork, one a word: what a library must bear that is loaded into Python, PHP or a
- * pre-forking server.
+/* Programs that fork. The first argument selects one. They cover what a library must support if it
+ * is loaded into Python, PHP or a pre-forking server.
  *
- * Every call updates a user of its own, and its reply must be about that user. A third argument
- * divides how often things are done, for slow runs. Exits with 0 where all went well. */
+ * Every call updates a different user, and its reply must be about that user. A third argument
+ * divides the numbers of repetitions, for slow runs. Exits with 0 if everything succeeded. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -22,7 +22,7 @@
 
 static commbox_client *client;
 
-/* What divides the numbers of calls and forks. */
+/* Divides the numbers of calls and forks. */
 static int part = 1;
 
 static void check(bool good, const char *what)
@@ -33,7 +33,7 @@ static void check(bool good, const char *what)
     }
 }
 
-/* A call that succeeds and gets the answer to itself. */
+/* Makes a call, which must succeed and receive its own reply. */
 static void call(int64_t id)
 {
     char body[64], about[32], *reply = NULL;
@@ -51,7 +51,7 @@ static void calls(int64_t first, int count)
     }
 }
 
-/* Both sides call at once. */
+/* Parent and child make calls at the same time. */
 static void both(void)
 {
     call(1);
@@ -63,8 +63,8 @@ static void both(void)
     wait_for(child);
 }
 
-/* Handles made before a fork serve both sides and the child's child, and are each side's own to
- * free. */
+/* Handles created before a fork work in the parent, the child and the child's child. Each process
+ * frees its own copy. */
 static void handles(void)
 {
     commbox_user *user = commbox_user_new();
@@ -92,7 +92,7 @@ static void handles(void)
     call(5);
     child = fork_child();
     if (child == 0) {
-        /* Without a call before. */
+        /* Without making a call first. */
         commbox_client_free(client);
         exit(0);
     }
@@ -102,7 +102,7 @@ static void handles(void)
     commbox_user_free(user);
 }
 
-/* A child that lives on does not keep the parent's connections open. */
+/* A child that continues to run does not keep the parent's connections open. */
 static void left(void)
 {
     call(1);
@@ -143,7 +143,7 @@ static void *use_handles_until_done(void *unused)
     return unused;
 }
 
-/* Forks while eight threads do something, and has each child do `in_child`. */
+/* Forks while eight threads run `busy`, and runs `in_child` in each child. */
 static void fork_among(void *(*busy)(void *), int forks, void (*in_child)(int))
 {
     pthread_t threads[8];
@@ -185,7 +185,7 @@ static void fork_among_users(void)
     fork_among(use_handles_until_done, 300 / part, use_handles);
 }
 
-/* The same when the variables of the thread that forks are gone. */
+/* Does the same after the thread-local variables of the forking thread were destroyed. */
 static void fork_at_exit(void)
 {
     commbox_user_free(commbox_user_new());
@@ -203,7 +203,7 @@ static void *fail_to_connect(void *unused)
     return unused;
 }
 
-/* Nor a connection that is being made. */
+/* A child does not keep a connection open that is being opened either. */
 static void connecting(void)
 {
     pthread_t thread;
@@ -231,7 +231,7 @@ static void *call_once(void *unused)
     return unused;
 }
 
-/* While another thread makes what all connections of the client share. */
+/* Forks while another thread creates the data that all connections of the client share. */
 static void sharing(void)
 {
     pthread_t thread;
@@ -253,8 +253,8 @@ static void sharing(void)
     pthread_join(thread, NULL);
 }
 
-/* While a thread of the parent probes whether the server takes requests again, and another waits
- * for what comes of it: both are not there in the child. */
+/* Forks while one thread of the parent sends a probe request, and another waits for its result.
+ * Neither thread exists in the child. */
 static void probing(void)
 {
     pthread_t threads[2];
@@ -262,7 +262,7 @@ static void probing(void)
         check(pthread_create(&threads[i], NULL, call_once, NULL) == 0, "thread");
         nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     }
-    /* The probe leaves 1 to 1.5 seconds after the 429. */
+    /* The probe request is sent 1 to 1.5 seconds after the 429. */
     nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     pid_t child = fork_child();
     if (child == 0) {
@@ -275,8 +275,8 @@ static void probing(void)
     }
 }
 
-/* A daemon closes all file descriptors, gets their numbers for files of its own, and forks again:
- * those stay its own. */
+/* A daemon closes all file descriptors, opens files that get the same numbers, and forks again. The
+ * library must not close those files. */
 static void daemon_files(void)
 {
     call(1);

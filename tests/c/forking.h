@@ -1,4 +1,5 @@
-/* Forking, for programs that have a check(good, what) of their own, which ends them. */
+/* Functions to fork, for programs that define check(good, what), which must end the process on
+ * failure. */
 
 #ifndef COMMBOX_TESTS_FORKING_H
 #define COMMBOX_TESTS_FORKING_H
@@ -9,7 +10,7 @@
 
 static void check(bool good, const char *what);
 
-/* Forks; a child that hangs is killed, and then not well. */
+/* Forks. A child that hangs is killed, and then counts as failed. */
 static pid_t fork_child(void) {
     pid_t child = fork();
     check(child >= 0, "fork");

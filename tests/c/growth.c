@@ -1,6 +1,7 @@
-/* Makes calls of one outcome many times, and prints what the process then holds more than before:
- * bytes of memory and open files. Without arguments it names the outcomes; else they are an
- * outcome, the URL of a sandbox, and how often. tests/growth.rs runs it. */
+/* Makes calls with one outcome many times, and prints how much more the process then holds:
+ * bytes of memory and open files. Without arguments, it prints the names of the outcomes.
+ * Otherwise, the arguments are an outcome, the URL of a sandbox, and the number of calls.
+ * tests/growth.rs runs it. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -86,8 +87,8 @@ static int32_t update_by_batch(void)
     return code;
 }
 
-/* A call that the other thread caught. */
-/* Many at a time: a call that waits for its answer looks for a cancel ten times a second. */
+/* Many calls run at the same time, because a call that waits for its response checks for
+ * cancellation only ten times per second. */
 enum { CALLERS = 32 };
 
 static atomic_int running;
@@ -222,7 +223,7 @@ static void bad_handle(long times)
     measure(update, COMMBOX_INVALID_HANDLE, times);
 }
 
-/* By a client of its own: some more of one client would be an outage. */
+/* Uses a new client each time, because repeated failures of one client would count as an outage. */
 static int32_t update_at_nobody(void)
 {
     commbox_client *made = make("http://127.0.0.1:1", "");
@@ -236,7 +237,7 @@ static void refused_connection(long times)
     measure(update_at_nobody, COMMBOX_CONNECTION, times);
 }
 
-/* Where the machine is busy, the time may be over before the connection is refused. */
+/* On a busy machine, the timeout may expire before the connection is refused. */
 static int32_t update_in_outage(void)
 {
     int32_t code = update();

@@ -1,4 +1,4 @@
-/* A SIGTERM ends a call: the handler sets a flag, and the callback of the client reads it. argv is
+/* A SIGTERM ends a call: the handler sets a flag that the client's callback reads. argv contains
  * the address of a server that never answers. tests/signals.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L

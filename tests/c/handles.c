@@ -1,5 +1,5 @@
-/* What a program may get wrong with handles and text, and the code that it gets for it.
- * tests/boundary.rs runs it, under valgrind too. */
+/* Mistakes that a program may make with handles and text, and the code that each returns.
+ * tests/boundary.rs runs it, with and without valgrind. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
@@ -20,7 +20,7 @@ static int told(const char *part)
     return strstr(commbox_last_error(), part) != NULL;
 }
 
-/* Its own calls leave the error of the call that it belongs to. */
+/* Calls made here do not change the error of the outer call. */
 static void log_of(void *context, int32_t level, const char *event_json, const char *sentence)
 {
     CHECK(level == 2 && strstr(event_json, "\"event\":\"call_failed\"") != NULL
@@ -48,12 +48,12 @@ static void clients(void)
     commbox_client_free(of_environment);
     unsetenv("COMMBOX_BASE_URL");
     unsetenv("COMMBOX_API_KEY");
-    /* A program that checks only its last call learns what was wrong with the first. */
+    /* A program that checks only its last call gets the reason why the first one failed. */
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_OPTIONS);
     CHECK(commbox_update_user_json(NULL, 1, "{}", NULL) == COMMBOX_INVALID_HANDLE
           && told("did you mean \"max_retries\""));
-    /* But not for a NULL that another function would have returned. */
+    /* This does not apply to a NULL that a different function would have returned. */
     CHECK(commbox_client_new("key", "{\"max_retrys\": 1}") == NULL);
     CHECK(commbox_user_set(NULL, "FirstName", "x") == COMMBOX_INVALID_HANDLE);
     CHECK(told("user is NULL; pass the value that commbox_user_new() returned"));
@@ -79,7 +79,7 @@ static void clients(void)
     CHECK(commbox_client_set_api_key(client, "a b") == COMMBOX_INVALID_ARGUMENT && told("api_key"));
     CHECK(commbox_client_set_api_key(client, "another") == COMMBOX_OK);
 
-    /* What is known of the last call, without reading JSON. */
+    /* The details of the last call are available without parsing JSON. */
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_CONNECTION);
     CHECK(commbox_last_attempts() == 1 && commbox_last_elapsed_ms() >= 0
           && commbox_last_http_status() == 0);
@@ -122,7 +122,7 @@ static void clients(void)
     CHECK(commbox_client_set_log(client, 0, log_of, &events) == COMMBOX_OK);
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_CONNECTION && events == 1);
 
-    /* Cleaning up does not clear what is to be reported. */
+    /* Cleaning up does not clear an error that is still to be reported. */
     CHECK(commbox_update_user_json(client, -1, "{}", NULL) == COMMBOX_INVALID_ARGUMENT);
     commbox_client_free(client);
     CHECK(commbox_last_error_code() == COMMBOX_INVALID_ARGUMENT && told("user_id"));
@@ -160,7 +160,7 @@ static void users(void)
     commbox_string_free(json);
     commbox_string_free(NULL);
 
-    /* A user is no client. */
+    /* A user is not a client. */
     CHECK(commbox_update_user_json((commbox_client *)user, 1, "{}", NULL)
           == COMMBOX_INVALID_HANDLE);
     commbox_user_free(user);
@@ -199,7 +199,7 @@ static void options(void)
           && told("max_retries is not an option of a batch"));
     CHECK(commbox_batch_new_with(NULL, NULL) == NULL
           && commbox_last_error_code() == COMMBOX_INVALID_HANDLE);
-    /* A client keeps its options when they are freed. */
+    /* A client keeps its options after the options handle is freed. */
     commbox_options_free(options);
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_CONNECTION
           && commbox_last_attempts() == 1);

@@ -1,5 +1,5 @@
-/* What the accessors tell of the last update: argv is the address of a server that answers as
- * tests/last.rs says. */
+/* The values of the accessors for the last update. argv contains the address of a server that
+ * answers as described in tests/last.rs. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     commbox_client *client = client_of(argv[1]);
     CHECK(client != NULL);
 
-    /* A success after a 503, one that names no request, and a refusal. */
+    /* A success after a 503, a response without a request id, and a rejection. */
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK);
     CHECK(holds(2, 200, COMMBOX_DELIVERY_ANSWERED, "first"));
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_OK);
@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     CHECK(commbox_update_user_json(client, 1, "{}", NULL) == COMMBOX_SERVER_ERROR + 3);
     CHECK(holds(2, 503, COMMBOX_DELIVERY_ANSWERED, "") && commbox_last_retry_after_ms() == 0);
 
-    /* Of a batch, the update that was taken back. */
+    /* For a batch, the accessors describe the update whose result was collected. */
     commbox_batch *batch = commbox_batch_new(client, "{\"concurrency\": 1}");
     CHECK(commbox_last_attempts() == 0);
     for (uint64_t tag = 0; tag < 2; tag++)
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
     commbox_batch_free(batch);
     commbox_client_free(client);
 
-    /* What request_id_header names, and otherwise the usual ones. */
+    /* The request id is in the header that request_id_header names, or in one of the usual ones. */
     commbox_options *options = commbox_options_new();
     CHECK(commbox_options_set(options, "request_id_header", "x trace") == COMMBOX_INVALID_OPTIONS);
     CHECK(
@@ -88,7 +88,8 @@ int main(int argc, char **argv)
     CHECK(strstr(figures, "\"latency\":{\"count\":2,") != NULL);
     commbox_string_free(figures);
     commbox_client_free(client);
-    /* The threads of a batch end within 100 ms after it was freed, and count as a leak before. */
+    /* The threads of a batch end within 100 ms after it is freed. Until then, they count as a
+     * leak. */
     nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

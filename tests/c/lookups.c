@@ -1,7 +1,8 @@
-/* Name lookups that take long, fail, or find an address that answers nobody: one program a word.
+/* DNS lookups that are slow, fail, or return an address that does not answer. The first argument
+ * selects a test.
  *
- * What the C library would be asked is asked here, and passed on to it when it is time. Exits with
- * 0 where all went well. */
+ * This program replaces the C library's lookup function, and calls it after the delay. Exits with 0
+ * if everything succeeded. */
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -23,8 +24,8 @@
 
 static commbox_client *client;
 
-/* How long each lookup takes, how many of the first never end, how many of the next fail, and how
- * many were made. */
+/* How long each lookup takes, how many of the first ones never finish, how many of the next ones
+ * fail, and how many were made. */
 static atomic_int delay_ms, to_hang, to_fail, lookups;
 
 static void check(bool good, const char *what)
@@ -74,7 +75,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     return 0;
 }
 
-/* For another user each time: calls for the same one would stand behind each other. */
+/* Each call is for another user, because calls for the same user are made one after the other. */
 static int32_t call(void)
 {
     static atomic_int users;
@@ -117,8 +118,8 @@ static void join(int count)
     }
 }
 
-/* An answer that comes when the attempt that asked is over serves the next one, for a while and as
- * a whole. */
+/* A lookup that finishes after its attempt was given up serves the next attempt, for some time and
+ * completely. */
 static void late(void)
 {
     delay_ms = 450;
@@ -128,7 +129,7 @@ static void late(void)
     check(call() == COMMBOX_OK && lookups == 1, "the late answer again");
 }
 
-/* The same with attempts of one call, none of which has the time for a lookup of its own. */
+/* Does the same with the attempts of one call. Each is too short for a lookup of its own. */
 static void retried(void)
 {
     delay_ms = 450;
@@ -136,7 +137,7 @@ static void retried(void)
           "the second attempt finds what the first asked for");
 }
 
-/* Nothing is remembered for 0 ms of what came in time. */
+/* With a TTL of 0 ms, a lookup that finished in time is not cached. */
 static void anew(void)
 {
     check(call() == COMMBOX_OK && call() == COMMBOX_OK && lookups == 2, "each call asks");
@@ -157,7 +158,7 @@ static void failing(void)
     check(call() == COMMBOX_OK && lookups == 2, "a failure is not remembered");
 }
 
-/* Deadline and cancel hold for each of those that wait. */
+/* The deadline and the cancellation apply to each waiting call. */
 static void stopped(void)
 {
     delay_ms = 60000;
@@ -181,7 +182,7 @@ static int32_t call_within(void *calls)
     return 0;
 }
 
-/* A call that an interrupt makes may wait for the same lookup as the call that it interrupts. */
+/* A call that a callback makes may wait for the same lookup as the outer call. */
 static void within(void)
 {
     int calls = 0;
@@ -211,7 +212,7 @@ static commbox_batch *batch_of(int updates)
     return batch;
 }
 
-/* 64 workers that begin at once ask once. */
+/* 64 workers that start at the same time make a single lookup. */
 static void cold(void)
 {
     delay_ms = 200;
@@ -225,7 +226,7 @@ static void cold(void)
     commbox_batch_free(batch);
 }
 
-/* If none is ever answered, a few threads wait for it, however many attempts there were. */
+/* If no lookup ever finishes, only a few threads wait, however many attempts there were. */
 static void hung(void)
 {
     delay_ms = 60000;
@@ -241,8 +242,8 @@ static void hung(void)
     _exit(0);
 }
 
-/* One that is never answered does not keep the client from asking again, and the message says what
- * it waited for. */
+/* If a lookup never finishes, the client makes another one. The message explains what the call was
+ * waiting for. */
 static void endless(void)
 {
     to_hang = 1;
@@ -272,7 +273,7 @@ static void *call_until_done(void *unused)
     return unused;
 }
 
-/* A child has nobody who would answer the parent's lookup: it makes its own. */
+/* In a child, no thread completes the parent's lookup, so the child makes its own. */
 static void forked(void)
 {
     delay_ms = 1200;
@@ -312,7 +313,7 @@ static int32_t fork_within(void *unused)
     return 0;
 }
 
-/* Also where it is in the middle of the call that asked. */
+/* Does the same with a fork during the call that needs the lookup. */
 static void forking(void)
 {
     delay_ms = 400;
@@ -324,7 +325,7 @@ static void forking(void)
     wait_for(forked_within);
 }
 
-/* The first of two addresses answers nobody: that is paid for once. */
+/* The first of two addresses does not answer. Only one call is delayed by it. */
 static void dead(void)
 {
     int began = now_ms();

@@ -1,7 +1,7 @@
-/* Calls on a machine that has its ways: a sandbox refuses to sleep, the clock stands before 1970.
+/* Makes a call on a machine with an unusual fault: a sandbox forbids sleeping, or the clock is
+ * before 1970.
  *
- * Usage: odd_machine sleep|clock OPTIONS_JSON. Prints the code of a call and everything known about
- * its failure. */
+ * Usage: odd_machine sleep|clock OPTIONS_JSON. Prints the code of a call and the error's JSON. */
 
 #define _DEFAULT_SOURCE
 #include <dlfcn.h>

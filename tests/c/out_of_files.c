@@ -1,5 +1,5 @@
-/* A call while the process can open only a few more files, and one after: prints of each the code,
- * then the reply or everything known about the failure. */
+/* Makes a call while the process can open only a few more files, and another one after that. Prints
+ * the code of each, and the reply or the error's JSON. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>

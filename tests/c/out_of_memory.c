@@ -1,5 +1,5 @@
-/* An update that is larger than the memory that is left: as a call, and for a batch. The process
- * then has the rest. tests/out_of_memory.rs runs it. */
+/* An update that is larger than the available memory, as a call and in a batch. After that, the
+ * process still has the remaining memory. tests/out_of_memory.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 enum { LARGE = 60000000, LEFT = 20000000 };
 
-/* The address space that the process has now. */
+/* Returns the current size of the process's address space. */
 static rlim_t size(void)
 {
     unsigned long pages = 0;

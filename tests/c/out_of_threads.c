@@ -1,5 +1,5 @@
-/* A name lookup and a batch in a process that may have no more threads. Its argument is the options
- * of a client whose host is a name. tests/out_of_threads.rs runs it. */
+/* A DNS lookup and a batch in a process that cannot start more threads. The argument contains the
+ * options of a client whose host is a name. tests/out_of_threads.rs runs it. */
 
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -18,7 +18,7 @@ int main(int argc, char **argv)
     commbox_client *client = commbox_client_new("sandbox-key", argv[1]);
     commbox_batch *batch = commbox_batch_new(client, NULL);
     struct rlimit one = {1, 1};
-    /* No limit holds for root. */
+    /* The limit does not apply to root. */
     if (setrlimit(RLIMIT_NPROC, &one) != 0
         || (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0))
         return 2;

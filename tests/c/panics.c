@@ -1,5 +1,5 @@
-/* Calls every function while the library is made to panic at the place that COMMBOX_FAIL_AT names,
- * then works on as if nothing had been. Its argument is the options of a client whose updates
+/* Calls every function while the library panics at the place that COMMBOX_FAIL_AT names, and then
+ * continues to use the library. The argument contains the options of a client whose updates
  * succeed. tests/panics.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
@@ -17,8 +17,8 @@
 
 static int internal = 0;
 
-/* Counts an outcome that the panic caused; any other but success is no outcome that the panic may
- * have. */
+/* Counts an outcome that the panic caused. Any other outcome except success is an error of the
+ * library. */
 static void note(const char *function, int failed)
 {
     if (!failed) {
@@ -30,14 +30,14 @@ static void note(const char *function, int failed)
         && strstr(json, "\"code\":-10,")) {
         internal++;
     } else if (code != COMMBOX_INVALID_HANDLE) {
-        /* A handle that could not be made is none; what comes of using it is said by the function
-         * that makes it. */
+        /* If a handle could not be created, it is NULL. The function that should have created it
+         * reports the panic, so errors of functions that use the handle are ignored. */
         printf("%s: %d %s %s\n", function, (int)code, commbox_last_error(), json);
         exit(EXIT_FAILURE);
     }
 }
 
-/* It may call the library, whatever comes of that. */
+/* The callback may call the library, whatever the result. */
 static void on_event(void *context, int32_t level, const char *event_json, const char *sentence)
 {
     (void)level, (void)event_json, (void)sentence;
@@ -98,7 +98,7 @@ static void call_everything(const char *options)
         char *json = NULL;
         note("commbox_batch_next",
              commbox_batch_next(batch, 5000, NULL, &outcome, &json) != COMMBOX_OK);
-        /* A panic on a thread of the batch comes back with the update. */
+        /* A panic on a thread of the batch is reported with the update's result. */
         internal += outcome == COMMBOX_INTERNAL;
         commbox_string_free(json);
     }
@@ -119,7 +119,7 @@ static void call_everything(const char *options)
     note("commbox_batch_close", commbox_batch_close(batch) != COMMBOX_OK);
     note("commbox_batch_cancel", commbox_batch_cancel(batch) != COMMBOX_OK);
 
-    /* A failure of the caller's own, and the keeping of it. */
+    /* An error of the caller, and storing it. */
     int32_t code = commbox_update_user_json(client, 0, "{}", NULL);
     note("commbox_update_user_json", code != COMMBOX_INVALID_ARGUMENT);
     commbox_version();
@@ -135,8 +135,7 @@ static void call_everything(const char *options)
 
     commbox_client_set_log(client, 0, NULL, NULL);
 
-    /* The handles that were made before the panics are good after them, and so is everything else.
-     */
+    /* Handles that were created before the panics still work, and so does everything else. */
     char *place = strdup(getenv("COMMBOX_FAIL_AT"));
     unsetenv("COMMBOX_FAIL_AT");
     if (client != NULL && commbox_update_user_json(client, 1, "{}", NULL) != COMMBOX_OK) {
@@ -158,7 +157,7 @@ static void call_everything(const char *options)
     commbox_user_free(user);
     note("commbox_user_free", commbox_last_error_code() != COMMBOX_OK);
     unsetenv("COMMBOX_FAIL_AT");
-    /* Where freeing panicked, this frees it. */
+    /* If freeing panicked before, the handle is freed now. */
     commbox_options_free(set);
     commbox_batch_free(empty);
     commbox_client_free(other);
@@ -173,7 +172,7 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     call_everything(argv[1]);
-    /* The threads of the batch end on their own, soon. */
+    /* The threads of the batch end soon on their own. */
     struct timespec while_they_end = {0, 300000000};
     nanosleep(&while_they_end, NULL);
     printf("%d\n", internal);

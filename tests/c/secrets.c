@@ -1,8 +1,8 @@
-/* Looks for API keys in the whole memory of this process: while a client lives, and after it is
- * freed. Its arguments are options of clients, with none of which the keys are valid. It reads two
- * keys from standard input, each 40 bytes, and keeps them only so that they cannot be taken for a
- * find. "-" as the first argument has it look in the end alone, for slow runs. Linux only.
- * tests/secrets.rs runs it. */
+/* Searches the whole memory of this process for API keys: while a client is alive, and after it is
+ * freed. The arguments contain options of clients for which the keys are not valid. The program
+ * reads two keys of 40 bytes each from standard input, and stores them in a form that the search
+ * does not find. With "-" as the first argument, it searches only at the end, for slow runs. Linux
+ * only. tests/secrets.rs runs it. */
 
 #define _DEFAULT_SOURCE
 #include <fcntl.h>
@@ -26,7 +26,8 @@ static void hide(int which, const char *key)
     }
 }
 
-/* A buffer that is wiped by its user: the one place where a key of ours is in the clear. */
+/* Decodes a key into a buffer that its user wipes: the only place where this program has a key in
+ * plain text. */
 static void show(int which, char *key)
 {
     for (int i = 0; i < KEY; i++) {
@@ -43,8 +44,8 @@ static void wipe(char *key)
     }
 }
 
-/* Whether half of a key stands here: more than chance, and still found where one end was
- * overwritten. */
+/* Returns whether the text contains half of a key. Half is too much for a coincidence, and is still
+ * found if one end was overwritten. */
 static int is_key(const char *text)
 {
     for (int which = 0; which < KEYS; which++) {
@@ -78,7 +79,7 @@ static int count_keys(void)
         }
         unsigned long mine = (unsigned long)chunk;
         for (unsigned long at = start; at < end; at += CHUNK - KEY) {
-            /* What is read for the search is no find. */
+            /* The search must not find its own buffer. */
             if (at >= mine && at < mine + CHUNK) {
                 continue;
             }
@@ -98,7 +99,7 @@ static int count_keys(void)
     return found;
 }
 
-/* The server that a client's options name. */
+/* Sets the server that a client's options name. */
 static int set_base_url(commbox_options *options, const char *json)
 {
     static const char start[] = "\"base_url\":\"";
@@ -139,7 +140,7 @@ int main(int argc, char **argv)
         wipe(key);
         commbox_update_user_json(clients[i - 1], 1, "{\"FirstName\": \"John\"}", NULL);
     }
-    /* A header's value is a secret, too. */
+    /* The value of a header is a secret too. */
     commbox_options *options = commbox_options_new();
     show(0, key);
     int set = commbox_options_set(options, "headers.X-Gateway", key) == COMMBOX_OK;

@@ -1,6 +1,6 @@
-/* A signal that the program blocks in all its threads, to read it where it likes, while threads of
- * the library are there that were started before. Exits with 0 where it was read; one that a thread
- * of the library takes ends the process. tests/signals.rs runs it. */
+/* A signal that the program blocks in all of its threads, to read it when it wants to, while
+ * threads of the library exist that were started before. Exits with 0 if the program read the
+ * signal. If a thread of the library receives it, the process ends. tests/signals.rs runs it. */
 
 #define _GNU_SOURCE
 #include <netdb.h>
@@ -15,7 +15,7 @@
 
 static atomic_bool looks_up, was_read;
 
-/* In the place of the C library's: a lookup that takes long. */
+/* Replaces the C library's function with a slow lookup. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {
@@ -38,7 +38,8 @@ static void read_signal(void)
         read(signals, &signal, sizeof signal) == sizeof signal && signal.ssi_signo == SIGTERM;
 }
 
-/* A set has room for more signals than there are, and functions leave that part of it as it is. */
+/* A signal set has room for more signals than exist, and functions do not change that part of
+ * it. */
 static int are_equal(const sigset_t *one, const sigset_t *other)
 {
     int signal = 1;
@@ -46,7 +47,7 @@ static int are_equal(const sigset_t *one, const sigset_t *other)
     return signal == NSIG;
 }
 
-/* Asked on the main thread while it waits for the lookup. */
+/* Called on the main thread while it waits for the lookup. */
 static int32_t poll(void *unused)
 {
     (void)unused;
@@ -71,7 +72,7 @@ int main(int argc, char **argv)
         commbox_batch_submit(batch, 1, 1, "{\"FirstName\": \"John\"}", -1);
         int32_t code = COMMBOX_INTERNAL;
         commbox_batch_next(batch, -1, NULL, &code, NULL);
-        /* The thread that started it has the signals that it had. */
+        /* The thread that started the workers has the same signal mask as before. */
         sigprocmask(SIG_BLOCK, NULL, &after);
         if (code != COMMBOX_OK || !are_equal(&before, &after)) return 1;
         read_signal();

@@ -1,6 +1,6 @@
-/* Calls of several clients on one thread, each on a stack of its own: an interrupt callback goes on
- * with another call while its own waits, as a program with coroutines does. Each server must see
- * the API key of its own client.
+/* Makes calls of several clients on one thread, each on its own stack. An interrupt callback
+ * switches to another call while its own call waits, as a program with coroutines does. Each server
+ * must receive only the API key of its own client.
  *
  * Usage: stacks OPTIONS_JSON... Exits with 0 if all calls succeeded. */
 
@@ -23,10 +23,10 @@ static bool done[MOST];
 static commbox_client *clients[MOST];
 static int count, current, failures;
 
-/* So far apart that valgrind takes a change between them for what it is. */
+/* The stacks are so far apart that valgrind recognizes a switch between them. */
 static char memory[MOST][STACK];
 
-/* Takes its time, so that the other calls get theirs. */
+/* Takes a while, so that the other calls run in the meantime. */
 int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
                 struct addrinfo **found)
 {

@@ -1,8 +1,9 @@
-/* Many threads make, use, cancel, give new keys to and free the same few clients, users and batches
- * at random; so each handle may be freed at any moment, also while it is in use, also twice. Every
- * outcome has to be one that the header documents for it. It goes on for the seconds that it is
- * given, and then until every kind of outcome has come, for a slow machine. Arguments: a base URL
- * where updates succeed, seconds, threads, a seed. tests/concurrency.rs runs it. */
+/* Many threads create, use, cancel, change the keys of and free the same few clients, users and
+ * batches at random. Each handle may be freed at any moment, even while it is in use, and even
+ * twice. Every outcome must be one that the header documents for that case. The program runs for
+ * the given number of seconds, and then, for slow machines, until every kind of outcome has
+ * occurred. Arguments: a base URL where updates succeed, seconds, threads, a seed.
+ * tests/concurrency.rs runs it. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -17,22 +18,22 @@
 #include "commbox.h"
 
 #ifdef _WIN32
-/* There is none: a program that hangs is ended by whoever waits for its test. */
+/* Windows has no alarm. The test's caller ends a program that hangs. */
 #define alarm(seconds) ((void)(seconds))
 #endif
 
-/* In no header, and in builds for tests alone. */
+/* Not declared in any header, and only defined in builds for tests. */
 #pragma weak commbox_live_handles
 size_t commbox_live_handles(void);
 
-/* Tells a checker of races, where there is one, that this memory is atomic. */
+/* Tells race checkers that this memory is atomic. */
 #ifndef ATOMIC_MEMORY
 #define ATOMIC_MEMORY(address, size) ((void)0)
 #endif
 
 enum { PLACES = 3, MOST_THREADS = 64, MOST_SECONDS_MORE = 120 };
 
-/* What threads share, with how often each outcome came. */
+/* Data that the threads share, and how often each outcome occurred. */
 static struct {
     atomic_uintptr_t clients[PLACES], users[PLACES], batches[PLACES];
     atomic_long updated, cancelled, refused, taken_back, void_handles, made, freed;
@@ -64,8 +65,7 @@ static void fail(const char *why)
     _exit(EXIT_FAILURE);
 }
 
-/* Ends the process where the outcome is none of those allowed, or the last error says something
- * else. */
+/* Ends the process if the outcome is not allowed, or if the last error has a different code. */
 static void expect(const char *what, int32_t code, const int32_t *allowed, size_t count)
 {
     int known = 0;
@@ -89,7 +89,7 @@ static void expect(const char *what, int32_t code, const int32_t *allowed, size_
     expect(what, code, (const int32_t[]){__VA_ARGS__},                                             \
            sizeof((const int32_t[]){__VA_ARGS__}) / sizeof(int32_t))
 
-/* A success, so that no error is left from before. */
+/* A successful call clears a previous error. */
 static void clear_error(void)
 {
     commbox_user_free(commbox_user_new());
@@ -156,7 +156,8 @@ static void replace_batch(atomic_uintptr_t *place, commbox_client *client)
     free_batch((commbox_batch *)atomic_exchange(place, (uintptr_t)batch));
 }
 
-/* Handles of one's own are good until one frees them, and never again, whatever others do. */
+/* A thread's own handles are valid until it frees them, and invalid after that, whatever other
+ * threads do. */
 static void use_own(struct worker *self)
 {
     EXPECT("a client of one's own", commbox_client_cancel(self->client), COMMBOX_OK);
@@ -235,10 +236,10 @@ static void use_batch(struct worker *self, commbox_batch *batch)
         int32_t outcome = COMMBOX_OK;
         code = commbox_batch_next(batch, draw(self, 20), NULL, &outcome, &json);
         if (code == COMMBOX_OK) {
-            /* The last error is that of the update. */
+            /* The last error is the update's. */
             EXPECT("an update", outcome, COMMBOX_OK, COMMBOX_CANCELLED, COMMBOX_UNAUTHORIZED);
         } else {
-            /* That it is done is no error. */
+            /* COMMBOX_DONE is not an error. */
             EXPECT("commbox_batch_next", code == COMMBOX_DONE ? COMMBOX_OK : code, COMMBOX_OK,
                    COMMBOX_TIMEOUT, COMMBOX_CANCELLED, COMMBOX_INVALID_HANDLE);
         }
@@ -266,7 +267,7 @@ static void step(struct worker *self)
         replace_user(user_place);
         break;
     case 2:
-        /* Only now and then, or there would be nothing to use. */
+        /* Only rarely, because otherwise there would be no handles to use. */
         if (draw(self, 4) == 0) {
             free_client(client);
             free_user(user);
@@ -352,7 +353,7 @@ int main(int argc, char **argv)
     unsigned seconds = (unsigned)atoi(argv[2]);
     int threads = atoi(argv[3]);
     ATOMIC_MEMORY(&shared, sizeof shared);
-    /* Every call ends within its 20 seconds; where one does not, this ends the process. */
+    /* Every call ends within its 20 seconds. If one does not, this ends the process. */
     alarm(seconds + MOST_SECONDS_MORE + 40);
     end = time(NULL) + seconds;
     for (int i = 0; i < PLACES; i++) {
@@ -375,7 +376,7 @@ int main(int argc, char **argv)
         free_user((commbox_user *)atomic_load(&shared.users[i]));
         free_batch((commbox_batch *)atomic_load(&shared.batches[i]));
     }
-    /* Of all who free a handle, one does. */
+    /* If several threads free the same handle, exactly one of them succeeds. */
     long left = atomic_load(&shared.made) - atomic_load(&shared.freed);
     size_t live = commbox_live_handles == NULL ? 0 : commbox_live_handles();
     printf("{\"updated\": %ld, \"cancelled\": %ld, \"refused\": %ld, "

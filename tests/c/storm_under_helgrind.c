@@ -1,8 +1,9 @@
-/* The storm for helgrind, which knows the locks of pthread and no others: Rust's are made of
- * atomics and futexes, so it would take everything that they guard for unguarded. Here it is told
- * of them, by wrapping the functions of the library's debug build that take and release them, and
- * of the last reference to what is shared, which orders all uses before the end. Nothing else is
- * taken from its sight, but for atomics, see tests/valgrind/helgrind.supp. */
+/* The storm for helgrind. Helgrind supports only the locks of pthread. Rust's locks consist of
+ * atomics and futexes, so helgrind would report everything that they guard as unguarded. This
+ * program wraps the functions of the library's debug build that acquire and release locks, and
+ * tells helgrind about them. It does the same for dropping the last reference to a shared object,
+ * which happens after all other uses. Nothing else is hidden from helgrind, except for atomics: see
+ * tests/valgrind/helgrind.supp. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
@@ -13,7 +14,7 @@
 #define ATOMIC_MEMORY(address, size) VALGRIND_HG_DISABLE_CHECKING(address, size)
 #include "storm_of_handles.c"
 
-/* In valgrind's spelling: Zu is _, ZZ is Z, ZD is $, Zd is a dot, and Za is any text. */
+/* In valgrind's encoding: Zu is _, ZZ is Z, ZD is $, Zd is a dot, and Za matches any text. */
 #define LIBRARY libcommboxZdsoZa
 #define MUTEX_LOCK ZuZZN3std4sync6poison5mutex14MutexZDLTZDTZDGTZD4lock17hZa
 #define RWLOCK_READ ZuZZN3std4sync6poison6rwlock15RwLockZDLTZDTZDGTZD4read17hZa
@@ -28,14 +29,14 @@
 #define EXPAND(library, function) I_WRAP_SONAME_FNNAME_ZZ(library, function)
 #define WRAP(function) EXPAND(LIBRARY, function)
 
-/* The result of taking a lock: whether it is poisoned, then the guard, whose words differ from type
- * to type. */
+/* The result of acquiring a lock: whether it is poisoned, and then the guard, whose words depend on
+ * the type of the lock. */
 struct result {
     uintptr_t poisoned;
     uintptr_t guard[2];
 };
 
-/* The locks that this thread has for reading: their guards do not tell which lock it is. */
+/* The locks that this thread has acquired for reading: their guards do not contain the lock. */
 static _Thread_local struct {
     uintptr_t guard[2];
     void *lock;
@@ -93,14 +94,14 @@ uintptr_t WRAP(RWLOCK_READ)(struct result *result, void *lock)
     memcpy(reading[at].guard, result->guard, sizeof result->guard);
     reading[at].lock = lock;
     ANNOTATE_RWLOCK_ACQUIRED(lock, 0);
-    /* Helgrind orders a reader's reads after the last writer, and not its writes; a lock orders
+    /* Helgrind orders a reader's reads after the last writer, but not its writes. A lock orders
      * both. */
     ANNOTATE_HAPPENS_AFTER(lock);
     return returned;
 }
 
-/* While they wait, the lock is not theirs. A guard is passed as its two words, and a time as two.
- */
+/* The thread does not hold the lock while it waits. A guard is passed as its two words, and so is a
+ * time. */
 uintptr_t WRAP(CONDVAR_WAIT)(struct result *result, void *condvar, void *lock, uintptr_t poison)
 {
     OrigFn wait_for_it;

@@ -1,4 +1,4 @@
-/* A call by a client, then a file is put in the place of another, then a call by a new client.
+/* Makes a call with a client, replaces a file with another one, and makes a call with a new client.
  *
  * Usage: two_clients OPTIONS_JSON FROM TO. Prints the codes of both calls. */
 

@@ -1,7 +1,7 @@
-/* Loads the library, makes a call and unloads it, over and over: nothing crashes, and nothing
- * grows.
+/* Repeatedly loads the library, makes a call and unloads the library. It must not crash, and its
+ * memory use must not grow.
  *
- * Usage: unload LIBRARY OPTIONS_JSON CYCLES. It is not linked with the library. */
+ * Usage: unload LIBRARY OPTIONS_JSON CYCLES. The program is not linked with the library. */
 
 #include <dlfcn.h>
 #include <stdint.h>

@@ -1,19 +1,19 @@
-/* Does one thing as often as it is told to, for what one more costs to be counted:
+/* Repeats one operation, so that the cost of one more can be measured:
  *
  *     warm_calls update NUMBER BASE_URL
- *         updates a user on one client, with the example of the vendor's documentation
+ *         updates a user with one client, with the example from the vendor's documentation
  *     warm_calls share NUMBER BASE_URL
- *         the same from eight threads, which share the client, with a user each
+ *         the same from eight threads that share the client, with a different user each
  *     warm_calls batch NUMBER BASE_URL
- *         the same through a batch of 64 workers, with a user each and 64 at a time
+ *         the same through a batch of 64 workers, with a different user each, 64 at a time
  *     warm_calls set NUMBER
- *         crosses the boundary to set a field to a text as long as that example
+ *         calls the C API to set a field to a text as long as that example
  *     warm_calls idle NUMBER BASE_URL CONNECTIONS THREADS
- *         updates a user from so many threads, on a client that has so many connections open, which
- *         it makes first: for that the server is to hold back its answers until so many requests
- *         have come
+ *         updates a user from THREADS threads, on a client with CONNECTIONS open connections. It
+ *         opens these first. For that, the server must delay its responses until it has received
+ *         that many requests
  *
- * The last prints what a call took: of processor time and of time, in microseconds.
+ * "idle" prints the processor time and the elapsed time of a call, in microseconds.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -59,7 +59,7 @@ static void *update(void *argument)
     return NULL;
 }
 
-/* Makes so many calls from so many threads, of which this one is the first. */
+/* Makes `number` calls on `threads` threads, including this one. */
 static int update_from(commbox_client *client, long number, int threads)
 {
     static struct work work[1024];
@@ -114,7 +114,7 @@ static double now(void)
     return (double)time.tv_sec * 1e6 + (double)time.tv_nsec / 1e3;
 }
 
-/* A function of its own, by whose name callgrind knows what to count. */
+/* A separate function, so that callgrind can measure it by name. */
 static int measured_calls(commbox_client *client, long number, int threads)
 {
     return update_from(client, number, threads);

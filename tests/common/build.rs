@@ -16,7 +16,7 @@ pub fn target_dir() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent")
 }
 
-/// Runs a build step; its output is shown only where it fails.
+/// Runs a build step. Its output is shown only if it fails.
 fn run(command: &mut Command) {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -28,8 +28,8 @@ fn run(command: &mut Command) {
     );
 }
 
-/// Takes from a command's environment what Cargo tells a test about its own package: to build
-/// scripts it would look like a change, and rebuild half the tree.
+/// Removes Cargo's variables about this package from a command's environment. Otherwise build
+/// scripts would see a change and rebuild.
 pub fn forget_test(command: &mut Command) {
     let own = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start))
@@ -39,7 +39,7 @@ pub fn forget_test(command: &mut Command) {
     }
 }
 
-/// `cargo {args}` for this package, with a target directory.
+/// Returns `cargo {args}` for this package, with the given target directory.
 pub fn cargo(target_dir: &Path, args: &[&str]) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(args).args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")]);
@@ -48,16 +48,15 @@ pub fn cargo(target_dir: &Path, args: &[&str]) -> Command {
     cargo
 }
 
-/// Builds into `target_dir`.
 fn cargo_build(target_dir: &Path, args: &[&str]) {
     run(&mut cargo(target_dir, &[&["build"], args].concat()));
 }
 
-/// The sandbox's executable, built as the tests are.
+/// Returns the sandbox's executable, built with the same profile as the tests.
 pub fn sandbox() -> &'static Path {
     static SANDBOX: OnceLock<PathBuf> = OnceLock::new();
     SANDBOX.get_or_init(|| {
-        // One that is built already, for tests that run where cargo does not.
+        // Tests that run on machines without cargo name an executable that is already built.
         if let Some(ready) = env::var_os("COMMBOX_SANDBOX") {
             return ready.into();
         }
@@ -71,29 +70,29 @@ pub fn sandbox() -> &'static Path {
     })
 }
 
-/// The executable of the command `commbox`, as `make demo` uses it.
+/// Builds the command `commbox` in the same place as `make demo` and returns its path.
 pub fn command() -> PathBuf {
     cargo_build(target_dir(), &["-p", "commbox-cli"]);
     target_dir().join("debug/commbox").with_extension(env::consts::EXE_EXTENSION)
 }
 
-/// The platform that programs in C and C++ are made for, where it is not this one.
+/// The platform that C and C++ programs are built for, if it is not the host.
 pub struct Platform {
-    /// Its shared library, as users get it.
+    /// The platform's shared library, as users get it.
     library: PathBuf,
-    /// The same with what is for tests alone.
+    /// The same library with the failpoints and the count of live handles, which only tests use.
     failpoints: PathBuf,
-    /// A program that runs the platform's programs: its arguments are one, and the arguments of
-    /// that.
+    /// A program that runs the platform's programs. Its arguments are the program and the program's
+    /// arguments.
     runner: PathBuf,
-    /// Its compilers: cargo's own variables are for what runs here.
+    /// Its compilers for C and C++. Cargo's own variables name the host's.
     compilers: [String; 2],
-    /// What the linker is told beside the library.
+    /// Additional arguments for the linker.
     link: Vec<String>,
 }
 
 impl Platform {
-    /// What the environment names.
+    /// Returns the platform that the environment describes, if any.
     pub fn get() -> Option<&'static Self> {
         static PLATFORM: OnceLock<Option<Platform>> = OnceLock::new();
         PLATFORM
@@ -115,7 +114,7 @@ impl Platform {
     }
 }
 
-/// The shared library, built for release as `make` builds it.
+/// Returns the shared library, built for release in the same way as by `make`.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     if let Some(platform) = Platform::get() {
@@ -130,7 +129,7 @@ pub fn library() -> &'static Path {
     })
 }
 
-/// The shared library with what is for tests alone: places to fail at, and a count of live handles.
+/// Returns the shared library with the failpoints and the count of live handles, for tests only.
 pub fn library_with_failpoints() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     if let Some(platform) = Platform::get() {
@@ -143,19 +142,18 @@ pub fn library_with_failpoints() -> &'static Path {
     })
 }
 
-/// The shared library that was built into `directory`.
+/// Returns the path of the shared library that was built into `directory`.
 fn in_directory(directory: &Path) -> PathBuf {
     let name = format!("{}commbox{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
     let library = directory.join(&name);
     if cfg!(target_os = "linux") {
-        // A program looks for the library by its soname.
+        // At run time, the loader looks for the library's soname.
         let soname = format!("{}.{}", library.display(), commbox::ffi::commbox_abi_version());
         run(Command::new("ln").args(["-sfn", &name, &soname]));
     }
     library
 }
 
-/// A language that calls the library through its header.
 #[derive(Clone, Copy)]
 pub enum Language {
     C,
@@ -167,12 +165,12 @@ pub fn compile(language: Language, source: &str, name: &str) -> Command {
     compile_file(language, &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source), name)
 }
 
-/// The same for any file.
+/// Like [`compile`], for any file.
 pub fn compile_file(language: Language, source: &Path, name: &str) -> Command {
     compile_against(library(), language, source, name)
 }
 
-/// The same against any build of the library.
+/// Like [`compile_file`], against any build of the library.
 pub fn compile_against(library: &Path, language: Language, source: &Path, name: &str) -> Command {
     let (variable, default, standard) = match language {
         Language::C => ("CC", "cc", "-std=c11"),
@@ -194,7 +192,7 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
     }
     let library_dir =
         library.parent().expect("a library lies in a directory").display().to_string();
-    // Another process of the same tests may make or run it at this moment.
+    // Another process of the same tests may build or run the program at the same time.
     let made = program.with_file_name(format!("{name}.{}", std::process::id()));
     run(compiler
         .args([
@@ -209,9 +207,9 @@ pub fn compile_against(library: &Path, language: Language, source: &Path, name: 
 }
 
 impl Platform {
-    /// Ends what the compiler is told, in a folder of the program's own, with the library beside
-    /// it; and returns a command that runs it, whose program is a script: tests put it into
-    /// environments of their own.
+    /// Adds the last arguments of the compiler, and builds the program in its own folder, with the
+    /// library beside it. Returns a command that runs it. The command's program is a script,
+    /// because tests run it with different environments.
     fn link(&self, mut compiler: Command, library: &Path, name: &str) -> Command {
         let folder = scratch().join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
@@ -220,7 +218,7 @@ impl Platform {
         let windows = library.extension().is_some_and(|extension| extension == "dll");
         let program = folder.join(if windows { "program.exe" } else { "program" });
         if windows {
-            // What is linked is the list of the library's names beside it.
+            // On Windows, programs are linked with the import library beside the DLL.
             compiler.arg(library.with_file_name("libcommbox.dll.a"));
         } else {
             let soname = format!("{}.{}", own.display(), commbox::ffi::commbox_abi_version());

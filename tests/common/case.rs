@@ -55,11 +55,11 @@ struct ExpectedRequest {
     headers: BTreeMap<String, String>,
 }
 
-/// What came of a call, in any language.
+/// The outcome of a call, in any language.
 #[derive(Debug)]
 pub struct Outcome {
     pub code: i32,
-    /// Empty where there is none, as is `error`.
+    /// Empty if there is none, like `error`.
     pub reply: String,
     pub error: String,
 }
@@ -68,7 +68,7 @@ fn sandbox_key() -> String {
     "sandbox-key".into()
 }
 
-/// All cases, by file name.
+/// Returns all cases, ordered by file name.
 pub fn all() -> Vec<Case> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let entries = directory.read_dir().expect("tests/cases is there");
@@ -89,7 +89,7 @@ pub fn all() -> Vec<Case> {
 }
 
 impl Case {
-    /// The options that the client is made with.
+    /// Returns the options for creating the client.
     pub fn options(&self, sandbox_url: &str) -> String {
         let mut options = self.options.clone();
         options.entry("proxy").or_insert_with(|| "".into());
@@ -100,7 +100,7 @@ impl Case {
         Value::Object(options).to_string()
     }
 
-    /// Every way in which an outcome differs from what is expected.
+    /// Returns every difference between an outcome and the expected one.
     pub fn mismatches(
         &self,
         outcome: &Outcome,
@@ -145,7 +145,7 @@ impl Case {
             json => serde_json::from_str(json)
                 .unwrap_or_else(|why| panic!("the error JSON {json:?} is broken: {why}")),
         };
-        // A success leaves no error, and a failure's JSON has the code that was returned.
+        // A success leaves no error. The JSON of a failure contains the code that was returned.
         let told = error.get("code").cloned().unwrap_or_else(|| 0.into());
         check(found, told == *code, || {
             format!("the code is {code}, and that of the error JSON {told}")

@@ -8,7 +8,7 @@ pub fn text() -> String {
         .expect("the header is there")
 }
 
-/// The functions that the header declares, in order.
+/// Returns the names of the functions that the header declares, in order.
 pub fn functions() -> Vec<String> {
     let header = text();
     let lines = header.lines().filter(|line| !line.starts_with([' ', '*', '/', '#']));

@@ -14,12 +14,13 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const REAL_NAME: &str = "libcommbox.so.1.0.0";
 
-/// A folder outside the checkout that is empty at first, and gone in the end.
+/// A folder outside the checkout. It is created empty and removed when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Self {
-        // Of this process, so that two may run at a time.
+        // The process id is part of the path, because two processes may run the tests at the same
+        // time.
         let folder = env::temp_dir().join(format!("commbox-{}", std::process::id())).join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
         Self(folder)
@@ -29,7 +30,7 @@ impl Folder {
         &self.0
     }
 
-    /// A folder in it.
+    /// Creates a folder in it.
     pub fn folder(&self, name: &str) -> PathBuf {
         let folder = self.0.join(name);
         fs::create_dir_all(&folder).expect("a folder can be made");
@@ -40,12 +41,12 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-        // The last of them.
+        // This succeeds only for the last folder, when its parent is empty.
         let _ = self.0.parent().map(fs::remove_dir);
     }
 }
 
-/// `program` with nothing in its environment but where programs are.
+/// Returns a command that runs `program` with only `PATH` and a UTF-8 locale in its environment.
 pub fn bare(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -55,8 +56,8 @@ pub fn bare(program: &str) -> Command {
     command
 }
 
-/// The same on a machine, so to speak, that has never seen this checkout: an empty folder lies over
-/// it and over what was built.
+/// Like [`bare`], but the checkout and the build output are hidden under an empty folder, as on a
+/// machine that has neither.
 pub fn elsewhere(program: impl AsRef<Path>) -> Command {
     let program = program.as_ref().to_str().expect("the path is text");
     if !has("unshare", "util-linux") {
@@ -79,7 +80,7 @@ pub fn text(output: &Output) -> String {
     )
 }
 
-/// What a command that succeeds prints.
+/// Runs a command that must succeed and returns its output.
 pub fn run(command: &mut Command) -> String {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -92,7 +93,7 @@ pub fn run(command: &mut Command) -> String {
     text(&output)
 }
 
-/// What a command that fails prints.
+/// Runs a command that must fail and returns its output.
 pub fn fails(command: &mut Command) -> String {
     let output =
         command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
@@ -100,24 +101,24 @@ pub fn fails(command: &mut Command) -> String {
     text(&output)
 }
 
-/// Points an example at a sandbox.
+/// Sets the environment variables that point an example at a sandbox.
 pub fn at<'a>(sandbox: &Sandbox, program: &'a mut Command) -> &'a mut Command {
     program.env("COMMBOX_BASE_URL", &sandbox.url).env("COMMBOX_API_KEY", "sandbox-key")
 }
 
-/// Runs an example, which is to update the customer.
+/// Runs an example and asserts that it updated the customer.
 pub fn updates(program: &mut Command) {
     let sandbox = Sandbox::start();
     run(at(&sandbox, program));
     assert!(sandbox.get("/users/94382332").1.contains("\"FirstName\":\"John\""));
 }
 
-/// Cargo's target directory, with the library in it.
+/// Returns Cargo's target directory, after the library was built there.
 pub fn target() -> &'static Path {
     build::library().parent().and_then(Path::parent).expect("it lies in target/release")
 }
 
-/// Python with what the project is built and checked with, as `make test` sets it up.
+/// Returns the Python environment for building and checking the project, which `make test` creates.
 pub fn venv() -> Option<PathBuf> {
     let venv = target().join("venv");
     let ready = venv.join("ready").is_file();
@@ -131,26 +132,27 @@ pub fn venv() -> Option<PathBuf> {
     ready.then_some(venv)
 }
 
-/// The same as make is to have it: below the checkout without the checkout's own path, which may
-/// have a blank in it.
+/// Returns the target directory as passed to make. If it is in the checkout, the path is relative,
+/// because the checkout's own path may contain a space.
 pub fn target_of_make() -> String {
     target().strip_prefix(ROOT).unwrap_or(target()).display().to_string()
 }
 
 pub fn make(goal: &str, variables: &[String]) {
-    // No MAKEFLAGS of a `make test` around this.
+    // The environment is empty, so that MAKEFLAGS of an outer `make test` have no effect.
     let mut make = bare("make");
     make.args(["-s", "-C", ROOT, goal, &format!("TARGET={}", target_of_make())]).args(variables);
     run(with_rust(&mut make));
 }
 
-/// Tells a command where its user keeps Rust: below the home, unless these variables say otherwise.
+/// Sets the variables that locate the user's Rust toolchain. By default, it is in the home
+/// directory.
 pub fn with_rust(command: &mut Command) -> &mut Command {
     let variables = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
     command.envs(variables.into_iter().filter_map(|name| Some((name, env::var_os(name)?))))
 }
 
-/// Every file and link below a folder.
+/// Returns every file and link below a folder.
 pub fn files(folder: &Path) -> BTreeSet<String> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("the folder can be read") {
@@ -167,7 +169,7 @@ pub fn files(folder: &Path) -> BTreeSet<String> {
     relative.map(|file| file.display().to_string()).collect()
 }
 
-/// The libraries that a program asks the loader for.
+/// Returns the libraries that the dynamic section of a program lists as NEEDED.
 pub fn needed(program: &Path) -> String {
     run(bare("readelf").arg("-d").arg(program))
         .lines()
@@ -175,8 +177,8 @@ pub fn needed(program: &Path) -> String {
         .collect()
 }
 
-/// An installation below a prefix of its own, which the loader does not know, and the project of
-/// somebody who uses it.
+/// An installation in its own prefix, which the loader does not know, and the project of a program
+/// that uses it.
 pub struct Installed {
     folder: Folder,
     prefix: PathBuf,
@@ -185,7 +187,8 @@ pub struct Installed {
 impl Installed {
     pub fn new(name: &str) -> Self {
         let folder = Folder::new(name);
-        // Staged and moved: no file may tell where it was put first.
+        // Installed to a staging folder, then moved: no file may contain the path of the staging
+        // folder.
         let staged = folder.path().join("staged");
         make("install", &[format!("DESTDIR={}", staged.display()), "prefix=/opt/commbox".into()]);
         let prefix = folder.path().join("prefix");
@@ -194,7 +197,7 @@ impl Installed {
         Self { folder, prefix }
     }
 
-    /// What was installed in another way.
+    /// Wraps an installation that was made in another way.
     pub fn of(folder: Folder, prefix: PathBuf) -> Self {
         Self { folder, prefix }
     }
@@ -203,7 +206,7 @@ impl Installed {
         self.prefix.join("lib")
     }
 
-    /// The folder of a program, with a source file of the checkout.
+    /// Returns the project folder, with a copy of a source file of the checkout.
     pub fn project(&self, source: &str) -> PathBuf {
         let folder = self.folder.folder("project");
         let source = Path::new(ROOT).join(source);
@@ -212,7 +215,8 @@ impl Installed {
         folder
     }
 
-    /// A line of a shell in that folder, where `$PKG_CONFIG` knows the installation.
+    /// Returns a shell command that runs in the project folder. `$PKG_CONFIG` finds the
+    /// installation.
     pub fn shell(&self, line: &str) -> Command {
         let mut shell = elsewhere("sh");
         shell.args(["-c", line]).current_dir(self.folder.folder("project"));
@@ -222,22 +226,22 @@ impl Installed {
         shell
     }
 
-    /// The example in C, linked with the shared library.
+    /// Compiles the C example, linked with the shared library.
     pub fn compile(&self) -> PathBuf {
         let project = self.project("examples/update_user.c");
         run(&mut self.shell("cc update_user.c $($PKG_CONFIG --cflags --libs commbox) -o shared"));
         project.join("shared")
     }
 
-    /// A program that finds the shared library here.
+    /// Returns a command that runs `program` with this installation's shared library.
     pub fn with_library(&self, program: &Path) -> Command {
         let mut command = elsewhere(program);
         command.env("LD_LIBRARY_PATH", self.lib());
         command
     }
 
-    /// The example in C++, linked with `target` by CMake: the program, and the two steps that make
-    /// it.
+    /// Builds the C++ example with CMake, linked with `target`. Returns the program's path and the
+    /// commands for the configure and build steps.
     pub fn cmake(&self, target: &str, version: &str) -> (PathBuf, Command, Command) {
         let project = self.project("examples/update_user.cpp");
         let list = format!(

@@ -1,7 +1,7 @@
-//! Code that the integration tests share: the sandbox as a child process, the release library,
-//! compilers.
+//! Code that the integration tests share, such as the sandbox as a child process, the release
+//! library and the compilers.
 
-// Each test program uses its own part of this.
+// Each test program uses only a part of this module.
 #![allow(dead_code)]
 
 pub mod build;

@@ -7,7 +7,7 @@ pub fn read(page: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("the page is there")
 }
 
-/// The section under a heading of the second level.
+/// Returns the section under a second-level heading.
 pub fn section(page: &str, heading: &str) -> String {
     let text = read(page);
     let (_, rest) =
@@ -15,7 +15,7 @@ pub fn section(page: &str, heading: &str) -> String {
     rest.split("\n## ").next().expect("there is a first part").to_owned()
 }
 
-/// The fenced blocks of one language in a text.
+/// Returns the fenced code blocks of one language in a text.
 pub fn blocks_in(text: &str, language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
     text.split(&fence)
@@ -24,7 +24,7 @@ pub fn blocks_in(text: &str, language: &str) -> Vec<String> {
         .collect()
 }
 
-/// The languages of the fenced blocks in a text; "" for a block without one.
+/// Returns the languages of the fenced blocks in a text, "" for a block without one.
 pub fn languages(text: &str) -> Vec<String> {
     let mut is_code = false;
     let fences = text.lines().filter_map(|line| line.trim_start().strip_prefix("```"));
@@ -35,7 +35,7 @@ pub fn languages(text: &str) -> Vec<String> {
     begins.map(str::to_owned).collect()
 }
 
-/// The same of a page, which has some. In scripting languages they go on from one to the next.
+/// Returns the code blocks of a page, which must have some.
 pub fn blocks(page: &str, language: &str) -> Vec<String> {
     let found = blocks_in(&read(page), language);
     assert!(!found.is_empty(), "{page} has no block of {language}");

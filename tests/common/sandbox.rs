@@ -9,7 +9,7 @@ use ureq::Agent;
 
 use super::build;
 
-/// A running sandbox. It ends when this is dropped.
+/// A running sandbox. Dropping it ends the process.
 pub struct Sandbox {
     pub child: Child,
     pub url: String,
@@ -42,7 +42,7 @@ impl Sandbox {
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the sandbox tells its address");
         let config = Agent::config_builder().proxy(None).http_status_as_error(false).build();
-        // Made first, so that a failing check ends the child.
+        // Created before the check, so that the child is ended if the check fails.
         let sandbox = Self { child, url: line.trim_end().to_owned(), agent: config.into() };
         assert!(
             sandbox.url.starts_with("http"),
@@ -51,12 +51,12 @@ impl Sandbox {
         sandbox
     }
 
-    /// `GET path`: status and body.
+    /// Sends `GET path` and returns the status and the body.
     pub fn get(&self, path: &str) -> (u16, String) {
         text(self.agent.get(format!("{}{path}", self.url)).call())
     }
 
-    /// `POST path` with the sandbox's default key: status and body.
+    /// Sends `POST path` with the sandbox's default key and returns the status and the body.
     pub fn post(&self, path: &str, body: &str) -> (u16, String) {
         self.post_with_key("sandbox-key", path, body)
     }
@@ -86,7 +86,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // It may have ended already, as a test asked.
+        // The process may have ended already, because a test requested it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,8 +1,8 @@
-//! Tools that a test needs and that a machine may lack.
+//! Tools that tests need and that may not be installed.
 
 use std::env;
 
-/// Whether a tool is there, which CI does not leave to chance.
+/// Returns whether a tool is installed. In CI, a missing tool fails the test.
 pub fn has(tool: &str, package: &str) -> bool {
     let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
         .any(|folder| folder.join(tool).is_file());

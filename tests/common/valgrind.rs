@@ -1,4 +1,4 @@
-//! Runs programs under valgrind, without errors and leaks.
+//! Runs programs under valgrind and checks that it finds no errors and no leaks.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use super::tools::has;
 
-/// A program that is to run under valgrind.
+/// A program to run under valgrind.
 pub struct Valgrind {
     program: PathBuf,
     log: PathBuf,
@@ -15,12 +15,12 @@ pub struct Valgrind {
 }
 
 impl Valgrind {
-    /// Nothing where valgrind is not installed, which CI does not allow.
+    /// Returns `None` if valgrind is not installed, which fails the test in CI.
     pub fn around(program: &Command) -> Option<Self> {
         Self::around_named(program, "")
     }
 
-    /// The same for one of several runs of a program at a time.
+    /// Like [`Valgrind::around`], for one of several simultaneous runs of a program.
     pub fn around_named(program: &Command, run: &str) -> Option<Self> {
         if !has("valgrind", "valgrind") {
             return None;
@@ -31,14 +31,14 @@ impl Valgrind {
         Some(Self { program, log, undefined: "yes", leaks: "full" })
     }
 
-    /// For programs that use TLS: what the assembly of its ciphers makes is taken for undefined by
-    /// valgrind.
+    /// For programs that use TLS: valgrind reports the output of the ciphers' assembly code as
+    /// undefined.
     pub fn ignoring_undefined_values(mut self) -> Self {
         self.undefined = "no";
         self
     }
 
-    /// For programs that end in the middle of what they do.
+    /// For programs that end without releasing their memory.
     pub fn ignoring_leaks(mut self) -> Self {
         self.leaks = "no";
         self
@@ -60,13 +60,13 @@ impl Valgrind {
         valgrind
     }
 
-    /// What valgrind found, if anything.
+    /// Returns valgrind's report, or `None` if it is empty.
     pub fn findings(&self) -> Option<String> {
         let found = fs::read_to_string(&self.log).expect("valgrind writes its log");
         (!found.is_empty()).then_some(found)
     }
 
-    /// Holds the run that ended with `status` to what valgrind found.
+    /// Asserts that the run succeeded with `status` and that valgrind found nothing.
     pub fn assert_clean(&self, status: ExitStatus) {
         let found = self.findings();
         assert!(

@@ -1,6 +1,6 @@
 /*
- * Many updates through commbox.hpp. tests/batch_cpp.rs drives it: batch URL PART [COUNT], after it
- * scripted the sandbox. Ends with 1 and a line for each check that fails.
+ * Many updates through commbox.hpp. tests/batch_cpp.rs runs it after scripting the sandbox: batch
+ * URL PART [COUNT]. Prints a line for each check that fails, and then exits with 1.
  */
 
 #include <chrono>
@@ -37,7 +37,7 @@ static void check(bool holds, const std::string &what) {
     }
 }
 
-/** The call throws an Error with this code. */
+/** Checks that the call throws an Error with this code. */
 template <typename Call>
 static void fails(std::int32_t code, const std::string &what, Call call) {
     try {
@@ -49,10 +49,10 @@ static void fails(std::int32_t code, const std::string &what, Call call) {
     }
 }
 
-/** How often each code came. */
+/** The number of results with each code. */
 using Codes = std::map<std::int32_t, std::uint64_t>;
 
-/** Outcomes by tag, each of which may come once. */
+/** The outcomes by tag. Each tag may be reported only once. */
 class Outcomes {
 public:
     void add(const Finished &finished) {
@@ -73,7 +73,7 @@ private:
     std::map<std::uint64_t, std::int32_t> codes_;
 };
 
-/** There is nothing to take back, and what was there before stays as it is. */
+/** Checks that there is no result to collect, and that the arguments are not changed. */
 template <typename Time>
 static void takes_nothing(Batch &batch, Time time, BatchStatus status, const std::string &what) {
     Finished finished{7, COMMBOX_NOT_FOUND, "{}"};
@@ -120,7 +120,7 @@ static void on_two_threads(Client &client, std::uint64_t count) {
     check(outcomes.codes() == Codes{{COMMBOX_OK, count}}, "every update comes back, confirmed");
 }
 
-/** Far more updates than a batch holds, on one thread. */
+/** Many more updates than a batch holds, on one thread. */
 static void whole_range(Client &client, std::uint64_t count) {
     std::vector<Update> updates;
     for (std::uint64_t tag = 0; tag < count; ++tag) {
@@ -135,8 +135,8 @@ static void whole_range(Client &client, std::uint64_t count) {
     none.run(std::vector<Update>(), [&](const Finished &) { check(false, "there is no result"); });
 }
 
-/** Far more updates than a batch holds, all of them submitted before the first is collected, also
- * by two threads. */
+/** Many more updates than a batch holds. All are submitted before the first result is collected,
+ * also by two threads. */
 static void everything_first(Client &client, std::uint64_t count) {
     Batch batch(client);
     const auto submit = [&](std::uint64_t from, std::uint64_t to) {
@@ -156,7 +156,7 @@ static void everything_first(Client &client, std::uint64_t count) {
     takes_nothing(batch, 0ms, BatchStatus::done, "the batch is done");
 }
 
-/** The second half of a range, of which the element in the middle throws. */
+/** The second half of a range. The element in the middle throws. */
 struct Broken {
     struct Iterator {
         std::uint64_t tag;
@@ -177,7 +177,7 @@ struct Broken {
 };
 
 static void broken_ranges(Client &client) {
-    // The server was not asked yet about those whose own text is wrong.
+    // Updates with invalid values are not sent to the server.
     const std::vector<Update> odd{
         {0, 1, user}, {1, 1, std::string("{}\0", 3)}, {2, 0, user}, {3, 2, user}};
     Outcomes outcomes;
@@ -230,7 +230,7 @@ static void broken_ranges(Client &client) {
     check(stopped.codes()[COMMBOX_UNAUTHORIZED] >= 1, "its results come first");
 }
 
-/** The longest timeouts there are; the result is there long before. */
+/** The longest possible timeouts. The result arrives long before. */
 static void longest(Client &client) {
     Batch batch(client);
     Finished finished;
@@ -245,7 +245,7 @@ static void longest(Client &client) {
     takes_nothing(batch, std::chrono::duration<double>(0.001), BatchStatus::timeout, "a double");
 }
 
-/** The server takes half a second for the first two. */
+/** The server takes half a second for each of the first two updates. */
 static void cancel(Client &client) {
     Batch batch(client, R"({"concurrency": 2})");
     for (std::uint64_t tag = 0; tag < 50; ++tag) {
@@ -265,7 +265,7 @@ static void cancel(Client &client) {
     check(!batch.next(), "the batch is done");
 }
 
-/** The server takes five seconds for the first one. */
+/** The server takes five seconds for the first update. */
 static void cancel_tag(Client &client) {
     Batch batch(client, R"({"concurrency": 1, "queue_limit": 1})");
     batch.submit(7, 1, user);
@@ -342,7 +342,7 @@ int main(int argc, char **argv) {
     } catch (const commbox::Error &error) {
         check(false, std::string("nothing else fails: ") + error.what());
     }
-    // The threads of a batch that was destroyed end within 100 ms, and count as a leak before.
+    // The threads of a destroyed batch end within 100 ms. Until then, they count as a leak.
     std::this_thread::sleep_for(300ms);
     return all_hold ? 0 : 1;
 }

@@ -1,10 +1,10 @@
 /*
- * Makes the calls that it reads from standard input, through commbox.hpp. tests/cases.rs drives it.
+ * Makes the calls that it reads from standard input, through commbox.hpp. Used by tests/cases.rs.
  *
  * In:   api_key, options_json, user_id, user_json, cancel_after_ms (empty: never)
  * Out:  code, reply, error JSON (empty if there is none)
  *
- * Each of these is ended by a NUL.
+ * Each of these ends with a NUL.
  */
 
 #include <chrono>
@@ -22,7 +22,7 @@ static void write_outcome(std::int32_t code, const std::string &reply, const std
     std::cout << code << '\0' << reply << '\0' << error << '\0' << std::flush;
 }
 
-/** Cancels the calls of a client after a while, where it is told how long. */
+/** Cancels the calls of a client after a delay, if one is given. */
 class Canceller {
 public:
     Canceller(commbox::Client &client, const std::string &after_ms) {

@@ -1,6 +1,6 @@
 /*
- * Calls in the destructor of a static object, which runs when the variables of the main thread are
- * gone. Prints what they came to. tests/exit.rs drives it.
+ * Makes calls in the destructor of a static object, which runs after the main thread's thread-local
+ * variables were destroyed. Prints their outcomes. tests/exit.rs runs it.
  */
 
 #include <iostream>

@@ -1,7 +1,7 @@
 /*
- * Collecting results through commbox.hpp where the n-th allocation fails, for each n.
- * tests/batch_cpp.rs drives it: no_memory URL [any], after which allocations need not fail:
- * valgrind has an operator new of its own. Ends with 1 and a line for each check that fails.
+ * Collects results through commbox.hpp while the n-th allocation fails, for each n.
+ * tests/batch_cpp.rs runs it: no_memory URL [any]. With "any", no allocation has to fail, because
+ * valgrind replaces operator new. Prints a line for each check that fails, and then exits with 1.
  */
 
 #include <cstdlib>
@@ -12,7 +12,7 @@
 
 #include "commbox.hpp"
 
-/** How many allocations of this thread succeed before one fails; below 0 all do. */
+/** How many allocations of this thread succeed before one fails. If negative, all succeed. */
 static thread_local long allowed = -1;
 
 void *operator new(std::size_t size) {
@@ -45,12 +45,12 @@ static void check(bool holds, const std::string &what) {
     }
 }
 
-/** Collects everything; after each success the next failure is one allocation further on. Returns
- * the failures. */
+/** Collects all results. After each success, the next failure is one allocation later. Returns the
+ * number of failures. */
 static int collect(commbox::Batch &batch, bool with_time, std::set<std::uint64_t> &tags) {
     int failures = 0;
-    // Each result fails at its first allocation, then at its second, and so on, until there is none
-    // left to fail.
+    // Each result fails at its first allocation, then at its second, and so on, until no allocation
+    // is left that can fail.
     for (long at = 0;; ++at) {
         try {
             commbox::Finished finished;

@@ -1,5 +1,5 @@
-/* Options that are set one by one, and what a client and a batch make of them. argv is the address
- * of a sandbox. tests/options_cpp.rs runs it. */
+/* Options that are set one by one, and their effect on a client and a batch. argv contains the
+ * address of a sandbox. tests/options_cpp.rs runs it. */
 
 #include <cstdlib>
 #include <iostream>
@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
             == 0,
         "a NUL");
 
-    // An lvalue is built on, and serves more than once. What is chained may be kept.
+    // An lvalue can be modified and used more than once. The result of a chain can be stored.
     const auto kept = commbox::Options().base_url(url).max_retries(0);
     commbox::Client("sandbox-key", kept).update_user_json(1, "{}");
     commbox::Options options;

@@ -1,6 +1,6 @@
 /*
- * What commbox.hpp takes for a field's value, NULL included. tests/text_cpp.rs drives it.
- * Ends with 1 and a line for each check that fails.
+ * The types that commbox.hpp accepts as a field's value, including NULL. tests/text_cpp.rs runs it.
+ * Prints a line for each check that fails, and then exits with 1.
  */
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 using commbox::Client;
 
-// NULL is no API key and no options, and of it no std::string can be made.
+// NULL is not a valid API key or options text, and constructing a std::string from it is undefined.
 static_assert(!std::is_constructible_v<Client, std::nullptr_t>);
 static_assert(!std::is_constructible_v<Client, std::nullptr_t, std::string>);
 static_assert(!std::is_constructible_v<Client, std::string, std::nullptr_t>);
@@ -24,7 +24,7 @@ static_assert(std::is_constructible_v<Client, const char *>
 
 static bool all_hold = true;
 
-/** Both kinds of field take the value and hold this JSON. */
+/** Checks that both kinds of field accept the value and produce this JSON. */
 template <typename Value>
 static void holds(const Value &value, const std::string &json, const std::string &what) {
     try {

@@ -1,12 +1,12 @@
-// A server on a loopback port for the examples in the documentation of the crate: each of them
-// includes this file in a hidden line. It confirms every update, except for the user 404, who does
-// not exist.
+// A server on a loopback port for the examples in the crate's documentation. Each example includes
+// this file in a hidden line. The server confirms every update, except for user 404, who does not
+// exist.
 
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 
-/// Options for a client of a server that has just been started.
+/// Starts a server and returns the options of a client for it.
 #[allow(dead_code, reason = "an example uses one of the two functions")]
 pub fn options() -> commbox::Options {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
@@ -22,7 +22,7 @@ pub fn options() -> commbox::Options {
     options
 }
 
-/// A client of such a server.
+/// Returns a client of such a server.
 #[allow(dead_code, reason = "an example uses one of the two functions")]
 pub fn client() -> commbox::Client {
     commbox::Client::new("my-api-key", &options()).expect("the options are valid")

@@ -1,17 +1,17 @@
-//! What the server does with one request: a reply, and the steps in which it is sent or not sent.
+//! How the server handles one request: a reply, and the steps in which it is sent or withheld.
 
 use std::time::Duration;
 
 /// How much of a request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
-    /// The head, and what of the body came along.
+    /// The head, and whatever part of the body arrived with it.
     Head,
     Half,
     All,
 }
 
-/// How far the reply is sent.
+/// The position up to which the reply is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     MidHead,
@@ -22,45 +22,46 @@ pub enum Place {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Reads on in the request, or the next one where it was read to its end.
+    /// Continues to read the request. If it is complete, reads the next one.
     Read(Share),
     Wait(Duration),
-    /// Sends the reply from where it is to this place, in one piece.
+    /// Sends the reply from the current position to this place, in one piece.
     SendTo(Place),
-    /// Sends the rest of the reply, one byte at a time.
+    /// Sends the rest of the reply, one byte at a time, with this pause after each.
     Drip(Duration),
-    /// Sends this again and again, so far apart, until the client is gone.
+    /// Sends this text repeatedly, with this pause after each, until the client closes the
+    /// connection.
     Endless(&'static str, Duration),
-    /// Ends the sending side, and reads on until the client closes too.
+    /// Shuts down the sending side, and reads until the client closes too.
     Fin,
-    /// Drops the connection without a word.
+    /// Resets the connection.
     Reset,
-    /// Does nothing more until the client closes.
+    /// Does nothing more until the client closes the connection.
     Hold,
 }
 
-/// `{id}` stands for the id of the user, `{length}` for the length of the body.
+/// In the texts, `{id}` is replaced with the user's id, and `{length}` with the body's length.
 #[derive(Clone, Debug)]
 pub struct Fault {
     pub head: String,
     pub body: String,
-    /// Comes after the body, in one piece with it, and does not count in its length.
+    /// Sent together with the body, but not counted in its length.
     pub tail: String,
     pub steps: Vec<Step>,
 }
 
 impl Fault {
-    /// A right answer in these steps.
+    /// A correct response, sent in these steps.
     pub fn new(steps: &[Step]) -> Self {
         Self::status(200).steps(steps)
     }
 
-    /// A right answer, and the connection stays open.
+    /// A correct response. The connection stays open.
     pub fn good() -> Self {
         Self::status(200)
     }
 
-    /// An answer with this status.
+    /// A response with this status.
     pub fn status(status: u16) -> Self {
         Self {
             head: format!(
@@ -79,13 +80,13 @@ impl Fault {
         self
     }
 
-    /// The same with these steps after its own.
+    /// Appends these steps.
     pub fn then(mut self, steps: &[Step]) -> Self {
         self.steps.extend_from_slice(steps);
         self
     }
 
-    /// The same after a while.
+    /// Waits before the response.
     pub fn after(mut self, wait: Duration) -> Self {
         self.steps.insert(1, Step::Wait(wait));
         self
@@ -111,12 +112,12 @@ impl Fault {
         self
     }
 
-    /// Whether the server reads anything at all.
+    /// Returns whether the server reads anything at all.
     pub fn reads(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Read(_) | Step::Fin))
     }
 
-    /// The bytes of the reply, and where its places are.
+    /// Returns the bytes of the reply, and a function that maps places to positions in it.
     pub(super) fn reply(&self, user_id: i64) -> (Vec<u8>, impl Fn(Place) -> usize) {
         let body = self.body.replace("{id}", &user_id.to_string());
         let head = self.head.replace("{length}", &body.len().to_string());

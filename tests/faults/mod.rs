@@ -1,5 +1,5 @@
-//! A server with every fault that a server can have. It uses plain sockets and threads, and records
-//! what it saw.
+//! A server that can produce every kind of server fault. It uses plain sockets and threads, and
+//! records what it received.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses its part of it")]
 
@@ -15,7 +15,8 @@ use commbox::{Client, Options};
 pub use fault::{Fault, Place, Share, Step};
 pub use server::{Seen, Server};
 
-/// A client of the server: no proxy, no waits between retries, and what else the test says.
+/// Creates a client of the server, without a proxy and without waits between retries. `change` sets
+/// other options.
 pub fn client(server: &Server, change: impl FnOnce(&mut Options)) -> Client {
     let mut options = Options::default();
     options.base_url = server.url();
@@ -26,7 +27,7 @@ pub fn client(server: &Server, change: impl FnOnce(&mut Options)) -> Client {
     Client::new("key-1", &options).expect("options of a test")
 }
 
-/// Whether a server's reply is the one to this user's update.
+/// Returns whether a server's reply is for this user's update.
 pub fn is_for(reply: &str, user_id: i64) -> bool {
     reply.contains(&format!("\"Id\":{user_id}.0}}"))
 }
@@ -35,19 +36,19 @@ pub fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// What came of it, and how long it took.
+/// Returns the result and how long it took.
 pub fn timed<T>(run: impl FnOnce() -> T) -> (T, Duration) {
     let began = Instant::now();
     let result = run();
     (result, began.elapsed())
 }
 
-/// A user whose body is about this long.
+/// Returns a user whose body has about this length.
 pub fn user(bytes: usize) -> String {
     format!(r#"{{"FirstName":"John","Content":{{"Notes":"{}"}}}}"#, "n".repeat(bytes))
 }
 
-/// Waits until it is so; a test that waits in vain has failed.
+/// Waits until `is_so` returns true. If it does not, the test fails after a while.
 pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + Duration::from_secs(10);
     while !is_so() {

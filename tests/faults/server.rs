@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use super::fault::{Fault, Place, Share, Step};
 use super::table::SLOWNESS;
 
-/// How often a waiting connection looks whether the server is gone.
+/// How often a waiting connection checks whether the server has stopped.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// What the server saw of one request.
+/// What the server recorded about one request.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// When its first bytes were read.
+    /// When the first bytes were read.
     pub at: Instant,
     /// The number of the connection, from 0.
     pub connection: usize,
@@ -24,7 +24,7 @@ pub struct Seen {
     pub key: String,
     pub bytes: usize,
     pub complete: bool,
-    /// Whether a whole reply, or an endless one, was on its way.
+    /// Whether a complete reply, or an endless one, was being sent.
     pub replied: bool,
 }
 
@@ -40,14 +40,14 @@ struct Shared {
     plan: Mutex<Plan>,
     seen: Mutex<Vec<Seen>>,
     connections: AtomicUsize,
-    /// Connections that were dropped, or left alone, before anything was read from them.
+    /// Connections that were dropped, or ignored, before anything was read from them.
     unread: AtomicUsize,
     stopped: AtomicBool,
 }
 
 impl Server {
-    /// Serves each request as the plan says, which is asked when a connection comes in, and when
-    /// another request does on one that is there.
+    /// Serves each request according to the plan. The plan is called for each new connection and
+    /// for each further request on a connection.
     pub fn start(plan: impl FnMut() -> Fault + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let address = listener.local_addr().expect("its address");
@@ -65,14 +65,14 @@ impl Server {
                     break;
                 }
                 let Ok(stream) = stream else {
-                    // No more files can be opened, until others are closed.
+                    // The process cannot open more files until others are closed.
                     thread::sleep(Duration::from_millis(1));
                     continue;
                 };
                 let number = served.connections.fetch_add(1, Ordering::SeqCst);
                 let shared = served.clone();
                 thread::spawn(move || {
-                    // A connection that breaks has served its purpose.
+                    // An error only ends the connection.
                     let _ = Connection::new(stream, number, &shared).and_then(Connection::serve);
                 });
             }
@@ -80,7 +80,7 @@ impl Server {
         Self { address, shared, accepting: Some(accepting) }
     }
 
-    /// Serves these faults in order, and right answers from then on.
+    /// Serves these faults in order, and then correct responses.
     pub fn script(faults: impl IntoIterator<Item = Fault>) -> Self {
         let mut faults = faults.into_iter().collect::<Vec<_>>().into_iter();
         Self::start(move || faults.next().unwrap_or_else(Fault::good))
@@ -115,8 +115,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         let Some(accepting) = self.accepting.take() else { return };
-        // Wakes the thread that accepts, as soon as a file can be opened. From then on, connections
-        // are refused.
+        // Connecting wakes the accepting thread, once the process can open a file. From then on,
+        // connections are refused.
         while !accepting.is_finished() {
             let _ = TcpStream::connect(self.address);
             thread::sleep(Duration::from_millis(1));
@@ -129,7 +129,7 @@ struct Connection<'a> {
     stream: TcpStream,
     number: usize,
     shared: &'a Shared,
-    /// What was read of the present request, and its place among those seen.
+    /// The bytes of the current request that were read, and its index in `seen`.
     input: Vec<u8>,
     request: Option<usize>,
 }
@@ -163,7 +163,8 @@ impl<'a> Connection<'a> {
                 Step::Wait(time) => self.wait(*time)?,
                 Step::SendTo(to) => {
                     let end = place(*to);
-                    // Noted first, for the client may be quicker than the note.
+                    // Recorded before sending, because the client may see the reply before the
+                    // record is written.
                     self.note(|seen| seen.replied |= end == reply.len());
                     self.send(&reply[sent..end])?;
                     sent = end;
@@ -175,7 +176,7 @@ impl<'a> Connection<'a> {
                     }
                 }
                 Step::Endless(text, pause) => {
-                    // An emulator takes its time for each piece that is sent.
+                    // In an emulator, sending each piece takes long.
                     let text = if pause.is_zero() && SLOWNESS > 1 {
                         text.repeat(64)
                     } else {
@@ -209,7 +210,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Begins another request where the present one is complete.
+    /// If the current request is complete, begins another one.
     fn begin(&mut self) {
         if self.request.is_none()
             || length(&self.input).is_some_and(|length| self.input.len() >= length)
@@ -219,7 +220,7 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Reads on in the present request, or the next one where that is complete.
+    /// Continues to read the current request. If it is complete, reads the next one.
     fn read(&mut self, share: Share) -> io::Result<()> {
         self.begin();
         let mut buffer = [0; 16 << 10];
@@ -235,7 +236,7 @@ impl<'a> Connection<'a> {
                     return Ok(());
                 }
             }
-            // Nothing of a request that comes after this one.
+            // Do not read bytes of the following request.
             let room =
                 length.map_or(buffer.len(), |length| buffer.len().min(length - self.input.len()));
             let amount = self.retry(|stream| stream.read(&mut buffer[..room]))?;
@@ -299,7 +300,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Waits without reading, until the time is over or the client gone.
+    /// Waits without reading until the time has passed or the client has closed the connection.
     fn wait(&mut self, time: Duration) -> io::Result<()> {
         let until = Instant::now() + time;
         loop {
@@ -314,11 +315,11 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Tries again while nothing comes, as long as the server is there.
+    /// Repeats `run` while it times out and the server has not stopped.
     fn retry<T>(&mut self, mut run: impl FnMut(&mut TcpStream) -> io::Result<T>) -> io::Result<T> {
         loop {
             match run(&mut self.stream) {
-                // Windows calls a time-out by its name.
+                // Windows reports a timeout with a different error kind.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -335,7 +336,7 @@ impl<'a> Connection<'a> {
     }
 }
 
-/// The length of a request, head and body, once its head is complete.
+/// Returns the length of a request, head and body, once its head is complete.
 fn length(input: &[u8]) -> Option<usize> {
     let head = input.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&input[..head]).to_ascii_lowercase();
@@ -348,7 +349,7 @@ fn gone() -> io::Error {
     io::ErrorKind::UnexpectedEof.into()
 }
 
-/// Whether the client has closed or reset the connection, however much it left unread.
+/// Returns whether the client has closed or reset the connection, even if unread data remains.
 #[cfg(target_os = "linux")]
 fn is_gone(stream: &TcpStream) -> bool {
     let fd = std::os::fd::AsRawFd::as_raw_fd(stream);
@@ -357,7 +358,8 @@ fn is_gone(stream: &TcpStream) -> bool {
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
-/// The same where no system call tells it: a peek sees the end only once all is read.
+/// Like the above, on systems without such a system call: peeking sees the end only after
+/// everything has been read.
 #[cfg(not(target_os = "linux"))]
 fn is_gone(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).expect("a socket can be set so");
@@ -369,7 +371,7 @@ fn is_gone(stream: &TcpStream) -> bool {
     }
 }
 
-/// Closing it sends a reset from now on.
+/// Makes closing the connection send a reset.
 fn close_by_reset(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("SO_LINGER");
 }

@@ -9,25 +9,25 @@ use super::fault::{Fault, Place, Share, Step};
 use Delivery::{Answered, NotSent, Unknown};
 use ErrorKind::{BadResponse, Connection, Http, Timeout};
 
-/// How many times as long things may take: other platforms are emulated, if they are tested at all.
+/// A factor for all durations: other platforms are tested in an emulator, if at all.
 pub const SLOWNESS: u32 =
     if cfg!(all(target_os = "linux", target_arch = "x86_64")) { 1 } else { 5 };
 
-/// How long one attempt may take where the table is played.
+/// The timeout of one attempt in the tests that play the table.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3 * SLOWNESS as u64);
 
-/// A body that no socket's buffers take at once.
+/// A body that is too large for a socket's buffers.
 pub const LARGE: usize = 8 << 20;
 
 pub struct Row {
     pub name: String,
     pub fault: Fault,
-    /// About how long the user's body is.
+    /// The approximate length of the user's body.
     pub bytes: usize,
-    /// How the call fails, and the deliveries that are true of it; none where the update is
+    /// How the call fails, and the deliveries that it may report. `None` if the update is
     /// delivered.
     pub fails: Option<(ErrorKind, &'static [Delivery])>,
-    /// How long the call takes at most.
+    /// The maximum duration of the call.
     pub within: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Row {
         fault: Fault,
         fails: Option<(ErrorKind, &'static [Delivery])>,
     ) -> Self {
-        // What the machine is busy with beside.
+        // Allows for other load on the machine.
         let noise = Duration::from_secs(3) * SLOWNESS;
         let waits = fault.steps.iter().map(|step| match step {
             Step::Wait(time) => *time,
@@ -56,7 +56,7 @@ impl Row {
         self
     }
 
-    /// Whether the call may be tried again.
+    /// Returns whether the failure is transient, so that the call may be retried.
     pub fn is_transient(&self) -> bool {
         matches!(self.fails, Some((Connection | Timeout | Http(429 | 500 | 502 | 503 | 504), _)))
     }
@@ -114,7 +114,7 @@ fn slow() -> Vec<Row> {
     ]
 }
 
-/// Each way to end a connection at each place.
+/// Every way to end a connection, at every place.
 fn broken_off() -> Vec<Row> {
     use Step::{Read, SendTo};
     let mut rows = Vec::new();
@@ -138,7 +138,7 @@ fn broken_off() -> Vec<Row> {
     rows
 }
 
-/// What is unusual and right.
+/// Replies that are unusual but correct.
 fn odd() -> Vec<Row> {
     let ok = |name, fault| Row::new(name, fault, None);
     let plain = Fault::good().head;
@@ -175,7 +175,7 @@ fn odd() -> Vec<Row> {
             "chunks, with an extension and a trailer",
             Fault::good()
                 .head("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                // The length of this chunk in hexadecimal, with an id of nine digits.
+                // The length of this chunk in hexadecimal, where the id has nine digits.
                 .body(&format!(
                     "{:x};a=b\r\n{id}\r\n0\r\nX-Trailer: t\r\n\r\n",
                     id.len() - "{id}".len() + 9
@@ -185,7 +185,7 @@ fn odd() -> Vec<Row> {
     ]
 }
 
-/// A second reply, to nobody's request.
+/// A second reply, without a request.
 fn two_replies() -> String {
     let body = r#"{"status":200,"data":{"Id":1.0}}"#;
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -198,7 +198,7 @@ fn wrong() -> Vec<Row> {
     let bad = |name, fault, delivery| Row::new(name, fault, Some((BadResponse, delivery)));
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let large = "HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n";
-    // Chunks where there are chunks, and anything else where there are none.
+    // Valid chunks in a chunked reply, arbitrary data in any other.
     let chunks = format!("100\r\n{:256}\r\n", "").repeat(10).leak();
     let early = || Fault::status(400).steps(&[Read(Share::Head), SendTo(Place::End)]);
     vec![
@@ -289,7 +289,7 @@ fn wrong() -> Vec<Row> {
 fn statuses() -> Vec<Row> {
     [302, 400, 401, 403, 404, 418, 500, 501, 502, 503, 504, 999]
         .map(|status| {
-            // A redirect to itself would be followed for ever.
+            // A redirect to itself would be followed forever.
             let fault = Fault::status(status).header("Location", "/users/1");
             Row::new(format!("status {status}"), fault, Some((Http(status), &[Answered])))
         })

@@ -7,7 +7,7 @@ mod failpoint;
 mod handle;
 mod models;
 
-/// As much of the library's errors as the table needs.
+/// The part of the library's errors that the table needs.
 mod error {
     pub type Result<T> = std::result::Result<T, Error>;
 
@@ -32,7 +32,7 @@ mod error {
     }
 }
 
-/// No model forks.
+/// The models do not fork.
 mod fork {
     pub fn held<T>(section: impl FnOnce() -> T) -> T {
         section()

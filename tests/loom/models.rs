@@ -1,4 +1,4 @@
-//! Each model runs in every order that the steps of its threads can take.
+//! Each model is run with every possible interleaving of its threads' steps.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ impl Drop for Object {
     }
 }
 
-/// The table as threads share it, with tokens as numbers.
+/// The table, shared by threads. Handles are passed as numbers.
 #[derive(Clone)]
 struct Shared(Arc<Table<Object>>);
 
@@ -29,7 +29,7 @@ impl Shared {
         Self(Arc::new(Table::new(1, "client", "commbox_client_new")))
     }
 
-    /// A token, and how often its object was dropped.
+    /// Returns a handle, and a counter of how often its object was dropped.
     fn insert(&self, number: usize) -> (usize, Arc<AtomicUsize>) {
         let drops = Arc::new(AtomicUsize::new(0));
         let token: *mut u8 =
@@ -73,7 +73,7 @@ fn a_freed_token_is_never_found_again_whatever_takes_its_place() {
             let too_late = freed.load(Ordering::Acquire);
             let found = table.get(token);
             assert!(!(too_late && found.is_some()));
-            // However soon it is freed, who got it has it.
+            // An object that was found stays valid, even if it is freed immediately afterwards.
             assert!(found.is_none_or(|object| object.number == 1 && dropped(&object.drops) == 0));
         });
         let (other, other_drops) = table.insert(2);
@@ -96,7 +96,7 @@ fn of_all_who_free_a_token_one_does_and_its_object_is_dropped_once() {
         let threads = [(); 2].map(|()| table.spawn(move |table| usize::from(table.remove(token))));
         let held = table.get(token);
         let mine = usize::from(table.remove(token));
-        // It takes the same place, and none of those who come too late for the former one may free
+        // The new object takes the same place. Late attempts to free the former one must not free
         // it.
         let (other, other_drops) = table.insert(2);
         let freed = threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>() + mine;
@@ -108,7 +108,7 @@ fn of_all_who_free_a_token_one_does_and_its_object_is_dropped_once() {
     });
 }
 
-/// Places have three generations here, so each thread sees some retired.
+/// In this model, places have only three generations, so each thread sees some retired places.
 #[test]
 fn no_token_is_given_twice_and_places_are_retired() {
     let mut model = loom::model::Builder::new();

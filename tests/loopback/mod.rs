@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Accepts until the test ends, and hands each connection with its number to `serve`, on a thread
-/// of its own.
+/// Accepts connections until the test ends. Passes each one, with its number, to `serve` on its own
+/// thread.
 pub fn listen(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -18,7 +18,7 @@ pub fn listen(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> u16 {
     thread::spawn(move || {
         for (number, stream) in listener.incoming().enumerate() {
             let (stream, serve) = (stream.unwrap(), serve.clone());
-            // Or what is sent after a reply would wait for the client's acknowledgement.
+            // Otherwise, data after a reply would wait for the client's acknowledgement.
             stream.set_nodelay(true).unwrap();
             thread::spawn(move || serve(stream, number));
         }
@@ -26,12 +26,12 @@ pub fn listen(serve: impl Fn(TcpStream, usize) + Send + Sync + 'static) -> u16 {
     port
 }
 
-/// A port at which nobody listens.
+/// Returns a port on which nothing listens.
 pub fn closed_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// What came so far, filled by a server's threads and read by the test.
+/// The entries so far. The server's threads add them, and the test reads them.
 pub struct Record<T>(Arc<Mutex<Vec<T>>>);
 
 impl<T: Clone> Record<T> {
@@ -68,7 +68,7 @@ impl<T> Clone for Record<T> {
     }
 }
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Clone)]
 pub struct Request {
     pub head: String,
@@ -100,7 +100,7 @@ impl<S: Read + Write> Http<S> {
         Self { stream, unread: Vec::new() }
     }
 
-    /// The next request, whole; none where the client has left.
+    /// Reads the next complete request. Returns `None` if the client has closed the connection.
     pub fn request(&mut self) -> Option<Request> {
         let end =
             self.fill_until(|bytes| bytes.windows(4).position(|four| four == b"\r\n\r\n"))? + 4;
@@ -125,7 +125,7 @@ impl<S: Read + Write> Http<S> {
         }
     }
 
-    /// Confirms the update, with further lines of the head in `extra`.
+    /// Confirms the update. `extra` contains additional header lines.
     pub fn confirm(&mut self, extra: &str) -> io::Result<()> {
         self.answer(extra, CONFIRMED)
     }
@@ -142,11 +142,11 @@ impl<S: Read + Write> Http<S> {
     }
 }
 
-/// The reply to an update that was done.
+/// The reply to a successful update.
 pub const CONFIRMED: &str =
     r#"{"status":"200","description":"OK","response_time":"1 ms","data":{"Id":1}}"#;
 
-/// Has the connection end with a reset, when it is dropped.
+/// Makes the connection end with a reset when it is dropped.
 pub fn reset(stream: &TcpStream) {
     socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }

@@ -6,7 +6,7 @@ pub struct Header {
     pub functions: Vec<Function>,
     /// The codes that functions may return, by value.
     pub codes: BTreeMap<i32, String>,
-    /// The names of the handles' types.
+    /// The names of the handle types.
     pub handles: Vec<String>,
 }
 
@@ -18,9 +18,9 @@ pub struct Function {
 
 pub struct Parameter {
     pub name: String,
-    /// As it is written, without the name: `const char *`, `int32_t (*)(void *context)`.
+    /// As written, but without the name: `const char *`, `int32_t (*)(void *context)`.
     pub of_type: String,
-    /// What its `@param` says, on one line.
+    /// The text of its `@param`, on one line.
     pub doc: String,
 }
 
@@ -43,7 +43,7 @@ impl Header {
         }
     }
 
-    /// The function that makes a handle of this type.
+    /// Returns the function that creates a handle of this type.
     pub fn maker(&self, handle: &str) -> &Function {
         let returns = format!("{handle} *");
         self.functions.iter().find(|function| function.returns == returns).unwrap_or_else(|| {
@@ -51,7 +51,7 @@ impl Header {
         })
     }
 
-    /// The function that frees a handle of this type.
+    /// Returns the function that frees a handle of this type.
     pub fn freer(&self, handle: &str) -> &Function {
         let takes = format!("{handle} *");
         let frees = |function: &&Function| {
@@ -62,7 +62,7 @@ impl Header {
     }
 }
 
-/// Every declaration, each with the comment right before it.
+/// Returns every declaration, each with the comment immediately before it.
 fn declarations(text: &str) -> Vec<(String, String)> {
     let (mut found, mut doc, mut code) = (Vec::new(), String::new(), String::new());
     let mut rest = text;
@@ -88,7 +88,8 @@ fn declarations(text: &str) -> Vec<(String, String)> {
     found
 }
 
-/// A function of its declaration without line breaks; none where something else is declared.
+/// Parses a function from its declaration without line breaks. Returns `None` for other
+/// declarations.
 fn function(doc: &str, declaration: &str) -> Option<Function> {
     let declaration = declaration.trim_start_matches("extern \"C\" {").trim_start();
     let (head, parameters) = declaration.split_once('(')?;
@@ -102,7 +103,7 @@ fn function(doc: &str, declaration: &str) -> Option<Function> {
     Some(Function { parameters: parameters.collect(), name, returns })
 }
 
-/// Splits at the commas that stand in no brackets.
+/// Splits at the commas that are not in parentheses.
 fn split(parameters: &str) -> Vec<String> {
     let (mut found, mut depth) = (vec![String::new()], 0);
     for character in parameters.chars() {
@@ -133,7 +134,7 @@ fn parameter(doc: &str, text: &str) -> Parameter {
     Parameter { name, of_type, doc }
 }
 
-/// `const char *text`: `const char *` and `text`.
+/// Splits `const char *text` into `const char *` and `text`.
 fn type_and_name(text: &str) -> (String, String) {
     let at = text.rfind([' ', '*']).map_or(0, |at| at + 1);
     (text[..at].trim_end().to_owned(), text[at..].to_owned())

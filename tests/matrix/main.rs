@@ -1,8 +1,8 @@
 //! Calls every function of the header with every hostile value for every parameter, alone and in
-//! pairs. Each call returns a documented code and a message that names the parameter, and has no
-//! other effect.
+//! pairs. Each call must return a documented code and a message that names the parameter, and must
+//! have no other effect.
 //!
-//! The functions are taken from the header, and the values from the types of the parameters. So
+//! The functions are read from the header, and the values depend on the types of the parameters, so
 //! functions that are added later are included.
 
 #[path = "../common/mod.rs"]
@@ -26,7 +26,7 @@ use values::Expect;
 
 const HEADER: &str = include_str!("../../include/commbox.h");
 
-/// What came of a case.
+/// The outcome of a case.
 #[derive(Debug)]
 struct Outcome<'a> {
     returned: &'a str,
@@ -42,11 +42,11 @@ fn compile(header: &Header, cases: &[Case], name: &str) -> Command {
     compile_file(Language::C, &file, name)
 }
 
-/// Plays all cases with `command`, and holds each to what is expected.
+/// Runs all cases with `command`, and compares each outcome with the expected one.
 fn play(header: &Header, cases: &[Case], mut command: Command, report: &Path) -> Output {
     let sandbox = Sandbox::start();
     command.arg(report).arg(&sandbox.url).env_remove("LD_LIBRARY_PATH");
-    // What stands in for a key that is NULL.
+    // Used if the key is NULL.
     command.env("COMMBOX_API_KEY", "sandbox-key").env_remove("COMMBOX_BASE_URL");
     let output = command.output().expect("the program starts");
     let text = fs::read(report).expect("the program writes its report");
@@ -84,7 +84,8 @@ fn read<'a>(fields: &mut impl Iterator<Item = &'a str>, case: &Case) -> Option<O
     })
 }
 
-/// What is wrong with an outcome. `good` is the code that the function gives where all is good.
+/// Returns what is wrong with an outcome. `good` is the code that the function returns if all
+/// values are good.
 fn mismatches(header: &Header, case: &Case, outcome: &Outcome, good: i32) -> Vec<String> {
     let Outcome { returned, code, message, json, ref outputs } = *outcome;
     let mut found = Vec::new();
@@ -139,7 +140,7 @@ fn mismatches(header: &Header, case: &Case, outcome: &Outcome, good: i32) -> Vec
         );
     }
 
-    // From 1 to 99, what is returned is no error either.
+    // Return values from 1 to 99 are not errors either.
     let no_error =
         |returned: i32| (0..100).contains(&returned) && header.codes.contains_key(&returned);
     let something = if code == 0 { "something" } else { "NULL" };

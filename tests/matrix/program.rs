@@ -10,7 +10,7 @@ pub struct Case<'a> {
     pub function: &'a Function,
     /// A value for each parameter.
     pub values: Vec<Value>,
-    /// Which of them are hostile: none, one, or two.
+    /// The indices of the hostile values: none, one, or two.
     pub hostile: Vec<usize>,
 }
 
@@ -23,7 +23,7 @@ impl Case<'_> {
         format!("{}({})", self.function.name, values.collect::<Vec<_>>().join(", "))
     }
 
-    /// The parameters that the callee writes to.
+    /// Returns the indices of the parameters that the callee writes to.
     pub fn outputs(&self) -> impl Iterator<Item = usize> + '_ {
         let parameters = self.function.parameters.iter().enumerate();
         parameters
@@ -32,7 +32,8 @@ impl Case<'_> {
     }
 }
 
-/// Every function with all values good, with each hostile value alone, and with each pair of them.
+/// Returns the cases of every function: all values good, each hostile value alone, and each pair of
+/// hostile values.
 pub fn cases(header: &Header) -> Vec<Case<'_>> {
     let mut cases = Vec::new();
     for function in &header.functions {
@@ -66,7 +67,7 @@ pub fn cases(header: &Header) -> Vec<Case<'_>> {
     cases
 }
 
-/// The program: `tests/matrix/support.h`, and a function for each case.
+/// Returns the program: `tests/matrix/support.h`, and a function for each case.
 pub fn source(header: &Header, cases: &[Case]) -> String {
     let mut text = String::from(include_str!("support.h"));
     for handle in &header.handles {

@@ -1,5 +1,5 @@
-/* What the generated program of the matrix is built on: good values to start from, and a report of
- * what came of each call, in fields that are ended by a NUL. */
+/* Support for the generated program of the matrix: good values, and a report of the outcome of each
+ * call, in fields that end with a NUL. */
 
 #define _DEFAULT_SOURCE
 #include <dirent.h>
@@ -29,7 +29,7 @@ static void heed(void *context, int32_t level, const char *event_json, const cha
     (void)context, (void)level, (void)event_json, (void)sentence;
 }
 
-/* The token that a place will have after these two. */
+/* Returns the value that the place's next handle will have after these two. */
 static uintptr_t next(uintptr_t former, uintptr_t live) {
     return live + (live - former);
 }
@@ -41,12 +41,12 @@ static char *owned_text(void) {
     return text;
 }
 
-/* What an output holds before the call. */
+/* Fills an output before the call. */
 static void prefill(void *output, size_t size) {
     memset(output, 0xa5, size);
 }
 
-/* 1 where every byte of an output is this one. */
+/* Returns 1 if every byte of an output has this value. */
 static int holds(const void *output, size_t size, unsigned char byte) {
     const unsigned char *bytes = output;
     while (size > 0 && bytes[size - 1] == byte) {
@@ -86,10 +86,10 @@ static void tell_output(const void *output, size_t size) {
                                           : "something");
 }
 
-/* The case's number stands there even if the call never returns. */
+/* Writes the case's number first, so that it is reported even if the call never returns. */
 static void begin(long number) {
     tell_number(number);
-    /* A success, so that no error is left from before. */
+    /* A successful call clears a previous error. */
     commbox_user_free(commbox_user_new());
 }
 
@@ -99,7 +99,7 @@ static void tell_error(void) {
     tell_text(commbox_last_error_json());
 }
 
-/* What is freed while it is in use may keep threads for a moment. */
+/* After an object is freed while in use, its threads may still run for a moment. */
 static int threads(void) {
     int count = 0;
     DIR *tasks = opendir("/proc/self/task");
@@ -114,8 +114,8 @@ static int threads(void) {
 
 static void *run_cases(void *unused);
 
-/* Arguments: a file for the report, the URL of a sandbox. The calls run on a thread that ends,
- * so that what is kept for a thread is freed when valgrind looks for leaks. */
+/* Arguments: a file for the report, and the URL of a sandbox. The calls run on a thread that ends,
+ * so that its thread-local data is freed when valgrind checks for leaks. */
 int main(int argc, char **argv) {
     pthread_t thread;
     if (argc != 3 || (report = fopen(argv[1], "wb")) == NULL) {
@@ -134,7 +134,7 @@ int main(int argc, char **argv) {
     if (pthread_create(&thread, NULL, run_cases, NULL) != 0 || pthread_join(thread, NULL) != 0) {
         return EXIT_FAILURE;
     }
-    /* An emulator has threads of its own there, which do not end. */
+    /* In an emulator, the process has additional threads that do not end. */
     for (int i = 0; i < 5000 && threads() > 1; i++) {
         usleep(1000);
     }

@@ -2,34 +2,34 @@
 
 use super::header::{Header, Parameter};
 
-/// What has to come of a call in which all else is good.
+/// The expected outcome of a call in which all other values are good.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Expect {
-    /// As with the good value.
+    /// Like the good value.
     Accepted,
-    /// This code, and a message that names the parameter.
+    /// Returns this code, and a message that names the parameter.
     Refused(&'static str),
-    /// Either: what the function wants of good text is its own.
+    /// Either of these, because each function has its own rules for valid text.
     Either,
-    /// As with the good value, or `COMMBOX_TIMEOUT`: it was told not to wait.
+    /// Like the good value, or `COMMBOX_TIMEOUT`, because the value means not to wait.
     MayBeLate,
 }
 
 #[derive(Clone)]
 pub struct Value {
     pub what: String,
-    /// Statements in C that make a variable with the parameter's name.
+    /// C statements that define a variable with the parameter's name.
     pub declare: String,
-    /// What is passed.
+    /// The expression that is passed.
     pub pass: String,
     /// Statements that clean up.
     pub finish: String,
     pub expect: Expect,
 }
 
-/// What good text is, by the parameter's name, and where that is not enough by the function's and
-/// its own. Other text is `{}` for a name that ends in `_json`, else `text`: a function may refuse
-/// that even where nothing else is wrong.
+/// Good text for a parameter, by the parameter's name or, if necessary, by the function's name and
+/// the parameter's. Other text is `{}` for a name that ends in `_json`, and `text` otherwise. A
+/// function may reject such a guess even if all other values are good.
 const GOOD_TEXT: [(&str, &str); 8] = [
     ("api_key", "\"sandbox-key\""),
     ("commbox_options_set value", "\"3\""),
@@ -41,13 +41,14 @@ const GOOD_TEXT: [(&str, &str); 8] = [
     ("value", "\"John\""),
 ];
 
-/// Words by which a message may name a parameter, beside its own name.
+/// Words by which a message may name a parameter, instead of the parameter's own name.
 pub const ALSO_NAMED: [(&str, &str); 2] = [("key", "option"), ("value", "max_retries")];
 
 /// Types of parameters that the callee writes to.
 pub const OUTPUTS: [&str; 3] = ["char **", "uint64_t *", "int32_t *"];
 
-/// What is done with a handle before it is good for every call: a batch has something to give back.
+/// Statements that prepare a handle so that every call with it can succeed: a batch needs a result
+/// to collect.
 pub const PREPARE: [(&str, &str); 1] =
     [("commbox_batch", r#"commbox_batch_submit(made, 1, 1, "{\"FirstName\": \"John\"}", 0);"#)];
 
@@ -59,13 +60,13 @@ const BROKEN_UTF8: [(&str, &str); 5] = [
     ("a code point that is too large", r"\xf4\x90\x80\x80"),
 ];
 
-/// Whether what good text would be is a guess.
+/// Returns whether the good text for this parameter is only a guess.
 pub fn is_guess(parameter: &Parameter) -> bool {
     parameter.of_type == "const char *"
         && !GOOD_TEXT.iter().any(|(name, _)| *name == parameter.name)
 }
 
-/// The good value, then the hostile ones. An unknown type is for a person to add here.
+/// Returns the good value and the hostile ones. A new type must be added here by hand.
 pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec<Value>) {
     let name = &parameter.name;
     let value = |what: &str, expression: &str, expect: Expect| {
@@ -105,8 +106,8 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
         }
         "int64_t" => {
             let good = if name.starts_with("timeout") { "10000" } else { "1" };
-            // Below a least that is documented, numbers are refused; and below 0, times may have no
-            // end.
+            // Numbers below a documented minimum are rejected. Otherwise, a negative timeout means
+            // no timeout.
             let (negative, zero) = if parameter.doc.contains("1 or more") {
                 let refused = Expect::Refused("COMMBOX_INVALID_ARGUMENT");
                 (refused.clone(), refused)
@@ -122,7 +123,7 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
             )
         }
         "int32_t" => {
-            // Codes may be any number, and what else is one has a range.
+            // Codes may be any number. All other numbers have a range.
             let is_code = parameter.doc.trim_start().starts_with("Any code");
             let expect = if is_code { Expect::Accepted } else { Expect::Refused("COMMBOX_INVALID_ARGUMENT") };
             let hostile = ["INT32_MIN", "-1", "6", "INT32_MAX"].map(|number| value(number, number, expect.clone()));
@@ -166,7 +167,7 @@ pub fn of(header: &Header, function: &str, parameter: &Parameter) -> (Value, Vec
             (value("good", owned, Expect::Accepted), vec![null("COMMBOX_INVALID_ARGUMENT")])
         }
         "void *" => {
-            // The caller's own: nobody but its function looks at it.
+            // A context pointer, which only the caller's own callback uses.
             let hostile = [("NULL", "NULL"), ("no address", "(void *)UINTPTR_MAX")];
             (
                 value("good", "&anything", Expect::Accepted),
@@ -214,8 +215,7 @@ fn handles(
         refused("freed twice", format!("{handle} *{name} = {live}; {free}({name}); {free}({name});"), String::new()),
         made_up("all bits", "UINTPTR_MAX"),
         made_up("0x1", "1"),
-        // One handle after another takes the same place, so their difference leads to the token of
-        // the next one.
+        // Successive handles use the same place, so their difference leads to the next one's value.
         refused(
             "the next generation's",
             format!(

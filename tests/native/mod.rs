@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use crate::common::build::{compile, Language};
 
-/// Compiles `tests/c/<name>.c` and returns a command that runs it, with an environment of nothing
-/// but `PATH`: what the machine says about proxies and certificates is no part of a test.
+/// Compiles `tests/c/<name>.c` and returns a command that runs it. Its environment contains only
+/// `PATH`, so that the machine's settings for proxies and certificates have no effect.
 pub fn program(name: &str) -> Command {
     static COMPILED: Mutex<Vec<(String, PathBuf)>> = Mutex::new(Vec::new());
     let mut compiled = COMPILED.lock().unwrap();
     let binary = match compiled.iter().find(|(done, _)| done == name) {
         Some((_, binary)) => binary.clone(),
         None => {
-            // Test programs may run side by side: each makes its own.
+            // Each test program compiles its own copy, because they may run in parallel.
             let test = env::current_exe().unwrap();
             let own = format!("{name}-{}", test.file_name().unwrap().to_str().unwrap());
             let binary =
@@ -33,8 +33,7 @@ pub fn program(name: &str) -> Command {
     program
 }
 
-/// The code of a call by the program `call_once`, and its reply or everything known about its
-/// failure.
+/// Returns the code of a call by the program `call_once`, and the reply or the error's JSON.
 pub fn call_once(program: &mut Command, options: &Value) -> (i64, Value) {
     let output = program
         .args(["secret-key", &options.to_string(), "1", r#"{"FirstName": "John"}"#])

@@ -20,12 +20,12 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one that accepts so many requests a second, without burst.
+    /// Starts nginx with a limit of `rate` requests per second, without a burst.
     fn start(rate: u32) -> Self {
         let directory =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{}", std::process::id()));
         fs::create_dir_all(&directory).unwrap();
-        // Its workers may have another user.
+        // Its workers may run as another user.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -62,7 +62,7 @@ impl Nginx {
         Self { process, port, directory }
     }
 
-    /// The statuses that it answered with.
+    /// Returns the statuses of its responses.
     fn statuses(&self) -> Vec<String> {
         let log = fs::read_to_string(self.directory.join("access.log")).unwrap();
         log.lines()
@@ -81,7 +81,7 @@ impl Drop for Nginx {
 #[test]
 fn limit_req_without_burst() {
     if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().is_err() {
-        // Debian: nginx-light. Where it must not be missing, CI says so.
+        // In Debian, the package is nginx-light. In CI, it must be installed.
         assert!(std::env::var_os("CI").is_none(), "nginx is not installed");
         println!("not run: nginx is not installed (Debian: nginx-light)");
         return;
@@ -112,6 +112,6 @@ fn limit_req_without_burst() {
     assert_eq!(lost, 0);
     assert_eq!(statuses.len() - refused, updates as usize);
     assert!(refused as f64 <= 0.15 * statuses.len() as f64, "{refused}");
-    // 12 s at the least, and longer on a busy machine.
+    // At least 12 s, and longer on a busy machine.
     assert!((Duration::from_secs(11)..Duration::from_secs(90)).contains(&took), "{took:?}");
 }

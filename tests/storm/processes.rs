@@ -1,4 +1,4 @@
-//! Processes that share the state of one line: a `rate_group`.
+//! Processes that share the state of one rate limiter: a `rate_group`.
 
 use std::env;
 use std::fs::{self, File};
@@ -18,10 +18,10 @@ use super::real::serve;
 use super::seconds;
 use super::servers::{Answer, Bucket};
 
-/// Tells a process that this test starts once more what it is to do.
+/// Contains the task of a process that this test program starts.
 const ROLE: &str = "COMMBOX_STORM_ROLE";
 
-/// A directory for the state, and a name for the group.
+/// A directory for the state, and the group's name.
 struct Group {
     directory: PathBuf,
     name: String,
@@ -40,7 +40,7 @@ impl Group {
         self.directory.join("commbox").join(format!("{}.rate", self.name))
     }
 
-    /// Starts a process of the group: `role` is `send URL FIRST NUMBER` or `hold FILE`.
+    /// Starts a process of the group. `role` is `send URL FIRST NUMBER` or `hold FILE`.
     fn start(&self, role: &str) -> Child {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "processes::another_process", "--nocapture"]);
@@ -52,7 +52,7 @@ impl Group {
     }
 }
 
-/// What the processes do that the other tests start.
+/// Does the work of the processes that the other tests start.
 #[test]
 fn another_process() {
     let Ok(role) = env::var(ROLE) else {
@@ -110,7 +110,7 @@ fn processes_of_a_group_share_one_rate_and_a_killed_one_holds_up_nobody() {
     let mut children: Vec<_> = (0..5)
         .map(|number| group.start(&format!("send {} {} 150", server.url(), 1000 * (number + 1))))
         .collect();
-    // At any moment: the others have more than half of theirs to send still.
+    // Any moment will do: the other processes still have to send more than half of their updates.
     thread::sleep(Duration::from_millis(1500));
     let mut killed = children.pop().unwrap();
     killed.kill().unwrap();
@@ -135,7 +135,7 @@ fn a_process_that_keeps_the_lock_holds_up_nobody_and_neither_does_its_end() {
     assert!(told.into_iter().any(|line| line.contains("held")));
     send(2000);
     assert!(fs::read(group.file()).unwrap() == before, "the lock is not ours");
-    // It crashes.
+    // The process that holds the lock crashes.
     holder.kill().unwrap();
     holder.wait().unwrap();
     send(3000);
@@ -158,7 +158,7 @@ fn a_state_that_is_nonsense_counts_as_nothing() {
     fs::remove_file(group.file()).unwrap();
     send(3000);
     assert!(group.file().exists());
-    // Others could write it.
+    // Other users could write to the file.
     fs::set_permissions(group.file(), fs::Permissions::from_mode(0o666)).unwrap();
     let output = ended(group.start(&format!("send {} 4000 20", server.url())));
     assert!(!output.status.success());

@@ -11,18 +11,18 @@ use super::faults::{self, client, user, Fault};
 use super::seconds;
 use super::servers::{Answer, Bucket, Down, Fixed, Free, Says, Server, Sliding};
 
-/// What came of a storm.
+/// The result of a storm.
 pub struct Storm {
     pub delivered: usize,
     pub took: Duration,
-    /// When each request came, from the first on, and how it was answered.
+    /// When each request arrived, counted from the first one, and its answer.
     pub requests: Vec<(Duration, Answer)>,
 }
 
-/// When each request came, and how it was answered.
+/// When each request arrived, and its answer.
 type Notes = Arc<Mutex<Vec<(Duration, Answer)>>>;
 
-/// A server on a port of its own that answers as the model does, and its notes.
+/// Starts a server that answers as the model does. Returns it and its notes.
 pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Notes) {
     let (began, notes) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
     let noted = notes.clone();
@@ -43,7 +43,7 @@ pub fn serve(mut model: impl Server + 'static) -> (faults::Server, Notes) {
 }
 
 impl Storm {
-    /// Lets `threads` make calls until `ends` says so. Every call is delivered.
+    /// Makes calls on `threads` threads until `ends` returns true. Every call must be delivered.
     fn run(
         model: impl Server + 'static,
         threads: usize,
@@ -52,7 +52,7 @@ impl Storm {
         let (server, notes) = serve(model);
         let client = client(&server, |options: &mut Options| {
             options.total_timeout = Duration::from_secs(120);
-            // A 429 costs none.
+            // A 429 does not count as a retry.
             options.max_retries = 0;
             options.max_idle_connections = 64;
         });
@@ -102,7 +102,7 @@ fn a_bucket_without_burst() {
     let storm = Storm::run(Bucket::new(50.0, 1.0), 8, |call, _| call >= 500);
     storm.report("bucket of 50, burst 1");
     assert_eq!(storm.delivered, 500);
-    // A busy machine has requests leave late, and the next ones come too soon.
+    // On a busy machine, some requests leave late, so the next ones arrive too soon after them.
     assert!(storm.refused() <= 0.15);
     assert!(storm.took <= seconds(80), "{:?}", storm.took);
 }
@@ -158,7 +158,7 @@ fn a_batch_pauses_in_an_outage_and_loses_nothing() {
     assert!(failed <= 16, "{failed}");
 }
 
-/// Runs updates through a batch, and returns what came of them, and how many requests there were.
+/// Sends updates through a batch. Returns their errors, the number of requests and the duration.
 fn give_back(
     answer: Answer,
     change: impl FnOnce(&mut BatchOptions),
@@ -216,7 +216,7 @@ fn a_batch_gives_back_what_throttling_keeps_too_long() {
     assert!(took >= Duration::from_millis(1000) && took < seconds(30), "{took:?}");
 }
 
-/// Of single calls, each of which has little time.
+/// Tests single calls, each with a short timeout.
 #[test]
 fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
     let model =
@@ -247,7 +247,7 @@ fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
     assert!(held > 50, "{held}");
 }
 
-/// Two calls for one user: the first one's retry leaves before the second.
+/// Two calls for one user: the first call's retry is sent before the second call.
 #[test]
 fn calls_of_one_user_arrive_in_their_order() {
     let server = faults::Server::script([Fault::status(503), Fault::good(), Fault::good()]);

@@ -1,4 +1,4 @@
-//! Models of servers: how each counts the requests that it accepts.
+//! Models of servers, each with its own way to count the requests that it accepts.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use super::flow::Outcome;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Answer {
     Accepted,
-    /// A 429, and its `Retry-After` as the client understands it.
+    /// A 429, and its `Retry-After` as the client parses it.
     Refused(Option<Duration>),
     /// A 503.
     Failed,
-    /// Nobody listens.
+    /// Nothing listens.
     Unreachable,
 }
 
@@ -32,8 +32,8 @@ pub trait Server: Send {
     fn answer(&mut self, now: Duration) -> Answer;
 }
 
-/// Tokens that come at a rate, up to a burst of them. As nginx's `limit_req` with a burst of one
-/// less, which counts milliseconds.
+/// A token bucket with a rate and a burst. nginx's `limit_req` is equivalent, with a burst that is
+/// one lower and a clock in milliseconds.
 pub struct Bucket {
     rate: f64,
     burst: f64,
@@ -59,7 +59,7 @@ impl Server for Bucket {
     }
 }
 
-/// nginx's `limit_req`: its clock goes by whole milliseconds.
+/// nginx's `limit_req`: its clock has a resolution of one millisecond.
 pub struct Nginx(pub Bucket);
 
 impl Server for Nginx {
@@ -68,7 +68,7 @@ impl Server for Nginx {
     }
 }
 
-/// So many in any second.
+/// Accepts up to `limit` requests in any second.
 pub struct Sliding {
     limit: usize,
     taken: VecDeque<Duration>,
@@ -93,19 +93,19 @@ impl Server for Sliding {
     }
 }
 
-/// How a server says when to come back.
+/// What a server sends as `Retry-After`.
 #[derive(Clone, Copy, Debug)]
 pub enum Says {
     Nothing,
-    /// Always this.
+    /// Always this number of seconds.
     Seconds(u64),
     /// The rest of the window, in whole seconds, rounded up.
     Rest,
-    /// The rest of the window, rounded down, as a date comes out.
+    /// The rest of the window, rounded down, as it is in a date.
     Date,
 }
 
-/// So many in each window of the server's clock.
+/// Accepts up to `limit` requests in each window of the server's clock.
 pub struct Fixed {
     window: Duration,
     limit: u64,
@@ -140,7 +140,7 @@ impl Server for Fixed {
     }
 }
 
-/// A server that is not there, or fails, between two times.
+/// A server that is unreachable, or fails, between two points in time.
 pub struct Down<S> {
     pub server: S,
     pub from: Duration,
@@ -157,7 +157,7 @@ impl<S: Server> Server for Down<S> {
     }
 }
 
-/// A server that another takes the place of.
+/// A server that is replaced by another one at some time.
 pub struct Then<A, B> {
     pub first: A,
     pub at: Duration,
@@ -173,7 +173,6 @@ impl<A: Server, B: Server> Server for Then<A, B> {
     }
 }
 
-/// Accepts everything.
 pub struct Free;
 
 impl Server for Free {

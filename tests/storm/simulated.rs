@@ -7,18 +7,18 @@ use std::time::Duration;
 use super::flow::{Budget, Flow, Moment, Slot, Ticket, Turn};
 use super::servers::{Answer, Server};
 
-/// A process that sends updates over one client.
+/// A process that sends updates through one client.
 #[derive(Clone)]
 pub struct Plan {
     pub updates: usize,
     pub workers: usize,
     pub joins: Duration,
-    /// The process ends here, whatever it has left.
+    /// The process ends at this time, even if updates remain.
     pub leaves: Option<Duration>,
-    /// Whether it shares the state of the group.
+    /// Whether it shares the group's state.
     pub grouped: bool,
-    /// How often an update is retried after a transient failure outside of an outage; in a batch,
-    /// not at all in one.
+    /// The maximum number of retries after a transient failure outside of an outage. During an
+    /// outage, a batch does not retry an update.
     pub max_retries: u32,
 }
 
@@ -35,15 +35,15 @@ impl Plan {
     }
 }
 
-/// What came of a storm.
+/// The result of a storm.
 #[derive(Debug, Default)]
 pub struct Storm {
-    /// When each process had finished, since it joined.
+    /// How long each process took, counted from when it joined.
     pub took: Vec<f64>,
-    /// When all had.
+    /// When all of them had finished.
     pub end: f64,
     pub lost: usize,
-    /// When each request left, when the server answered it, and how.
+    /// When each request was sent, when the server answered it, and the answer.
     pub requests: Vec<(f64, f64, Answer)>,
 }
 
@@ -57,7 +57,7 @@ impl Storm {
         refused as f64 / self.requests.len() as f64
     }
 
-    /// How many were accepted, and when the last one was.
+    /// Returns how many requests were accepted, and when the last one was.
     pub fn accepted(&self) -> (usize, f64) {
         let accepted = self.requests.iter().filter(|(_, _, answer)| *answer == Answer::Accepted);
         accepted.fold((0, 0.0_f64), |(count, last), (_, at, _)| (count + 1, last.max(*at)))
@@ -68,7 +68,7 @@ impl Storm {
         most / self.took.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    /// Accepted requests a second between these times.
+    /// Returns the number of accepted requests per second in this interval.
     pub fn rate(&self, from: f64, to: f64) -> f64 {
         let within = |at: f64| (from..to).contains(&at);
         let accepted = self
@@ -88,13 +88,14 @@ enum Event {
 
 struct Sender {
     plan: Plan,
-    /// Its own, or the group's.
+    /// The index of its own flow, or of the group's.
     flow: usize,
     slot: Option<Slot>,
     wakes: Option<Moment>,
     budget: Budget,
     left: usize,
-    /// Updates to retry now, by how many retries they had; they come before new ones.
+    /// Updates to retry now, each as the number of its previous retries. They are sent before new
+    /// ones.
     again: Vec<u32>,
     busy: usize,
     finished: usize,
@@ -114,13 +115,13 @@ pub struct World<'a> {
     storm: Storm,
 }
 
-/// One way to the server, without what is random about it.
+/// The one-way latency to the server, without its random part.
 const WAY: Duration = Duration::from_micros(2_000);
 
-/// How often a process of a group looks whether the probe of another is back.
+/// How often a process of a group checks whether another process's probe request has finished.
 const GROUP_LOOK: Duration = Duration::from_millis(20);
 
-/// The clock's zero is not that of the storm.
+/// The clock does not start at zero.
 const START: Moment = Duration::from_secs(100_000);
 
 pub fn play(server: &mut dyn Server, plans: &[Plan], limit: f64, seed: u64) -> Storm {
@@ -166,7 +167,7 @@ impl World<'_> {
         self.details.insert(self.count, (sender, event));
     }
 
-    /// Has a process look again at `at`, unless it does so before.
+    /// Schedules a process to wake up at `at`, unless it will wake up earlier.
     fn wake(&mut self, at: Moment, index: usize) {
         let sender = &mut self.senders[index];
         if sender.wakes.is_none_or(|wakes| wakes <= self.now || wakes > at) {
@@ -175,7 +176,7 @@ impl World<'_> {
         }
     }
 
-    /// Up to so much, at random.
+    /// Returns a random duration of at most `most`.
     fn random(&mut self, most: Duration) -> Duration {
         self.dice ^= self.dice << 13;
         self.dice ^= self.dice >> 7;
@@ -244,7 +245,7 @@ impl World<'_> {
         }
     }
 
-    /// Has a process send what it may.
+    /// Lets a process send as many requests as it may.
     fn poke(&mut self, index: usize) {
         let now = self.now;
         loop {
@@ -272,7 +273,7 @@ impl World<'_> {
                     return;
                 }
                 Turn::Probing(given_up) => {
-                    // Nobody tells the other processes of a group; they look.
+                    // The other processes of a group are not notified. They poll.
                     let look = if sender.plan.grouped { now + GROUP_LOOK } else { given_up };
                     self.wake(look.min(given_up), index);
                     return;

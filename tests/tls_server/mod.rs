@@ -24,7 +24,7 @@ pub mod records;
 #[path = "../common/scratch.rs"]
 mod scratch;
 
-/// A certificate authority that nobody knows.
+/// A certificate authority that no trust store contains.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -39,7 +39,7 @@ impl Authority {
         )
     }
 
-    /// One that this one vouches for.
+    /// Returns an intermediate authority that this one signed.
     pub fn intermediate(&self) -> Self {
         let params = Self::params("Test Intermediate");
         Self(CertifiedIssuer::signed_by(params, KeyPair::generate().unwrap(), &self.0).unwrap())
@@ -60,7 +60,7 @@ impl Authority {
         self.0.der().clone()
     }
 
-    /// A certificate for the loopback address, changed as told.
+    /// Issues a certificate for the loopback address. `change` modifies it.
     pub fn issue(&self, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf(change).signed_by(&key, &self.0).unwrap();
@@ -68,7 +68,7 @@ impl Authority {
     }
 }
 
-/// A certificate that vouches for itself.
+/// Returns a self-signed certificate.
 pub fn self_signed(change: impl FnOnce(&mut CertificateParams)) -> Identity {
     let key = KeyPair::generate().unwrap();
     let certificate = leaf(change).self_signed(&key).unwrap();
@@ -82,19 +82,19 @@ fn leaf(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     params
 }
 
-/// What a server shows.
+/// The certificates and the key of a server.
 pub struct Identity {
     pub chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
 
 impl Identity {
-    /// A server's settings with this identity, for all versions of TLS.
+    /// Returns the settings of a server with this identity, for all versions of TLS.
     pub fn config(self) -> ServerConfig {
         self.config_of(ALL_VERSIONS)
     }
 
-    /// The same for clients that show a certificate of this authority.
+    /// Like [`Identity::config`], but requires a client certificate of this authority.
     pub fn config_for_clients_of(
         self,
         authority: &Authority,
@@ -116,7 +116,7 @@ impl Identity {
             .unwrap()
     }
 
-    /// The certificates and the key, as PEM.
+    /// Returns the certificates and the key, as PEM.
     pub fn pems(&self) -> (String, String) {
         let text = |certificate: &CertificateDer<'_>| {
             let body = base64(certificate)
@@ -166,7 +166,7 @@ pub fn accept(config: &Arc<ServerConfig>, stream: TcpStream) -> Http<Tls> {
     Http::new(StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream))
 }
 
-/// What a server saw of a request.
+/// What a server recorded about a request.
 #[derive(Clone)]
 pub struct Seen {
     pub connection: usize,
@@ -175,8 +175,8 @@ pub struct Seen {
     pub request: Request,
 }
 
-/// A server that hands every request, with its number on its connection, to `answer`, and goes on
-/// with the connection while that says so.
+/// Starts a server that passes every request, with its number on its connection, to `answer`. The
+/// connection stays open while `answer` returns true.
 pub fn serve(
     config: ServerConfig,
     answer: impl Fn(&mut Http<Tls>, usize) -> bool + Send + Sync + 'static,
@@ -199,7 +199,7 @@ pub fn serve(
     (port, record)
 }
 
-/// Writes a file for an option or a variable to name.
+/// Writes a file for an option or a variable that contains a path.
 pub fn file(name: &str, content: &str) -> PathBuf {
     let path = scratch().join(name);
     fs::write(&path, content).unwrap();

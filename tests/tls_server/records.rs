@@ -20,7 +20,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Takes over after the handshake, of which the settings allow secrets to be extracted.
+    /// Takes over after the handshake. The settings must allow the secrets to be extracted.
     pub fn take_over(tls: Tls) -> Self {
         let secrets = tls.conn.dangerous_extract_secrets().unwrap();
         Self {
@@ -30,7 +30,7 @@ impl Records {
         }
     }
 
-    /// Sends a session ticket, which nobody can resume.
+    /// Sends a session ticket that cannot be resumed.
     pub fn send_ticket(&mut self, number: u8) {
         let lifetime_and_age = [0, 0, 14, 16, 1, 2, 3, 4];
         let (nonce, ticket, extensions) = ([1, number], [0, 4, 1, 2, 3, 4], [0, 0]);
@@ -50,7 +50,7 @@ impl Records {
 }
 
 impl Read for Records {
-    /// A record, for which there must be room.
+    /// Reads one record, which must fit into the buffer.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut header = [0; 5];
         self.socket.read_exact(&mut header)?;
@@ -63,7 +63,7 @@ impl Read for Records {
                 buffer[..text.len()].copy_from_slice(text);
                 Ok(text.len())
             }
-            // A farewell.
+            // A closing alert.
             _ => Ok(0),
         }
     }
@@ -99,7 +99,7 @@ impl Direction {
         Self { key, iv: iv.as_ref().try_into().unwrap(), number }
     }
 
-    /// Of the next record (RFC 8446, 5.3).
+    /// Returns the nonce of the next record (RFC 8446, 5.3).
     fn nonce(&mut self) -> Nonce {
         let mut nonce = self.iv;
         for (byte, of_number) in nonce[4..].iter_mut().zip(self.number.to_be_bytes()) {

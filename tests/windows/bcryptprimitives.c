@@ -1,6 +1,6 @@
-/* What Wine 8 lacks and Rust's standard library imports: a source of random bytes. Windows has it,
- * so it belongs into no package; tests/platforms.py puts it into the system folder of the Wine that
- * the tests run in. */
+/* A source of random bytes that Rust's standard library imports and Wine 8 lacks. Windows has it,
+ * so it must not be in any package. tests/platforms.py puts it into the system folder of the Wine
+ * that runs the tests. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(void *bytes, ULONG count);

@@ -1,5 +1,5 @@
-/* Makes the standard streams of a test program binary: the tests speak to it in bytes, and Windows
- * would turn each line feed into two. Linked into every test program for Windows. */
+/* Makes the standard streams of a test program binary, because the tests exchange bytes with it and
+ * Windows would convert line feeds to two bytes. Linked into every test program for Windows. */
 #include <fcntl.h>
 #include <io.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-//! This library, as a crate. It trusts what SSL_CERT_FILE names, as the bench sets it.
+//! This library, as a crate. It trusts the certificates in SSL_CERT_FILE, which the benchmark sets.
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -9,7 +9,7 @@ use commbox_bench::{run, API_KEY, USER_ID};
 static NEXT: AtomicI64 = AtomicI64::new(USER_ID);
 
 thread_local! {
-    /// Each thread updates a user of its own, since those of one are sent in turn.
+    /// Each thread has its own user, because updates of one user are sent one after the other.
     static USER: i64 = NEXT.fetch_add(1, Ordering::Relaxed);
 }
 

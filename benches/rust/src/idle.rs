@@ -1,4 +1,4 @@
-//! A program that does nothing: its memory is what any program in Rust has.
+//! A program that does nothing, to measure the memory that any Rust program uses.
 
 fn main() {
     println!("{{\"peak_kb\": {}}}", commbox_bench::memory("VmHWM:"));

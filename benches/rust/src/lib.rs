@@ -1,5 +1,5 @@
-//! What the contestants in Rust have in common: the command line, the threads, the clock, the
-//! reading of the reply.
+//! The code that the contestants in Rust share: the command line, the threads, the clock, and
+//! parsing the reply.
 
 use std::env;
 use std::error::Error;
@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 pub const API_KEY: &str = "my-api-key";
 pub const USER_ID: i64 = 94_382_332;
 
-/// What a contestant is told.
+/// The command line of a contestant.
 pub struct Work {
     pub url: String,
     pub ca_file: String,
@@ -40,7 +40,7 @@ impl Work {
 
 type Reply = Result<String, Box<dyn Error>>;
 
-/// Opens a client, makes the calls through it from all threads, and prints the figures.
+/// Opens a client, makes the calls with it on all threads, and prints the figures.
 pub fn run<C: Sync>(
     open: impl FnOnce(&Work) -> Result<C, Box<dyn Error>>,
     update: impl Fn(&C, &Work) -> Reply + Sync,
@@ -78,7 +78,8 @@ fn measure<C: Sync>(
     let client = &open(work)?;
     let opened = began.elapsed();
 
-    // Passed four times: all are warm, the clock runs, all are done, the figures are taken.
+    // Passed four times: when all have warmed up, when the clock is running, when all have
+    // finished, and when the figures are recorded.
     let barrier = &Barrier::new(work.threads + 1);
     let call = &|| match update(client, work).and_then(|reply| confirm(&reply)) {
         Ok(()) => true,
@@ -153,7 +154,8 @@ fn confirm(reply: &str) -> Result<(), Box<dyn Error>> {
 }
 
 fn processor_time() -> Duration {
-    // SAFETY: the structure is plain numbers, for which zeros are good, and getrusage() fills it.
+    // SAFETY: the structure consists of plain numbers, for which zeros are valid, and getrusage()
+    // fills it.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &mut usage);
@@ -165,8 +167,8 @@ fn processor_time() -> Duration {
         .sum()
 }
 
-/// A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the
-/// present.
+/// Returns a line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded,
+/// VmRSS the current value.
 pub fn memory(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,4 +1,4 @@
-//! ureq, which the library is built on, without the library.
+//! ureq, which this library uses, without this library.
 
 use std::process::ExitCode;
 use std::sync::Arc;

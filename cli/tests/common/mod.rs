@@ -1,6 +1,6 @@
-//! The command as a process, and the sandbox that it talks to.
+//! Runs the command as a process, and the sandbox that it uses.
 
-// Not every test uses all of it.
+// Each test program uses only a part of this module.
 #![allow(dead_code)]
 
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ use ureq::Agent;
 
 pub const API_KEY: &str = "sandbox-key";
 
-/// The command, with nothing of the environment that steers it.
+/// Returns the command, without the environment variables that affect it.
 pub fn bare() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_commbox"));
     for (name, _) in std::env::vars() {
@@ -26,7 +26,7 @@ pub fn bare() -> Command {
     command
 }
 
-/// What a command printed, and how it ended.
+/// The output of a command, and its exit code.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
@@ -40,7 +40,7 @@ impl Ended {
         Self { code: output.status.code(), stdout, stderr }
     }
 
-    /// Checks the exit code, and returns what was printed on both sides.
+    /// Checks the exit code, and returns the standard output and the standard error.
     #[track_caller]
     pub fn ends(&self, code: i32) -> String {
         let printed = format!("{}{}", self.stdout, self.stderr);
@@ -48,13 +48,13 @@ impl Ended {
         printed
     }
 
-    /// The events on standard output.
+    /// Returns the events on standard output.
     pub fn events(&self) -> Vec<Value> {
         let read = |line| serde_json::from_str(line).expect("standard output is JSON lines");
         self.stdout.lines().map(read).collect()
     }
 
-    /// The last event of a name.
+    /// Returns the last event with this name.
     #[track_caller]
     pub fn event(&self, name: &str) -> Value {
         let found = self.events().into_iter().rev().find(|event| event["event"] == name);
@@ -66,7 +66,7 @@ pub fn end(command: &mut Command) -> Ended {
     Ended::of(&command.output().expect("the command starts"))
 }
 
-/// Runs the command with these bytes on its standard input.
+/// Runs the command with this input.
 pub fn end_with_input(command: &mut Command, input: &[u8]) -> Ended {
     let piped = || Stdio::piped();
     let mut child =
@@ -77,7 +77,7 @@ pub fn end_with_input(command: &mut Command, input: &[u8]) -> Ended {
     Ended::of(&child.wait_with_output().expect("it ends"))
 }
 
-/// A running sandbox. It ends when this is dropped.
+/// A running sandbox. Dropping it ends the process.
 pub struct Sandbox {
     child: Child,
     pub url: String,
@@ -91,7 +91,7 @@ impl Sandbox {
 
     pub fn start_with(args: &[&str]) -> Self {
         let mut command = bare();
-        // In a group of its own, Ctrl-C is not for it.
+        // In its own process group, the sandbox does not receive Ctrl-C.
         #[cfg(windows)]
         std::os::windows::process::CommandExt::creation_flags(&mut command, 0x200);
         command.arg("sandbox").args(args).stdout(Stdio::piped());
@@ -105,14 +105,14 @@ impl Sandbox {
         sandbox
     }
 
-    /// The command, which talks to this sandbox.
+    /// Returns the command, with the settings for this sandbox.
     pub fn commbox(&self, subcommand: &str) -> Command {
         let mut command = bare();
         command.arg(subcommand).env("COMMBOX_BASE_URL", &self.url).env("COMMBOX_API_KEY", API_KEY);
         command
     }
 
-    /// The status of the answer, if there is one.
+    /// Sends a request and returns the status of the response, if there is one.
     pub fn try_post(&self, path: &str, body: &str) -> Option<u16> {
         let url = format!("{}{path}", self.url);
         let request = self.agent.post(url).header("authorization", format!("Bearer {API_KEY}"));
@@ -134,12 +134,12 @@ impl Sandbox {
         assert_eq!(self.post("/sandbox/script", &answers.to_string()), 204);
     }
 
-    /// A user's record.
+    /// Returns a user's record.
     pub fn user(&self, id: i64) -> Value {
         self.get(&format!("/users/{id}"))["data"].clone()
     }
 
-    /// The requests so far: the user's id and the data.
+    /// Returns the updates so far, each with the user's id and the data.
     pub fn updates(&self) -> Vec<(i64, Value)> {
         let requests = self.get("/sandbox/requests");
         let requests = requests.as_array().expect("an array").iter();
@@ -157,13 +157,13 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A folder with files, which goes when this is dropped.
+/// A folder of files. It is removed when dropped.
 pub struct Folder(TempDir);
 
 impl Folder {
