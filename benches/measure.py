@@ -46,12 +46,18 @@ QUICK = Plan(rounds=1, share=0.05, counted=(20, 60), python_instructions=False)
 class Record:
     """All measured figures, by group, contestant, scheme and measure."""
 
-    figures: dict[tuple[str, str, str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
+    figures: dict[tuple[str, str, str, str], list[float]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
 
-    def add(self, group: Group, contestant: Contestant, scheme: str, measure: str, figure: float) -> None:
+    def add(
+        self, group: Group, contestant: Contestant, scheme: str, measure: str, figure: float
+    ) -> None:
         self.figures[group.name, contestant.name, scheme, measure].append(figure)
 
-    def median(self, group: Group, contestant: Contestant, scheme: str, measure: str) -> float | None:
+    def median(
+        self, group: Group, contestant: Contestant, scheme: str, measure: str
+    ) -> float | None:
         found = self.figures.get((group.name, contestant.name, scheme, measure))
         return statistics.median(found) if found else None
 
@@ -119,7 +125,9 @@ class Bench:
             for group, contestant in self.contestants("https"):
                 began = time.time()
                 figures = self._run(group, contestant, "https", 1, 1, 0)
-                self.record.add(group, contestant, "https", "first_ms", (figures["answered_at"] - began) * 1e3)
+                self.record.add(
+                    group, contestant, "https", "first_ms", (figures["answered_at"] - began) * 1e3
+                )
 
     def idle_connections(self) -> None:
         """Measures memory while 16 threads and their connections are idle, after enough calls that
@@ -151,13 +159,17 @@ class Bench:
         # Makes as many concurrent calls as connections are needed, and answers none until all have
         # a connection.
         with self._server.halted():
-            program = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE, text=True)
+            program = subprocess.Popen(
+                command, env=self._environment, stdout=subprocess.PIPE, text=True
+            )
             while program.poll() is None and sockets_of(program.pid) < connections:
                 time.sleep(0.01)
         told, _ = program.communicate()
         seen = self._server.requests() - seen
         if program.returncode or seen != connections + calls:
-            raise SystemExit(f"{command}: exit status {program.returncode}, and the server saw {seen} requests")
+            raise SystemExit(
+                f"{command}: exit status {program.returncode}, and the server saw {seen} requests"
+            )
         processor, passed = map(float, told.split())
         return processor, 1e6 / passed
 
@@ -180,19 +192,25 @@ class Bench:
         say("instructions and system calls")
         with ThreadPoolExecutor(len(self._processors)) as pool:
             jobs = []
-            reading = {group.name: self._count_reading(group) for group in self._groups if group.reading}
+            reading = {
+                group.name: self._count_reading(group) for group in self._groups if group.reading
+            }
             for scheme in SCHEMES:
                 for group, contestant in self.contestants(scheme):
                     jobs.append(pool.submit(self._count_system_calls, group, contestant, scheme))
                     if self._counts_instructions(group, scheme):
-                        jobs.append(pool.submit(self._count_instructions, group, contestant, scheme))
+                        jobs.append(
+                            pool.submit(self._count_instructions, group, contestant, scheme)
+                        )
             for job in jobs:
                 job.result()
         for scheme in SCHEMES:
             for group, contestant in self.contestants(scheme):
                 if group.name in reading:
                     whole = self.record.median(group, contestant, scheme, "instructions") or 0
-                    self.record.add(group, contestant, scheme, "call_instructions", whole - reading[group.name])
+                    self.record.add(
+                        group, contestant, scheme, "call_instructions", whole - reading[group.name]
+                    )
 
     def _counts_instructions(self, group: Group, scheme: str) -> bool:
         if "Python" in group.name:
@@ -215,7 +233,9 @@ class Bench:
 
         def count(calls: int) -> int:
             command = [*CALLGRIND, *group.reading, "", "", "1", "5", str(calls), REPLY]
-            return collected(subprocess.run(command, check=True, capture_output=True, text=True).stderr)
+            return collected(
+                subprocess.run(command, check=True, capture_output=True, text=True).stderr
+            )
 
         few, many = self._plan.counted
         return (count(many) - count(few)) / (many - few)
@@ -225,7 +245,10 @@ class Bench:
             with tempfile.NamedTemporaryFile("r") as summary:
                 prefix = ["strace", "-f", "-c", "-U", "calls,name", "-o", summary.name]
                 self._result(group, contestant, scheme, 1, warmup, calls, prefix)
-                made = {name: int(number) for number, name in re.findall(r"^ *(\d+) (\w+)$", summary.read(), re.M)}
+                made = {
+                    name: int(number)
+                    for number, name in re.findall(r"^ *(\d+) (\w+)$", summary.read(), re.M)
+                }
             # A yielding thread is waiting; the number of yields only depends on timing.
             return made["total"] - made.get("sched_yield", 0)
 
@@ -243,7 +266,13 @@ class Bench:
         return self._idle[group.name]
 
     def _run(
-        self, group: Group, contestant: Contestant, scheme: str, threads: int, warmup: int, calls: int
+        self,
+        group: Group,
+        contestant: Contestant,
+        scheme: str,
+        threads: int,
+        warmup: int,
+        calls: int,
     ) -> dict[str, float]:
         seen = self._server.requests()
         result = self._result(group, contestant, scheme, threads, warmup, calls)
@@ -268,7 +297,11 @@ class Bench:
         # Without close_fds, Python starts it by vfork(), whose cost does not depend on the size of
         # this process.
         result = subprocess.run(
-            command, env=self._environment_of(group), capture_output=True, text=True, close_fds=False
+            command,
+            env=self._environment_of(group),
+            capture_output=True,
+            text=True,
+            close_fds=False,
         )
         wanted = threads * warmup + calls
         if result.returncode != 0 or json.loads(result.stdout)["succeeded"] != wanted:
@@ -278,10 +311,16 @@ class Bench:
 
     def _environment_of(self, group: Group) -> dict[str, str]:
         # The Python package contains the library.
-        return {**self._environment, "COMMBOX_LIBRARY": str(LIBRARY)} if group.name == "C#" else self._environment
+        return (
+            {**self._environment, "COMMBOX_LIBRARY": str(LIBRARY)}
+            if group.name == "C#"
+            else self._environment
+        )
 
     def _output(self, command: list[str]) -> str:
-        return subprocess.run(command, env=self._environment, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, env=self._environment, check=True, capture_output=True, text=True
+        ).stdout
 
     @contextmanager
     def _on(self, processors: list[int]) -> Iterator[None]:
@@ -300,7 +339,9 @@ IDLE_POOL = {1: (1, 1000), 8: (8, 100)}
 
 
 def sockets_of(pid: int) -> int:
-    names = (os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink())
+    names = (
+        os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()
+    )
     return sum(name.startswith("socket:") for name in names)
 
 

@@ -18,7 +18,12 @@ CARGO = os.environ.get("CARGO", "cargo")
 DOTNET = os.environ.get("DOTNET", "dotnet")
 
 # Required tools and libraries, and the Debian packages that contain them.
-TOOLS = {"valgrind": "valgrind", "strace": "strace", "openssl": "openssl", "pkg-config": "pkg-config"}
+TOOLS = {
+    "valgrind": "valgrind",
+    "strace": "strace",
+    "openssl": "openssl",
+    "pkg-config": "pkg-config",
+}
 LIBRARIES = {"libcurl": "libcurl4-openssl-dev", "libcjson": "libcjson-dev"}
 
 STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-pedantic", "-Werror"]
@@ -38,7 +43,10 @@ def as_root() -> list[str] | None:
         return None
     if os.geteuid() == 0:
         return ["env", "DEBIAN_FRONTEND=noninteractive"]
-    by_sudo = shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    by_sudo = (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0
+    )
     return ["sudo", "-n", "env", "DEBIAN_FRONTEND=noninteractive"] if by_sudo else None
 
 
@@ -74,7 +82,9 @@ def find_nginx() -> str:
             if prefix is not None:
                 run(*prefix, "apt-get", "update", "-qq")
             if prefix is None or not download_nginx(folder):
-                raise SystemExit("nginx is missing, and could not be downloaded: apt-get install nginx-core")
+                raise SystemExit(
+                    "nginx is missing, and could not be downloaded: apt-get install nginx-core"
+                )
         run("dpkg-deb", "--extract", next(folder.glob("nginx_*.deb")), folder)
         found = str(program)
     return found
@@ -93,17 +103,44 @@ def build_c() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     json_flags = output("pkg-config", "--cflags", "--libs", "libcjson").split()
     curl_flags = output("pkg-config", "--cflags", "--libs", "libcurl").split()
-    library = [f"-I{ROOT / 'include'}", f"-L{LIBRARY.parent}", "-lcommbox", f"-Wl,-rpath,{LIBRARY.parent}"]
-    for name, flags in {"commbox": library, "curl": curl_flags, "sockets": [], "reading": []}.items():
+    library = [
+        f"-I{ROOT / 'include'}",
+        f"-L{LIBRARY.parent}",
+        "-lcommbox",
+        f"-Wl,-rpath,{LIBRARY.parent}",
+    ]
+    for name, flags in {
+        "commbox": library,
+        "curl": curl_flags,
+        "sockets": [],
+        "reading": [],
+    }.items():
         sources = [HERE / "c" / f"{name}.c", HERE / "c/harness.c"]
         run(CC, *STRICT, "-pthread", *sources, "-o", folder / name, *flags, *json_flags)
     run(CC, *STRICT, HERE / "c/idle.c", "-o", folder / "idle")
-    run(CC, *STRICT, "-pthread", ROOT / "tests/c/warm_calls.c", "-o", folder / "warm_calls", *library)
+    run(
+        CC,
+        *STRICT,
+        "-pthread",
+        ROOT / "tests/c/warm_calls.c",
+        "-o",
+        folder / "warm_calls",
+        *library,
+    )
 
 
 def build_rust() -> None:
     manifest = HERE / "rust/Cargo.toml"
-    run(CARGO, "build", "--release", "--locked", "--manifest-path", manifest, "--target-dir", BUILT / "rust")
+    run(
+        CARGO,
+        "build",
+        "--release",
+        "--locked",
+        "--manifest-path",
+        manifest,
+        "--target-dir",
+        BUILT / "rust",
+    )
 
 
 def build_python() -> None:
@@ -129,10 +166,14 @@ def build_csharp() -> tuple[str, ...] | None:
 
 def versions(nginx: str, dotnet: tuple[str, ...] | None) -> dict[str, str]:
     """Returns the versions of what is compared, and of the tools."""
-    listed = json.loads(output(str(PYTHON), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"))
+    listed = json.loads(
+        output(str(PYTHON), "-m", "pip", "list", "--format", "json", "--disable-pip-version-check")
+    )
     python = {package["name"]: package["version"] for package in listed}
     manifest = str(HERE / "rust/Cargo.toml")
-    metadata = json.loads(output(CARGO, "metadata", "--locked", "--format-version", "1", "--manifest-path", manifest))
+    metadata = json.loads(
+        output(CARGO, "metadata", "--locked", "--format-version", "1", "--manifest-path", manifest)
+    )
     rust = {package["name"]: package["version"] for package in metadata["packages"]}
     told = subprocess.run([nginx, "-v"], capture_output=True, text=True).stderr
     found = {

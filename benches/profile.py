@@ -59,7 +59,11 @@ def build() -> Path:
     """Builds the library as it is shipped, but with its symbols."""
     folder = TARGET / "profile"
     command = [CARGO, "rustc", "--release", "--locked", "--lib", "--crate-type", "cdylib"]
-    environment = {**os.environ, "CARGO_PROFILE_RELEASE_STRIP": "none", "CARGO_PROFILE_RELEASE_DEBUG": "1"}
+    environment = {
+        **os.environ,
+        "CARGO_PROFILE_RELEASE_STRIP": "none",
+        "CARGO_PROFILE_RELEASE_DEBUG": "1",
+    }
     subprocess.run([*command, "--target-dir", folder], cwd=ROOT, env=environment, check=True)
     library = folder / "release/libcommbox.so"
     soname = library.with_name("libcommbox.so.1")
@@ -72,7 +76,10 @@ def compile_program(library: Path, folder: Path) -> Path:
     program = folder / "warm_calls"
     where = [f"-L{library.parent}", "-lcommbox", f"-Wl,-rpath,{library.parent}"]
     source = ROOT / "tests/c/warm_calls.c"
-    subprocess.run([CC, "-std=c11", "-O2", "-pthread", f"-I{ROOT}/include", source, *where, "-o", program], check=True)
+    subprocess.run(
+        [CC, "-std=c11", "-O2", "-pthread", f"-I{ROOT}/include", source, *where, "-o", program],
+        check=True,
+    )
     return program
 
 
@@ -113,12 +120,18 @@ class Graph:
 
     def whole(self, function: str) -> int:
         """Returns the cost of its calls from other functions, including its callees."""
-        return sum(cost for (caller, callee), cost in self.calls.items() if callee == function and caller != function)
+        return sum(
+            cost
+            for (caller, callee), cost in self.calls.items()
+            if callee == function and caller != function
+        )
 
     def from_ureq_to_us(self) -> int:
         """Returns the cost of ureq's calls of the transport."""
         called = (
-            (caller, callee) for caller, callee in self.calls if "commbox::" in callee and "commbox::" not in caller
+            (caller, callee)
+            for caller, callee in self.calls
+            if "commbox::" in callee and "commbox::" not in caller
         )
         return sum(self.calls[caller, callee] for caller, callee in called if "ureq::" in caller)
 
@@ -145,7 +158,9 @@ def instructions(few: Graph, many: Graph) -> str:
     rows["the transport: look, send, receive"] = transport
     rows["the C interface"] = whole(CALL) - whole(CORE)
     rows["the caller, who frees the reply"] = total - whole(CALL)
-    rows["the line, the clock, limits, creating and dropping ureq's values"] = total - sum(rows.values())
+    rows["the line, the clock, limits, creating and dropping ureq's values"] = total - sum(
+        rows.values()
+    )
     lines = [f"| {cost:,} | {cost / total:.0%} | {name} |\n" for name, cost in by_size(rows)]
     return f"\n{total:,} instructions:\n\n| | | |\n| ---: | ---: | --- |\n" + "".join(lines)
 

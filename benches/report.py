@@ -152,7 +152,10 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
         ),
         telling(context),
         f"## Machine\n\n{machine()}\n",
-        table(["compared, and with what", "version"], ([name, text] for name, text in context.versions.items())),
+        table(
+            ["compared, and with what", "version"],
+            ([name, text] for name, text in context.versions.items()),
+        ),
         RESULTS,
     ]
     for group in context.groups:
@@ -160,11 +163,21 @@ def write(context: Context, report: Path, plot: Path, readme: Path | None) -> No
             parts.append(f"### {group.name}, {NAMES[scheme]}\n")
             parts.append(results(context.record, group, scheme))
     parts.append(IDLE_POOLS)
-    parts.append(table(["threads", "connections", "processor time of a call", "calls a second"], idle_pools(context)))
+    parts.append(
+        table(
+            ["threads", "connections", "processor time of a call", "calls a second"],
+            idle_pools(context),
+        )
+    )
     parts.append("## Where another is ahead\n\nBy more than 5 %, not counting the bare socket:\n")
     parts.append(table(["", "", "", "the other", "commbox"], losses(context)))
     parts.append("## Targets\n\nA figure with × is the library's figure divided by the other's.\n")
-    parts.append(table(["", "", "target", "plain HTTP", "TLS 1.3"], targets.rows(context.record, context.groups)))
+    parts.append(
+        table(
+            ["", "", "target", "plain HTTP", "TLS 1.3"],
+            targets.rows(context.record, context.groups),
+        )
+    )
     parts.append(in_the_way(context))
     report.write_text("\n".join(parts).rstrip() + "\n")
 
@@ -175,11 +188,23 @@ def telling(context: Context, only: str | None = None) -> str:
     for language, other, key in TELLING:
         group = by_name.get(language)
         if group is not None and only in (None, key):
-            compared = next(contestant for contestant in group.contestants if contestant.name == other)
-            own, theirs = (context.record.median(group, one, "https", key) or 0 for one in (group.library, compared))
+            compared = next(
+                contestant for contestant in group.contestants if contestant.name == other
+            )
+            own, theirs = (
+                context.record.median(group, one, "https", key) or 0
+                for one in (group.library, compared)
+            )
             measure = BY_KEY[key]
             title = f"{language}: {measure.title[0].lower()}{measure.title[1:]}"
-            rows.append([title, measure.text(own), f"{other} {measure.text(theirs)}", f"**{number(theirs / own)}×**"])
+            rows.append(
+                [
+                    title,
+                    measure.text(own),
+                    f"{other} {measure.text(theirs)}",
+                    f"**{number(theirs / own)}×**",
+                ]
+            )
     return table(["over TLS 1.3", "commbox", "instead", ""], rows)
 
 
@@ -201,7 +226,10 @@ def results(record: Record, group: Group, scheme: str) -> str:
         row = [measure.heading, measure.text(own)]
         for other in others:
             figure = record.median(group, other, scheme, measure.key)
-            row += [measure.text(figure), "–" if ratio(figure, own) is None else f"**{number(figure / own)}**"]
+            row += [
+                measure.text(figure),
+                "–" if ratio(figure, own) is None else f"**{number(figure / own)}**",
+            ]
         rows.append(row)
     return table(heading, rows)
 
@@ -226,7 +254,9 @@ def losses(context: Context) -> Iterator[list[str]]:
 def behind(record: Record, group: Group, other: Contestant) -> Iterator[list[str]]:
     for measure in MEASURES:
         for scheme in other.schemes:
-            theirs, own = (record.median(group, one, scheme, measure.key) for one in (other, group.library))
+            theirs, own = (
+                record.median(group, one, scheme, measure.key) for one in (other, group.library)
+            )
             found = ratio(theirs, own)
             if found is not None and (1 / found if measure.less_is_better else found) > 1.05:
                 title = f"{measure.title}, {NAMES[scheme]}" if measure.by_scheme else measure.title
@@ -247,7 +277,10 @@ def capacity(context: Context) -> str:
 
 def fastest(context: Context, scheme: str) -> tuple[float, str]:
     rates = [
-        (context.record.median(group, contestant, scheme, f"rate_{threads}") or 0, f"{contestant.name} in {group.name}")
+        (
+            context.record.median(group, contestant, scheme, f"rate_{threads}") or 0,
+            f"{contestant.name} in {group.name}",
+        )
         for group in context.groups
         for contestant in group.contestants
         if not contestant.is_floor
@@ -259,7 +292,8 @@ def fastest(context: Context, scheme: str) -> tuple[float, str]:
 def in_the_way(context: Context) -> str:
     group = next(group for group in context.groups if group.name == "C")
     own, other, floor = (
-        context.record.median(group, contestant, "http", "processor_us") or 0 for contestant in group.contestants
+        context.record.median(group, contestant, "http", "processor_us") or 0
+        for contestant in group.contestants
     )
     return IN_THE_WAY.format(
         server=number(context.server_cost["http"] * 1e6),
@@ -272,7 +306,11 @@ def in_the_way(context: Context) -> str:
 
 def machine() -> str:
     model = next(
-        (line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),
+        (
+            line.partition(":")[2].strip()
+            for line in open("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
         platform.machine(),
     )
     return f"{model}, {len(os.sched_getaffinity(0))} processors, Linux {platform.release()}, {distribution()}."
@@ -302,6 +340,8 @@ def bars_of(record: Record, group: Group, key: str) -> Iterator[Bar]:
     for contestant in group.contestants:
         figure = record.median(group, contestant, "https", key)
         if figure is not None:
-            compared = "" if contestant is group.library else f" ({number(figure / own)}×)" if own else ""
+            compared = (
+                "" if contestant is group.library else f" ({number(figure / own)}×)" if own else ""
+            )
             text = BY_KEY[key].text(figure) + compared
             yield Bar(contestant.name, max(figure, 0), text, contestant is group.library)

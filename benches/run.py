@@ -43,7 +43,9 @@ def main() -> None:
         roots = server.roots
     sizes(bench.record, compared)
 
-    cost = {scheme: bench.server_seconds[scheme] / bench.server_requests[scheme] for scheme in SCHEMES}
+    cost = {
+        scheme: bench.server_seconds[scheme] / bench.server_requests[scheme] for scheme in SCHEMES
+    }
     context = report.Context(
         prepare.versions(nginx, dotnet),
         compared,

@@ -80,12 +80,25 @@ def make_certificates(folder: Path) -> int:
     """
 
     def make(name: str, *arguments: str) -> None:
-        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key"]
+        key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            f"{name}.key",
+        ]
         command = ["openssl", "req", "-x509", *key, "-out", f"{name}.pem", "-days", "2", *arguments]
         subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
     make("root", "-subj", "/CN=Bench root")
-    leaf = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+    leaf = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+    ]
     make("server", "-CA", "root.pem", "-CAkey", "root.key", "-subj", "/CN=127.0.0.1", *leaf)
     roots = (folder / "root.pem").read_text()
     if SYSTEM_ROOTS.exists():
@@ -99,13 +112,18 @@ class Server:
         self.roots = make_certificates(folder)
         self.trust = str(folder / "trust.pem")
         self._port, tls_port = free_ports(2)
-        self.urls = {"http": f"http://127.0.0.1:{self._port}", "https": f"https://127.0.0.1:{tls_port}"}
+        self.urls = {
+            "http": f"http://127.0.0.1:{self._port}",
+            "https": f"https://127.0.0.1:{tls_port}",
+        }
         self._own = 0
         configuration = CONFIGURATION.format(http=self._port, https=tls_port, reply=REPLY)
         (folder / "nginx.conf").write_text(configuration)
         self._log = folder / "start.log"
         command = [nginx, "-p", f"{folder}/", "-c", "nginx.conf", "-e", "error.log"]
-        self._process = subprocess.Popen(command, stderr=self._log.open("w"), stdin=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, stderr=self._log.open("w"), stdin=subprocess.DEVNULL
+        )
 
     def __enter__(self) -> Server:
         deadline = time.monotonic() + 10

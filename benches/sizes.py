@@ -39,7 +39,9 @@ def stripped(file: Path) -> int:
 
 def shared_libraries(program: Path) -> dict[str, int]:
     """Returns the libraries a program is linked with, directly or indirectly, except glibc's."""
-    listed = subprocess.run(["ldd", str(program)], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["ldd", str(program)], check=True, capture_output=True, text=True
+    ).stdout
     found = dict(re.findall(r"^\t(\S+) => (/\S+)", listed, re.M))
     return {name: stripped(Path(path)) for name, path in found.items() if not GLIBC.match(name)}
 
@@ -53,13 +55,19 @@ def size(group: Group, contestant: Contestant) -> int:
     program = Path(contestant.command[0])
     if group.name == "C":
         # All contestants read the reply with cJSON, so it does not count.
-        return sum(size for name, size in shared_libraries(program).items() if not name.startswith("libcjson"))
+        return sum(
+            size
+            for name, size in shared_libraries(program).items()
+            if not name.startswith("libcjson")
+        )
     if group.name == "Rust":
         return stripped(program) - stripped(BUILT / "rust/release/idle")
     if contestant.package:
         return sum(python_package(contestant.package).values())
     if contestant is group.library:
-        return stripped(LIBRARY) + Path(contestant.command[1]).with_name("CommBox.dll").stat().st_size
+        return (
+            stripped(LIBRARY) + Path(contestant.command[1]).with_name("CommBox.dll").stat().st_size
+        )
     return 0
 
 

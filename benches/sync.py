@@ -38,7 +38,9 @@ def row(number: int) -> str:
 def measured(command: list[str | Path], expected: int = 0, **options: Any) -> tuple[float, float]:
     """Returns the seconds, and the peak resident memory in megabytes."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options
+    )
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     if os.waitstatus_to_exitcode(status) != expected:
@@ -55,10 +57,15 @@ def main() -> int:
         folder = Path(name)
         file = folder / "rows.csv"
         file.write_text(COLUMNS + "\n" + "".join(map(row, range(rows))))
-        sandbox = subprocess.Popen([command, "sandbox", "--no-record"], stdout=subprocess.PIPE, text=True)
+        sandbox = subprocess.Popen(
+            [command, "sandbox", "--no-record"], stdout=subprocess.PIPE, text=True
+        )
         try:
             assert sandbox.stdout is not None
-            environment |= {"COMMBOX_BASE_URL": sandbox.stdout.readline().strip(), "COMMBOX_API_KEY": "sandbox-key"}
+            environment |= {
+                "COMMBOX_BASE_URL": sandbox.stdout.readline().strip(),
+                "COMMBOX_API_KEY": "sandbox-key",
+            }
             measure(command, file, rows, environment)
         finally:
             sandbox.terminate()
@@ -77,11 +84,15 @@ def measure(command: Path, file: Path, rows: int, environment: dict[str, str]) -
     seconds, _ = measured([*sync, "--resume"], **options)
     print(f"| going on after all {rows:,} rows were confirmed, to the end | {seconds:.2f} s |")
     resumed = first_row(sync, rows, options)
-    print(f"| going on after {rows - rows // 100:,} rows, until the first request | {resumed:.2f} s |")
+    print(
+        f"| going on after {rows - rows // 100:,} rows, until the first request | {resumed:.2f} s |"
+    )
     program = [sys.executable, ROOT / "examples/nightly.py", file.name, "rejects.csv"]
     python = {**environment, "PYTHONPATH": str(ROOT / "bindings/python/src")}
     seconds, megabytes = measured(program, cwd=file.parent, env=python)
-    print(f"| `examples/nightly.py`, without journal or check | {rows / seconds:,.0f} rows/s, {megabytes:.0f} MB |")
+    print(
+        f"| `examples/nightly.py`, without journal or check | {rows / seconds:,.0f} rows/s, {megabytes:.0f} MB |"
+    )
 
 
 def first_row(sync: list[str | Path], rows: int, options: dict[str, Any]) -> float:
@@ -96,7 +107,10 @@ def first_row(sync: list[str | Path], rows: int, options: dict[str, Any]) -> flo
     opener.open(f"{url}/sandbox/script", json.dumps(answers).encode(), timeout=60).close()
     measured(sync, expected=1, **options)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        environment = {**options["env"], "COMMBOX_BASE_URL": f"http://127.0.0.1:{server.getsockname()[1]}"}
+        environment = {
+            **options["env"],
+            "COMMBOX_BASE_URL": f"http://127.0.0.1:{server.getsockname()[1]}",
+        }
         began = time.monotonic()
         process = subprocess.Popen(
             [*sync, "--resume"], cwd=options["cwd"], env=environment, stdout=subprocess.DEVNULL,

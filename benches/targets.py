@@ -37,7 +37,13 @@ class Target:
 
 TARGETS = [
     Target("C", "Warm call, median", "median_us", 1.0, "libcurl"),
-    Target("C", "Instructions of a call, without reading the reply", "call_instructions", 0.5, "libcurl"),
+    Target(
+        "C",
+        "Instructions of a call, without reading the reply",
+        "call_instructions",
+        0.5,
+        "libcurl",
+    ),
     Target("C", "Instructions of a call, without reading the reply", "call_instructions", 30_000),
     Target("C", "System calls of a call", "system_calls", 5),
     Target("C", "Calls a second, 8 threads", "rate_8", 1.5, "libcurl"),
@@ -61,8 +67,15 @@ def rows(record: Record, groups: list[Group]) -> Iterator[list[str]]:
     by_name = {group.name: group for group in groups}
     for target in TARGETS:
         group = by_name.get(target.group)
-        figures = [figure_of(record, group, target, scheme) if group else None for scheme in SCHEMES]
-        yield [target.group, target.title, target.wording, *(judge(target, figure) for figure in figures)]
+        figures = [
+            figure_of(record, group, target, scheme) if group else None for scheme in SCHEMES
+        ]
+        yield [
+            target.group,
+            target.title,
+            target.wording,
+            *(judge(target, figure) for figure in figures),
+        ]
 
 
 def figure_of(record: Record, group: Group, target: Target, scheme: str) -> float | None:

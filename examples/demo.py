@@ -21,14 +21,20 @@ USER_ID = 94382332
 API_KEY = "sandbox-key"
 # A proxy or certificates of the environment have no business on loopback.
 LEFT_OUT = ("PROXY", "SSL_CERT_")
-BEFORE = {"FirstName": "Jane", "Phone2": "442071838750", "Content": {"VIP_Status": "3", "Language": "en"}}
+BEFORE = {
+    "FirstName": "Jane",
+    "Phone2": "442071838750",
+    "Content": {"VIP_Status": "3", "Language": "en"},
+}
 
 
 class Sandbox:
     """The running sandbox, as its own control calls show it."""
 
     def __init__(self, program: str) -> None:
-        self.process = subprocess.Popen([program, "--api-key", API_KEY], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [program, "--api-key", API_KEY], stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         # A proxy of the environment has no business on loopback.
@@ -37,7 +43,9 @@ class Sandbox:
     def ask(self, path: str, body: object = None) -> object:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-        with self.opener.open(urllib.request.Request(self.url + path, data, headers), timeout=10) as reply:
+        with self.opener.open(
+            urllib.request.Request(self.url + path, data, headers), timeout=10
+        ) as reply:
             text = reply.read()
         return json.loads(text) if text else None
 
@@ -64,10 +72,14 @@ def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
     sandbox.ask(f"/users/{USER_ID}", {"data": BEFORE})
     before = sandbox.record()
     inherited = {
-        name: value for name, value in os.environ.items() if not any(part in name.upper() for part in LEFT_OUT)
+        name: value
+        for name, value in os.environ.items()
+        if not any(part in name.upper() for part in LEFT_OUT)
     }
     environment = {**inherited, "COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": API_KEY}
-    program = subprocess.run(shlex.split(command), env=environment, capture_output=True, text=True, timeout=120)
+    program = subprocess.run(
+        shlex.split(command), env=environment, capture_output=True, text=True, timeout=120
+    )
     requests = sandbox.ask("/sandbox/requests")[1:]
     after = sandbox.record()
 
@@ -82,7 +94,9 @@ def run(sandbox: Sandbox, language: str, command: str) -> list[str]:
     problems = []
     if program.returncode != 0:
         problems.append(f"the program ended with {program.returncode}: {program.stderr.strip()}")
-    if [(request["method"], request["path"]) for request in requests] != [("POST", f"/users/{USER_ID}")]:
+    if [(request["method"], request["path"]) for request in requests] != [
+        ("POST", f"/users/{USER_ID}")
+    ]:
         problems.append(f"{len(requests)} requests instead of one to /users/{USER_ID}")
     elif after != merged(before, json.loads(requests[0]["body"])["data"]):
         problems.append("the record is not the one before with what was sent")

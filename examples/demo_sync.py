@@ -27,10 +27,16 @@ RULES = ["--map", "E-mail=Email", "--map", "City=Content.City"]
 
 def main() -> int:
     command = Path(sys.argv[1]).resolve()
-    environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(LEFT_OUT)}
-    environment = {name: value for name, value in environment.items() if not name.upper().endswith("_PROXY")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(LEFT_OUT)
+    }
+    environment = {
+        name: value for name, value in environment.items() if not name.upper().endswith("_PROXY")
+    }
     with tempfile.TemporaryDirectory() as folder:
-        process = subprocess.Popen([command, "sandbox"], stdout=subprocess.PIPE, text=True, env=environment)
+        process = subprocess.Popen(
+            [command, "sandbox"], stdout=subprocess.PIPE, text=True, env=environment
+        )
         try:
             assert process.stdout is not None
             url = process.stdout.readline().strip()
@@ -60,7 +66,10 @@ def show(folder: Path, command: Path, url: str, environment: dict[str, str]) -> 
     script({"own": True}, {"status": 404, "body": refused}, {"own": True}, {"status": 401})
     print("\nThe server does not know one of them, and then rejects the key.")
     run("sync", "customers.csv", *RULES, "--concurrency", "1", code=3)
-    print(f"\ncustomers.csv.rejects.csv:\n{(folder / 'customers.csv.rejects.csv').read_text()}", end="")
+    print(
+        f"\ncustomers.csv.rejects.csv:\n{(folder / 'customers.csv.rejects.csv').read_text()}",
+        end="",
+    )
     print("\nThe key works again:")
     run("sync", "customers.csv", *RULES, "--resume", code=0)
     run("journal", "customers.csv.journal", code=0)

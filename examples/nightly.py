@@ -29,12 +29,17 @@ def fields(row: dict[str, str]) -> dict[str, Any]:
 
 
 def main(source: str, rejects: str) -> int:
-    logging.basicConfig(format="%(levelname)s %(message)s")  # warnings: throttling, outages, a rejected key
+    logging.basicConfig(
+        format="%(levelname)s %(message)s"
+    )  # warnings: throttling, outages, a rejected key
     with open(source, newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     errors = dict.fromkeys(range(len(rows)), "it was not sent")
     updates = ((int(row["UserId"]), fields(row)) for row in rows)
-    with Client(timeout=20) as client, client.update_users(updates, progress=True, total=len(rows)) as results:
+    with (
+        Client(timeout=20) as client,
+        client.update_users(updates, progress=True, total=len(rows)) as results,
+    ):
         signal.signal(signal.SIGTERM, lambda *_: results.cancel())
         for result in results:
             if result.ok:

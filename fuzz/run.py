@@ -34,8 +34,15 @@ MOST_FILES = 45
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the fuzz targets.")
     parser.add_argument("--seconds", type=int, default=600, help="how long each target runs")
-    parser.add_argument("--minimise", action="store_true", help="renew the corpus in place of fuzzing")
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all if none is named")
+    parser.add_argument(
+        "--minimise", action="store_true", help="renew the corpus in place of fuzzing"
+    )
+    parser.add_argument(
+        "targets",
+        nargs="*",
+        metavar="TARGET",
+        help=f"of {', '.join(TARGETS)}; all if none is named",
+    )
     arguments = parser.parse_args()
     targets = arguments.targets or TARGETS
     if unknown := set(targets) - set(TARGETS):
@@ -43,7 +50,13 @@ def main() -> int:
 
     cargo = os.environ.get("CARGO", "cargo")
     # Building would silently update a stale lock file.
-    locked = [cargo, "metadata", "--locked", "--format-version=1", f"--manifest-path={FUZZ / 'Cargo.toml'}"]
+    locked = [
+        cargo,
+        "metadata",
+        "--locked",
+        "--format-version=1",
+        f"--manifest-path={FUZZ / 'Cargo.toml'}",
+    ]
     subprocess.run(locked, stdout=subprocess.DEVNULL, check=True)
     # No sanitizer: the compiler's checks suffice, since the library is safe Rust except for a few
     # system calls.
@@ -86,32 +99,58 @@ def fuzz(target: str, seconds: int) -> int | None:
     crashes.mkdir(parents=True, exist_ok=True)
     log = BUILT / f"{target}.log"
     with log.open("w+", encoding="utf-8", errors="replace") as output:
-        limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=10", "-rss_limit_mb=1024"]
+        limits = [
+            f"-max_total_time={seconds}",
+            f"-max_len={LONGEST}",
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+        ]
         options = [*limits, "-print_final_stats=1", f"-artifact_prefix={crashes}/"]
-        done = subprocess.run([program(target), *options, *inputs(target)], stdout=output, stderr=output)
+        done = subprocess.run(
+            [program(target), *options, *inputs(target)], stdout=output, stderr=output
+        )
         output.seek(0)
         said = output.read()
     executions = re.search(r"^stat::number_of_executed_units: (\d+)", said, re.M)
     if done.returncode == 0 and executions and int(executions[1]):
         coverage = re.findall(r" cov: (\d+) ", said)[-1]
-        print(f"{target}: {executions[1]} executions in {seconds} s, {coverage} edges covered, no crash", flush=True)
+        print(
+            f"{target}: {executions[1]} executions in {seconds} s, {coverage} edges covered, no crash",
+            flush=True,
+        )
         return int(executions[1])
     print(f"{target}: CRASHED ({done.returncode}); the end of {log}:\n{said[-3000:]}", flush=True)
     for path in re.findall(r"Test unit written to (\S+)", said):
-        print(f"keep it as a test: install -Dm644 {path} {FUZZ / 'regressions' / target / Path(path).name}", flush=True)
+        print(
+            f"keep it as a test: install -Dm644 {path} {FUZZ / 'regressions' / target / Path(path).name}",
+            flush=True,
+        )
     return None
 
 
 def minimise(target: str) -> None:
-    corpus, smaller, control = FUZZ / "corpus" / target, BUILT / "smaller" / target, BUILT / f"{target}.features"
+    corpus, smaller, control = (
+        FUZZ / "corpus" / target,
+        BUILT / "smaller" / target,
+        BUILT / f"{target}.features",
+    )
     shutil.rmtree(smaller, ignore_errors=True)
     smaller.mkdir(parents=True)
     control.unlink(missing_ok=True)
     # Only consider what is reached. How often it is reached would distinguish thousands of inputs.
-    options = ["-set_cover_merge=1", f"-merge_control_file={control}", "-use_counters=0", f"-max_len={LONGEST}"]
-    subprocess.run([program(target), *options, str(smaller), *inputs(target)], check=True, capture_output=True)
+    options = [
+        "-set_cover_merge=1",
+        f"-merge_control_file={control}",
+        "-use_counters=0",
+        f"-max_len={LONGEST}",
+    ]
+    subprocess.run(
+        [program(target), *options, str(smaller), *inputs(target)], check=True, capture_output=True
+    )
 
-    kept = [file.read_bytes() for file in most_telling(control.read_text(encoding="utf-8").splitlines())]
+    kept = [
+        file.read_bytes() for file in most_telling(control.read_text(encoding="utf-8").splitlines())
+    ]
     shutil.rmtree(corpus, ignore_errors=True)
     corpus.mkdir(parents=True)
     for content in kept:
@@ -153,7 +192,10 @@ def write_seeds() -> None:
 def seeds(case: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "body", case["body"].encode("utf-8", "surrogatepass")
     if "options" in case:
-        yield "options", json.dumps(case["options"]).replace("{sandbox}", "http://127.0.0.1:1").encode()
+        yield (
+            "options",
+            json.dumps(case["options"]).replace("{sandbox}", "http://127.0.0.1:1").encode(),
+        )
     script = case.get("script", [])
     if script:
         status, body = script[0].get("status", 200), reply(script[0])
@@ -175,7 +217,10 @@ def answer(step: dict[str, Any]) -> bytes:
     else:
         length = f"Content-Length: {len(body)}"
     headers = {"Server": "CANARY", **step.get("headers", {})}
-    lines = [f"HTTP/1.1 {step.get('status', 200)} CANARY", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"HTTP/1.1 {step.get('status', 200)} CANARY",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join([*lines, length, "", ""]).encode() + body
 
 

@@ -84,7 +84,9 @@ class Binary:
                     tag, value = self.unpack("QQ", entry)
                     if tag == 1:
                         self.libraries.add(self.text(strings + value))
-        self.versions = {version.decode() for version in re.findall(rb"\0GLIBC_(2\.\d+)", self.bytes)}
+        self.versions = {
+            version.decode() for version in re.findall(rb"\0GLIBC_(2\.\d+)", self.bytes)
+        }
 
     def read_pe(self) -> None:
         (at,) = self.unpack("I", 60)
@@ -92,7 +94,9 @@ class Binary:
         (optional,) = self.unpack("H", at + 20)
         (magic,) = self.unpack("H", at + 24)
         directories = at + 24 + (112 if magic == 0x20B else 96)
-        sections = [self.unpack("IIII", at + 24 + optional + 40 * number + 8) for number in range(count)]
+        sections = [
+            self.unpack("IIII", at + 24 + optional + 40 * number + 8) for number in range(count)
+        ]
 
         def place(address: int) -> int:
             for size, start, raw, offset in sections:
@@ -102,7 +106,10 @@ class Binary:
 
         exports, _, imports, _ = self.unpack("IIII", directories)
         if exports:
-            names, where = self.unpack("I", place(exports) + 24)[0], self.unpack("I", place(exports) + 32)[0]
+            names, where = (
+                self.unpack("I", place(exports) + 24)[0],
+                self.unpack("I", place(exports) + 32)[0],
+            )
             pointers = [self.unpack("I", place(where) + 4 * number)[0] for number in range(names)]
             self.exports = {self.text(place(pointer)) for pointer in pointers}
         entry = place(imports) if imports else 0
@@ -142,10 +149,16 @@ def problems(target: Target, binary: Binary, program: bool = False) -> list[str]
     # zig's linker for macOS cannot hide names.
     foreign = set() if target.is_mac else binary.exports - declared()
     for name in [] if program else sorted(declared() - binary.exports | foreign):
-        found.append(f"{name} is {'exported, and not in' if name in binary.exports else 'in'} the header")
-    system = SYSTEM["musl" if target.is_musl else target.system] | (PROGRAMS[target.system] if program else set())
+        found.append(
+            f"{name} is {'exported, and not in' if name in binary.exports else 'in'} the header"
+        )
+    system = SYSTEM["musl" if target.is_musl else target.system] | (
+        PROGRAMS[target.system] if program else set()
+    )
     # With newer compilers, the C runtime of Windows is one of its API sets.
-    libraries = {name for name in binary.libraries - system if not name.startswith("api-ms-win-crt-")}
+    libraries = {
+        name for name in binary.libraries - system if not name.startswith("api-ms-win-crt-")
+    }
     if libraries:
         found.append(f"it needs {', '.join(sorted(libraries))}")
     newest = max((int(version.split(".")[1]) for version in binary.versions), default=0)

@@ -98,7 +98,9 @@ def read_functions(header: str) -> list[Function]:
         head, parameters = " ".join(declaration.split()).removesuffix(")").split("(", 1)
         doc = documented(comment.rstrip("\n"))
         found.append(Function(name, head.removesuffix(name).strip(), split(parameters), doc))
-        named = [re.sub(r".*\(\*(\w+)\)\(.*|.*?(\w+)$", r"\1\2", text) for text in found[-1].parameters]
+        named = [
+            re.sub(r".*\(\*(\w+)\)\(.*|.*?(\w+)$", r"\1\2", text) for text in found[-1].parameters
+        ]
         if not doc.since or (named != ["void"] and named != list(doc.parameters)):
             raise ManualError(f"{name} needs a @param for each of {named}, and a @since")
     return found
@@ -109,7 +111,10 @@ def read_constants(header: str) -> dict[str, str]:
     exceeded."}`.
     """
     found = re.findall(r"/\*\*\n((?: \*[^\n]*\n)+?) \*/\n#define (COMMBOX_\w+ -?\d+)\n", header)
-    return {name: " ".join(" ".join(blocks_of) for blocks_of in documented(text).blocks) for text, name in found}
+    return {
+        name: " ".join(" ".join(blocks_of) for blocks_of in documented(text).blocks)
+        for text, name in found
+    }
 
 
 def read_opening(header: str) -> dict[str, str]:
@@ -117,4 +122,8 @@ def read_opening(header: str) -> dict[str, str]:
     opening = header.split("*/", 1)[0]
     found = re.findall(r"^ \* ([A-Z][a-z]+) {2,}(.*(?:\n \* {8,}.*)*)", opening, re.MULTILINE)
     # The last paragraph is about versions, which a page covers in AVAILABILITY.
-    return {title: " ".join(re.sub(r"\n \*", " ", text).split()) for title, text in found if title != "Versions"}
+    return {
+        title: " ".join(re.sub(r"\n \*", " ", text).split())
+        for title, text in found
+        if title != "Versions"
+    }

@@ -77,7 +77,9 @@ def linked(packages: list[Package], target: str, what: str) -> list[Package]:
         "--format={p}",
     )
     names = {tuple(line.split(" ")[:2]) for line in tree.splitlines() if line}
-    found = [package for package in packages if (package["name"], f"v{package['version']}") in names]
+    found = [
+        package for package in packages if (package["name"], f"v{package['version']}") in names
+    ]
     assert len(found) == len(names), "cargo tree and cargo metadata name the same packages"
     return sorted(found, key=lambda package: (package["name"], package["version"]))
 
@@ -86,7 +88,9 @@ def licence_texts(package: Package) -> list[str]:
     folder = Path(package["manifest_path"]).parent
     preferred = folder / PREFERRED
     files = [preferred] if preferred.is_file() else sorted(folder.rglob("*"))
-    texts = [file.read_text() for file in files if LICENCE_FILE.fullmatch(file.name) and file.is_file()]
+    texts = [
+        file.read_text() for file in files if LICENCE_FILE.fullmatch(file.name) and file.is_file()
+    ]
     if not texts:
         raise SystemExit(f"{package['name']} {package['version']} brings no licence text")
     return ["\n".join(line.rstrip() for line in text.strip("\n").splitlines()) for text in texts]
@@ -104,7 +108,9 @@ def notices(packages: list[Package], what: str) -> str:
     parts = [f"{', '.join(names)}\n\n{text}\n" for text, names in crates.items()]
     parts.append((ROOT / "packaging/rust-std.txt").read_text())
     name = "library" if what == LIBRARY else "command"
-    head = f"The commbox {name} contains the following software of others, under the licences given.\n"
+    head = (
+        f"The commbox {name} contains the following software of others, under the licences given.\n"
+    )
     return "".join(f"{part}\n{RULE}\n" for part in [head, *parts])
 
 
@@ -113,7 +119,9 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
     serial number, and the time is SOURCE_DATE_EPOCH.
     """
     packages = linked(data["packages"], target, what)
-    references = {package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages}
+    references = {
+        package["id"]: f"pkg:cargo/{package['name']}@{package['version']}" for package in packages
+    }
     lock = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     checksums = {(entry["name"], entry["version"]): entry.get("checksum") for entry in lock}
 
@@ -133,7 +141,11 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
         return described
 
     def dependencies(node: dict[str, Any]) -> dict[str, Any]:
-        normal = [dep["pkg"] for dep in node["deps"] if any(kind["kind"] is None for kind in dep["dep_kinds"])]
+        normal = [
+            dep["pkg"]
+            for dep in node["deps"]
+            if any(kind["kind"] is None for kind in dep["dep_kinds"])
+        ]
         return {
             "ref": references[node["id"]],
             "dependsOn": sorted(references[name] for name in set(normal) if name in references),
@@ -141,7 +153,10 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
 
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
     rust = subprocess.run(
-        [os.environ.get("RUSTC", "rustc"), "--version"], check=True, stdout=subprocess.PIPE, text=True
+        [os.environ.get("RUSTC", "rustc"), "--version"],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     ).stdout.split()[1]
     std = {
         "type": "library",
@@ -158,11 +173,17 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
         "licenses": [{"expression": UNWINDERS[unwinder_name]}],
     }
     (root,) = (package for package in packages if package["name"] == what)
-    nodes = sorted((node for node in data["resolve"]["nodes"] if node["id"] in references), key=lambda node: node["id"])
+    nodes = sorted(
+        (node for node in data["resolve"]["nodes"] if node["id"] in references),
+        key=lambda node: node["id"],
+    )
     graph = [dependencies(node) for node in nodes]
     for node in graph:
         node["dependsOn"].append("rust-std")
-    graph += [{"ref": "rust-std", "dependsOn": [unwinder_name]}, {"ref": unwinder_name, "dependsOn": []}]
+    graph += [
+        {"ref": "rust-std", "dependsOn": [unwinder_name]},
+        {"ref": unwinder_name, "dependsOn": []},
+    ]
     bill = {
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
         "bomFormat": "CycloneDX",
@@ -172,7 +193,11 @@ def sbom(data: dict[str, Any], target: str, unwinder_name: str, what: str = LIBR
             "timestamp": datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "component": component(root),
         },
-        "components": [*(component(package) for package in packages if package is not root), std, unwinder],
+        "components": [
+            *(component(package) for package in packages if package is not root),
+            std,
+            unwinder,
+        ],
         "dependencies": graph,
     }
     return json.dumps(bill, indent=2) + "\n"
@@ -189,7 +214,11 @@ def built_from(data: dict[str, Any]) -> list[Package]:
         if name not in found:
             found.add(name)
             deps = nodes[name]["deps"]
-            waiting += [dep["pkg"] for dep in deps if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])]
+            waiting += [
+                dep["pkg"]
+                for dep in deps
+                if any(kind["kind"] != "dev" for kind in dep["dep_kinds"])
+            ]
     return [package for package in data["packages"] if package["id"] in found]
 
 
@@ -201,7 +230,9 @@ def check(data: dict[str, Any]) -> list[str]:
     for what, file in NOTICES.items():
         if not file.is_file() or file.read_text() != notices(data["packages"], what):
             name = file.relative_to(ROOT)
-            found.append(f"{name}: the dependencies have changed; run packaging/components.py notices")
+            found.append(
+                f"{name}: the dependencies have changed; run packaging/components.py notices"
+            )
 
     def version(package: Package) -> list[int]:
         parts = [int(part) for part in (package["rust_version"] or "0").split(".")]
@@ -212,7 +243,9 @@ def check(data: dict[str, Any]) -> list[str]:
     for package in packages:
         if version(package) > version(root):
             needs, ours = package["rust_version"], root["rust_version"]
-            found.append(f"{package['name']} {package['version']} needs Rust {needs}, and Cargo.toml says {ours}")
+            found.append(
+                f"{package['name']} {package['version']} needs Rust {needs}, and Cargo.toml says {ours}"
+            )
     return found
 
 

@@ -39,7 +39,9 @@ def git(*arguments: str) -> bytes:
 EPOCH = int(os.environ.get("SOURCE_DATE_EPOCH") or git("log", "-1", "--format=%ct"))
 MANIFEST = (ROOT / "Cargo.toml").read_text()
 VERSION = re.findall(r'^version = "(.*)"$', MANIFEST, re.M)[0]
-LIBRARY_VERSION = re.findall(r'^\[package.metadata.capi.library\]\nversion = "(.*)"$', MANIFEST, re.M)[0]
+LIBRARY_VERSION = re.findall(
+    r'^\[package.metadata.capi.library\]\nversion = "(.*)"$', MANIFEST, re.M
+)[0]
 ABI = LIBRARY_VERSION.split(".")[0]
 PACKED = f"commbox-{VERSION}"
 
@@ -110,7 +112,14 @@ def import_library(target: Target, into: Path) -> None:
     names = into.with_suffix(".def")
     names.write_text("LIBRARY commbox.dll\n" + toolchain.exports())
     machine = {"x64": "x64", "arm64": "arm64", "x86": "x86"}[target.rid.rsplit("-", 1)[1]]
-    command = [toolchain.TOOLS / "bin/python", "-m", "ziglang", "lib", f"/def:{names}", f"/out:{into}"]
+    command = [
+        toolchain.TOOLS / "bin/python",
+        "-m",
+        "ziglang",
+        "lib",
+        f"/def:{names}",
+        f"/out:{into}",
+    ]
     environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(toolchain.TOOLS / "cache")}
     subprocess.run([*command, f"/machine:{machine}"], env=environment, check=True)
     names.unlink()
@@ -136,13 +145,24 @@ def development(target: Target, built: Path, command: Path, stage: Path) -> None
         put(built / target.shared, stage / "bin/commbox.dll")
         put(built / "libcommbox.dll.a", library / "libcommbox.dll.a")
         import_library(target, library / "commbox.lib")
-        fill("commbox-config-windows.cmake.in", cmake / "commbox-config.cmake", private=";".join(private))
+        fill(
+            "commbox-config-windows.cmake.in",
+            cmake / "commbox-config.cmake",
+            private=";".join(private),
+        )
     else:
         for page in sorted((PACKAGING / "man3").glob("*.3")):
             put(page, stage / "share/man/man3" / page.name)
         real, soname, short = {
-            "osx": (f"libcommbox.{LIBRARY_VERSION}.dylib", f"libcommbox.{ABI}.dylib", "libcommbox.dylib")
-        }.get(target.system, (f"libcommbox.so.{LIBRARY_VERSION}", f"libcommbox.so.{ABI}", "libcommbox.so"))
+            "osx": (
+                f"libcommbox.{LIBRARY_VERSION}.dylib",
+                f"libcommbox.{ABI}.dylib",
+                "libcommbox.dylib",
+            )
+        }.get(
+            target.system,
+            (f"libcommbox.so.{LIBRARY_VERSION}", f"libcommbox.so.{ABI}", "libcommbox.so"),
+        )
         put(built / target.shared, library / real)
         (library / soname).symlink_to(real)
         (library / short).symlink_to(soname)
@@ -155,7 +175,10 @@ def development(target: Target, built: Path, command: Path, stage: Path) -> None
             libdir="../..",
             includedir="../../../include",
         )
-    words = [*(f"-l{name}" for name in target.private), *(f"-framework {name}" for name in target.frameworks)]
+    words = [
+        *(f"-l{name}" for name in target.private),
+        *(f"-framework {name}" for name in target.frameworks),
+    ]
     fill(
         "commbox.pc.in", library / "pkgconfig/commbox.pc", prefix="${pcfiledir}/../..", libdir="${prefix}/lib",
         includedir="${prefix}/include", version=VERSION, private=" ".join(words),
@@ -168,10 +191,17 @@ def target_soname(target: Target, soname: str) -> str:
 
 def python(*arguments: str | Path, **variables: str) -> bytes:
     """Runs Python in the environment with the build tools, which `make` has set up."""
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **variables,
+    }
     command = [BUILT / "venv/bin/python", *arguments]
     folder = ROOT / "bindings/python"
-    return subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE).stdout
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE
+    ).stdout
 
 
 def wheel(target: Target, library: Path, command: Path, folder: Path) -> None:
@@ -193,7 +223,16 @@ def nuget(runtimes: Path, folder: Path) -> None:
         environment = {**os.environ, "CI": "true", "DOTNET_CLI_UI_LANGUAGE": "en"}
         for package in ("CommBox", "CommBox.Extensions.Hosting"):
             project = CSHARP.with_name(package)
-            command = [dotnet, "pack", project, "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", made]
+            command = [
+                dotnet,
+                "pack",
+                project,
+                "-c",
+                "Release",
+                f"-p:CommBoxRuntimes={runtimes}",
+                "-o",
+                made,
+            ]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
             if done.returncode != 0:
                 raise SystemExit(done.stdout)
@@ -215,7 +254,10 @@ def repack(package: Path, into: Path) -> None:
         relations = parts["_rels/.rels"].decode().replace(name, fixed)
         # The identifiers of relations are random too.
         pieces = re.split(r'Id="[^"]*"', relations)
-        numbered = "".join(f'{piece}Id="R{number}"' for number, piece in enumerate(pieces[:-1], 1)) + pieces[-1]
+        numbered = (
+            "".join(f'{piece}Id="R{number}"' for number, piece in enumerate(pieces[:-1], 1))
+            + pieces[-1]
+        )
         parts["_rels/.rels"] = numbered.encode()
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         # The list of content types must be the first entry.
@@ -230,7 +272,9 @@ def bill(target: Target, folder: Path) -> None:
     rustc = toolchain.environment(target).get("RUSTC", "rustc")
     unwinder = "llvm-libunwind" if target.linker == ZIG else "libgcc"
     for package in ("commbox", "commbox-cli"):
-        text = python(PACKAGING / "components.py", "sbom", target.triple, unwinder, package, RUSTC=rustc)
+        text = python(
+            PACKAGING / "components.py", "sbom", target.triple, unwinder, package, RUSTC=rustc
+        )
         (folder / f"{package}-{VERSION}-{target.rid}.cdx.json").write_bytes(text)
 
 
@@ -255,7 +299,9 @@ def main() -> int:
             command = build_command(target, chosen.profile)
             development(target, built, command, stage / target.rid)
             ending = "zip" if target.is_windows else "tar.gz"
-            (pack_zip if target.is_windows else pack)(stage / target.rid, folder / f"{PACKED}-{target.rid}.{ending}")
+            (pack_zip if target.is_windows else pack)(
+                stage / target.rid, folder / f"{PACKED}-{target.rid}.{ending}"
+            )
             put(built / target.shared, stage / "runtimes" / target.rid / "native" / target.packaged)
             (stage / "runtimes" / target.rid / "native" / target.packaged).chmod(0o644)
             wheel(target, built / target.shared, command, folder)
@@ -265,7 +311,10 @@ def main() -> int:
     python("-m", "hatchling", "build", "-t", "sdist", "-d", folder)
     for name in ("THIRD-PARTY.txt", "THIRD-PARTY-command.txt"):
         shutil.copy(PACKAGING / name, folder)
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir())]
+    sums = [
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in sorted(folder.iterdir())
+    ]
     (folder / "SHA256SUMS").write_text("".join(sums))
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size:>10} {file.name}")

@@ -116,7 +116,9 @@ def items(listed: list[list[str]], page: str) -> list[str]:
         if term.startswith("#"):
             lines.append(f".It Dv {term[1:]}")
         else:
-            lines.append(f".It Li {' , '.join(argument(name) for name in re.findall(r'`([^`]+)`', term))}")
+            lines.append(
+                f".It Li {' , '.join(argument(name) for name in re.findall(r'`([^`]+)`', term))}"
+            )
         lines.extend(marked_up(capital(meaning) + ("" if meaning.endswith(".") else "."), page))
     return [*lines, ".El"]
 
@@ -128,7 +130,9 @@ def body(parts: list[list[str]], page: str) -> list[str]:
     while at < len(parts):
         kind = parts[at][0][:2]
         if kind in ("- ", "| "):
-            end = next((i for i in range(at, len(parts)) if not parts[i][0].startswith(kind)), len(parts))
+            end = next(
+                (i for i in range(at, len(parts)) if not parts[i][0].startswith(kind)), len(parts)
+            )
             if kind == "- ":
                 lines.extend(items(parts[at:end], page))
             else:
@@ -150,4 +154,8 @@ def body(parts: list[list[str]], page: str) -> list[str]:
 
 def literal(program: str) -> list[str]:
     lines = [escaped(line) for line in program.strip("\n").split("\n")]
-    return [".Bd -literal", *(f"\\&{line}" if line.startswith(".") else line for line in lines), ".Ed"]
+    return [
+        ".Bd -literal",
+        *(f"\\&{line}" if line.startswith(".") else line for line in lines),
+        ".Ed",
+    ]

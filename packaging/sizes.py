@@ -28,14 +28,21 @@ def archive(target: Target, folder: Path) -> int:
     (packed,) = [*folder.glob(f"*-{target.rid}.tar.gz"), *folder.glob(f"*-{target.rid}.zip")]
     if packed.suffix == ".zip":
         with zipfile.ZipFile(packed) as zipped:
-            return next(entry.file_size for entry in zipped.infolist() if entry.filename.endswith("/libcommbox.a"))
+            return next(
+                entry.file_size
+                for entry in zipped.infolist()
+                if entry.filename.endswith("/libcommbox.a")
+            )
     with tarfile.open(packed) as tar:
         return next(entry.size for entry in tar if entry.name.endswith("/libcommbox.a"))
 
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    rows = ["| platform | shared library | static library | wheel |", "| --- | ---: | ---: | ---: |"]
+    rows = [
+        "| platform | shared library | static library | wheel |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     for target in TARGETS:
         shared, wheel = library(target, folder)
         sizes = [f"{size / 1e6:.2f} MB" for size in (shared, archive(target, folder), wheel)]

@@ -75,7 +75,16 @@ class Target:
         return ["Security", "CoreFoundation"] if self.is_mac else []
 
 
-WINDOWS_LIBRARIES = ["ws2_32", "winhttp", "crypt32", "bcrypt", "userenv", "ntdll", "synchronization", "advapi32"]
+WINDOWS_LIBRARIES = [
+    "ws2_32",
+    "winhttp",
+    "crypt32",
+    "bcrypt",
+    "userenv",
+    "ntdll",
+    "synchronization",
+    "advapi32",
+]
 
 # In the order of the table in docs/install.md.
 TARGETS = [
@@ -95,4 +104,6 @@ def find(rid: str) -> Target:
     for target in TARGETS:
         if target.rid == rid:
             return target
-    raise SystemExit(f"unknown target {rid!r}; known: {', '.join(target.rid for target in TARGETS)}")
+    raise SystemExit(
+        f"unknown target {rid!r}; known: {', '.join(target.rid for target in TARGETS)}"
+    )

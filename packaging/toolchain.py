@@ -34,7 +34,9 @@ DEBIAN_SOURCE = "/usr/lib/rustlib/src/rust/library"
 def installed() -> set[str]:
     if shutil.which("rustup") is None:
         return set()
-    listed = subprocess.run(["rustup", "target", "list", "--installed"], stdout=subprocess.PIPE, text=True)
+    listed = subprocess.run(
+        ["rustup", "target", "list", "--installed"], stdout=subprocess.PIPE, text=True
+    )
     return set(listed.stdout.split())
 
 
@@ -55,7 +57,9 @@ def has_std(target: Target) -> bool:
 
 
 def require_rust(target: Target) -> None:
-    if not has_std(target) and not (Path(DEBIAN["RUSTC"]).is_file() and Path(DEBIAN_SOURCE).is_dir()):
+    if not has_std(target) and not (
+        Path(DEBIAN["RUSTC"]).is_file() and Path(DEBIAN_SOURCE).is_dir()
+    ):
         raise SystemExit(
             f"no Rust for {target.triple}: rustup cannot fetch it, and Debian's packages rustc-web and rust-web-src "
             "are not installed"
@@ -68,7 +72,11 @@ def c_compiler(target: Target, language: str = "cc") -> str:
         machine = target.triple.split("-")[0]
         return f"{machine}-w64-mingw32-{'gcc' if language == 'cc' else 'g++-posix'}"
     system = {"linux": "linux", "win": "windows", "osx": "macos"}[target.system]
-    library = {"linux": "musl" if target.is_musl else f"gnu{target.libc}", "win": "gnu", "osx": "none"}[target.system]
+    library = {
+        "linux": "musl" if target.is_musl else f"gnu{target.libc}",
+        "win": "gnu",
+        "osx": "none",
+    }[target.system]
     folder = BUILT / "cross/compilers"
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / f"{language}-{target.rid}"
@@ -145,10 +153,14 @@ def folder(target: Target, profile: str) -> Path:
     return BUILT / "cross" / target.triple / profile
 
 
-def run(target: Target, profile: str, subcommand: str, *arguments: str, program: bool = False) -> int:
+def run(
+    target: Target, profile: str, subcommand: str, *arguments: str, program: bool = False
+) -> int:
     command = cargo(target, profile, subcommand, *arguments)
     variables = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
-    return subprocess.run(command, cwd=ROOT, env={**variables, **environment(target, program)}).returncode
+    return subprocess.run(
+        command, cwd=ROOT, env={**variables, **environment(target, program)}
+    ).returncode
 
 
 def build_command(target: Target, profile: str) -> Path:

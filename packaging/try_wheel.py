@@ -22,13 +22,28 @@ def main() -> int:
     if windows:
         sandbox = sandbox.with_suffix(".exe")
     # pip selects the wheel for this machine.
-    install = [python, "-m", "pip", "install", "--no-index", "--only-binary=:all:", "--find-links", folder, "commbox"]
+    install = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--no-index",
+        "--only-binary=:all:",
+        "--find-links",
+        folder,
+        "commbox",
+    ]
     subprocess.run(install, check=True)
     with subprocess.Popen([sandbox], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            variables = {name: value for name, value in os.environ.items() if not name.startswith("COMMBOX_")}
-            variables |= {"COMMBOX_BASE_URL": process.stdout.readline().strip(), "COMMBOX_API_KEY": "sandbox-key"}
+            variables = {
+                name: value for name, value in os.environ.items() if not name.startswith("COMMBOX_")
+            }
+            variables |= {
+                "COMMBOX_BASE_URL": process.stdout.readline().strip(),
+                "COMMBOX_API_KEY": "sandbox-key",
+            }
             # Run in another folder, so that the package of the checkout is not imported instead.
             with tempfile.TemporaryDirectory() as place:
                 subprocess.run([python, "-I", EXAMPLE], cwd=place, env=variables, check=True)

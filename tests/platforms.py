@@ -62,7 +62,9 @@ SKIPPED_PROGRAMS = {
 
 def build(platform: Platform, kind: str, *arguments: str) -> Path:
     """Builds a variant of the shared library, and keeps it in a folder of that name."""
-    code = toolchain.run(platform.target, PROFILE, "rustc", "--lib", "--crate-type", "cdylib", *arguments)
+    code = toolchain.run(
+        platform.target, PROFILE, "rustc", "--lib", "--crate-type", "cdylib", *arguments
+    )
     if code != 0:
         raise SystemExit(code)
     folder = platform.folder / kind
@@ -94,7 +96,9 @@ def prefix_of_wine(platform: Platform) -> None:
         "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe=",
     }
     if not (prefix / "system.reg").is_file():
-        subprocess.run(["wineboot", "--init"], env=environment, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            ["wineboot", "--init"], env=environment, stderr=subprocess.DEVNULL, check=False
+        )
         subprocess.run(["wineserver", "--wait"], env=environment, check=False)
     lacking = prefix / "drive_c/windows/system32/bcryptprimitives.dll"
     source = ROOT / "tests/windows/bcryptprimitives.c"
@@ -105,7 +109,9 @@ def prefix_of_wine(platform: Platform) -> None:
 def end_wine(platform: Platform) -> None:
     """Ends Wine's server, because processes of one run would make the next one wait."""
     environment = {**os.environ, "WINEPREFIX": str(platform.folder / "prefix")}
-    subprocess.run(["wineserver", "--kill"], env=environment, stderr=subprocess.DEVNULL, check=False)
+    subprocess.run(
+        ["wineserver", "--kill"], env=environment, stderr=subprocess.DEVNULL, check=False
+    )
 
 
 def skips(platform: Platform, more: dict[str, str]) -> list[str]:
@@ -127,7 +133,9 @@ def rust(platform: Platform, report: suites.Report) -> None:
     """Runs the core's unit tests, and tests of the Rust API, on the platform."""
     target = platform.target
     tests = [word for name in platform.rust for word in ("--test", name)]
-    command = toolchain.cargo(target, PROFILE, "test", "--no-fail-fast", "--lib", *tests, "--", *skips(platform, {}))
+    command = toolchain.cargo(
+        target, PROFILE, "test", "--no-fail-fast", "--lib", *tests, "--", *skips(platform, {})
+    )
     variable = f"CARGO_TARGET_{target.triple.replace('-', '_').upper()}_RUNNER"
     environment = {
         **toolchain.environment(target),
@@ -151,7 +159,15 @@ def command(platform: Platform, report: suites.Report) -> None:
     for runs, tests in ((runner(platform), COMMAND), (console, ["windows"])):
         named = [word for name in tests for word in ("--test", name)]
         words = toolchain.cargo(
-            target, PROFILE, "test", "--no-fail-fast", "-p", "commbox-cli", *named, "--", "--color=never"
+            target,
+            PROFILE,
+            "test",
+            "--no-fail-fast",
+            "-p",
+            "commbox-cli",
+            *named,
+            "--",
+            "--color=never",
         )
         environment = {**toolchain.environment(target, program=True), variable: str(runs)}
         report.suite(f"The command on {platform.name}", [*LIMITED, *words], **environment)
@@ -176,7 +192,15 @@ def programs(platform: Platform, report: suites.Report) -> None:
         environment["COMMBOX_TEST_LINK"] += f" {streams}"
     cargo = os.environ.get("CARGO", "cargo")
     tests = [word for name in platform.programs for word in ("--test", name)]
-    command = [cargo, "test", "--locked", "--no-fail-fast", *tests, "--", *skips(platform, SKIPPED_PROGRAMS)]
+    command = [
+        cargo,
+        "test",
+        "--locked",
+        "--no-fail-fast",
+        *tests,
+        "--",
+        *skips(platform, SKIPPED_PROGRAMS),
+    ]
     report.suite(f"C and C++ on {platform.name}", [*LIMITED, *command], **environment)
 
 
@@ -189,7 +213,15 @@ def csharp(platform: Platform, report: suites.Report) -> None:
         return
     folder = platform.folder / "nunit"
     tests = ROOT / "bindings/csharp/CommBox.Tests"
-    program = ["publish", "bindings/csharp/NUnitRunner", "-c", "Release", "-r", platform.rid, "--self-contained"]
+    program = [
+        "publish",
+        "bindings/csharp/NUnitRunner",
+        "-c",
+        "Release",
+        "-r",
+        platform.rid,
+        "--self-contained",
+    ]
     # Each is built into its own folder, so that a build in the usual folders does not interfere.
     build_tests = ["build", str(tests), "-f", "net10.0", "-o", str(platform.folder / "tests")]
     for command in ([*program, "-o", str(folder)], build_tests):
@@ -208,7 +240,13 @@ def csharp(platform: Platform, report: suites.Report) -> None:
     for name in classes:
         left = [f"-{test}" for test in platform.csharp.get(name, {})]
         end_wine(platform)
-        command = [*UNNAMED, *LIMITED[:-1], "300", str(runner(platform)), str(folder / "NUnitRunner.exe")]
+        command = [
+            *UNNAMED,
+            *LIMITED[:-1],
+            "300",
+            str(runner(platform)),
+            str(folder / "NUnitRunner.exe"),
+        ]
         report.suite(
             f"C# on {platform.name}, {name}",
             [*command, str(folder / "CommBox.Tests.dll"), name, *left],
@@ -237,10 +275,24 @@ def python(platform: Platform, report: suites.Report) -> None:
         shutil.copytree(packages / name, site / name, dirs_exist_ok=True)
     for folder_of in (*packages.glob("pluggy-*"), *packages.glob("pytest-*")):
         shutil.copytree(folder_of, site / folder_of.name, dirs_exist_ok=True)
-    interpreter = ["qemu-aarch64-static", "-L", str(folder), str(folder / f"usr/bin/python{platform.python}")]
+    interpreter = [
+        "qemu-aarch64-static",
+        "-L",
+        str(folder),
+        str(folder / f"usr/bin/python{platform.python}"),
+    ]
     report.suite(
         f"Python on {platform.name}",
-        [*UNNAMED, *LIMITED, *interpreter, "-m", "pytest", "-p", "no:cacheprovider", *platform.python_tests],
+        [
+            *UNNAMED,
+            *LIMITED,
+            *interpreter,
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            *platform.python_tests,
+        ],
         PYTHONPATH=str(site),
         COMMBOX_SANDBOX=sandbox(platform),
         PYTHONHOME=str(folder / "usr"),
@@ -260,7 +312,13 @@ def dist(platform: Platform) -> Path:
 
 def shipped(platform: Platform, report: suites.Report) -> None:
     """Unpacks each file of a release in an empty folder, and uses it there."""
-    script = [sys.executable, "tests/shipped.py", platform.rid, str(dist(platform)), str(runner(platform))]
+    script = [
+        sys.executable,
+        "tests/shipped.py",
+        platform.rid,
+        str(dist(platform)),
+        str(runner(platform)),
+    ]
     report.suite(f"What is shipped for {platform.name}", script)
 
 

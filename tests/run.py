@@ -47,7 +47,9 @@ STEERING = {
 # The summary lines of the suites: cargo test, pytest, and dotnet test in English.
 COUNTS = [
     re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed", re.M),
-    re.compile(r"^=+ .*?(?:(?P<failed>\d+) failed)?,? ?(?:(?P<passed>\d+) passed).* in [\d.]+s.*=+$", re.M),
+    re.compile(
+        r"^=+ .*?(?:(?P<failed>\d+) failed)?,? ?(?:(?P<passed>\d+) passed).* in [\d.]+s.*=+$", re.M
+    ),
     re.compile(r"Failed: +(?P<failed>\d+), Passed: +(?P<passed>\d+), Skipped:", re.M),
 ]
 
@@ -314,7 +316,11 @@ def run_all(platforms: list[str], spark: list[str]) -> int:
         [
             python(),
             *other_pythons(),
-            *([Suite("commbox.spark", [sys.executable, "tests/spark.py", *spark])] if spark else []),
+            *(
+                [Suite("commbox.spark", [sys.executable, "tests/spark.py", *spark])]
+                if spark
+                else []
+            ),
         ],
     )
     elsewhere = {

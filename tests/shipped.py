@@ -33,7 +33,9 @@ CUSTOMER = "/users/94382332"
 @contextmanager
 def sandbox() -> Iterator[str]:
     """Runs a sandbox on this machine, and yields its address."""
-    process = subprocess.Popen([BUILT / "debug/examples/sandbox"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [BUILT / "debug/examples/sandbox"], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     try:
         yield process.stdout.readline().strip()
@@ -44,7 +46,12 @@ def sandbox() -> Iterator[str]:
 
 def run(command: list[str | Path], folder: Path, **more: str) -> str:
     """Returns the output of a command that runs without the project's variables."""
-    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8", **more}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", "/"),
+        "LC_ALL": "C.UTF-8",
+        **more,
+    }
     done = subprocess.run(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", timeout=300,
@@ -58,10 +65,26 @@ def hidden(command: list[str | Path], kept: Path) -> list[str | Path]:
     """Returns the command with the checkout and the build output hidden, except for the folder of
     the emulator.
     """
-    places = [path for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", BUILT.name)]
+    places = [
+        path for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", BUILT.name)
+    ]
     places += [path for path in BUILT.iterdir() if path.is_dir() and path not in kept.parents]
-    mounts = 'while [ "$1" != -- ]; do mount -t tmpfs none "$1" || exit 3; shift; done; shift; exec "$@"'
-    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts, "sh", *places, "--", *command]
+    mounts = (
+        'while [ "$1" != -- ]; do mount -t tmpfs none "$1" || exit 3; shift; done; shift; exec "$@"'
+    )
+    return [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        mounts,
+        "sh",
+        *places,
+        "--",
+        *command,
+    ]
 
 
 class Trial:
@@ -69,7 +92,9 @@ class Trial:
 
     def __init__(self, target: Target, dist: Path, runner: Path, folder: Path) -> None:
         self.target, self.dist, self.runner, self.folder = target, dist, runner, folder
-        (self.archive,) = dist.glob(f"commbox-*-{target.rid}.{'zip' if target.is_windows else 'tar.gz'}")
+        (self.archive,) = dist.glob(
+            f"commbox-*-{target.rid}.{'zip' if target.is_windows else 'tar.gz'}"
+        )
         (self.wheel,) = dist.glob(f"*-{target.wheel}.whl")
         self.packages = list(dist.glob("*.nupkg"))
 
@@ -78,8 +103,12 @@ class Trial:
         with sandbox() as url:
             own = {"COMMBOX_BASE_URL": url, "COMMBOX_API_KEY": "sandbox-key", **more}
             run(hidden([self.runner, *program], self.runner.parent), folder, **own)
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url + CUSTOMER) as answer:
-                assert json.load(answer)["data"]["FirstName"] == "John", "the customer was not updated"
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                url + CUSTOMER
+            ) as answer:
+                assert json.load(answer)["data"]["FirstName"] == "John", (
+                    "the customer was not updated"
+                )
 
     def unpacked(self, name: str) -> Path:
         place = self.folder / name
@@ -88,7 +117,9 @@ class Trial:
         (inner,) = place.iterdir()
         return inner
 
-    def compile(self, prefix: Path, compiler: str, source: str, words: list[str | Path], name: str) -> Path:
+    def compile(
+        self, prefix: Path, compiler: str, source: str, words: list[str | Path], name: str
+    ) -> Path:
         """Compiles an example with only the archive's files."""
         place = self.folder / f"{prefix.parent.name}-{name}"
         place.mkdir()
@@ -99,7 +130,9 @@ class Trial:
 
     def flags(self, prefix: Path, *options: str) -> list[str]:
         where = {"PKG_CONFIG_LIBDIR": str(prefix / "lib/pkgconfig")}
-        return run(["pkg-config", "--cflags", "--libs", *options, "commbox"], prefix, **where).split()
+        return run(
+            ["pkg-config", "--cflags", "--libs", *options, "commbox"], prefix, **where
+        ).split()
 
     def with_library(self, prefix: Path, program: Path) -> None:
         """Puts the shared library where the platform's loader searches: beside the program, or in a
@@ -116,7 +149,9 @@ class Trial:
         plain = self.folder / "archive"
         moved.rename(plain)
         words = [*self.flags(plain), *(["-static-libgcc"] if self.target.is_windows else [])]
-        program = self.compile(plain, toolchain.c_compiler(self.target), "update_user.c", words, "shared")
+        program = self.compile(
+            plain, toolchain.c_compiler(self.target), "update_user.c", words, "shared"
+        )
         self.with_library(plain, program)
 
     def command(self) -> None:
@@ -125,14 +160,24 @@ class Trial:
         program = prefix / "bin" / self.target.command
         self.updates([program, "update", "94382332", "FirstName=John"], program.parent)
         with zipfile.ZipFile(self.wheel) as wheel:
-            (script,) = (name for name in wheel.namelist() if name.endswith(f".data/scripts/{self.target.command}"))
+            (script,) = (
+                name
+                for name in wheel.namelist()
+                if name.endswith(f".data/scripts/{self.target.command}")
+            )
             assert wheel.read(script) == program.read_bytes(), "the wheel has another command"
 
     def shared_library_from_cpp(self) -> None:
         prefix = self.folder / "archive"
-        libraries = [prefix / "lib/libcommbox.dll.a"] if self.target.is_windows else [f"-L{prefix}/lib", "-lcommbox"]
+        libraries = (
+            [prefix / "lib/libcommbox.dll.a"]
+            if self.target.is_windows
+            else [f"-L{prefix}/lib", "-lcommbox"]
+        )
         words = ["-std=c++17", *libraries, *(["-static"] if self.target.is_windows else [])]
-        program = self.compile(prefix, toolchain.c_compiler(self.target, "c++"), "update_user.cpp", words, "cpp")
+        program = self.compile(
+            prefix, toolchain.c_compiler(self.target, "c++"), "update_user.cpp", words, "cpp"
+        )
         self.with_library(prefix, program)
 
     def static_library(self) -> None:
@@ -145,7 +190,9 @@ class Trial:
             for library in (prefix / "lib").glob("libcommbox.so*"):
                 library.rename(prefix / "lib/without" / library.name)
             words.append("-lunwind" if self.target.is_musl else "-lgcc_s")
-        program = self.compile(prefix, toolchain.c_compiler(self.target), "update_user.c", words, "static")
+        program = self.compile(
+            prefix, toolchain.c_compiler(self.target), "update_user.c", words, "static"
+        )
         found = Binary(program).libraries
         assert not any("commbox" in name for name in found), f"it is linked with {found}"
         self.updates([program], program.parent)
@@ -154,7 +201,9 @@ class Trial:
         """Tests the import library in MSVC's format, which mingw's linker reads too."""
         prefix = self.folder / "archive"
         words = [prefix / "lib/commbox.lib", "-static-libgcc"]
-        program = self.compile(prefix, toolchain.c_compiler(self.target), "update_user.c", words, "msvc")
+        program = self.compile(
+            prefix, toolchain.c_compiler(self.target), "update_user.c", words, "msvc"
+        )
         self.with_library(prefix, program)
 
     def library_of_wheel(self) -> None:
@@ -187,10 +236,22 @@ class Trial:
 </Project>
 """
         )
-        publish = ["dotnet", "publish", "-r", self.target.rid, "--self-contained", "-o", "out", "-c", "Release"]
+        publish = [
+            "dotnet",
+            "publish",
+            "-r",
+            self.target.rid,
+            "--self-contained",
+            "-o",
+            "out",
+            "-c",
+            "Release",
+        ]
         run(publish, place, NUGET_PACKAGES=str(place / "packages"), DOTNET_CLI_TELEMETRY_OPTOUT="1")
         there = {path.name for path in (place / "out").iterdir()}
-        assert {"CommBox.dll", self.target.packaged} <= there, f"{self.target.packaged} is not beside the assembly"
+        assert {"CommBox.dll", self.target.packaged} <= there, (
+            f"{self.target.packaged} is not beside the assembly"
+        )
         self.updates([place / "out/Program.exe"], place / "out")
 
     def internet_settings(self) -> None:
@@ -200,7 +261,13 @@ class Trial:
         place.mkdir()
         shutil.copy(ROOT / "tests/c/call_once.c", place)
         compiler = toolchain.c_compiler(self.target)
-        words = [f"-I{prefix}/include", "call_once.c", prefix / "lib/commbox.lib", "-o", "program.exe"]
+        words = [
+            f"-I{prefix}/include",
+            "call_once.c",
+            prefix / "lib/commbox.lib",
+            "-o",
+            "program.exe",
+        ]
         run([compiler, *words], place)
         shutil.copy(prefix / "bin/commbox.dll", place)
         options = {"allow_http": True, "max_retries": 0, "connect_timeout_ms": 5000}
@@ -216,8 +283,19 @@ class Trial:
             exceptions.
             """
             value = struct.pack("<III", 0x46, 1, flags)
-            value += b"".join(struct.pack("<I", len(text)) + text.encode() for text in (*texts, "")) + bytes(32)
-            words = [key, "/v", "DefaultConnectionSettings", "/t", "REG_BINARY", "/d", value.hex(), "/f"]
+            value += b"".join(
+                struct.pack("<I", len(text)) + text.encode() for text in (*texts, "")
+            ) + bytes(32)
+            words = [
+                key,
+                "/v",
+                "DefaultConnectionSettings",
+                "/t",
+                "REG_BINARY",
+                "/d",
+                value.hex(),
+                "/f",
+            ]
             run([self.runner, "reg", "add", *words], place)
 
         with tunnel() as (port, asked):
@@ -280,7 +358,9 @@ def attempt(target: Target, dist: Path, runner: Path) -> int:
             else:
                 passed += 1
                 print(f"test shipped::{target.rid}::{name} ... ok", flush=True)
-    print(f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed", flush=True)
+    print(
+        f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed", flush=True
+    )
     return int(failed > 0)
 
 

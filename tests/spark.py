@@ -21,7 +21,9 @@ def main(environments: list[str]) -> int:
     report = Report()
     java = shutil.which("java") or os.environ.get("JAVA_HOME")
     if not java:
-        report.missing.append("the tests of commbox.spark: Java is not installed; they need version 17")
+        report.missing.append(
+            "the tests of commbox.spark: Java is not installed; they need version 17"
+        )
     for number, environment in enumerate(environments if java else []):
         python = str(Path(environment).absolute() / "bin/python")
         tests = [python, "-m", "pytest", "-p", "no:cacheprovider", "bindings/python/tests_spark"]

@@ -11,7 +11,9 @@ from harness import API_KEY, Work, run_async
 
 @contextlib.asynccontextmanager
 async def connect(work: Work) -> AsyncIterator[Callable[[int], Awaitable[Any]]]:
-    async with commbox.AsyncClient(API_KEY, base_url=work.url, max_concurrency=work.threads) as client:
+    async with commbox.AsyncClient(
+        API_KEY, base_url=work.url, max_concurrency=work.threads
+    ) as client:
 
         async def update(user_id: int) -> Any:
             return json.loads(await client.update_user_json(user_id, work.body))

@@ -130,7 +130,9 @@ def run(connect: Callable[[Work], Callable[[], Any]], *, a_thread: bool = False)
 
 
 def run_async(
-    connect: Callable[[Work], contextlib.AbstractAsyncContextManager[Callable[[int], Awaitable[Any]]]],
+    connect: Callable[
+        [Work], contextlib.AbstractAsyncContextManager[Callable[[int], Awaitable[Any]]]
+    ],
 ) -> None:
     """Makes the calls from as many tasks at once as there would be threads, and prints the figures.
 

@@ -7,7 +7,9 @@ from harness import HEADERS, Work, run
 
 
 def connect(work: Work) -> Callable[[], Any]:
-    pool = urllib3.PoolManager(maxsize=work.threads, headers=HEADERS, ca_certs=work.ca_file or None, timeout=60)
+    pool = urllib3.PoolManager(
+        maxsize=work.threads, headers=HEADERS, ca_certs=work.ca_file or None, timeout=60
+    )
 
     def update() -> Any:
         reply = pool.request("POST", work.endpoint, body=work.body)

@@ -40,7 +40,9 @@ class BuildHook(BuildHookInterface[Any]):
         for name in notices:
             files[str(crate / name)] = f"commbox/{Path(name).name}"
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{os.environ.get('COMMBOX_READY_PLATFORM') or platform(library)}"
+        build_data["tag"] = (
+            f"py3-none-{os.environ.get('COMMBOX_READY_PLATFORM') or platform(library)}"
+        )
 
 
 def find_crate(root: Path) -> Path:
@@ -59,9 +61,13 @@ def cargo(crate: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     command = ["cargo", *arguments]
     try:
-        done = subprocess.run(command, cwd=crate, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            command, cwd=crate, env=environment, check=True, stdout=subprocess.PIPE, text=True
+        )
     except FileNotFoundError:
-        raise RuntimeError("cargo is needed to build the library, and was not found on the PATH") from None
+        raise RuntimeError(
+            "cargo is needed to build the library, and was not found on the PATH"
+        ) from None
     return done.stdout
 
 
@@ -70,7 +76,9 @@ def crate_files(crate: Path) -> list[str]:
     names = []
     # The command is a member of the crate's workspace: without it cargo would not go on.
     for package, folder in (("commbox", ""), ("commbox-cli", "cli/")):
-        listed = cargo(crate, "package", "--list", "--locked", "--allow-dirty", "-p", package).splitlines()
+        listed = cargo(
+            crate, "package", "--list", "--locked", "--allow-dirty", "-p", package
+        ).splitlines()
         made = ("Cargo.toml.orig", ".cargo_vcs_info.json", *(["Cargo.lock"] if folder else []))
         names += [folder + name for name in listed if name not in made]
     return [name for name in names if (crate / name).is_file()]
@@ -80,7 +88,9 @@ def build_library(crate: Path) -> Path:
     """Asks cargo where the library is, since its target directory can be set anywhere."""
     # As the Makefile builds it.
     kinds = ("--lib", "--crate-type", "cdylib,staticlib")
-    output = cargo(crate, "rustc", "--release", "--locked", *kinds, "--message-format=json-render-diagnostics")
+    output = cargo(
+        crate, "rustc", "--release", "--locked", *kinds, "--message-format=json-render-diagnostics"
+    )
     artifacts = [json.loads(line) for line in output.splitlines()]
     files = [Path(file) for artifact in artifacts for file in artifact.get("filenames", ())]
     return next(file for file in files if file.suffix == SUFFIX and file.stem.endswith("commbox"))
@@ -92,14 +102,25 @@ def find_command(crate: Path) -> Path | None:
         return Path(ready)
     if os.environ.get("COMMBOX_BUILD_COMMAND") != "1":
         return None
-    what = ("--profile", "command", "--locked", "-p", "commbox-cli", "--message-format=json-render-diagnostics")
+    what = (
+        "--profile",
+        "command",
+        "--locked",
+        "-p",
+        "commbox-cli",
+        "--message-format=json-render-diagnostics",
+    )
     artifacts = [json.loads(line) for line in cargo(crate, "build", *what).splitlines()]
-    return Path(next(artifact["executable"] for artifact in artifacts if artifact.get("executable")))
+    return Path(
+        next(artifact["executable"] for artifact in artifacts if artifact.get("executable"))
+    )
 
 
 def platform(library: Path) -> str:
     # On macOS the interpreter's own platform may be of two architectures, and the library is of one.
-    name: str = next(iter(platform_tags())) if sys.platform == "darwin" else sysconfig.get_platform()
+    name: str = (
+        next(iter(platform_tags())) if sys.platform == "darwin" else sysconfig.get_platform()
+    )
     name = name.replace("-", "_").replace(".", "_")
     # The newest symbol of the C library that is asked for tells how old a Linux may be.
     glibc = [int(minor) for minor in re.findall(rb"\0GLIBC_2\.(\d+)", library.read_bytes())]

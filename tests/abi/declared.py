@@ -25,5 +25,8 @@ def name_of(declared: Any) -> str:
     return f"{sign}{8 * ctypes.sizeof(declared)}"
 
 
-functions = {name: [name_of(t) for t in (returns, *takes)] for name, (returns, takes) in _library.FUNCTIONS.items()}
+functions = {
+    name: [name_of(t) for t in (returns, *takes)]
+    for name, (returns, takes) in _library.FUNCTIONS.items()
+}
 print(json.dumps([functions, _library.ABI_VERSION, sorted(_errors._CLASSES)]))

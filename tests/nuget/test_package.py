@@ -82,7 +82,12 @@ def run(*command: str | Path, folder: Path, timeout: float = 600, **variables: s
     # The program is to find the library that the package brought.
     environment.pop("COMMBOX_LIBRARY", None)
     done = subprocess.run(
-        [str(word) for word in command], cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
     )
     assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
     return done.stdout
@@ -95,20 +100,37 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = folder / "bindings/csharp"
     projects = ("CommBox", "CommBox.Extensions.Hosting")
     for project in projects:
-        shutil.copytree(CSHARP / project, sources / project, ignore=shutil.ignore_patterns("bin", "obj", "runtimes"))
+        shutil.copytree(
+            CSHARP / project,
+            sources / project,
+            ignore=shutil.ignore_patterns("bin", "obj", "runtimes"),
+        )
     for name in ("Directory.Build.props", "Directory.Build.targets", "icon.png"):
         shutil.copy(CSHARP / name, sources)
     (folder / "packaging").mkdir()
     shutil.copy(ROOT / "packaging/THIRD-PARTY.txt", folder / "packaging")
     shutil.copy(ROOT / "LICENSE", folder)
     runtimes = folder / "runtimes"
-    for rid, name in ((RID, "libcommbox.so"), ("win-x64", "commbox_native.dll"), ("win-x86", "commbox_native.dll")):
+    for rid, name in (
+        (RID, "libcommbox.so"),
+        ("win-x64", "commbox_native.dll"),
+        ("win-x86", "commbox_native.dll"),
+    ):
         (runtimes / rid / "native").mkdir(parents=True)
         (runtimes / rid / "native" / name).write_bytes(b"for another machine")
     library = os.environ.get("COMMBOX_LIBRARY") or TARGET / "release/libcommbox.so"
     shutil.copy(library, runtimes / RID / "native/libcommbox.so")
     for project in projects:
-        pack = [DOTNET, "pack", project, "-c", "Release", f"-p:CommBoxRuntimes={runtimes}", "-o", folder / "feed"]
+        pack = [
+            DOTNET,
+            "pack",
+            project,
+            "-c",
+            "Release",
+            f"-p:CommBoxRuntimes={runtimes}",
+            "-o",
+            folder / "feed",
+        ]
         run(*pack, folder=sources)
     return folder / "feed"
 
@@ -131,11 +153,15 @@ def server() -> Iterator[str]:
 class Program:
     """A program in a folder of its own, with a reference to the package."""
 
-    def __init__(self, folder: Path, framework: str, feed: Path, packages: str, server: str) -> None:
+    def __init__(
+        self, folder: Path, framework: str, feed: Path, packages: str, server: str
+    ) -> None:
         self.folder, self.packages, self.server = folder, packages, server
         (package,) = feed.glob("CommBox.[0-9]*.nupkg")
         version = package.name.removeprefix("CommBox.").removesuffix(".nupkg")
-        (folder / "Program.csproj").write_text(PROJECT.format(framework=framework, feed=feed, version=version))
+        (folder / "Program.csproj").write_text(
+            PROJECT.format(framework=framework, feed=feed, version=version)
+        )
         (folder / "Program.cs").write_text(PROGRAM)
 
     def dotnet(self, *words: str) -> Path:
@@ -173,7 +199,11 @@ def test_package_has_what_it_names(feed: Path) -> None:
         readme = packed.read("README.md").decode()
         nuspec = packed.read("CommBox.nuspec").decode()
     for name in (
-        *(f"lib/{target}/CommBox.{ending}" for target in ("net8.0", "netstandard2.0") for ending in ("dll", "xml")),
+        *(
+            f"lib/{target}/CommBox.{ending}"
+            for target in ("net8.0", "netstandard2.0")
+            for ending in ("dll", "xml")
+        ),
         *(f"{folder}/net462/CommBox.targets" for folder in ("build", "buildTransitive")),
         "icon.png",
         "LICENSE",
@@ -183,9 +213,13 @@ def test_package_has_what_it_names(feed: Path) -> None:
     # It speaks of what is in the package, not of a checkout.
     assert "checkout" not in readme and "make " not in readme and "](" not in readme
     assert '<group targetFramework="net8.0" />' in nuspec, "it has no dependencies there"
-    assert "<projectUrl>" in nuspec and "<repository " in nuspec and "<icon>icon.png</icon>" in nuspec
+    assert (
+        "<projectUrl>" in nuspec and "<repository " in nuspec and "<icon>icon.png</icon>" in nuspec
+    )
     with zipfile.ZipFile(symbols) as packed:
-        assert {"lib/net8.0/CommBox.pdb", "lib/netstandard2.0/CommBox.pdb"} <= set(packed.namelist())
+        assert {"lib/net8.0/CommBox.pdb", "lib/netstandard2.0/CommBox.pdb"} <= set(
+            packed.namelist()
+        )
 
 
 def test_net8(make: Make) -> None:
@@ -200,7 +234,10 @@ def test_net_framework(make: Make) -> None:
     program = make("net472")
     out = program.dotnet("build")
     there = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
-    assert {f"runtimes/{RID}/native/libcommbox.so", "runtimes/win-x64/native/commbox_native.dll"} <= there
+    assert {
+        f"runtimes/{RID}/native/libcommbox.so",
+        "runtimes/win-x64/native/commbox_native.dll",
+    } <= there
     program.updates("mono", out / "Program.exe")
     shutil.rmtree(out)
     out = program.dotnet("build", "-p:CommBoxNativeLibraries=false")
@@ -249,27 +286,39 @@ def test_single_file_with_the_library_beside(make: Make) -> None:
 def test_single_file_with_the_library_inside(make: Make, tmp_path: Path) -> None:
     program = make("net10.0")
     inside = "-p:IncludeNativeLibrariesForSelfExtract=true"
-    out = program.dotnet("publish", "-r", RID, "--self-contained", "-p:PublishSingleFile=true", inside)
+    out = program.dotnet(
+        "publish", "-r", RID, "--self-contained", "-p:PublishSingleFile=true", inside
+    )
     assert {path.name for path in out.iterdir()} - {"Program.pdb"} == {"Program"}
-    program.updates("env", f"DOTNET_BUNDLE_EXTRACT_BASE_DIR={tmp_path / 'extracted'}", out / "Program")
+    program.updates(
+        "env", f"DOTNET_BUNDLE_EXTRACT_BASE_DIR={tmp_path / 'extracted'}", out / "Program"
+    )
 
 
 def test_for_windows(make: Make) -> None:
     out = make("net10.0").dotnet("publish", "-r", "win-x64", "--self-contained", "false")
-    assert {"Program.exe", "CommBox.dll", "commbox_native.dll"} <= {path.name for path in out.iterdir()}
+    assert {"Program.exe", "CommBox.dll", "commbox_native.dll"} <= {
+        path.name for path in out.iterdir()
+    }
 
 
 def test_services_package_has_what_it_names(feed: Path) -> None:
     name = "CommBox.Extensions.Hosting"
     (package,) = feed.glob(f"{name}.*.nupkg")
     (base,) = feed.glob("CommBox.[0-9]*.nupkg")
-    assert package.name.removeprefix(name) == base.name.removeprefix("CommBox"), "both have one version"
+    assert package.name.removeprefix(name) == base.name.removeprefix("CommBox"), (
+        "both have one version"
+    )
     with zipfile.ZipFile(package) as packed:
         names = packed.namelist()
         readme = packed.read("README.md").decode()
         nuspec = packed.read(f"{name}.nuspec").decode()
     assert {f"lib/{target}/{name}.dll" for target in ("net8.0", "netstandard2.0")} <= set(names)
-    assert "](" not in readme and '<dependency id="CommBox"' in nuspec and "<icon>icon.png</icon>" in nuspec
+    assert (
+        "](" not in readme
+        and '<dependency id="CommBox"' in nuspec
+        and "<icon>icon.png</icon>" in nuspec
+    )
 
 
 def test_service_compiled_ahead_of_time(make: Make) -> None:
@@ -281,9 +330,17 @@ def test_service_compiled_ahead_of_time(make: Make) -> None:
     hosting = '<PackageReference Include="Microsoft.Extensions.Hosting" Version="8.0.1" />'
     text = project.read_text().replace('"CommBox"', '"CommBox.Extensions.Hosting"')
     text = text.replace("<ItemGroup>", f"<ItemGroup>{hosting}")
-    project.write_text(text.replace("<Nullable>", "<ImplicitUsings>enable</ImplicitUsings><Nullable>"))
+    project.write_text(
+        text.replace("<Nullable>", "<ImplicitUsings>enable</ImplicitUsings><Nullable>")
+    )
     out = program.dotnet("publish", "-r", RID, "-p:PublishAot=true")
-    settings = {"COMMBOX_BASE_URL": program.server, "CommBox__ApiKey": "sandbox-key", "CommBox__Timeout": "00:01:00"}
+    settings = {
+        "COMMBOX_BASE_URL": program.server,
+        "CommBox__ApiKey": "sandbox-key",
+        "CommBox__Timeout": "00:01:00",
+    }
     assert "Application is shutting down" in run(out / "Program", folder=Path("/"), **settings)
-    with pytest.raises(AssertionError, match='CommBox:MaxRetrys is an unknown setting; did you mean "MaxRetries"'):
+    with pytest.raises(
+        AssertionError, match='CommBox:MaxRetrys is an unknown setting; did you mean "MaxRetries"'
+    ):
         run(out / "Program", folder=Path("/"), CommBox__MaxRetrys="1", **settings)

@@ -31,7 +31,11 @@ LONE_SURROGATE = "Jo\ud83dhn"
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[Sandbox]:
     if not os.environ.get("COMMBOX_SANDBOX"):
-        subprocess.run(["cargo", "build", "--quiet", "--locked", "--example", "sandbox"], cwd=CHECKOUT, check=True)
+        subprocess.run(
+            ["cargo", "build", "--quiet", "--locked", "--example", "sandbox"],
+            cwd=CHECKOUT,
+            check=True,
+        )
     with running() as sandbox:
         yield sandbox
 
@@ -76,7 +80,9 @@ def make_async(sandbox: Sandbox) -> Callable[..., AsyncClient]:
     """Returns a function that creates asyncio clients of the sandbox without retries."""
 
     def new(**options: Any) -> AsyncClient:
-        return AsyncClient(sandbox.api_key, **{"base_url": sandbox.url, "max_retries": 0, **options})
+        return AsyncClient(
+            sandbox.api_key, **{"base_url": sandbox.url, "max_retries": 0, **options}
+        )
 
     return new
 
@@ -89,7 +95,9 @@ def order(sandbox: Sandbox) -> dict[str, list[int]]:
     """Returns the numbers in ``Remarks`` for each user, in the order of their arrival."""
     arrived: dict[str, list[int]] = {}
     for request in sandbox.requests():
-        arrived.setdefault(request["path"], []).append(int(json.loads(request["body"])["data"]["Remarks"]))
+        arrived.setdefault(request["path"], []).append(
+            int(json.loads(request["body"])["data"]["Remarks"])
+        )
     return arrived
 
 
@@ -97,7 +105,9 @@ def threads() -> list[str]:
     """Returns the names of this process's threads except the main one: Python's names of its own
     threads, and the system's names of the library's.
     """
-    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    names = [
+        thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
+    ]
     for file in Path("/proc/self/task").glob("*/comm"):
         try:
             name = file.read_text().strip()

@@ -17,7 +17,9 @@ def runs(program: str, version: str) -> bool:
     """Returns whether the program is this version of Python and has ctypes."""
     check = f"import ctypes, sys; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
     try:
-        return subprocess.run([program, "-c", check], capture_output=True, timeout=60).returncode == 0
+        return (
+            subprocess.run([program, "-c", check], capture_output=True, timeout=60).returncode == 0
+        )
     except OSError:
         return False
 

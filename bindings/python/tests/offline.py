@@ -38,14 +38,19 @@ class Sandbox:
 
     def updates(self) -> list[tuple[int, dict[str, Any]]]:
         """The user and the fields of each request, in the order of their arrival."""
-        return [(int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"]) for r in self.requests()]
+        return [
+            (int(r["path"].rsplit("/", 1)[1]), json.loads(r["body"])["data"])
+            for r in self.requests()
+        ]
 
     def user(self, user_id: int) -> dict[str, Any]:
         reply: dict[str, Any] = json.loads(self._ask("GET", f"/users/{user_id}"))
         return reply
 
     def _ask(self, method: str, path: str, body: str | None = None) -> bytes:
-        request = urllib.request.Request(self.url + path, None if body is None else body.encode(), method=method)
+        request = urllib.request.Request(
+            self.url + path, None if body is None else body.encode(), method=method
+        )
         with self._opener.open(request, timeout=self._timeout) as reply:
             text: bytes = reply.read()
             return text

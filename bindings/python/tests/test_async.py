@@ -33,7 +33,9 @@ Make = Callable[..., AsyncClient]
 def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
     async def main() -> None:
         async with make_async() as client:
-            result = await client.update_user(7, first_name="ג'ון", remarks=None, content={"VIP_Status": "8"})
+            result = await client.update_user(
+                7, first_name="ג'ון", remarks=None, content={"VIP_Status": "8"}
+            )
             assert (result.id, result.status) == (7, 200)
             assert (await client.update_user(8, {"LastName": "Smith"})).id == 8
             reply = await client.update_user_json(9, '{"data" : {"Content": {"Rate": 1.50}}}')
@@ -41,7 +43,9 @@ def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
 
     asyncio.run(main())
     bodies = [request["body"] for request in sandbox.requests()]
-    assert json.loads(bodies[0]) == {"data": {"FirstName": "ג'ון", "Remarks": None, "Content": {"VIP_Status": "8"}}}
+    assert json.loads(bodies[0]) == {
+        "data": {"FirstName": "ג'ון", "Remarks": None, "Content": {"VIP_Status": "8"}}
+    }
     assert json.loads(bodies[1]) == {"data": {"LastName": "Smith"}}
     assert bodies[2] == '{"data" : {"Content": {"Rate": 1.50}}}'
     assert_no_threads()
@@ -78,7 +82,9 @@ def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox:
         async with make_async(max_concurrency=32) as client:
             watcher = asyncio.create_task(watch())
             began = time.monotonic()
-            results = await asyncio.gather(*(client.update_user(number, first_name="x") for number in range(1, 501)))
+            results = await asyncio.gather(
+                *(client.update_user(number, first_name="x") for number in range(1, 501))
+            )
             assert time.monotonic() - began < 5
             assert [result.id for result in results] == list(range(1, 501))
             watcher.cancel()
@@ -89,7 +95,9 @@ def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox:
     assert_no_threads()
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (404, commbox.NotFoundError)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, AuthenticationError), (404, commbox.NotFoundError)]
+)
 def test_errors_are_those_of_the_client(
     make_async: Make, sandbox: Sandbox, status: int, kind: type[CommBoxError]
 ) -> None:
@@ -99,7 +107,11 @@ def test_errors_are_those_of_the_client(
         async with make_async() as client:
             with pytest.raises(kind) as caught:
                 await client.update_user(7, {})
-            assert (caught.value.code, caught.value.retry_after, caught.value.delivery) == (status, 7, "answered")
+            assert (caught.value.code, caught.value.retry_after, caught.value.delivery) == (
+                status,
+                7,
+                "answered",
+            )
             with pytest.raises(ValidationError, match="FirstName is 101 characters"):
                 await client.update_user(7, first_name="x" * 101)
             with pytest.raises(ValidationError, match="user_id must be 1 or more"):
@@ -129,9 +141,9 @@ def test_a_cancelled_task_cancels_its_update(make_async: Make, sandbox: Sandbox)
             began = time.monotonic()
             for task in tasks:
                 task.cancel()
-            assert [type(outcome) for outcome in await asyncio.gather(*tasks, return_exceptions=True)] == [
-                asyncio.CancelledError
-            ] * 10
+            assert [
+                type(outcome) for outcome in await asyncio.gather(*tasks, return_exceptions=True)
+            ] == [asyncio.CancelledError] * 10
             # The workers are free again, although the server has not answered.
             assert (await client.update_user(20, {})).id == 20
             assert time.monotonic() - began < 0.3
@@ -141,7 +153,11 @@ def test_a_cancelled_task_cancels_its_update(make_async: Make, sandbox: Sandbox)
             assert (await client.update_user(22, {})).id == 22
 
     asyncio.run(main())
-    assert [request["path"] for request in sandbox.requests()][2:] == ["/users/20", "/users/21", "/users/22"]
+    assert [request["path"] for request in sandbox.requests()][2:] == [
+        "/users/20",
+        "/users/21",
+        "/users/22",
+    ]
     assert_no_threads()
 
 
@@ -167,7 +183,9 @@ def test_a_closed_client_says_so_and_lets_calls_finish(make_async: Make, sandbox
     assert_no_threads()
 
 
-def test_a_closed_client_lets_calls_finish_that_wait_for_their_turn(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_closed_client_lets_calls_finish_that_wait_for_their_turn(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     sandbox.script({"delay_ms": 300})
 
     async def main() -> None:
@@ -194,18 +212,24 @@ def test_a_client_that_is_let_go_of_ends_its_thread(make_async: Make) -> None:
     assert_no_threads()
 
 
-def test_a_client_serves_one_loop_after_another_and_two_at_a_time(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_client_serves_one_loop_after_another_and_two_at_a_time(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     client = make_async(max_concurrency=4)
 
     async def main(first: int) -> list[int | None]:
-        results = await asyncio.gather(*(client.update_user(first + step, {}) for step in range(50)))
+        results = await asyncio.gather(
+            *(client.update_user(first + step, {}) for step in range(50))
+        )
         return [result.id for result in results]
 
     assert asyncio.run(main(1)) == list(range(1, 51))
     assert asyncio.run(main(101)) == list(range(101, 151))
     outcomes: dict[int, list[int | None]] = {}
     loops = [
-        threading.Thread(target=lambda first=first: outcomes.update({first: asyncio.run(main(first))}))
+        threading.Thread(
+            target=lambda first=first: outcomes.update({first: asyncio.run(main(first))})
+        )
         for first in (1001, 2001, 3001)
     ]
     for thread in loops:
@@ -237,7 +261,9 @@ def run_without_readers(main: Coroutine[Any, Any, None]) -> None:
         loop.close()
 
 
-def test_a_loop_that_watches_nothing_is_served_by_a_thread(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_loop_that_watches_nothing_is_served_by_a_thread(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     client = make_async()
 
     async def main(first: int) -> None:
@@ -356,14 +382,26 @@ print("done")
 
 def test_a_program_may_end_without_closing(sandbox: Sandbox) -> None:
     sandbox.script({}, {"delay_ms": 5000})
-    command = [sys.executable, "-X", "dev", "-W", "error", "-c", UNCLOSED, sandbox.api_key, sandbox.url]
+    command = [
+        sys.executable,
+        "-X",
+        "dev",
+        "-W",
+        "error",
+        "-c",
+        UNCLOSED,
+        sandbox.api_key,
+        sandbox.url,
+    ]
     began = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
     assert time.monotonic() - began < 4
 
 
-def test_the_overall_timeout_bounds_throttling_and_the_queue(make_async: Make, sandbox: Sandbox) -> None:
+def test_the_overall_timeout_bounds_throttling_and_the_queue(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     sandbox.script(*[{"delay_ms": 10_000, "own": True}] * 100)
 
     async def main() -> None:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from conftest import SOON, Sandbox, assert_no_threads, order, users
 
-from commbox import APICancelledError, AsyncClient, AuthenticationError, UpdateResult, UserUpdate, ValidationError
+from commbox import (
+    APICancelledError,
+    AsyncClient,
+    AuthenticationError,
+    UpdateResult,
+    UserUpdate,
+    ValidationError,
+)
 
 Make = Callable[..., AsyncClient]
 
@@ -31,7 +38,9 @@ def test_many_updates(make_async: Make, sandbox: Sandbox, kind: Callable[[int], 
         assert all(result.ok and result.user_id == result.index + 1 for result in results)
 
     asyncio.run(main())
-    assert Counter(request["path"] for request in sandbox.requests()) == {f"/users/{n}": 1 for n in range(1, 501)}
+    assert Counter(request["path"] for request in sandbox.requests()) == {
+        f"/users/{n}": 1 for n in range(1, 501)
+    }
     assert_no_threads()
 
 
@@ -155,7 +164,9 @@ def test_a_closed_client_lets_it_finish(make_async: Make) -> None:
         first = await results.__anext__()
         await client.aclose()
         others = [result async for result in results]
-        assert sorted(result.user_id or 0 for result in [first, *others] if result.ok) == list(range(1, 301))
+        assert sorted(result.user_id or 0 for result in [first, *others] if result.ok) == list(
+            range(1, 301)
+        )
         assert_no_threads()
 
     asyncio.run(main())
@@ -168,9 +179,15 @@ def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
             results = [result async for result in client.update_users(iter(users(10_000)))]
             assert len(results) < 100
             assert sorted(result.index for result in results) == list(range(len(results)))
-            assert {type(result.error) for result in results} <= {AuthenticationError, APICancelledError}
+            assert {type(result.error) for result in results} <= {
+                AuthenticationError,
+                APICancelledError,
+            }
             assert len(sandbox.requests()) <= len(results)
-            sent = [result async for result in client.update_users(users(50), stop_on_unauthorized=False)]
+            sent = [
+                result
+                async for result in client.update_users(users(50), stop_on_unauthorized=False)
+            ]
             assert [type(result.error) for result in sent] == [AuthenticationError] * 50
             # The rejected key ended the batch but not the client.
             client.set_api_key(sandbox.api_key)
@@ -209,7 +226,9 @@ def test_a_task_cancels_others_as_soon_as_it_has_its_result(make_async: Make) ->
                 for other in others:
                     other.cancel()
 
-            others += [asyncio.create_task(client.update_user(number, {})) for number in range(8, 28)]
+            others += [
+                asyncio.create_task(client.update_user(number, {})) for number in range(8, 28)
+            ]
             await cancel()
             ended = await asyncio.gather(*others, return_exceptions=True)
             assert all(isinstance(each, (UpdateResult, asyncio.CancelledError)) for each in ended)

@@ -28,7 +28,9 @@ def test_every_update_comes_back_once(client: Client, sandbox: Sandbox) -> None:
         assert isinstance(result.result, UpdateResult)
         assert result.update is updates[result.index]
         assert result.user_id == result.result.id == result.index + 1
-    assert Counter(request["path"] for request in sandbox.requests()) == {f"/users/{n}": 1 for n in range(1, 301)}
+    assert Counter(request["path"] for request in sandbox.requests()) == {
+        f"/users/{n}": 1 for n in range(1, 301)
+    }
     assert sandbox.user(300)["data"]["FirstName"] == "John 300"
     assert_no_threads()
 
@@ -46,7 +48,9 @@ def test_a_user_is_updated_in_order(client: Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("pause", [0, 0.002])
-def test_the_iterable_is_read_no_faster_than_results_are_taken(client: Client, pause: float) -> None:
+def test_the_iterable_is_read_no_faster_than_results_are_taken(
+    client: Client, pause: float
+) -> None:
     read = taken = ahead = 0
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
@@ -125,14 +129,18 @@ def test_errors_are_those_of_update_user(client: Client, sandbox: Sandbox) -> No
 def test_it_cannot_be_copied(client: Client) -> None:
     with client.update_users(users(20)) as updates:
         for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
-            with pytest.raises(TypeError, match="cannot be copied or pickled; call update_users again"):
+            with pytest.raises(
+                TypeError, match="cannot be copied or pickled; call update_users again"
+            ):
                 attempt(updates)
         assert sum(result.ok for result in updates) == 20
 
 
 def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
     sandbox.script({"status": 503}, *[{"delay_ms": 200, "own": True}] * 8)
-    updates = make(max_retries=2, retry_base=0.001).update_users(users(100), concurrency=4, queue_limit=10)
+    updates = make(max_retries=2, retry_base=0.001).update_users(
+        users(100), concurrency=4, queue_limit=10
+    )
     next(updates)
     under_way = updates.stats
     assert 0 < under_way.in_flight <= 4
@@ -162,7 +170,9 @@ def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
         ({"outage_timeout": "1"}, "outage_timeout must be a number of seconds, not str"),
     ],
 )
-def test_the_library_judges_the_options(client: Client, options: dict[str, Any], named: str) -> None:
+def test_the_library_judges_the_options(
+    client: Client, options: dict[str, Any], named: str
+) -> None:
     with pytest.raises(ValidationError, match=named):
         client.update_users([], **options)
 
@@ -170,7 +180,9 @@ def test_the_library_judges_the_options(client: Client, options: dict[str, Any],
 def test_the_overall_timeout_counts_from_the_reading(client: Client, sandbox: Sandbox) -> None:
     sandbox.script({"status": 429, "headers": {"Retry-After": "60"}})
     began = time.monotonic()
-    errors = [result.error for result in client.update_users(users(3), concurrency=1, overall_timeout=2)]
+    errors = [
+        result.error for result in client.update_users(users(3), concurrency=1, overall_timeout=2)
+    ]
     assert [error and (error.code, error.delivery) for error in errors] == [
         (429, "answered"),
         (-11, "not_sent"),

@@ -58,7 +58,9 @@ def test_closing_ends_it(client: Client) -> None:
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-def test_cancelling_gives_everything_that_was_read_back(client: Client, sandbox: Sandbox, threaded: bool) -> None:
+def test_cancelling_gives_everything_that_was_read_back(
+    client: Client, sandbox: Sandbox, threaded: bool
+) -> None:
     # Every answer is slow, so that even a slow machine cancels while the first or second four are
     # sent.
     sandbox.script(*[{"delay_ms": 1500, "own": True}] * 54)
@@ -83,7 +85,9 @@ def test_cancelling_gives_everything_that_was_read_back(client: Client, sandbox:
     codes = Counter(0 if result.error is None else result.error.code for result in results)
     assert set(codes) == {0, -8}
     assert codes[0] == len(sandbox.requests()) <= 8
-    assert all(result.error.delivery == "not_sent" for result in results if result.error is not None)
+    assert all(
+        result.error.delivery == "not_sent" for result in results if result.error is not None
+    )
 
 
 def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox: Sandbox) -> None:
@@ -93,7 +97,12 @@ def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox
     results = list(client.update_users(users(100), concurrency=4))
     assert time.monotonic() - began < 1.5
     cancelled = [result for result in results if isinstance(result.error, APICancelledError)]
-    assert [result.index for result in sorted(cancelled, key=lambda result: result.index)] == [0, 1, 2, 3]
+    assert [result.index for result in sorted(cancelled, key=lambda result: result.index)] == [
+        0,
+        1,
+        2,
+        3,
+    ]
     assert sum(result.ok for result in results) == 96
 
 
@@ -111,8 +120,18 @@ assert os.waitpid(child, 0)[1] == 0
 assert next(updates).ok
 """
     # Newer versions of Python warn if a process with threads forks.
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script, sandbox.api_key, sandbox.url]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30)
+    command = [
+        sys.executable,
+        "-W",
+        "ignore::DeprecationWarning",
+        "-c",
+        script,
+        sandbox.api_key,
+        sandbox.url,
+    ]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 

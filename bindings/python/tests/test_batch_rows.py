@@ -15,7 +15,10 @@ from commbox import Client, UserUpdate, ValidationError
 def test_an_update_is_a_pair_or_an_object(client: Client, sandbox: Sandbox) -> None:
     row = object()
     with client.update_users(
-        [UserUpdate(1, {"FirstName": "A"}, tag=row), UserUpdate(2, '{"data": {"Content": {"Rate": 1.50}}}')]
+        [
+            UserUpdate(1, {"FirstName": "A"}, tag=row),
+            UserUpdate(2, '{"data": {"Content": {"Rate": 1.50}}}'),
+        ]
     ) as updates:
         results = sorted(updates, key=lambda result: result.index)
     assert [result.ok for result in results] == [True, True]
@@ -99,9 +102,12 @@ class Number:
 
 
 @pytest.mark.parametrize(
-    ("user_id", "known"), [(7, 7), (Number(), 7), (True, None), ("7", None), (7.0, None), (None, None), (2**64, 2**64)]
+    ("user_id", "known"),
+    [(7, 7), (Number(), 7), (True, None), ("7", None), (7.0, None), (None, None), (2**64, 2**64)],
 )
-def test_a_result_knows_the_id_that_was_sent(client: Client, user_id: Any, known: int | None) -> None:
+def test_a_result_knows_the_id_that_was_sent(
+    client: Client, user_id: Any, known: int | None
+) -> None:
     (result,) = client.update_users([(user_id, {})])
     assert result.user_id == known
     assert type(result.user_id) is type(known)
@@ -111,7 +117,12 @@ def test_a_result_knows_the_id_that_was_sent(client: Client, user_id: Any, known
 def test_no_value_is_shown(client: Client) -> None:
     canary = "canary"
     update = UserUpdate(7, {"FirstName": canary}, tag={"row": canary})
-    updates: list[Any] = [update, (7, {"FirstName": canary}), ("7", canary), (7, f'{{"x": "{canary}"')]
+    updates: list[Any] = [
+        update,
+        (7, {"FirstName": canary}),
+        ("7", canary),
+        (7, f'{{"x": "{canary}"'),
+    ]
     for result in client.update_users(updates):
         assert canary not in f"{update!r} {result!r} {result} {result.error!r}"
         assert f"index={result.index}" in repr(result)

@@ -46,10 +46,16 @@ def test_a_call_has_a_timeout_and_retries_of_its_own(make: Make, sandbox: Sandbo
 
 def test_headers_of_client_and_call_are_added(make: Make, sandbox: Sandbox) -> None:
     client = make(headers={"X-Gateway-Key": SECRET, "X-Tenant": "1"})
-    client.update_user(7, {}, headers=MappingProxyType({"x-tenant": "2", "traceparent": "00-a-b-01"}))
+    client.update_user(
+        7, {}, headers=MappingProxyType({"x-tenant": "2", "traceparent": "00-a-b-01"})
+    )
     client.update_user(7, {})
     first, second = headers(sandbox)
-    assert (first["x-gateway-key"], first["x-tenant"], first["traceparent"]) == (SECRET, "2", "00-a-b-01")
+    assert (first["x-gateway-key"], first["x-tenant"], first["traceparent"]) == (
+        SECRET,
+        "2",
+        "00-a-b-01",
+    )
     assert (second["x-gateway-key"], second["x-tenant"]) == (SECRET, "1")
     assert "traceparent" not in second
     assert SECRET not in repr(client)
@@ -72,7 +78,11 @@ def test_headers_of_client_and_call_are_added(make: Make, sandbox: Sandbox) -> N
     ],
 )
 def test_wrong_options_are_refused_everywhere(
-    make: Make, make_async: Callable[..., AsyncClient], sandbox: Sandbox, options: dict[str, Any], message: str
+    make: Make,
+    make_async: Callable[..., AsyncClient],
+    sandbox: Sandbox,
+    options: dict[str, Any],
+    message: str,
 ) -> None:
     client, async_client = make(), make_async()
 
@@ -130,7 +140,9 @@ def test_a_derived_client_shares_the_connections(make: Make, sandbox: Sandbox) -
     again = derived.with_options(headers={"x-b": "2"}, max_retries=1)
     assert (type(derived), repr(derived)) == (Client, repr(client))
     assert again.update_user(7, {}, headers={"X-C": "3"}).id == 7
-    assert [(seen["x-a"], seen["x-b"], seen["x-c"]) for seen in headers(sandbox)] == [("1", "2", "3")]
+    assert [(seen["x-a"], seen["x-b"], seen["x-c"]) for seen in headers(sandbox)] == [
+        ("1", "2", "3")
+    ]
     sandbox.script({"delay_ms": 3000})
     with pytest.raises(commbox.APITimeoutError):
         derived.update_user(7, {})
@@ -177,7 +189,9 @@ def test_a_subclass_keeps_its_attributes(sandbox: Sandbox) -> None:
         assert (derived.tenant, derived.update_user(7, {}).id) == ("a", 7)
 
 
-def test_async_clients_have_all_of_it(make_async: Callable[..., AsyncClient], sandbox: Sandbox) -> None:
+def test_async_clients_have_all_of_it(
+    make_async: Callable[..., AsyncClient], sandbox: Sandbox
+) -> None:
     async def main() -> None:
         async with make_async(headers={"X-Tenant": "1"}) as client:
             derived = client.with_options(timeout=0.3, headers={"X-Job": "nightly"})
@@ -202,12 +216,20 @@ def test_async_clients_have_all_of_it(make_async: Callable[..., AsyncClient], sa
 
 
 def ids(status: int, request_id: str) -> Mapping[str, Any]:
-    return {"status": status, "own": status == 200, "headers": {"X-Request-Id": request_id, "Retry-After": "0"}}
+    return {
+        "status": status,
+        "own": status == 200,
+        "headers": {"X-Request-Id": request_id, "Retry-After": "0"},
+    }
 
 
 def test_a_result_tells_what_its_call_took(make: Make, sandbox: Sandbox) -> None:
     client = make(retry_base=0.001, retry_cap=0.001)
-    sandbox.script({"status": 503}, {"status": 503}, {"headers": {"Request-Id": "r-1"}, "own": True, "delay_ms": 50})
+    sandbox.script(
+        {"status": 503},
+        {"status": 503},
+        {"headers": {"Request-Id": "r-1"}, "own": True, "delay_ms": 50},
+    )
     result = client.update_user(7, {}, max_retries=2)
     assert (result.attempts, result.request_id) == (3, "r-1")
     assert 0.05 <= result.elapsed < 10
@@ -232,7 +254,9 @@ def test_each_result_of_many_tells_its_own(make: Make, sandbox: Sandbox) -> None
     sandbox.script(*[{"own": True, "headers": {"X-Request-Id": f"r-{row}"}} for row in range(50)])
     results = list(make().update_users([(row, {}) for row in range(1, 51)]))
     found = [result.result for result in results if result.result is not None]
-    assert sorted(str(result.request_id) for result in found) == sorted(f"r-{row}" for row in range(50))
+    assert sorted(str(result.request_id) for result in found) == sorted(
+        f"r-{row}" for row in range(50)
+    )
     assert {result.attempts for result in found} == {1}
     sandbox.script({"status": 404, "headers": {"X-Request-Id": "gone"}})
     (failed,) = make().update_users([(1, {})])
@@ -240,7 +264,9 @@ def test_each_result_of_many_tells_its_own(make: Make, sandbox: Sandbox) -> None
     assert failed.error.request_id == "gone"
 
 
-def test_each_result_of_asyncio_tells_its_own(make_async: Callable[..., AsyncClient], sandbox: Sandbox) -> None:
+def test_each_result_of_asyncio_tells_its_own(
+    make_async: Callable[..., AsyncClient], sandbox: Sandbox
+) -> None:
     answer = {"own": True, "headers": {"X-Request-Id": "async"}}
     sandbox.script({"status": 503}, *[answer] * 21)
 
@@ -250,7 +276,10 @@ def test_each_result_of_asyncio_tells_its_own(make_async: Callable[..., AsyncCli
             assert (first.attempts, first.request_id) == (2, "async")
             results = await asyncio.gather(*(client.update_user(row, {}) for row in range(1, 11)))
             assert {(result.attempts, result.request_id) for result in results} == {(1, "async")}
-            many = [result.result async for result in client.update_users([(row, {}) for row in range(1, 11)])]
+            many = [
+                result.result
+                async for result in client.update_users([(row, {}) for row in range(1, 11)])
+            ]
             assert {result.request_id for result in many if result} == {"async"}
 
     asyncio.run(main())
@@ -263,7 +292,9 @@ def test_a_call_of_a_signal_handler_leaves_the_figures_of_none(client: Client) -
     assert took(number) == (0, 0.0, None)
 
 
-def test_a_call_that_a_signal_handler_joins_has_its_own_figures(client: Client, sandbox: Sandbox) -> None:
+def test_a_call_that_a_signal_handler_joins_has_its_own_figures(
+    client: Client, sandbox: Sandbox
+) -> None:
     sandbox.script({"delay_ms": 500, "own": True, "headers": {"X-Request-Id": "outer"}})
     inner: list[commbox.UpdateResult] = []
 

@@ -19,8 +19,25 @@ from commbox import Client, CommBoxError
 from commbox._base import new_handle
 
 CASES = sorted((CHECKOUT / "tests/cases").glob("*.json"))
-CASE_FIELDS = {"about", "api_key", "options", "user_id", "body", "script", "cancel_after_ms", "expect"}
-EXPECT_FIELDS = {"code", "response", "error", "message_contains", "message_lacks", "requests", "max_ms"}
+CASE_FIELDS = {
+    "about",
+    "api_key",
+    "options",
+    "user_id",
+    "body",
+    "script",
+    "cancel_after_ms",
+    "expect",
+}
+EXPECT_FIELDS = {
+    "code",
+    "response",
+    "error",
+    "message_contains",
+    "message_lacks",
+    "requests",
+    "max_ms",
+}
 KEYWORDS = inspect.signature(Client).parameters
 
 
@@ -47,7 +64,9 @@ def test_case(path: Path, sandbox: Sandbox) -> None:
         assert outcome == expect.get("response", outcome)
     else:
         assert outcome.code == expect["code"], outcome
-        assert {name: member_of(outcome, name) for name in expect.get("error", ())} == expect.get("error", {})
+        assert {name: member_of(outcome, name) for name in expect.get("error", ())} == expect.get(
+            "error", {}
+        )
         # Messages name options by their keywords.
         parts = [keyword((text, None))[0] for text in expect.get("message_contains", ())]
         assert [text for text in parts if text not in outcome.message] == []
@@ -56,7 +75,9 @@ def test_case(path: Path, sandbox: Sandbox) -> None:
     requests = sandbox.requests()
     assert len(requests) == len(expect["requests"])
     for request, wanted in zip(requests, expect["requests"]):
-        assert seen(request, wanted) == json.loads(json.dumps(wanted).replace("{version}", commbox.__version__))
+        assert seen(request, wanted) == json.loads(
+            json.dumps(wanted).replace("{version}", commbox.__version__)
+        )
     assert took_ms <= expect.get("max_ms", took_ms)
 
 
@@ -85,7 +106,11 @@ def cancelling(client: Client, after_ms: float | None) -> Iterator[None]:
 def client_of(api_key: str, options: dict[str, Any]) -> Client:
     keywords = dict(map(keyword, options.items()))
     # Python itself rejects an unknown keyword, but the case tests the library's own error.
-    return Client(api_key, **keywords) if keywords.keys() <= KEYWORDS.keys() else ClientOfAnyOptions(api_key, options)
+    return (
+        Client(api_key, **keywords)
+        if keywords.keys() <= KEYWORDS.keys()
+        else ClientOfAnyOptions(api_key, options)
+    )
 
 
 class ClientOfAnyOptions(Client):

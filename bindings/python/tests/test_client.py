@@ -111,7 +111,11 @@ def test_a_confirmed_update_never_fails_over_its_reply(
 def test_an_id_is_never_wrapped(client: Client, sandbox: Sandbox, user_id: int) -> None:
     with pytest.raises(ValidationError, match="user_id") as caught:
         client.update_user_json(user_id, "{}")
-    assert (caught.value.code, caught.value.name, caught.value.delivery) == (-1, "invalid_argument", "not_sent")
+    assert (caught.value.code, caught.value.name, caught.value.delivery) == (
+        -1,
+        "invalid_argument",
+        "not_sent",
+    )
     assert sandbox.requests() == []
 
 
@@ -130,13 +134,22 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda client: client.update_user(7, first_name=LONE_SURROGATE), "FirstName has half of a surrogate"),
+        (
+            lambda client: client.update_user(7, first_name=LONE_SURROGATE),
+            "FirstName has half of a surrogate",
+        ),
         (
             lambda client: client.update_user(7, content={"A": [LONE_SURROGATE]}),
             "Content.A\\[0\\] has half of a surrogate",
         ),
-        (lambda client: client.update_user(7, {LONE_SURROGATE: "x"}), "user has a name with half of a surrogate"),
-        (lambda client: client.update_user(7, {"FirstName": "x" * 101}), "FirstName is 101 characters"),
+        (
+            lambda client: client.update_user(7, {LONE_SURROGATE: "x"}),
+            "user has a name with half of a surrogate",
+        ),
+        (
+            lambda client: client.update_user(7, {"FirstName": "x" * 101}),
+            "FirstName is 101 characters",
+        ),
         (
             lambda client: client.update_user(7, content={"A": float("nan")}),
             "Content.A is NaN; use None, or leave it out",
@@ -146,7 +159,10 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
             "Content.A is of type object, which JSON does not have",
         ),
         (lambda client: client.update_user(7, {"Content": None}), "Content must be an object"),
-        (lambda client: client.update_user_json(7, LONE_SURROGATE), "user_json has half of a surrogate"),
+        (
+            lambda client: client.update_user_json(7, LONE_SURROGATE),
+            "user_json has half of a surrogate",
+        ),
         (lambda client: client.update_user_json(7, '{"a": 1}\0'), "user_json has a NUL"),
         (lambda client: client.set_api_key(LONE_SURROGATE), "api_key has half of a surrogate"),
         (lambda client: client.set_api_key("key\0"), "api_key has a NUL"),
@@ -196,7 +212,9 @@ def test_repr_shows_the_server_and_never_the_key(client: Client, sandbox: Sandbo
         assert "secret-key" not in str(vars(other))
 
 
-def test_threads_share_a_client_and_each_has_its_own_error(client: Client, sandbox: Sandbox) -> None:
+def test_threads_share_a_client_and_each_has_its_own_error(
+    client: Client, sandbox: Sandbox
+) -> None:
     def work(thread: int) -> None:
         for call in range(20):
             user_id = 1000 * (thread + 1) + call
@@ -235,7 +253,9 @@ def test_all_problems_of_a_row_come_at_once(client: Client, sandbox: Sandbox) ->
         "h": LONE_SURROGATE,
     }
     with pytest.raises(ValidationError) as raised:
-        client.update_user(7, {"FirstName": float("nan"), "Email": float("inf"), "Content": content})
+        client.update_user(
+            7, {"FirstName": float("nan"), "Email": float("inf"), "Content": content}
+        )
     assert str(raised.value).split("; ", 1)[0] == "FirstName is NaN"
     for part in (
         "Email is infinite; use None",
@@ -260,7 +280,9 @@ def test_any_mapping_serves_as_content(client: Client, sandbox: Sandbox) -> None
     assert bodies == [{"Content": {"deep": {"x": 1}}}] * 2
 
 
-@pytest.mark.parametrize(("user_id", "kind"), [("7", "str"), (7.0, "float"), (None, "NoneType"), (True, "a bool")])
+@pytest.mark.parametrize(
+    ("user_id", "kind"), [("7", "str"), (7.0, "float"), (None, "NoneType"), (True, "a bool")]
+)
 def test_an_id_that_is_no_integer_is_named(client: Client, user_id: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"user_id must be an int, not {kind}"):
         client.update_user(user_id, {})

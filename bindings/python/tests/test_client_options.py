@@ -26,12 +26,16 @@ def test_the_environment_gives_key_and_server_when_a_client_is_made(
     (request,) = sandbox.requests()
     assert request["path"] == "/prefix/users/7"
     assert request["headers"]["authorization"] == f"Bearer {sandbox.api_key}"
-    with Client("given", base_url=sandbox.url, max_retries=0) as client, pytest.raises(commbox.AuthenticationError):
+    with (
+        Client("given", base_url=sandbox.url, max_retries=0) as client,
+        pytest.raises(commbox.AuthenticationError),
+    ):
         client.update_user(7, {})
 
 
 @pytest.mark.parametrize(
-    ("key", "told"), [(None, "api_key is missing: pass one, or set COMMBOX_API_KEY"), ("", "api_key is empty")]
+    ("key", "told"),
+    [(None, "api_key is missing: pass one, or set COMMBOX_API_KEY"), ("", "api_key is empty")],
 )
 def test_a_missing_key_says_what_to_do(key: str | None, told: str) -> None:
     with pytest.raises(ValidationError, match=told) as caught:
@@ -92,7 +96,9 @@ def test_every_option_arrives(make: Callable[..., Client], sandbox: Sandbox) -> 
         user_agent="tests/1",
     )
     client.update_user(7, {"firstname": "only unchecked"})
-    assert sandbox.requests()[0]["headers"]["user-agent"] == f"commbox/{commbox.__version__} tests/1"
+    assert (
+        sandbox.requests()[0]["headers"]["user-agent"] == f"commbox/{commbox.__version__} tests/1"
+    )
 
 
 def test_the_rate_can_be_changed(client: Client) -> None:

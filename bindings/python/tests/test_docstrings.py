@@ -15,7 +15,9 @@ import pytest
 import commbox
 from commbox import testing
 
-CLASSES = [kind for kind in (getattr(commbox, name) for name in commbox.__all__) if inspect.isclass(kind)]
+CLASSES = [
+    kind for kind in (getattr(commbox, name) for name in commbox.__all__) if inspect.isclass(kind)
+]
 CLASSES += [getattr(testing, name) for name in testing.__all__]
 
 
@@ -60,7 +62,9 @@ def _documented() -> Iterator[tuple[str, Any]]:
         for base in kind.__mro__:
             if base.__module__.startswith("commbox."):
                 for name, member in vars(base).items():
-                    if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                    if not name.startswith("_") and (
+                        inspect.isfunction(member) or isinstance(member, property)
+                    ):
                         yield f"{kind.__name__}.{name}", member
 
 
@@ -79,4 +83,6 @@ def test_everything_public_has_an_example(name: str) -> None:
 def test_the_examples_are_found() -> None:
     # Without this, a finder that finds nothing would pass.
     assert len(EXAMPLES) > 30
-    assert {"commbox", "commbox._client.Client.update_user", "commbox.testing.FakeServer"} <= {e.name for e in EXAMPLES}
+    assert {"commbox", "commbox._client.Client.update_user", "commbox.testing.FakeServer"} <= {
+        e.name for e in EXAMPLES
+    }

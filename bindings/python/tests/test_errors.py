@@ -16,7 +16,11 @@ from commbox import AsyncClient, Client, CommBoxError
 from commbox._errors import check, from_json, name_of
 from commbox._library import lib
 
-CLASSES = [found for found in vars(commbox).values() if isinstance(found, type) and issubclass(found, CommBoxError)]
+CLASSES = [
+    found
+    for found in vars(commbox).values()
+    if isinstance(found, type) and issubclass(found, CommBoxError)
+]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +42,9 @@ def test_each_status_has_its_class(
 ) -> None:
     # A 429 is retried after a pause, unless the pause exceeds the deadline.
     client = make(timeout=6)
-    body = json.dumps({"status": status, "description": "Its words", "response_time": "2024-08-06T07:51:52Z"})
+    body = json.dumps(
+        {"status": status, "description": "Its words", "response_time": "2024-08-06T07:51:52Z"}
+    )
     sandbox.script({"status": status, "headers": {"Retry-After": "7"}, "body": body})
     with pytest.raises(commbox.APIStatusError) as caught:
         client.update_user(7, {})
@@ -58,7 +64,13 @@ def test_each_status_has_its_class(
     [
         ({"delay_ms": 3000}, commbox.APITimeoutError, -7, "timeout", "unknown"),
         ({"reset": True}, commbox.APIConnectionError, -5, "connection", "unknown"),
-        ({"status": 200, "body": "<html>"}, commbox.APIResponseError, -9, "bad_response", "answered"),
+        (
+            {"status": 200, "body": "<html>"},
+            commbox.APIResponseError,
+            -9,
+            "bad_response",
+            "answered",
+        ),
     ],
 )
 def test_failures_of_the_connection(
@@ -85,7 +97,11 @@ def test_nobody_listens(make: Callable[..., Client]) -> None:
         with pytest.raises(commbox.APIConnectionError) as caught:
             client.update_user(7, {})
     assert (caught.value.code, caught.value.delivery) == (-5, "not_sent")
-    assert (caught.value.http_status, caught.value.response, caught.value.retry_after) == (None, None, None)
+    assert (caught.value.http_status, caught.value.response, caught.value.retry_after) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_no_tls_on_the_other_side(make: Callable[..., Client], sandbox: Sandbox) -> None:
@@ -104,7 +120,9 @@ def test_the_family() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES)
 def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
-    error = kind("message", code=429, name="rate_limited", retry_after=1.5, attempts=2, response="body")
+    error = kind(
+        "message", code=429, name="rate_limited", retry_after=1.5, attempts=2, response="body"
+    )
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind
     assert vars(again) == vars(error)
@@ -130,7 +148,15 @@ def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
     known: dict[str, Any] = dict.fromkeys(
         ("http_status", "description", "response_time", "retry_after_ms", "response", "request_id")
     )
-    known.update(code=code, name="any", message="m", attempts=1, elapsed_ms=1500, delivery="unknown", problems=[])
+    known.update(
+        code=code,
+        name="any",
+        message="m",
+        attempts=1,
+        elapsed_ms=1500,
+        delivery="unknown",
+        problems=[],
+    )
     known.update(later="member")
     error = from_json(json.dumps(known).encode(), code)
     assert type(error) is kind
@@ -159,7 +185,12 @@ def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
 
 
 def test_every_code_has_the_name_that_the_library_gives_it() -> None:
-    for code, name in [(-1, "invalid_argument"), (-11, "throttled"), (401, "unauthorized"), (418, "client_error")]:
+    for code, name in [
+        (-1, "invalid_argument"),
+        (-11, "throttled"),
+        (401, "unauthorized"),
+        (418, "client_error"),
+    ]:
         assert name_of(code) == from_json("", code).name == name
     # A number that is not a code.
     assert name_of(-99) == ""

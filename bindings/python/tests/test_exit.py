@@ -60,7 +60,9 @@ row = Row()
     [(ASYNC, ["200"]), (WORKER, ["200"] * 5), (DESTRUCTOR, ["200", "True", "True"])],
     ids=["async", "worker", "destructor"],
 )
-def test_calls_work_while_the_interpreter_exits(sandbox: Sandbox, program: str, printed: list[str]) -> None:
+def test_calls_work_while_the_interpreter_exits(
+    sandbox: Sandbox, program: str, printed: list[str]
+) -> None:
     for version, python in interpreters().items():
         done = subprocess.run(
             [python, "-B", "-c", program, sandbox.api_key, sandbox.url],

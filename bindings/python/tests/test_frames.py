@@ -68,10 +68,16 @@ STANDARD: list[tuple[object, str]] = [
 
 
 def refuse(value: object, told: str) -> None:
-    with Client("key") as client, pytest.raises(ValidationError, match=f"FirstName is {told}") as caught:
+    with (
+        Client("key") as client,
+        pytest.raises(ValidationError, match=f"FirstName is {told}") as caught,
+    ):
         client.validate_user(7, {"FirstName": value})
     assert caught.value.code == -4
-    with Client("key") as client, pytest.raises(ValidationError, match=rf"Content\.A\[0\] is {told}"):
+    with (
+        Client("key") as client,
+        pytest.raises(ValidationError, match=rf"Content\.A\[0\] is {told}"),
+    ):
         client.validate_user(7, content={"A": [value]})
 
 
@@ -84,7 +90,9 @@ def installed(*names: str) -> bool:
     """Returns whether these packages are installed, and warns if not."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        warnings.warn(f"not run: the loops with {' and '.join(missing)}, which is not installed", stacklevel=2)
+        warnings.warn(
+            f"not run: the loops with {' and '.join(missing)}, which is not installed", stacklevel=2
+        )
     return not missing
 
 
@@ -129,7 +137,11 @@ def test_there_are_three_loops_and_a_test() -> None:
     ids=["csv", "sqlalchemy", "pandas"],
 )
 def test_the_loops_of_the_page(
-    commbox_server: FakeServer, tmp_path: Path, number: int, needs: tuple[str, ...], absent: dict[str, Any]
+    commbox_server: FakeServer,
+    tmp_path: Path,
+    number: int,
+    needs: tuple[str, ...],
+    absent: dict[str, Any],
 ) -> None:
     if not installed(*needs):
         return
@@ -143,7 +155,9 @@ def test_the_loops_of_the_page(
 
     def run() -> str:
         command = [sys.executable, "-c", PROGRAMS[number]]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -154,4 +168,8 @@ def test_the_loops_of_the_page(
         3: {"FirstName": "ג'ון", "Phone1": "+972501234567"},
     }
     commbox_server.script(404, 404, 404)
-    assert sorted(line.split(":")[0] for line in run().splitlines()) == ["customer 1", "customer 2", "customer 3"]
+    assert sorted(line.split(":")[0] for line in run().splitlines()) == [
+        "customer 1",
+        "customer 2",
+        "customer 3",
+    ]

@@ -69,8 +69,13 @@ def test_results_can_be_pickled() -> None:
 
 
 def test_spark_is_imported_by_nobody_else() -> None:
-    assert not imported_with("import commbox; commbox.Client('key')").intersection({"commbox.spark", "pyspark"})
+    assert not imported_with("import commbox; commbox.Client('key')").intersection(
+        {"commbox.spark", "pyspark"}
+    )
     script = "import sys; sys.modules['pyspark'] = None; import commbox.spark"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "commbox.spark needs PySpark 3.5 or newer, which is not installed; install it: pip install" in done.stderr
+    assert (
+        "commbox.spark needs PySpark 3.5 or newer, which is not installed; install it: pip install"
+        in done.stderr
+    )

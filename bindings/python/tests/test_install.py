@@ -18,16 +18,32 @@ from conftest import CHECKOUT, Sandbox
 
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COMMBOX_", "PYTHONPATH"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COMMBOX_", "PYTHONPATH"))
+    }
     done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env={**kept, **environment}, stdout=subprocess.PIPE, text=True, check=True
+        list(map(str, command)),
+        cwd=cwd,
+        env={**kept, **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return done.stdout
 
 
 def git_status() -> str:
     return run(
-        "git", "status", "--porcelain", "--untracked-files=all", "--", "bindings/python", "include", cwd=CHECKOUT
+        "git",
+        "status",
+        "--porcelain",
+        "--untracked-files=all",
+        "--",
+        "bindings/python",
+        "include",
+        cwd=CHECKOUT,
     )
 
 
@@ -47,7 +63,10 @@ def install(source: Path, folder: Path, **environment: str) -> Path:
 def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
     """Runs the example, and returns the package's folder."""
     path, version = run(
-        python, "-c", "import commbox; print(commbox._library.lib._name); print(commbox.__version__)", cwd=folder
+        python,
+        "-c",
+        "import commbox; print(commbox._library.lib._name); print(commbox.__version__)",
+        cwd=folder,
     ).split()
     package = Path(path).parent
     assert package.is_relative_to(folder / "venv")
@@ -67,7 +86,9 @@ def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before, folder = git_status(), tmp_path_factory.mktemp("wheel")
     package = CHECKOUT / "bindings/python"
-    run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", folder, package, cwd=folder, **BACKEND)
+    run(
+        sys.executable, "-m", "pip", "wheel", *OFFLINE, "-w", folder, package, cwd=folder, **BACKEND
+    )
     assert git_status() == before
     (built,) = folder.glob("*.whl")
     return built
@@ -105,11 +126,23 @@ def test_a_frozen_program(tmp_path: Path, sandbox: Sandbox, wheel: Path, kind: s
     python = install(wheel, tmp_path)
     (tmp_path / "program.py").write_text(FROZEN)
     quiet = ("--log-level", "ERROR", "--noconfirm")
-    run(python, "-m", "PyInstaller", kind, *quiet, "program.py", cwd=tmp_path, HOME=str(tmp_path), **BACKEND)
+    run(
+        python,
+        "-m",
+        "PyInstaller",
+        kind,
+        *quiet,
+        "program.py",
+        cwd=tmp_path,
+        HOME=str(tmp_path),
+        **BACKEND,
+    )
     (tmp_path / "venv").rename(tmp_path / "gone")
     program = tmp_path / ("dist/program" if kind == "--onefile" else "dist/program/program")
     command = [str(program), sandbox.api_key, sandbox.url]
-    done = subprocess.run(command, cwd="/", env={"HOME": "/"}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd="/", env={"HOME": "/"}, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["1", "2", "2"]
 
@@ -117,9 +150,13 @@ def test_a_frozen_program(tmp_path: Path, sandbox: Sandbox, wheel: Path, kind: s
 def test_a_frozen_program_without_the_library_says_what_to_do(tmp_path: Path) -> None:
     script = "import sys; sys.frozen = True; import commbox"
     sources = tmp_path / "commbox"
-    shutil.copytree(CHECKOUT / "bindings/python/src/commbox", sources, ignore=shutil.ignore_patterns("*.so"))
+    shutil.copytree(
+        CHECKOUT / "bindings/python/src/commbox", sources, ignore=shutil.ignore_patterns("*.so")
+    )
     environment = {"PYTHONPATH": str(tmp_path), "LD_LIBRARY_PATH": ""}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert "put libcommbox.so into its folder commbox" in done.stderr
     assert "COMMBOX_LIBRARY" not in done.stderr.replace("(COMMBOX_LIBRARY)", "")
@@ -133,7 +170,9 @@ def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
     (source,) = tmp_path.glob("*.tar.gz")
     # Faster to build than what users get, and in a folder that other tests do not use.
     quick = {
-        "CARGO_TARGET_DIR": str(Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "sdist"),
+        "CARGO_TARGET_DIR": str(
+            Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target")) / "sdist"
+        ),
         "CARGO_PROFILE_RELEASE_LTO": "off",
         "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
     }
@@ -143,7 +182,9 @@ def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
 def test_the_example_tells_what_went_wrong(sandbox: Sandbox) -> None:
     environment = {**os.environ, "COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": "another-key"}
     program = CHECKOUT / "examples/update_user.py"
-    done = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, program], env=environment, capture_output=True, text=True
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert "401" in done.stderr
     assert "another-key" not in done.stderr

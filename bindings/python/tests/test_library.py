@@ -24,7 +24,9 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.package = folder / "site/commbox"
-        shutil.copytree(SOURCE, self.package, ignore=shutil.ignore_patterns("__pycache__", _library.FILE_NAME))
+        shutil.copytree(
+            SOURCE, self.package, ignore=shutil.ignore_patterns("__pycache__", _library.FILE_NAME)
+        )
         self.beside = self.package / _library.FILE_NAME
         self.system = folder / "system" / SYSTEM_NAME
         self.system.parent.mkdir()
@@ -34,20 +36,30 @@ class Place:
 
     def load(self, chosen: Path | None) -> subprocess.CompletedProcess[str]:
         """Imports the package in another process and prints which library it took."""
-        environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
-        environment.update(PYTHONPATH=str(self.package.parent), LD_LIBRARY_PATH=str(self.system.parent))
+        environment = {
+            name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"
+        }
+        environment.update(
+            PYTHONPATH=str(self.package.parent), LD_LIBRARY_PATH=str(self.system.parent)
+        )
         if chosen is not None:
             environment["COMMBOX_LIBRARY"] = str(chosen)
         program = "import commbox._library as l; print(l.lib._name)"
         return subprocess.run(
-            [sys.executable, "-c", program], cwd=self.folder, env=environment, capture_output=True, text=True
+            [sys.executable, "-c", program],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
 
     def refusal(self, library: Path) -> str:
         """Returns the error message for a library, either chosen or beside the package."""
         outcome = self.load(None if library == self.beside else library)
         assert outcome.returncode == 1
-        (line,) = [line for line in outcome.stderr.splitlines() if line.startswith(f"  {library} (")]
+        (line,) = [
+            line for line in outcome.stderr.splitlines() if line.startswith(f"  {library} (")
+        ]
         return line
 
     def compile(self, code: str) -> Path:
@@ -68,7 +80,9 @@ def library() -> Path:
     return Path(_library.lib._name)
 
 
-def test_the_environment_comes_first_then_the_package_then_the_system(place: Place, library: Path) -> None:
+def test_the_environment_comes_first_then_the_package_then_the_system(
+    place: Place, library: Path
+) -> None:
     shutil.copy(library, place.system)
     assert place.load(None).stdout.strip() == SYSTEM_NAME
     shutil.copy(library, place.beside)
@@ -79,7 +93,9 @@ def test_the_environment_comes_first_then_the_package_then_the_system(place: Pla
     assert place.load(chosen).stderr == ""
 
 
-def test_a_chosen_library_that_fails_is_not_passed_over_in_silence(place: Place, library: Path) -> None:
+def test_a_chosen_library_that_fails_is_not_passed_over_in_silence(
+    place: Place, library: Path
+) -> None:
     shutil.copy(library, place.beside)
     outcome = place.load(place.folder / "missing.so")
     assert outcome.stdout.strip() == str(place.beside)
@@ -95,8 +111,13 @@ def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> 
     message = outcome.stderr
     assert "ImportError" in message
     assert re.search(re.escape(f"{missing} (COMMBOX_LIBRARY): ") + ".*No such file", message)
-    assert re.search(re.escape(f"{place.beside} (beside the package): ") + ".*(invalid ELF header|too short)", message)
-    assert re.search(re.escape(f"{SYSTEM_NAME} (on the system): ") + ".*(invalid ELF header|too short)", message)
+    assert re.search(
+        re.escape(f"{place.beside} (beside the package): ") + ".*(invalid ELF header|too short)",
+        message,
+    )
+    assert re.search(
+        re.escape(f"{SYSTEM_NAME} (on the system): ") + ".*(invalid ELF header|too short)", message
+    )
     assert "pip install ./bindings/python" in message
     assert "cargo build --release" in message
 
@@ -111,10 +132,14 @@ def test_from_a_zip_file(place: Place, library: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
     temporary = place.folder / "temporary"
     temporary.mkdir()
-    environment.update(PYTHONPATH=wheel, LD_LIBRARY_PATH=str(place.system.parent), TMPDIR=str(temporary))
+    environment.update(
+        PYTHONPATH=wheel, LD_LIBRARY_PATH=str(place.system.parent), TMPDIR=str(temporary)
+    )
     program = "import commbox, os; print(commbox.__file__, *os.listdir(os.environ['TMPDIR']))"
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=place.folder, env=environment, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     package, copy = done.stdout.split()
     assert package.startswith(wheel)
@@ -129,7 +154,9 @@ def test_a_zip_file_without_the_library_says_so(place: Place) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}
     environment.update(PYTHONPATH=wheel, LD_LIBRARY_PATH=str(place.system.parent))
     command = [sys.executable, "-c", "import commbox"]
-    done = subprocess.run(command, cwd=place.folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=place.folder, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert f"{wheel}/commbox/{_library.FILE_NAME} (beside the package)" in done.stderr
     assert "pip install ./bindings/python" in done.stderr
@@ -138,9 +165,18 @@ def test_a_zip_file_without_the_library_says_so(place: Place) -> None:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("unsigned commbox_abi_version(void) { return 0; }", "its ABI version is 0, and this package needs 1"),
-        ("unsigned commbox_abi_version(void) { return 2; }", "its ABI version is 2, and this package needs 1"),
-        ("unsigned commbox_abi_version(void) { return 1; }", "it has no commbox_version, so it is another library or"),
+        (
+            "unsigned commbox_abi_version(void) { return 0; }",
+            "its ABI version is 0, and this package needs 1",
+        ),
+        (
+            "unsigned commbox_abi_version(void) { return 2; }",
+            "its ABI version is 2, and this package needs 1",
+        ),
+        (
+            "unsigned commbox_abi_version(void) { return 1; }",
+            "it has no commbox_version, so it is another library or",
+        ),
         ("int nothing;", "it has no commbox_abi_version, so it is another library or"),
     ],
 )
@@ -156,7 +192,9 @@ def test_a_library_for_another_processor_is_refused(place: Place, library: Path)
     ours, theirs = ("x86-64", "ARM64") if head[18] == 62 else ("ARM64", "x86-64")
     head[18] = 183 if head[18] == 62 else 62
     place.beside.write_bytes(head)
-    assert f"it is for {theirs}, and this Python for {ours}; install matching" in place.refusal(place.beside)
+    assert f"it is for {theirs}, and this Python for {ours}; install matching" in place.refusal(
+        place.beside
+    )
 
 
 def test_every_function_of_the_header_is_declared() -> None:
@@ -165,7 +203,9 @@ def test_every_function_of_the_header_is_declared() -> None:
     code = re.sub(r"\w+ \(\*(\w+)\)\([^)]*\)", r"\1", code)  # a function among the parameters
     prototypes = re.findall(r"(\w[\w ]*\*?)\b(commbox_\w+)\(([^)]*)\);", code)
     declared = {name: len(arguments) for name, (_, arguments) in _library.FUNCTIONS.items()}
-    assert declared == {name: 0 if text == "void" else text.count(",") + 1 for _, name, text in prototypes}
+    assert declared == {
+        name: 0 if text == "void" else text.count(",") + 1 for _, name, text in prototypes
+    }
     version = re.search(r"#define COMMBOX_ABI_VERSION (\d+)", header)
     assert version
     assert int(version.group(1)) == _library.ABI_VERSION

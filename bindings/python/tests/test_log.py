@@ -87,7 +87,11 @@ def test_events_come_up_to_the_level_of_the_logger(
             client.update_user(7, {})
         assert set(kept.events()) == events, level
     record = next(record for record in kept.records if event_of(record)["event"] == "call_failed")
-    assert (record.name, record.levelno, record.thread) == ("commbox", logging.WARNING, threading.get_ident())
+    assert (record.name, record.levelno, record.thread) == (
+        "commbox",
+        logging.WARNING,
+        threading.get_ident(),
+    )
     assert record.getMessage().startswith("call ")
     assert event_of(record)["level"] == "warning"
 
@@ -132,7 +136,9 @@ def test_a_program_without_logging_does_not_get_it(sandbox: Sandbox) -> None:
         "    client.update_user(7, {}); client.stats\n"
         "assert 'logging' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-S", "-c", program, sandbox.api_key, sandbox.url], check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, "-S", "-c", program, sandbox.api_key, sandbox.url], check=True, timeout=60
+    )
 
 
 def test_batches_and_asyncio_are_told_too(
@@ -152,13 +158,19 @@ def test_batches_and_asyncio_are_told_too(
     assert kept.events().count("call_succeeded") == 20
 
 
-def test_no_secret_and_no_value_is_told(make: Make, sandbox: Sandbox, logger: logging.Logger, kept: Kept) -> None:
+def test_no_secret_and_no_value_is_told(
+    make: Make, sandbox: Sandbox, logger: logging.Logger, kept: Kept
+) -> None:
     logger.setLevel(5)
     client = make(headers={"X-Key": SECRET}, max_retries=1, retry_base=0.001, retry_cap=0.001)
-    sandbox.script({"status": 503, "body": SECRET}, {"status": 404, "body": SECRET}, {"reset": True})
+    sandbox.script(
+        {"status": 503, "body": SECRET}, {"status": 404, "body": SECRET}, {"reset": True}
+    )
     for _ in range(3):
         with suppress(CommBoxError):
-            client.update_user(7, first_name=SECRET, content={SECRET: SECRET}, headers={"X-Call": SECRET})
+            client.update_user(
+                7, first_name=SECRET, content={SECRET: SECRET}, headers={"X-Call": SECRET}
+            )
     assert len(kept.records) > 10
     for record in kept.records:
         assert SECRET not in record.getMessage() + json.dumps(event_of(record))
@@ -174,7 +186,11 @@ def test_a_handler_may_make_calls(make: Make, logger: logging.Logger, kept: Kept
 
 
 def test_a_filter_that_raises_fails_no_call(
-    make: Make, logger: logging.Logger, kept: Kept, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    make: Make,
+    logger: logging.Logger,
+    kept: Kept,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     logger.setLevel(logging.DEBUG)
 
@@ -261,7 +277,11 @@ def test_a_program_ends_while_its_threads_are_logging(sandbox: Sandbox) -> None:
 
 def test_figures_of_a_client(make: Make, sandbox: Sandbox) -> None:
     client = make(max_retries=1, retry_base=0.001, retry_cap=0.001, max_requests_per_second=1000)
-    assert (client.stats.calls, client.stats.latency.p50, client.stats.failed_by_code) == (0, None, {})
+    assert (client.stats.calls, client.stats.latency.p50, client.stats.failed_by_code) == (
+        0,
+        None,
+        {},
+    )
     sandbox.script({"status": 503}, {"status": 404})
     with pytest.raises(commbox.NotFoundError):
         client.update_user(7, {})
@@ -292,7 +312,11 @@ def test_every_figure_of_the_library_is_there(client: Client) -> None:
 def test_diagnose_tells_what_it_reaches(make: Make, sandbox: Sandbox) -> None:
     client = make()
     found = client.diagnose()
-    assert (found["server"]["host"], found["server"]["tls"], found["proxy"]) == ("127.0.0.1", False, None)
+    assert (found["server"]["host"], found["server"]["tls"], found["proxy"]) == (
+        "127.0.0.1",
+        False,
+        None,
+    )
     assert [(each["address"], each["error"]) for each in found["connections"]] == [
         (sandbox.url[len("http://") :], None)
     ]

@@ -68,7 +68,9 @@ def send(client: Client, updates: Iterable[Any]) -> None:
         pass
 
 
-def test_tqdm_draws_on_a_terminal(monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]) -> None:
+def test_tqdm_draws_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
     send(client, [*users(20), (0, {})])
     (bar,) = tqdm
@@ -79,7 +81,9 @@ def test_tqdm_draws_on_a_terminal(monkeypatch: pytest.MonkeyPatch, client: Clien
     assert stream.getvalue() == ""
 
 
-def test_a_log_has_lines_even_with_tqdm(monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]) -> None:
+def test_a_log_has_lines_even_with_tqdm(
+    monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=False))
     send(client, users(20))
     assert tqdm == []
@@ -114,7 +118,9 @@ def test_asyncio_shows_it_too(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox)
 
     async def main() -> None:
         async with AsyncClient(sandbox.api_key, base_url=sandbox.url) as client:
-            assert [result.ok async for result in client.update_users(users(9), progress=True)] == [True] * 9
+            assert [result.ok async for result in client.update_users(users(9), progress=True)] == [
+                True
+            ] * 9
 
     asyncio.run(main())
     assert re.fullmatch(FINAL + "\n", stream.getvalue())
@@ -139,7 +145,9 @@ def test_lines_come_every_so_often(
     lines = stream.getvalue().splitlines()
     assert len(lines) == 3
     done, left = 8 * every, {5: "8:15", 30: "7:50"}[every]
-    wanted = f"commbox: {done}" + (" of 4,000" if total else "") + " updates, 1 failed, 8 a second, "
+    wanted = (
+        f"commbox: {done}" + (" of 4,000" if total else "") + " updates, 1 failed, 8 a second, "
+    )
     assert lines[0] == wanted + (f"{left} left" if total else f"0:{every:02} so far")
     assert lines[2].endswith({5: "in 1:00:10", 30: "in 1:01:00"}[every])
 
@@ -170,7 +178,9 @@ def test_on_a_real_terminal(sandbox: Sandbox, tmp_path: Path, with_tqdm: bool) -
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     ours, theirs = os.openpty()
     command = [sys.executable, "-c", PROGRAM, sandbox.api_key, sandbox.url]
-    subprocess.run(command, stderr=theirs, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=20)
+    subprocess.run(
+        command, stderr=theirs, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=20
+    )
     shown = os.read(ours, 10_000).decode().strip()
     os.close(ours)
     os.close(theirs)
@@ -198,7 +208,9 @@ def test_a_stream_that_cannot_be_written_ends_nothing(
 def test_a_function_is_told_how_far_it_is(client: Client) -> None:
     told: list[BatchProgress] = []
     rows = iter([(0, {}), *users(4)])
-    assert sum(result.ok for result in client.update_users(rows, progress=told.append, total=9)) == 4
+    assert (
+        sum(result.ok for result in client.update_users(rows, progress=told.append, total=9)) == 4
+    )
     assert [progress.done for progress in told] == [1, 2, 3, 4, 5, 5]
     assert {progress.total for progress in told} == {9}
     assert told[-1].failed == 1
@@ -225,7 +237,9 @@ def test_what_the_function_raises_loses_no_result(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("no_tqdm")
-def test_the_total_of_a_generator_can_be_given(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_the_total_of_a_generator_can_be_given(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
     assert len(list(client.update_users(iter(users(3)), progress=True, total=1000))) == 3
     assert stream.getvalue().startswith("commbox: 3 of 1,000 updates")
@@ -236,7 +250,12 @@ def test_asyncio_tells_a_function_too(make_async: Callable[..., AsyncClient]) ->
 
     async def main() -> None:
         async with make_async() as client:
-            assert [result.ok async for result in client.update_users(iter(users(3)), progress=told.append, total=3)]
+            assert [
+                result.ok
+                async for result in client.update_users(
+                    iter(users(3)), progress=told.append, total=3
+                )
+            ]
             with pytest.raises(TypeError, match="total must be an int, not str"):
                 await client.update_users([], total="3").__anext__()  # type: ignore[arg-type]
 

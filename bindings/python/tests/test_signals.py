@@ -14,9 +14,12 @@ PROGRAM = Path(__file__).with_name("signals_program.py")
 
 
 @pytest.mark.parametrize(
-    ("mode", "expected"), [("two", ["KeyboardInterrupt", "SystemExit"]), ("trace", ["KeyboardInterrupt"])]
+    ("mode", "expected"),
+    [("two", ["KeyboardInterrupt", "SystemExit"]), ("trace", ["KeyboardInterrupt"])],
 )
-def test_signals_end_a_call_on_every_python(sandbox: Sandbox, mode: str, expected: list[str]) -> None:
+def test_signals_end_a_call_on_every_python(
+    sandbox: Sandbox, mode: str, expected: list[str]
+) -> None:
     found = interpreters()
     missing = [version for version in VERSIONS if version not in found]
     if missing:

@@ -41,7 +41,9 @@ def test_it_answers_as_commbox_does_and_records(server: FakeServer, client: Clie
     assert (result.id, result.status, result.description) == (7, 200, "Operation successful")
     assert result.response_time
     client.update_user(7, last_name="Smith", content={"A": None})
-    assert server.users == {7: {"FirstName": "ג'ון", "LastName": "Smith", "Content": {"VIP": "8", "A": None}}}
+    assert server.users == {
+        7: {"FirstName": "ג'ון", "LastName": "Smith", "Content": {"VIP": "8", "A": None}}
+    }
     first, second = server.requests
     assert (first.method, first.path, first.user_id) == ("POST", "/users/7", 7)
     assert first.headers["authorization"] == "Bearer test-key"
@@ -65,7 +67,11 @@ def test_it_refuses_what_commbox_refuses(server: FakeServer, client: Client) -> 
         with pytest.raises(commbox.BadRequestError, match="400"):
             unchecked.update_user_json(7, '{"data": []}')
     connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rsplit(":", 1)[1]))
-    for method, path, status in [("POST", "/other", 404), ("POST", "/users/0", 404), ("GET", "/users/7", 405)]:
+    for method, path, status in [
+        ("POST", "/other", 404),
+        ("POST", "/users/0", 404),
+        ("GET", "/users/7", 405),
+    ]:
         connection.request(method, path, headers={"Authorization": "Bearer test-key"})
         reply = connection.getresponse()
         assert (reply.status, bool(reply.read())) == (status, True)
@@ -73,12 +79,17 @@ def test_it_refuses_what_commbox_refuses(server: FakeServer, client: Client) -> 
 
 
 def test_answers_come_as_scripted(server: FakeServer, client: Client) -> None:
-    server.script(503, Answer(reset=True), Answer(429, headers={"Retry-After": "0"}), Answer(200, delay=0.05))
+    server.script(
+        503, Answer(reset=True), Answer(429, headers={"Retry-After": "0"}), Answer(200, delay=0.05)
+    )
     result = client.update_user(7, first_name="John")
     assert (result.attempts, server.unused_answers) == (4, 0)
     assert result.elapsed >= 0.05
     assert server.users[7] == {"FirstName": "John"}
-    server.script(Answer(404, {"status": 404, "description": "Mine"}, {"X-Request-Id": "r-1"}), Answer(200, "<html>"))
+    server.script(
+        Answer(404, {"status": 404, "description": "Mine"}, {"X-Request-Id": "r-1"}),
+        Answer(200, "<html>"),
+    )
     with pytest.raises(commbox.NotFoundError) as missing:
         client.update_user(8, first_name="John")
     assert (missing.value.description, missing.value.request_id) == ("Mine", "r-1")
@@ -109,8 +120,15 @@ def test_a_function_chooses_the_answer(server: FakeServer, client: Client) -> No
 
     server.on_request = choose
     server.script(Answer(400))
-    results = {result.user_id: result for result in client.update_users([(n, {}) for n in (1, 2, 3)], concurrency=1)}
-    assert {n: result.error and result.error.code for n, result in results.items()} == {1: 400, 2: 404, 3: None}
+    results = {
+        result.user_id: result
+        for result in client.update_users([(n, {}) for n in (1, 2, 3)], concurrency=1)
+    }
+    assert {n: result.error and result.error.code for n, result in results.items()} == {
+        1: 400,
+        2: 404,
+        3: None,
+    }
 
     def fail(_: Request) -> Optional[Answer]:
         raise KeyError("mine")
@@ -123,7 +141,9 @@ def test_a_function_chooses_the_answer(server: FakeServer, client: Client) -> No
 
 def test_many_threads_and_connections(server: FakeServer, client: Client) -> None:
     with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(lambda n: client.update_user(n, {"Remarks": str(n)}), range(1, 401)))
+        results = list(
+            pool.map(lambda n: client.update_user(n, {"Remarks": str(n)}), range(1, 401))
+        )
     assert [result.id for result in results] == list(range(1, 401))
     assert len(server.requests) == len(server.users) == 400
     assert client.stats.connections_opened <= 32
@@ -156,7 +176,9 @@ def test_connections_wait_while_no_thread_accepts_them(server: FakeServer) -> No
         ({"headers": {"X": 1}}, "the value of X"),
     ],
 )
-def test_wrong_answers_are_refused(server: FakeServer, options: dict[str, Any], message: str) -> None:
+def test_wrong_answers_are_refused(
+    server: FakeServer, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         Answer(**options)
     with pytest.raises(TypeError, match="an answer is an Answer or a status, not dict"):
@@ -215,11 +237,26 @@ def test_that_needs_no_fixture():
 
 
 def run_pytest(folder: Path, *arguments: str, **environment: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-p", "pytest_commbox", "-p", "no:cacheprovider", "-W", "error"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "pytest_commbox",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "error",
+    ]
     done = subprocess.run(
         [*command, *arguments],
         cwd=folder,
-        env={**os.environ, "COMMBOX_API_KEY": "real", "http_proxy": "http://127.0.0.1:9", **environment},
+        env={
+            **os.environ,
+            "COMMBOX_API_KEY": "real",
+            "http_proxy": "http://127.0.0.1:9",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -242,7 +279,11 @@ def greet(user_id):
 
 def test_the_test_of_the_page(tmp_path: Path) -> None:
     page = (CHECKOUT / "docs/python.md").read_text()
-    (test,) = [block for block in re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S) if "commbox_server" in block]
+    (test,) = [
+        block
+        for block in re.findall(r"^```py\n(.*?)^```$", page, re.M | re.S)
+        if "commbox_server" in block
+    ]
     (tmp_path / "my_program.py").write_text(MY_PROGRAM)
     (tmp_path / "test_page.py").write_text(test)
     assert "1 passed" in run_pytest(tmp_path)
@@ -254,18 +295,24 @@ def test_an_installed_plugin_can_also_be_named(tmp_path: Path) -> None:
     installed = tmp_path / "commbox-1.0.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: commbox\nVersion: 1.0\n")
-    (installed / "entry_points.txt").write_text("[pytest11]\n" + "\n".join(named).replace('"', "") + "\n")
+    (installed / "entry_points.txt").write_text(
+        "[pytest11]\n" + "\n".join(named).replace('"', "") + "\n"
+    )
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["pytest_commbox"]\n')
     (tmp_path / "test_own.py").write_text(USERS_OWN)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "COMMBOX_API_KEY": "real", "PYTHONPATH": path}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_the_plugin_loads_no_library(tmp_path: Path) -> None:
     """If the library of an installation cannot be loaded, tests that do not need it still run."""
-    (tmp_path / "test_own.py").write_text("import sys\ndef test_it():\n    assert 'commbox' not in sys.modules\n")
+    (tmp_path / "test_own.py").write_text(
+        "import sys\ndef test_it():\n    assert 'commbox' not in sys.modules\n"
+    )
     assert "1 passed" in run_pytest(tmp_path, COMMBOX_LIBRARY="/nowhere")
     assert "commbox_server" in run_pytest(tmp_path, "--fixtures")

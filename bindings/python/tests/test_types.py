@@ -40,7 +40,9 @@ Client("key").update_user(7, firstname="John")
 
 
 def examples(page: str) -> list[str]:
-    found: list[str] = re.findall(r"^```python\n(.*?)^```$", (CHECKOUT / page).read_text(), re.MULTILINE | re.DOTALL)
+    found: list[str] = re.findall(
+        r"^```python\n(.*?)^```$", (CHECKOUT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
     assert found
     return found
 
@@ -86,10 +88,34 @@ if target == "Client.update_user":
 """
 
 TARGETS = [
-    *("BatchStats", "UserUpdate", "BatchResult", "UpdateResult", "CommBoxError", "CommBoxError.__init__"),
-    *("Client.__init__", "Client.update_user", "Client.update_users", "Client.update_user_json", "Client.__enter__"),
-    *("AsyncClient.__init__", "AsyncClient.update_user", "AsyncClient.update_users", "AsyncClient.__aexit__"),
-    *("Client.set_api_key", "Client.__exit__", "Updates.__exit__", "Updates.__init__", "Client.close"),
+    *(
+        "BatchStats",
+        "UserUpdate",
+        "BatchResult",
+        "UpdateResult",
+        "CommBoxError",
+        "CommBoxError.__init__",
+    ),
+    *(
+        "Client.__init__",
+        "Client.update_user",
+        "Client.update_users",
+        "Client.update_user_json",
+        "Client.__enter__",
+    ),
+    *(
+        "AsyncClient.__init__",
+        "AsyncClient.update_user",
+        "AsyncClient.update_users",
+        "AsyncClient.__aexit__",
+    ),
+    *(
+        "Client.set_api_key",
+        "Client.__exit__",
+        "Updates.__exit__",
+        "Updates.__init__",
+        "Client.close",
+    ),
 ]
 
 

@@ -35,7 +35,11 @@ def test_a_retry_after_that_is_too_long_fails_at_once(sandbox: Sandbox) -> None:
         # All calls of the client are paused, so this one is not even sent.
         with pytest.raises(RateLimitError) as waiting:
             client.update_user(2, first_name="John")
-    assert (waiting.value.code, waiting.value.name, waiting.value.delivery) == (-11, "throttled", "not_sent")
+    assert (waiting.value.code, waiting.value.name, waiting.value.delivery) == (
+        -11,
+        "throttled",
+        "not_sent",
+    )
     assert waiting.value.retry_after is not None
     assert len(sandbox.requests()) == 1
     assert time.monotonic() - began < 1
@@ -98,7 +102,9 @@ def interrupted(
     """
     text = PROGRAM.format(setup=setup, call=call, raised=raised, after=after)
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", text, sandbox.api_key, sandbox.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "calling\n"
@@ -185,9 +191,7 @@ def test_ctrl_c_ends_a_batch_at_full_speed(sandbox: Sandbox) -> None:
 
 
 def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
-    setup = (
-        "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\nseen = []"
-    )
+    setup = "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\nseen = []"
     after = (
         "updates.cancel()\nseen += [result.index for result in updates]\n"
         "print(sorted(seen) == list(range(len(seen))), updates.stats.succeeded)"
@@ -278,7 +282,10 @@ def test_a_client_works_on_both_sides_of_a_fork(sandbox: Sandbox) -> None:
     results: multiprocessing.Queue[list[int | None]] = fork.Queue()
     with Client(sandbox.api_key, base_url=sandbox.url) as client:
         assert _update(client, 1) == 1
-        children = [fork.Process(target=_child, args=(client, 1000 * child, results)) for child in range(1, 5)]
+        children = [
+            fork.Process(target=_child, args=(client, 1000 * child, results))
+            for child in range(1, 5)
+        ]
         for process in children:
             process.start()
         parents = [_update(client, 10_000 + step) for step in range(50)]

@@ -101,10 +101,22 @@ def files(path: Path) -> list[Path]:
     return list(path.glob("*.parquet"))
 
 
-def driver(master: str, folder: Path, sandbox: Sandbox, path: Path, **options: Any) -> subprocess.Popen[bytes]:
+def driver(
+    master: str, folder: Path, sandbox: Sandbox, path: Path, **options: Any
+) -> subprocess.Popen[bytes]:
     """Starts a driver of its own, which sends the table."""
-    words = [sys.executable, str(Path(__file__).with_name("driver_program.py")), master, str(folder), str(path)]
-    environment = {**os.environ, "COMMBOX_API_KEY": sandbox.api_key, "COMMBOX_BASE_URL": sandbox.url}
+    words = [
+        sys.executable,
+        str(Path(__file__).with_name("driver_program.py")),
+        master,
+        str(folder),
+        str(path),
+    ]
+    environment = {
+        **os.environ,
+        "COMMBOX_API_KEY": sandbox.api_key,
+        "COMMBOX_BASE_URL": sandbox.url,
+    }
     return subprocess.Popen([*words, json.dumps(options)], env=environment, start_new_session=True)
 
 

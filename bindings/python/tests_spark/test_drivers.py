@@ -21,7 +21,11 @@ from commbox.spark import read_outcomes, update_users
 pytestmark = pytest.mark.once
 
 CHUNK, CONCURRENCY = 1000, 16
-SLOWLY: dict[str, Any] = {"chunk": CHUNK, "concurrency": CONCURRENCY, "max_requests_per_second": 2000}
+SLOWLY: dict[str, Any] = {
+    "chunk": CHUNK,
+    "concurrency": CONCURRENCY,
+    "max_requests_per_second": 2000,
+}
 
 
 def test_a_driver_that_is_interrupted_and_one_that_is_killed(
@@ -47,7 +51,9 @@ def test_a_driver_that_is_interrupted_and_one_that_is_killed(
     assert interrupted < written < ROWS
     assert killed - written <= CHUNK + CONCURRENCY
 
-    outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False)
+    outcomes = update_users(
+        table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False
+    )
     assert outcomes.where("ok").count() == outcomes.count() == ROWS
     requests = sandbox.updates()
     twice = len(requests) - ROWS
@@ -59,7 +65,9 @@ def test_a_driver_that_is_interrupted_and_one_that_is_killed(
     arrived = numbers(requests)
     assert {user: sorted(set(found)) for user, found in arrived.items()} == rows
     assert all(found[-1] == rows[user][-1] for user, found in arrived.items())
-    assert all(sandbox.user(user)["data"]["Remarks"] == str(rows[user][-1]) for user in range(1, 50))
+    assert all(
+        sandbox.user(user)["data"]["Remarks"] == str(rows[user][-1]) for user in range(1, 50)
+    )
 
 
 class Cluster:
@@ -79,7 +87,11 @@ class Cluster:
     def _start(self, name: str, kind: str, started: str, *arguments: str) -> str:
         home = Path(pyspark.__file__).parent
         loopback = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
-        command = [str(home / "bin/spark-class"), f"org.apache.spark.deploy.{kind.lower()}.{kind}", *loopback]
+        command = [
+            str(home / "bin/spark-class"),
+            f"org.apache.spark.deploy.{kind.lower()}.{kind}",
+            *loopback,
+        ]
         log = self._folder / f"{name}.log"
         environment = {
             **os.environ,

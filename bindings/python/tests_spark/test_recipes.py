@@ -28,7 +28,12 @@ def test_the_examples_of_spark(
     spark: SparkSession, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     df = table(spark, 400, 100).selectExpr(
-        "row_id", "user_id", "changed_at", "number AS first_name", "city", "date '1983-01-01' AS born"
+        "row_id",
+        "user_id",
+        "changed_at",
+        "number AS first_name",
+        "city",
+        "date '1983-01-01' AS born",
     )
     df.write.parquet(str(tmp_path / "customers"))
     names: dict[str, Any] = {"spark": spark, "df": df}
@@ -36,13 +41,17 @@ def test_the_examples_of_spark(
         for example in examples(section):
             sandbox.reset()
             exec(example.replace("s3://bucket", str(tmp_path)), names)
-            assert sandbox.updates() or "read_outcomes" in example or "resume=True" in example, example
+            assert sandbox.updates() or "read_outcomes" in example or "resume=True" in example, (
+                example
+            )
     assert "commbox: " in capsys.readouterr().err
 
 
 @pytest.mark.once
 def test_the_recipe_of_dask(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
-    table(spark, 2000, 500).withColumnRenamed("number", "remarks").write.parquet(str(tmp_path / "customers"))
+    table(spark, 2000, 500).withColumnRenamed("number", "remarks").write.parquet(
+        str(tmp_path / "customers")
+    )
     (example,) = examples("Dask")
     program = tmp_path / "recipe.py"
     program.write_text(example.replace("s3://bucket", str(tmp_path)))

@@ -24,7 +24,9 @@ def history(spark: SparkSession) -> DataFrame:
     )
 
 
-def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+def test_an_older_row_never_follows_a_newer_one(
+    spark: SparkSession, sandbox: Sandbox, path: Path
+) -> None:
     df = history(spark)
     order = [(row.user_id, row.number) for row in df.orderBy("changed_at").collect()]
     assert order[:4] == [(4, "1"), (4, "2"), (4, "3"), (3, "4")]
@@ -45,14 +47,23 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
     sandbox.reset()
     outcomes = update_users(df, path, **COLUMNS, **ONE_BY_ONE, resume=True)
     assert [fields["Remarks"] for _, fields in sandbox.updates()] == ["6", "9"]
-    late = {12 - row.key: (row.code, row.name, row.delivery) for row in outcomes.where("not ok").collect()}
+    late = {
+        12 - row.key: (row.code, row.name, row.delivery)
+        for row in outcomes.where("not ok").collect()
+    }
     assert late == {2: (None, "superseded", "not_sent"), 5: (None, "superseded", "not_sent")}
     assert outcomes.count() == 12
     # Mended rows that come back without the newer ones are not sent either; a new row is.
     written = len(files(path))
-    mended = df.where("number = '2'").selectExpr("row_id + 100 AS row_id", "user_id", "changed_at", "number", "city")
+    mended = df.where("number = '2'").selectExpr(
+        "row_id + 100 AS row_id", "user_id", "changed_at", "number", "city"
+    )
     new = df.where("number = '3'").selectExpr(
-        "-1L AS row_id", "user_id", "changed_at + interval 1 hour AS changed_at", "'99' AS number", "city"
+        "-1L AS row_id",
+        "user_id",
+        "changed_at + interval 1 hour AS changed_at",
+        "'99' AS number",
+        "city",
     )
     sandbox.reset()
     outcomes = update_users(mended.union(new), path, **COLUMNS, **ONE_BY_ONE, resume=True)
@@ -62,7 +73,9 @@ def test_an_older_row_never_follows_a_newer_one(spark: SparkSession, sandbox: Sa
     assert sorted(read_outcomes(spark, path).collect()) == sorted(outcomes.collect())
 
 
-def test_without_order_by_rows_go_by_their_key(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+def test_without_order_by_rows_go_by_their_key(
+    spark: SparkSession, sandbox: Sandbox, path: Path
+) -> None:
     columns = {name: given for name, given in COLUMNS.items() if name != "order_by"}
     update_users(history(spark), path, **columns, **ONE_BY_ONE)
     assert [int(fields["Remarks"]) for _, fields in sandbox.updates()] == list(range(12, 0, -1))
@@ -87,10 +100,14 @@ def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_pa
 
     table(spark, 10, 10).write.parquet(str(tmp_path / "other"))
     for resume in (True, False):
-        assert "path holds files that are not outcomes" in refusal(tmp_path / "other", resume=resume)
+        assert "path holds files that are not outcomes" in refusal(
+            tmp_path / "other", resume=resume
+        )
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/notes.txt").write_text("mine")
-    assert "path holds notes.txt, which is not an outcome" in refusal(tmp_path / "notes", resume=True)
+    assert "path holds notes.txt, which is not an outcome" in refusal(
+        tmp_path / "notes", resume=True
+    )
     assert "path is a file" in refusal(tmp_path / "notes/notes.txt")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken/part-0.parquet").write_text("no Parquet")
@@ -112,7 +129,9 @@ def test_one_writer_at_a_time(
     with Lock(folder, "app-7") as lock:
         time.sleep(1)
         assert not lock.lost
-        with pytest.raises(ValidationError, match="path is in use: the Spark application app-7 writes outcomes to"):
+        with pytest.raises(
+            ValidationError, match="path is in use: the Spark application app-7 writes outcomes to"
+        ):
             update_users(df, path, **COLUMNS, **ONE_BY_ONE)
         # Another run takes a lock that stands still, and the run that comes to itself again ends.
         folder.write(_lock.NAME, "another", replace=True)
@@ -136,6 +155,13 @@ def test_a_run_that_lost_the_folder_ends(
         folder.write(_lock.NAME, "another", replace=True)
 
     with pytest.raises(ValidationError, match="another run has taken"):
-        update_users(table(spark, 1000, 100), path, **COLUMNS, chunk=100, max_requests_per_second=200, progress=take)
+        update_users(
+            table(spark, 1000, 100),
+            path,
+            **COLUMNS,
+            chunk=100,
+            max_requests_per_second=200,
+            progress=take,
+        )
     assert len(sandbox.updates()) < 1000
     assert folder.read(_lock.NAME) == "another"

@@ -37,7 +37,13 @@ def test_each_row_once_in_order_and_actions_send_nothing(
     assert outcomes.select(F.sum("attempts"), F.count_distinct("key")).first() == (ROWS, ROWS)
     row = outcomes.where("key = 7").first()
     assert row is not None
-    assert (row.user_id, row.ok, row.code, row.name, row.message) == (7 * 7919 % 5000 + 1, True, 0, "ok", None)
+    assert (row.user_id, row.ok, row.code, row.name, row.message) == (
+        7 * 7919 % 5000 + 1,
+        True,
+        0,
+        "ok",
+        None,
+    )
     assert (row.delivery, row.attempts) == ("answered", 1)
     assert 0 <= row.elapsed < 60
     # A file for each chunk, but for those rows that may be finished and not collected when it is
@@ -54,7 +60,9 @@ def test_each_row_once_in_order_and_actions_send_nothing(
 
 def test_a_user_with_half_of_the_rows(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     rows = table(spark, 4000, 500)
-    skewed = rows.withColumn("user_id", F.when(F.col("row_id") % 2 == 0, 1).otherwise(F.col("user_id")))
+    skewed = rows.withColumn(
+        "user_id", F.when(F.col("row_id") % 2 == 0, 1).otherwise(F.col("user_id"))
+    )
     outcomes = update_users(skewed, path, **COLUMNS, concurrency=32, chunk=500, progress=False)
     assert outcomes.where("ok").count() == 4000
     arrived = numbers(sandbox.updates())
@@ -66,10 +74,22 @@ def test_a_user_with_half_of_the_rows(spark: SparkSession, sandbox: Sandbox, pat
 @pytest.mark.once
 def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path: Path) -> None:
     rows, rate = 4000, 200
-    command = (str(TARGET / "debug/commbox"), "sandbox", "--limit", f"{rate}/s", "--burst", str(rate))
+    command = (
+        str(TARGET / "debug/commbox"),
+        "sandbox",
+        "--limit",
+        f"{rate}/s",
+        "--burst",
+        str(rate),
+    )
     with running_sandbox(*command) as server:
         outcomes = update_users(
-            table(spark, rows, 1000), path, **COLUMNS, concurrency=32, api_key=server.api_key, base_url=server.url
+            table(spark, rows, 1000),
+            path,
+            **COLUMNS,
+            concurrency=32,
+            api_key=server.api_key,
+            base_url=server.url,
         )
         assert outcomes.where("ok").count() == rows
         requests, times = server.updates(), [request["at_ms"] for request in server.requests()]
@@ -79,7 +99,9 @@ def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path
     assert accepted == expected(rows, 1000)
     assert all(found == sorted(found) for found in numbers(requests).values())
     took = (times[-1] - times[0]) / 1000
-    print(f"{rows} updates at {rate}/s: {took:.1f} s, ideal {rows / rate:.1f} s, {len(requests) - rows} answered 429")
+    print(
+        f"{rows} updates at {rate}/s: {took:.1f} s, ideal {rows / rate:.1f} s, {len(requests) - rows} answered 429"
+    )
     assert took <= 1.2 * rows / rate
 
 
@@ -109,7 +131,9 @@ class Stopper:
         assert self.error is None
 
 
-def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
+    spark: SparkSession, sandbox: Sandbox, path: Path
+) -> None:
     context = spark.sparkContext
     shown: list[str] = []
 
@@ -118,14 +142,23 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession
         # runs.
         time.sleep(1)
         store = context._jsc.sc().statusStore()
-        shown.extend(store.job(job).description().get() for job in context.statusTracker().getActiveJobsIds())
+        shown.extend(
+            store.job(job).description().get() for job in context.statusTracker().getActiveJobsIds()
+        )
         context.cancelJobGroup("nightly")
 
     stopper = Stopper(500, cancel)
     context.setJobGroup("nightly", "the job of the night")
     try:
         with pytest.raises(APICancelledError, match=r"the Spark job was cancelled; .* resume=True"):
-            update_users(table(spark), path, **COLUMNS, chunk=10_000, max_requests_per_second=1000, progress=stopper)
+            update_users(
+                table(spark),
+                path,
+                **COLUMNS,
+                chunk=10_000,
+                max_requests_per_second=1000,
+                progress=stopper,
+            )
         assert context.getLocalProperty("spark.job.description") == "the job of the night"
     finally:
         context.setLocalProperty("spark.jobGroup.id", None)
@@ -136,7 +169,9 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(spark: SparkSession
     assert 500 <= len(sent) < 10_000
     # What was in flight has come to its end, and is written.
     assert read_outcomes(spark, path).where("ok").count() == len(sent)
-    outcomes = update_users(table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False)
+    outcomes = update_users(
+        table(spark), path, **COLUMNS, concurrency=32, resume=True, progress=False
+    )
     assert outcomes.where("ok").count() == ROWS
     assert numbers(sandbox.updates()) == expected()
 
@@ -152,10 +187,15 @@ def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
         # It stays open.
         client.set_max_requests_per_second(0)
         before = len(sandbox.updates())
-        outcomes = update_users(table(spark, 4000, 100), path, **COLUMNS, client=client, resume=True, progress=False)
+        outcomes = update_users(
+            table(spark, 4000, 100), path, **COLUMNS, client=client, resume=True, progress=False
+        )
     assert before < 4000
     # A row that was cancelled while a later one of its user was in flight already comes too late.
-    assert {row.name for row in outcomes.select("name").distinct().collect()} <= {"ok", "superseded"}
+    assert {row.name for row in outcomes.select("name").distinct().collect()} <= {
+        "ok",
+        "superseded",
+    }
     assert outcomes.count() == 4000
     rows, requests = expected(4000, 100), sandbox.updates()
     for part in (requests[:before], requests[before:]):
@@ -163,9 +203,13 @@ def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
     assert all(found[-1] == rows[user][-1] for user, found in numbers(requests).items())
 
 
-def test_a_refused_key_is_raised_and_written(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+def test_a_refused_key_is_raised_and_written(
+    spark: SparkSession, sandbox: Sandbox, path: Path
+) -> None:
     with pytest.raises(AuthenticationError):
-        update_users(table(spark, 4000, 100), path, **COLUMNS, api_key="another-key", progress=False)
+        update_users(
+            table(spark, 4000, 100), path, **COLUMNS, api_key="another-key", progress=False
+        )
     assert len(sandbox.updates()) <= 8
     assert {row.name for row in read_outcomes(spark, path).collect()} == {"unauthorized"}
     outcomes = update_users(table(spark, 4000, 100), path, **COLUMNS, resume=True, progress=False)

@@ -24,7 +24,9 @@ def test_a_repeated_batch_sends_only_what_is_not_confirmed(
         stream = spark.readStream.schema(rows.schema).option("maxFilesPerTrigger", 1)
         send = for_each_batch(path, **COLUMNS, progress=False, max_retries=0, **options)
         query = stream.parquet(str(tmp_path / "input")).writeStream.foreachBatch(send)
-        query.option("checkpointLocation", str(checkpoint)).trigger(availableNow=True).start().awaitTermination(120)
+        query.option("checkpointLocation", str(checkpoint)).trigger(
+            availableNow=True
+        ).start().awaitTermination(120)
 
     def forget(batch: int) -> None:
         """As after a crash that came before Spark noted that the batch is done."""
@@ -49,11 +51,17 @@ def test_a_repeated_batch_sends_only_what_is_not_confirmed(
     assert len(sandbox.updates()) == 401
 
 
-def test_stopping_the_query_ends_the_sending(spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path) -> None:
+def test_stopping_the_query_ends_the_sending(
+    spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
+) -> None:
     table(spark, 4000, 100).coalesce(1).write.parquet(str(tmp_path / "input"))
-    stream = spark.readStream.schema(table(spark).schema).parquet(str(tmp_path / "input")).writeStream
+    stream = (
+        spark.readStream.schema(table(spark).schema).parquet(str(tmp_path / "input")).writeStream
+    )
     send = for_each_batch(path, **COLUMNS, progress=False, max_requests_per_second=200)
-    query = stream.foreachBatch(send).option("checkpointLocation", str(tmp_path / "checkpoint")).start()
+    query = (
+        stream.foreachBatch(send).option("checkpointLocation", str(tmp_path / "checkpoint")).start()
+    )
     until(lambda: len(sandbox.updates()) >= 100, "the query sends nothing")
     query.stop()
     # Its thread may end before the function does.

@@ -73,7 +73,9 @@ class AsyncClient(BaseClient):
     ) -> UpdateResult: ...
 
     @overload
-    async def update_user(self, user_id: int, **fields: Unpack[FieldsAndOptions]) -> UpdateResult: ...
+    async def update_user(
+        self, user_id: int, **fields: Unpack[FieldsAndOptions]
+    ) -> UpdateResult: ...
 
     async def update_user(
         self,
@@ -190,7 +192,10 @@ class AsyncClient(BaseClient):
         return self
 
     async def __aexit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
     ) -> None:
         await self.aclose()
 
@@ -252,7 +257,10 @@ class _Feed:
     """Reads and submits updates in a task of its own, and collects their results."""
 
     def __init__(
-        self, client: AsyncClient, updates: Union[AsyncIterable[AnyUpdate], Iterable[AnyUpdate]], limit: int
+        self,
+        client: AsyncClient,
+        updates: Union[AsyncIterable[AnyUpdate], Iterable[AnyUpdate]],
+        limit: int,
     ) -> None:
         self._client, self._updates = client, updates
         self._courier = client._join_courier()
@@ -320,7 +328,9 @@ class _Feed:
             self._results.put_nowait(outcome(index, update, finished))
 
 
-async def _each(updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate]) -> AsyncIterator[AnyUpdate]:
+async def _each(
+    updates: AsyncIterable[AnyUpdate] | Iterable[AnyUpdate],
+) -> AsyncIterator[AnyUpdate]:
     if isinstance(updates, AsyncIterable):
         async for update in updates:
             yield update

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping
 
 from . import _interrupt, _late, _log
 from ._errors import check, handle
-from ._fields import OMITTED, Omitted, c_double, c_text, given_fields, id_number, json_object, user_json
+from ._fields import (
+    OMITTED,
+    Omitted,
+    c_double,
+    c_text,
+    given_fields,
+    id_number,
+    json_object,
+    user_json,
+)
 from ._hints import resolvable
 from ._library import lib, quick, take_text
 from ._options import NO_OPTIONS, header_object, milliseconds, names
@@ -291,7 +300,9 @@ class BaseClient:
 
     def __reduce__(self) -> NoReturn:
         # A copy would free the same handle, and the handle is invalid in another process.
-        raise TypeError(f"{type(self).__name__} objects cannot be copied or pickled; make another one")
+        raise TypeError(
+            f"{type(self).__name__} objects cannot be copied or pickled; make another one"
+        )
 
     def __repr__(self) -> str:
         name = type(self).__name__

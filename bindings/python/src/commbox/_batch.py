@@ -174,7 +174,9 @@ class Updates(Iterator[BatchResult]):
             queue_limit=self._room,
             stop_on_unauthorized=stop_on_unauthorized,
             **milliseconds(
-                throttle_timeout=throttle_timeout, outage_timeout=outage_timeout, overall_timeout=overall_timeout
+                throttle_timeout=throttle_timeout,
+                outage_timeout=outage_timeout,
+                overall_timeout=overall_timeout,
             ),
         )
         self._stats = self._batch.stats()
@@ -193,8 +195,15 @@ class Updates(Iterator[BatchResult]):
         if not self._closed:
             self._stats = self._batch.stats()
         stats = dict(self._stats)
-        failed = Counter({int(code): count for code, count in stats["failed_by_code"].items()}) + self._refused
-        stats.update(failed=sum(failed.values()), failed_by_code=dict(failed), elapsed=stats.pop("elapsed_ms") / 1000)
+        failed = (
+            Counter({int(code): count for code, count in stats["failed_by_code"].items()})
+            + self._refused
+        )
+        stats.update(
+            failed=sum(failed.values()),
+            failed_by_code=dict(failed),
+            elapsed=stats.pop("elapsed_ms") / 1000,
+        )
         return BatchStats(**stats)
 
     def cancel(self) -> None:
@@ -301,14 +310,21 @@ class Updates(Iterator[BatchResult]):
             # A signal handler raised before this update was submitted. All other results were
             # collected.
             index, update = next(iter(self._pending.items()))
-            return failure(index, update, cancelled("this update was not sent: a signal interrupted its submission"))
+            return failure(
+                index,
+                update,
+                cancelled("this update was not sent: a signal interrupted its submission"),
+            )
         return None
 
     def __enter__(self) -> Updates:
         return self
 
     def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
     ) -> None:
         self.close()
 
@@ -325,10 +341,14 @@ def prepare(update: AnyUpdate, call: CallOptions) -> tuple[int, bytes, Optional[
     """Returns the id, the JSON and the options of an update, or raises a ValidationError."""
     pair = _pair(update)
     if pair is None:
-        raise invalid(-1, f"an update is a pair of user_id and user or a UserUpdate, not {type_name(update)}")
+        raise invalid(
+            -1, f"an update is a pair of user_id and user or a UserUpdate, not {type_name(update)}"
+        )
     number, text = id_and_json(*pair)
     if isinstance(update, UserUpdate):
-        call = call.replace(update.timeout, update.attempt_timeout, update.max_retries, update.headers)
+        call = call.replace(
+            update.timeout, update.attempt_timeout, update.max_retries, update.headers
+        )
     return number, text, call.json
 
 

@@ -86,7 +86,9 @@ class Batch:
         check(lib.commbox_batch_cancel_tag(self._handle, tag))
 
     def stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = json.loads(take_text(handle(lib.commbox_batch_stats_json(self._handle))))
+        stats: dict[str, Any] = json.loads(
+            take_text(handle(lib.commbox_batch_stats_json(self._handle)))
+        )
         return stats
 
     def free(self) -> None:

@@ -376,7 +376,9 @@ class Client(BaseClient):
     ) -> None:
         self.close()
 
-    def _update(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
+    def _update(
+        self, user_id: int, user_json: bytes, call_json: Optional[bytes]
+    ) -> tuple[str, Took]:
         self._follow_logging()
         return _gevent.run(self._send, user_id, user_json, call_json)
 
@@ -386,7 +388,11 @@ class Client(BaseClient):
         try:
             update, number = lib.commbox_update_user_json_with, begin()
             answer = ctypes.byref(reply)
-            check(_interrupt.call(update, self._handle, id_number(user_id), user_json, call_json, answer))
+            check(
+                _interrupt.call(
+                    update, self._handle, id_number(user_id), user_json, call_json, answer
+                )
+            )
             return ctypes.string_at(reply).decode(), took(number)
         finally:
             lib.commbox_string_free(reply)

@@ -268,7 +268,9 @@ def _bring_all(batch: Batch, waiting: _Waiting) -> None:
     batch.free()
 
 
-def _collect(batch: Batch, waiting: _Waiting, timeout_ms: int) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
+def _collect(
+    batch: Batch, waiting: _Waiting, timeout_ms: int
+) -> dict[asyncio.AbstractEventLoop, list[_Awaited]]:
     """Collects the next finished update and all others that have finished by then. Grouping them by
     loop wakes each loop only once.
     """

@@ -48,7 +48,9 @@ def user_json(user: Mapping[str, Any] | Omitted, keywords: Mapping[str, Any]) ->
     if keywords:
         raise TypeError("give the fields in a mapping or as keywords, not both")
     if not isinstance(user, Mapping):
-        raise TypeError(f"user must be a mapping, not {type(user).__name__}; update_user_json takes JSON text")
+        raise TypeError(
+            f"user must be a mapping, not {type(user).__name__}; update_user_json takes JSON text"
+        )
     return json_object(-4, user)
 
 
@@ -111,4 +113,6 @@ def _utf8(code: int, name: str, text: str) -> bytes:
 
 def invalid(code: int, message: str) -> ValidationError:
     """Returns a validation error of this package, raised before the library is called."""
-    return ValidationError(message.encode(errors="backslashreplace").decode(), code=code, name=name_of(code))
+    return ValidationError(
+        message.encode(errors="backslashreplace").decode(), code=code, name=name_of(code)
+    )

@@ -42,7 +42,9 @@ def run(function: Callable[..., T], *arguments: object) -> T:
     return value  # type: ignore[no-any-return]
 
 
-def _outcome(function: Callable[..., T], arguments: tuple[object, ...]) -> tuple[T | None, Exception | None]:
+def _outcome(
+    function: Callable[..., T], arguments: tuple[object, ...]
+) -> tuple[T | None, Exception | None]:
     """Returns what a function returns or raises. The pool would print an exception."""
     try:
         return function(*arguments), None

@@ -50,7 +50,12 @@ DEPTH = 8
 TRACE_ENDS_GENERATORS = sys.version_info < (3, 12)
 
 # Bound now, because module globals may be gone during interpreter shutdown.
-_gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
+_gettrace, _settrace, _getprofile, _setprofile = (
+    sys.gettrace,
+    sys.settrace,
+    sys.getprofile,
+    sys.setprofile,
+)
 
 
 class _Thread(threading.local):
@@ -79,7 +84,9 @@ class _Thread(threading.local):
         next(listener)
         return listener  # type: ignore[return-value]
 
-    def _catch(self, inner: Generator[int, Optional[str], None]) -> Generator[int, Optional[str], None]:
+    def _catch(
+        self, inner: Generator[int, Optional[str], None]
+    ) -> Generator[int, Optional[str], None]:
         """Yields what ``inner`` yields. After ``inner`` has raised an exception, stores it and
         yields 1, which cancels the call.
         """

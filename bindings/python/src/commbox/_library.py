@@ -6,7 +6,19 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from ctypes import CDLL, POINTER, PyDLL, c_char_p, c_double, c_int32, c_int64, c_uint32, c_uint64, c_void_p, string_at
+from ctypes import (
+    CDLL,
+    POINTER,
+    PyDLL,
+    c_char_p,
+    c_double,
+    c_int32,
+    c_int64,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    string_at,
+)
 
 from ._interrupt import CALLBACK, LOG
 
@@ -17,7 +29,9 @@ if TYPE_CHECKING:
 ABI_VERSION = 1
 """The version of the library's ABI that this package requires."""
 
-FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(sys.platform, "libcommbox.so")
+FILE_NAME = {"win32": "commbox.dll", "darwin": "libcommbox.dylib"}.get(
+    sys.platform, "libcommbox.so"
+)
 
 # Strings that the caller must free are declared as void pointers, because ctypes converts a char
 # pointer to bytes and drops its address.
@@ -36,7 +50,10 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_client_stats_json": (c_void_p, (c_void_p,)),
     "commbox_client_diagnose_json": (c_void_p, (c_void_p,)),
     "commbox_update_user_json": (c_int32, (c_void_p, c_int64, c_char_p, POINTER(c_void_p))),
-    "commbox_update_user_json_with": (c_int32, (c_void_p, c_int64, c_char_p, c_char_p, POINTER(c_void_p))),
+    "commbox_update_user_json_with": (
+        c_int32,
+        (c_void_p, c_int64, c_char_p, c_char_p, POINTER(c_void_p)),
+    ),
     "commbox_last_error": (c_char_p, ()),
     "commbox_last_error_code": (c_int32, ()),
     "commbox_last_error_json": (c_char_p, ()),
@@ -59,9 +76,15 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "commbox_user_free": (None, (c_void_p,)),
     "commbox_batch_new": (c_void_p, (c_void_p, c_char_p)),
     "commbox_batch_new_with": (c_void_p, (c_void_p, c_void_p)),
-    "commbox_batch_submit_with": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_char_p, c_int64)),
+    "commbox_batch_submit_with": (
+        c_int32,
+        (c_void_p, c_uint64, c_int64, c_char_p, c_char_p, c_int64),
+    ),
     "commbox_batch_submit": (c_int32, (c_void_p, c_uint64, c_int64, c_char_p, c_int64)),
-    "commbox_batch_next": (c_int32, (c_void_p, c_int64, POINTER(c_uint64), POINTER(c_int32), POINTER(c_void_p))),
+    "commbox_batch_next": (
+        c_int32,
+        (c_void_p, c_int64, POINTER(c_uint64), POINTER(c_int32), POINTER(c_void_p)),
+    ),
     "commbox_batch_notify_fd": (c_int64, (c_void_p,)),
     "commbox_batch_close": (c_int32, (c_void_p,)),
     "commbox_batch_cancel": (c_int32, (c_void_p,)),
@@ -82,9 +105,15 @@ def load() -> CDLL:
             failures.append(f"  {path} ({origin}): {error}")
             continue
         if failures and os.environ.get("COMMBOX_LIBRARY"):
-            warnings.warn(f"commbox uses {path}, since this failed:\n{failures[0]}", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"commbox uses {path}, since this failed:\n{failures[0]}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return library
-    raise ImportError("\n".join(["the commbox shared library could not be loaded. Tried:", *failures, _advice()]))
+    raise ImportError(
+        "\n".join(["the commbox shared library could not be loaded. Tried:", *failures, _advice()])
+    )
 
 
 def _advice() -> str:
@@ -131,7 +160,10 @@ def _unpacked() -> str | None:
     try:
         # Python 3.9 does not set __package__ when it imports from a zip file.
         path = copies.enter_context(as_file(files(__name__.rpartition(".")[0]).joinpath(FILE_NAME)))
-    except (OSError, KeyError):  # the file has no library (KeyError: Python 3.9), or there is no room
+    except (
+        OSError,
+        KeyError,
+    ):  # the file has no library (KeyError: Python 3.9), or there is no room
         return None
 
     @atexit.register
@@ -153,7 +185,9 @@ def _open(path: str) -> CDLL:
         if theirs and ours and theirs != ours:
             # The system's message is misleading: Linux reports a missing file, and Windows an
             # invalid one.
-            raise ImportError(f"it is for {theirs}, and this Python for {ours}; install matching versions") from None
+            raise ImportError(
+                f"it is for {theirs}, and this Python for {ours}; install matching versions"
+            ) from None
         raise
     _declare(library, "commbox_abi_version")
     found = library.commbox_abi_version()
@@ -182,7 +216,9 @@ def _processor(path: str) -> str | None:
         at = int.from_bytes(head[60:64], "little")
         if head[at : at + 4] == b"PE\0\0":
             number = int.from_bytes(head[at + 4 : at + 6], "little")
-            return {0x14C: "x86", 0x1C4: "ARM", 0x8664: "x86-64", 0xAA64: "ARM64"}.get(number, f"processor {number}")
+            return {0x14C: "x86", 0x1C4: "ARM", 0x8664: "x86-64", 0xAA64: "ARM64"}.get(
+                number, f"processor {number}"
+            )
     return None
 
 

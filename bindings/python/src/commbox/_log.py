@@ -106,6 +106,10 @@ def _forget(ident: int) -> None:
 def _report() -> None:
     """Reports an exception of a filter. Handlers report their own exceptions in the same way."""
     logging, traceback = _modules.get("logging"), _modules.get("traceback")
-    if getattr(logging, "raiseExceptions", False) and traceback is not None and sys.stderr is not None:
+    if (
+        getattr(logging, "raiseExceptions", False)
+        and traceback is not None
+        and sys.stderr is not None
+    ):
         with suppress(OSError, ValueError):
             traceback.print_exc()

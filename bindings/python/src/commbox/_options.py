@@ -32,7 +32,9 @@ def milliseconds(**times: float | None) -> dict[str, int | None]:
     for option, name in TIMES.items():
         if name in times:
             seconds = times[name]
-            options[option] = None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
+            options[option] = (
+                None if seconds is None else round(max(-_LONGEST, min(seconds, _LONGEST)) * 1000)
+            )
     return options
 
 
@@ -57,7 +59,9 @@ def header_object(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     if headers is None:
         return None
     if not isinstance(headers, Mapping):
-        raise invalid(-3, f"headers must be a mapping of names to values, not {type(headers).__name__}")
+        raise invalid(
+            -3, f"headers must be a mapping of names to values, not {type(headers).__name__}"
+        )
     found = dict(headers)
     wrong = [
         f"headers has a name of type {type(name).__name__}; it must be a str"
@@ -76,7 +80,9 @@ def names(custom_fields: Iterable[str] | None) -> list[str] | None:
     if custom_fields is None:
         return None
     if isinstance(custom_fields, (str, bytes)) or not isinstance(custom_fields, Iterable):
-        raise invalid(-3, f"custom_fields must be a list of names, not {type(custom_fields).__name__}")
+        raise invalid(
+            -3, f"custom_fields must be a list of names, not {type(custom_fields).__name__}"
+        )
     return list(custom_fields)
 
 
@@ -105,7 +111,10 @@ class CallOptions:
             "max_retries": max_retries,
             "headers": header_object(headers),
         }
-        options = {**self._options, **{name: value for name, value in given.items() if value is not None}}
+        options = {
+            **self._options,
+            **{name: value for name, value in given.items() if value is not None},
+        }
         own = self._options.get("headers")
         if own and headers:
             # Header names are case-insensitive.
@@ -119,7 +128,11 @@ class CallOptions:
         options = handle(lib.commbox_options_new())
         try:
             for name, value in self._options.items():
-                check(lib.commbox_options_set(options, name.encode(), c_text(name, _codec.to_json(value))))
+                check(
+                    lib.commbox_options_set(
+                        options, name.encode(), c_text(name, _codec.to_json(value))
+                    )
+                )
         finally:
             lib.commbox_options_free(options)
 

@@ -20,7 +20,9 @@ def id_and_json(user_id: Any, user: Any) -> tuple[int, bytes]:
     except TypeError as error:
         raise invalid(-1, f"user_id must be an int, not {type_name(user_id)}") from error
     except Exception as error:
-        raise invalid(-1, f"user_id cannot be read: its __index__ raised {type_name(error)}") from error
+        raise invalid(
+            -1, f"user_id cannot be read: its __index__ raised {type_name(error)}"
+        ) from error
     if isinstance(user, str):
         return number, c_text("user", user)
     if not isinstance(user, Mapping):

@@ -53,7 +53,9 @@ progress output.
 def check_progress(progress: object, total: object) -> None:
     """Raises an error if an option is invalid, before anything is sent."""
     if not isinstance(progress, bool) and not callable(progress):
-        raise TypeError(f"progress must be True, False or a function, not {type(progress).__name__}")
+        raise TypeError(
+            f"progress must be True, False or a function, not {type(progress).__name__}"
+        )
     if total is not None and (isinstance(total, bool) or not isinstance(total, int)):
         raise TypeError(f"total must be an int, not {type(total).__name__}")
     if total is not None and total < 0:

@@ -39,7 +39,9 @@ class UpdateResult(NamedTuple):
     """
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw")
+        parts = ", ".join(
+            f"{name}={getattr(self, name)!r}" for name in self._fields if name != "raw"
+        )
         return f"UpdateResult({parts})"
 
 

@@ -94,7 +94,9 @@ def client_stats(text: str) -> ClientStats:
     """
     told = loads(text)
     line, latency = told["line"], told["latency"]
-    counts = {name: told[name] for name in ClientStats.__dataclass_fields__ if isinstance(told[name], int)}
+    counts = {
+        name: told[name] for name in ClientStats.__dataclass_fields__ if isinstance(told[name], int)
+    }
     return ClientStats(
         **counts,
         failed_by_code={int(code): count for code, count in told["failed_by_code"].items()},

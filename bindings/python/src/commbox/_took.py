@@ -19,7 +19,11 @@ else:
 
 UNKNOWN: Took = (0, 0.0, None)
 
-_ACCESSORS = (quick.commbox_last_attempts, quick.commbox_last_elapsed_ms, quick.commbox_last_request_id)
+_ACCESSORS = (
+    quick.commbox_last_attempts,
+    quick.commbox_last_elapsed_ms,
+    quick.commbox_last_request_id,
+)
 _ask = methodcaller("__call__")
 _numbers = itertools.count(1)
 

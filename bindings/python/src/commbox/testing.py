@@ -111,7 +111,11 @@ class Answer:
     """Whether the server resets the connection instead of answering."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.status, bool) or not isinstance(self.status, int) or not 200 <= self.status <= 599:
+        if (
+            isinstance(self.status, bool)
+            or not isinstance(self.status, int)
+            or not 200 <= self.status <= 599
+        ):
             raise ValueError(f"status must be an int from 200 to 599, not {self.status!r}")
         if not self.delay >= 0:
             raise ValueError("delay must be 0 seconds or more")
@@ -228,7 +232,10 @@ class FakeServer:
         return self
 
     def __exit__(
-        self, kind: Optional[type[BaseException]], error: Optional[BaseException], traceback: Optional[TracebackType]
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
     ) -> None:
         self.close()
 
@@ -249,7 +256,9 @@ class FakeServer:
             answer = Answer() if chosen is None else _answer(chosen)
             if answer.body is not None or answer.reset:
                 return answer
-            reply = self._serve(request) if chosen is None else self._scripted(request, answer.status)
+            reply = (
+                self._serve(request) if chosen is None else self._scripted(request, answer.status)
+            )
         return Answer(reply.status, reply.body, {**reply.headers, **answer.headers}, answer.delay)
 
     def _scripted(self, request: Request, status: int) -> Answer:
@@ -284,12 +293,20 @@ def _answer(answer: Union[Answer, int]) -> Answer:
     return Answer(answer)
 
 
-def _reply(status: int, description: Optional[str] = None, data: Optional[Mapping[str, Any]] = None) -> Answer:
+def _reply(
+    status: int, description: Optional[str] = None, data: Optional[Mapping[str, Any]] = None
+) -> Answer:
     """Returns the documented reply."""
     if description is None:
         # A status that is not registered has no phrase.
         known = status in list(HTTPStatus)
-        description = "Operation successful" if status == HTTPStatus.OK else HTTPStatus(status).phrase if known else ""
+        description = (
+            "Operation successful"
+            if status == HTTPStatus.OK
+            else HTTPStatus(status).phrase
+            if known
+            else ""
+        )
     now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     body = {"status": status, "description": description, "response_time": now}
     return Answer(status, body if data is None else {**body, "data": data})
@@ -362,7 +379,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815
 
     def send(self, answer: Answer) -> None:
-        text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body, ensure_ascii=False)
+        text = (
+            answer.body
+            if isinstance(answer.body, str)
+            else json.dumps(answer.body, ensure_ascii=False)
+        )
         body = text.encode()
         # These statuses have no body.
         if answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
@@ -382,7 +403,9 @@ class _Handler(BaseHTTPRequestHandler):
     def reset_connection(self) -> None:
         self.close_connection = True
         self.connection.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            socket.SOL_SOCKET,
+            socket.SO_LINGER,
+            struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0),
         )
         for file in (self.rfile, self.wfile, self.connection):
             file.close()

@@ -16,7 +16,10 @@ def _loaded() -> Path:
     file = Path(_library.lib._name)
     if file.is_absolute() or not sys.platform.startswith("linux"):
         return file
-    mapped = [Path(line.split(maxsplit=5)[-1]) for line in Path("/proc/self/maps").read_text().splitlines()]
+    mapped = [
+        Path(line.split(maxsplit=5)[-1])
+        for line in Path("/proc/self/maps").read_text().splitlines()
+    ]
     return next(found for found in mapped if found.name.startswith(file.name))
 
 
@@ -29,5 +32,6 @@ def _named(file: Path) -> Path:
 
 binaries = [(str(_named(_loaded())), "commbox")]
 hiddenimports = [
-    f"commbox.{name}" for name in ("_async", "_batch", "_json", "_late", "_progress", "_reply", "_stats", "_types")
+    f"commbox.{name}"
+    for name in ("_async", "_batch", "_json", "_late", "_progress", "_reply", "_stats", "_types")
 ]

@@ -27,7 +27,9 @@ except ImportError as _error:
     ) from _error
 
 if tuple(int(part) for part in _pyspark.__version__.split(".")[:2]) < (3, 5):
-    raise ImportError(f"commbox.spark needs PySpark 3.5 or newer, and this is {_pyspark.__version__}")
+    raise ImportError(
+        f"commbox.spark needs PySpark 3.5 or newer, and this is {_pyspark.__version__}"
+    )
 
 from .. import Client
 from .._fields import invalid
@@ -181,18 +183,26 @@ def for_each_batch(
             are required. A ``key`` must be unique within a micro-batch. ``resume`` is not among
             them.
     """
-    known = {*inspect.signature(update_users).parameters, *ClientOptions.__annotations__} - {"df", "path", "resume"}
+    known = {*inspect.signature(update_users).parameters, *ClientOptions.__annotations__} - {
+        "df",
+        "path",
+        "resume",
+    }
     unknown = sorted(set(options) - known)
     if unknown:
         raise TypeError(f"for_each_batch() got an unexpected keyword argument {unknown[0]!r}")
     missing = [name for name in ("id", "key") if name not in options]
     if missing:
         raise TypeError(f"for_each_batch() needs {' and '.join(missing)}")
-    own = {name: options.pop(name) for name in list(options) if name in ClientOptions.__annotations__}
+    own = {
+        name: options.pop(name) for name in list(options) if name in ClientOptions.__annotations__
+    }
     if client is None:
         client = Client(api_key, **own)
     elif api_key is not None or own:
-        raise TypeError(f"give either a client, or the options of one: {', '.join(sorted(own)) or 'api_key'}")
+        raise TypeError(
+            f"give either a client, or the options of one: {', '.join(sorted(own)) or 'api_key'}"
+        )
     folder, sender = os.fspath(path).rstrip("/"), client
 
     def send(batch: DataFrame, batch_id: int) -> None:

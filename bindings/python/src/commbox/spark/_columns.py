@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 TEXT = (T.StringType, T.CharType, T.VarcharType, T.NullType)
 TIMES = (T.TimestampType, T.TimestampNTZType)
-ORDERED = (*WHOLE, *TIMES, T.StringType, T.DateType, T.DecimalType, T.FloatType, T.DoubleType, T.BooleanType)
+ORDERED = (
+    *WHOLE,
+    *TIMES,
+    T.StringType,
+    T.DateType,
+    T.DecimalType,
+    T.FloatType,
+    T.DoubleType,
+    T.BooleanType,
+)
 """Types by which rows can be ordered, and which outcomes can hold."""
 
 CONTENT = "Content"
@@ -61,7 +70,9 @@ class Columns:
     def __init__(self, df: DataFrame, given: Given) -> None:
         check_frame(df)
         if (given.fields is None) == (given.user is None):
-            raise invalid(-1, "give the columns of the fields as fields, or the column of all fields as user")
+            raise invalid(
+                -1, "give the columns of the fields as fields, or the column of all fields as user"
+            )
         if given.nulls not in ("omit", "send"):
             raise invalid(-1, f'nulls must be "omit" or "send", not {given.nulls!r}')
         self._problems: list[str] = []
@@ -72,18 +83,27 @@ class Columns:
         self.id = self._whole(self._find(given.id, "id"), "bigint")
         self.key = self._key(self._find(given.key, "key"))
         position = self._position(given.order_by)
-        text = self._fields(given.fields) if given.fields is not None else self._user(given.user, given.nulls)
+        text = (
+            self._fields(given.fields)
+            if given.fields is not None
+            else self._user(given.user, given.nulls)
+        )
         if self._problems:
             raise invalid(-1, "; ".join(self._problems))
         self.frame = df.select(
-            self.key.column.alias("key"), self.id.column.cast("long").alias("id"), text.alias("user"), position
+            self.key.column.alias("key"),
+            self.id.column.cast("long").alias("id"),
+            text.alias("user"),
+            position,
         )
         self.key_type = self.frame.schema["key"].dataType
         self.position_type = self.frame.schema["position"].dataType
 
     def _find(self, given: Union[Column, str], what: str) -> Found:
         if not isinstance(given, (str, Column)):
-            raise TypeError(f"{what} must be the name of a column or a Column, not {type(given).__name__}")
+            raise TypeError(
+                f"{what} must be the name of a column or a Column, not {type(given).__name__}"
+            )
         column = F.col(given) if isinstance(given, str) else given
         # Spark says which columns there are, if it has none of this name.
         found = self._df.select(column).schema.fields
@@ -91,7 +111,9 @@ class Columns:
             raise invalid(-1, f"{what} must be one column, and names {len(found)}")
         name = found[0].name
         is_column = isinstance(given, str) or name in self._df.columns
-        code = f"F.col({json.dumps(given if isinstance(given, str) else name)})" if is_column else "…"
+        code = (
+            f"F.col({json.dumps(given if isinstance(given, str) else name)})" if is_column else "…"
+        )
         kind = "column" if is_column else "expression"
         return Found(column, found[0].dataType, name, f'{kind} "{name}" ({what})', code)
 
@@ -103,11 +125,15 @@ class Columns:
     def _key(self, found: Found) -> Found:
         if not isinstance(found.type, (*WHOLE, T.StringType)):
             cast = "bigint" if isinstance(found.type, T.DecimalType) else "string"
-            self._refuse(found, f'{found.code}.cast("{cast}")', "and must be a whole number or a string")
+            self._refuse(
+                found, f'{found.code}.cast("{cast}")', "and must be a whole number or a string"
+            )
         return found
 
     def _refuse(self, found: Found, instead: str, rule: str) -> None:
-        self._problems.append(f"{found.label} is of type {found.type.simpleString()}, {rule}; write {instead}")
+        self._problems.append(
+            f"{found.label} is of type {found.type.simpleString()}, {rule}; write {instead}"
+        )
 
     def _position(self, order_by: Union[Column, str, Sequence[Union[Column, str]], None]) -> Column:
         given = [order_by] if isinstance(order_by, (str, Column)) else list(order_by or ())
@@ -120,12 +146,16 @@ class Columns:
             # As a number it passes through Python unchanged, whatever the time zone.
             is_time = isinstance(found.type, T.TimestampType)
             column = F.unix_micros(found.column) if is_time else found.column
-            members.append(column.alias(f"{len(members) + 1}_{re.sub(r'[^0-9A-Za-z_]', '_', found.name)}"))
+            members.append(
+                column.alias(f"{len(members) + 1}_{re.sub(r'[^0-9A-Za-z_]', '_', found.name)}")
+            )
         return F.struct(*members or [F.lit(None)]).alias("position")
 
     def _fields(self, fields: Mapping[str, Union[Column, str]]) -> Column:
         if not isinstance(fields, Mapping):
-            raise TypeError(f"fields must be a mapping of the API's names to columns, not {type(fields).__name__}")
+            raise TypeError(
+                f"fields must be a mapping of the API's names to columns, not {type(fields).__name__}"
+            )
         if not fields:
             raise invalid(-1, "fields names no column")
         plain: list[Column] = []
@@ -136,7 +166,9 @@ class Columns:
             found = self._find(given, f"fields[{name!r}]")
             if not isinstance(found.type, TEXT):
                 self._refuse(found, as_text(found.code, found.type), "and must be a string")
-            text = found.column.cast("string") if isinstance(found.type, T.NullType) else found.column
+            text = (
+                found.column.cast("string") if isinstance(found.type, T.NullType) else found.column
+            )
             outer, _, inner = name.partition(".")
             if outer != CONTENT:
                 self.names[name] = None
@@ -145,7 +177,9 @@ class Columns:
                 self.names.setdefault(CONTENT, {})[inner] = None
                 custom.append(text.alias(inner))
             else:
-                self._problems.append(f'fields[{name!r}] needs the name of a custom field, as "Content.City"')
+                self._problems.append(
+                    f'fields[{name!r}] needs the name of a custom field, as "Content.City"'
+                )
         if self._problems:
             return F.lit(None)
         if custom:
@@ -159,7 +193,9 @@ class Columns:
         found = self._find(given, "user")
         if isinstance(found.type, T.StringType):
             if nulls == "send":
-                self._problems.append(f"{found.label} is JSON text, which is sent as it is; leave out nulls")
+                self._problems.append(
+                    f"{found.label} is JSON text, which is sent as it is; leave out nulls"
+                )
             return found.column
         if not isinstance(found.type, T.StructType):
             self._refuse(found, "F.struct(…) of the fields", "and must be JSON text or a struct")
@@ -185,7 +221,9 @@ def check_frame(df: DataFrame) -> None:
     if not module.startswith("pyspark.sql."):
         raise TypeError(f"df must be a DataFrame of Spark, not {type(df).__name__}")
     if df.isStreaming:
-        raise TypeError("df is a stream; use commbox.spark.for_each_batch with its writeStream.foreachBatch")
+        raise TypeError(
+            "df is a stream; use commbox.spark.for_each_batch with its writeStream.foreachBatch"
+        )
 
 
 def as_text(code: str, kind: T.DataType) -> str:

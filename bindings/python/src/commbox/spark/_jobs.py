@@ -65,7 +65,9 @@ class Jobs:
             self._context.setLocalProperty(GROUP, group)
 
     @contextmanager
-    def shown(self, progress: Callable[[], str], cancelled: Callable[[BaseException], None]) -> Iterator[None]:
+    def shown(
+        self, progress: Callable[[], str], cancelled: Callable[[BaseException], None]
+    ) -> Iterator[None]:
         """Shows the sending as a job of the group, and calls ``cancelled`` when it is cancelled.
 
         While the driver sends, Spark has nothing to do most of the time: without this job the web
@@ -91,7 +93,9 @@ class Jobs:
 
     def _cores(self) -> int:
         context = self._context._jsc.sc()
-        cores: int = context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())
+        cores: int = context.maxNumConcurrentTasks(
+            context.resourceProfileManager().defaultResourceProfile()
+        )
         return cores
 
     def _show(

@@ -67,7 +67,9 @@ class Folder:
     def write(self, name: str, text: str, *, replace: bool) -> bool:
         """Writes a file. Returns False if there is one that is not to be replaced."""
         try:
-            stream = self._fs.create(self._jvm.org.apache.hadoop.fs.Path(self._folder, name), replace)
+            stream = self._fs.create(
+                self._jvm.org.apache.hadoop.fs.Path(self._folder, name), replace
+            )
         except Py4JJavaError as error:
             if "AlreadyExists" in str(error.java_exception.getClass().getName()):
                 return False

@@ -61,7 +61,9 @@ def schema(key: T.DataType, position: T.DataType) -> T.StructType:
 class Outcomes:
     """The outcomes in a folder."""
 
-    def __init__(self, spark: SparkSession, path: str, key: T.DataType, position: T.DataType) -> None:
+    def __init__(
+        self, spark: SparkSession, path: str, key: T.DataType, position: T.DataType
+    ) -> None:
         self._spark = spark
         self._schema = schema(key, position)
         self._folder = Folder(spark, path)
@@ -98,12 +100,20 @@ class Outcomes:
             return False
         strange = next((name for name in names if not name.endswith(".parquet")), None)
         if strange is not None:
-            raise invalid(-1, f"path holds {strange}, which is not an outcome: {self.path}; name another folder")
+            raise invalid(
+                -1,
+                f"path holds {strange}, which is not an outcome: {self.path}; name another folder",
+            )
         found = self._found()
         if found is None or not {"key", *SHOWN, "position", "run"} <= found.keys():
-            raise invalid(-1, f"path holds files that are not outcomes: {self.path}; name another folder")
+            raise invalid(
+                -1, f"path holds files that are not outcomes: {self.path}; name another folder"
+            )
         if not resume:
-            raise invalid(-1, f"path holds outcomes already: {self.path}; go on with resume=True, or name another path")
+            raise invalid(
+                -1,
+                f"path holds outcomes already: {self.path}; go on with resume=True, or name another path",
+            )
         wanted = types_of(self._schema)
         for column, argument in (("key", "key"), ("position", "order_by")):
             if found[column] != wanted[column]:
@@ -138,7 +148,9 @@ class Outcomes:
         """Writes outcomes, all or none: one file, which Spark moves to its place when it is
         complete."""
         if self._lock is not None and self._lock.lost:
-            raise invalid(-1, f"another run has taken {self.path}, since this one stood still; this one ends")
+            raise invalid(
+                -1, f"another run has taken {self.path}, since this one stood still; this one ends"
+            )
         try:
             self._append(outcomes)
         except Py4JJavaError as error:
@@ -152,7 +164,9 @@ class Outcomes:
         # createDataFrame would start Python on the executors, in as many tasks as the cluster has cores.
         spark: Any = self._spark
         serde = spark._jvm.SerDeUtil
-        rows = spark.sparkContext.parallelize([self._schema.toInternal(outcome) for outcome in outcomes], 1)
+        rows = spark.sparkContext.parallelize(
+            [self._schema.toInternal(outcome) for outcome in outcomes], 1
+        )
         objects = serde.toJavaArray(serde.pythonToJava(rows._jrdd, True))
         frame = spark._jsparkSession.applySchemaToPythonRDD(objects.rdd(), self._schema.json())
         frame.write().mode("append").parquet(self.path)

@@ -121,7 +121,10 @@ class Run:
 
     def _check(self, count: Count) -> None:
         problems = []
-        for found, missing in ((self._columns.id, count.ids_missing), (self._columns.key, count.keys_missing)):
+        for found, missing in (
+            (self._columns.id, count.ids_missing),
+            (self._columns.key, count.keys_missing),
+        ):
             if missing:
                 rows = "1 row" if missing == 1 else f"{missing:,} rows"
                 instead = f"df.where({found.code}.isNotNull())"
@@ -129,7 +132,9 @@ class Run:
         if count.keys_repeated:
             values = "1 value" if count.keys_repeated == 1 else f"{count.keys_repeated:,} values"
             label = self._columns.key.label
-            problems.append(f"{label} has {values} that more than one row has; a key identifies one row")
+            problems.append(
+                f"{label} has {values} that more than one row has; a key identifies one row"
+            )
         if problems:
             raise invalid(-1, "; ".join(problems))
 
@@ -139,7 +144,9 @@ class Run:
         # By user, so that all rows of one are in one partition; in there by time, so that the rows
         # of a user who has many, which are sent one after another, do not follow each other.
         ordered = rows.repartition(partitions, "id").sortWithinPartitions("position", "key")
-        source = ordered.select("key", "id", "user", "position", "late").toLocalIterator(prefetchPartitions=True)
+        source = ordered.select("key", "id", "user", "position", "late").toLocalIterator(
+            prefetchPartitions=True
+        )
         sending = self._client.update_users(
             self._read(source),
             queue_limit=self._queue,
