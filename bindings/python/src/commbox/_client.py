@@ -376,23 +376,17 @@ class Client(BaseClient):
     ) -> None:
         self.close()
 
-    def _update(
-        self, user_id: int, user_json: bytes, call_json: Optional[bytes]
-    ) -> tuple[str, Took]:
+    def _update(self, user_id: int, user: bytes, options: Optional[bytes]) -> tuple[str, Took]:
         self._follow_logging()
-        return _gevent.run(self._send, user_id, user_json, call_json)
+        return _gevent.run(self._send, user_id, user, options)
 
-    def _send(self, user_id: int, user_json: bytes, call_json: Optional[bytes]) -> tuple[str, Took]:
+    def _send(self, user_id: int, user: bytes, options: Optional[bytes]) -> tuple[str, Took]:
         # The library keeps the details of a call for the calling thread, which also reads them.
         reply = ctypes.c_void_p()
         try:
             update, number = lib.commbox_update_user_json_with, begin()
-            answer = ctypes.byref(reply)
-            check(
-                _interrupt.call(
-                    update, self._handle, id_number(user_id), user_json, call_json, answer
-                )
-            )
+            given = self._handle, id_number(user_id), user, options
+            check(_interrupt.call(update, *given, ctypes.byref(reply)))
             return ctypes.string_at(reply).decode(), took(number)
         finally:
             lib.commbox_string_free(reply)

@@ -1,4 +1,5 @@
-"""A CommBox for your tests: a fake server in the process, which records requests and answers as scripted.
+"""A CommBox for your tests: a fake server in the process, which records requests and answers as
+scripted.
 
 >>> from commbox import Client
 >>> from commbox.testing import Answer, FakeServer
@@ -9,27 +10,25 @@
 3
 'John'
 
-With pytest, the fixture ``commbox_server`` is such a server. While a test uses it, ``COMMBOX_API_KEY`` and
-``COMMBOX_BASE_URL`` name it, so that the code under test needs no change if it reads them.
+With pytest, the fixture ``commbox_server`` is such a server. While a test uses it,
+``COMMBOX_API_KEY`` and ``COMMBOX_BASE_URL`` name it, so that the code under test needs no change if
+it reads them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import socket
-import struct
-import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from ._fake_http import Response, Server
 
 if TYPE_CHECKING:
     # Type checkers resolve this name even if typing_extensions is not installed.
@@ -162,7 +161,7 @@ class FakeServer:
         self._requests: list[Request] = []
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = Server(self._respond)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="commbox-fake-server", daemon=True
@@ -242,6 +241,13 @@ class FakeServer:
     def __repr__(self) -> str:
         return f"FakeServer(url={self.url!r})"
 
+    def _respond(self, method: str, path: str, headers: Mapping[str, str], body: str) -> Response:
+        answer = self._answer(Request(method, path, headers, body))
+        text = answer.body
+        if not isinstance(text, str):
+            text = json.dumps(text, ensure_ascii=False)
+        return Response(answer.status, answer.headers, text.encode(), answer.delay, answer.reset)
+
     def _answer(self, request: Request) -> Answer:
         with self._lock:
             self._requests.append(request)
@@ -310,105 +316,3 @@ def _reply(
     now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
     body = {"status": status, "description": description, "response_time": now}
     return Answer(status, body if data is None else {**body, "data": data})
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # Handlers of keep-alive connections end when their connections are closed.
-    block_on_close = False
-    # With the default of 5, connections that many threads open at once wait for a second or longer.
-    request_queue_size = 1024
-
-    def __init__(self, fake: FakeServer) -> None:
-        self.fake = fake
-        self.ended = threading.Event()
-        self._connections: set[socket.socket] = set()
-        self._connections_lock = threading.Lock()
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def server_bind(self) -> None:
-        # HTTPServer's method is not used because it looks up the host's name.
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self._connections_lock:
-            self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self._connections_lock:
-            self._connections.discard(request)
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that disconnected is not an error.
-        if not isinstance(sys.exc_info()[1], OSError) and not self.ended.is_set():
-            super().handle_error(request, client_address)
-
-    def end(self) -> None:
-        if self.ended.is_set():
-            return
-        self.ended.set()
-        self.shutdown()
-        self.server_close()
-        with self._connections_lock:
-            connections = list(self._connections)
-        for connection in connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def answer(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length).decode(errors="replace")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.server.fake._answer(Request(self.command, self.path, headers, body))
-        if answer.delay and self.server.ended.wait(answer.delay):
-            self.close_connection = True
-        elif answer.reset:
-            self.reset_connection()
-        else:
-            self.send(answer)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer  # noqa: N815
-
-    def send(self, answer: Answer) -> None:
-        text = (
-            answer.body
-            if isinstance(answer.body, str)
-            else json.dumps(answer.body, ensure_ascii=False)
-        )
-        body = text.encode()
-        # These statuses have no body.
-        if answer.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
-            body = b""
-        given = {name.lower() for name in answer.headers}
-        self.send_response(answer.status)
-        if "content-type" not in given:
-            self.send_header("Content-Type", "application/json")
-        if "content-length" not in given:
-            self.send_header("Content-Length", str(len(body)))
-        for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def reset_connection(self) -> None:
-        self.close_connection = True
-        self.connection.setsockopt(
-            socket.SOL_SOCKET,
-            socket.SO_LINGER,
-            struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0),
-        )
-        for file in (self.rfile, self.wfile, self.connection):
-            file.close()
-
-    def log_message(self, *_: object) -> None:
-        """Prints nothing."""
