@@ -1,9 +1,10 @@
-"""Puts the shared library into the wheel, and the crate that it is built from into the source distribution.
+"""Puts the shared library into the wheel, and the crate that it is built from into the source
+distribution.
 
-COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does for each platform, and
-COMMBOX_READY_PLATFORM the platform that the wheel is for then; without them cargo builds one for this platform. The
-command `commbox` becomes a script of the wheel where COMMBOX_READY_COMMAND names it, or COMMBOX_BUILD_COMMAND=1 asks to
-build it, which takes minutes.
+COMMBOX_READY_LIBRARY names a library that is built already, as `make dist` does for each platform,
+and COMMBOX_READY_PLATFORM names the platform of the wheel. Without them, cargo builds the library
+for this platform. The command `commbox` becomes a script of the wheel if COMMBOX_READY_COMMAND
+names it, or if COMMBOX_BUILD_COMMAND=1 asks to build it, which takes minutes.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def find_crate(root: Path) -> Path:
         if (crate / "Cargo.toml").is_file():
             return crate
     raise RuntimeError(
-        "the library's sources are missing: run pip install or pip wheel on bindings/python of a checkout, or on a "
-        "source distribution"
+        "the library's sources are missing: run pip install or pip wheel on bindings/python of a "
+        "checkout, or on a source distribution"
     )
 
 
@@ -72,7 +73,9 @@ def cargo(crate: Path, *arguments: str) -> str:
 
 
 def crate_files(crate: Path) -> list[str]:
-    """What the crate itself says that it is made of; cargo names two files more that it would make."""
+    """Returns the files that the crate itself is made of. Cargo also lists two files that it would
+    create.
+    """
     names = []
     # The command is a member of the crate's workspace: without it cargo would not go on.
     for package, folder in (("commbox", ""), ("commbox-cli", "cli/")):
@@ -117,7 +120,7 @@ def find_command(crate: Path) -> Path | None:
 
 
 def platform(library: Path) -> str:
-    # On macOS the interpreter's own platform may be of two architectures, and the library is of one.
+    # On macOS the interpreter's own platform may have two architectures, and the library has one.
     name: str = (
         next(iter(platform_tags())) if sys.platform == "darwin" else sysconfig.get_platform()
     )

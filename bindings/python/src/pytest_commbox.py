@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def commbox_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
-    """A fake CommBox in this process, which records requests and answers as scripted: commbox.testing.FakeServer.
+    """A fake CommBox in this process, which records requests and answers as scripted:
+    commbox.testing.FakeServer.
 
-    During the test, ``COMMBOX_API_KEY`` and ``COMMBOX_BASE_URL`` name it, and no proxy is used for it.
+    During the test, ``COMMBOX_API_KEY`` and ``COMMBOX_BASE_URL`` name it, and no proxy is used for
+    it.
     """
     from commbox.testing import FakeServer
 

@@ -1,4 +1,6 @@
-"""The sandbox, an offline CommBox, as a process of its own. The tests of commbox.spark use it too."""
+"""Runs the sandbox, an offline CommBox, as a separate process. The tests of commbox.spark use it,
+too.
+"""
 
 from __future__ import annotations
 

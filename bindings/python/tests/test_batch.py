@@ -94,9 +94,11 @@ def test_a_result_does_not_wait_until_more_is_read(client: Client) -> None:
 MEMORY = """
 import resource, sys
 from commbox import Client
-rows = ((number, {"FirstName": "x" * 100, "Remarks": "y" * 1000}) for number in range(1, int(sys.argv[3]) + 1))
+count = int(sys.argv[3])
+fields = {"FirstName": "x" * 100, "Remarks": "y" * 1000}
+rows = ((number, dict(fields)) for number in range(1, count + 1))
 with Client(sys.argv[1], base_url=sys.argv[2]) as client:
-    assert sum(result.ok for result in client.update_users(rows, queue_limit=500)) == int(sys.argv[3])
+    assert sum(result.ok for result in client.update_users(rows, queue_limit=500)) == count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

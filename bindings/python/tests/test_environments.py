@@ -26,10 +26,12 @@ logging.getLogger("commbox").setLevel(1)
 async def main():
     async with commbox.AsyncClient({key!r}, base_url={url!r}) as client:
         assert (await client.update_user(2, first_name="John")).id == 2
-        assert [result.ok async for result in client.update_users([(n, {{}}) for n in range(1, 20)])] == [True] * 19
+        rows = [(n, {{}}) for n in range(1, 20)]
+        assert [result.ok async for result in client.update_users(rows)] == [True] * 19
 with commbox.Client({key!r}, base_url={url!r}) as client:
     assert client.update_user(1, first_name="John").id == 1
-    assert [result.ok for result in client.update_users([(n, {{}}) for n in range(1, 20)])] == [True] * 19
+    rows = [(n, {{}}) for n in range(1, 20)]
+    assert [result.ok for result in client.update_users(rows)] == [True] * 19
 asyncio.run(main())
 """
 
@@ -89,7 +91,8 @@ assert [job.value.id for job in jobs] == [1, 2, 3, 4]
 assert time.monotonic() - began < 3
 assert beats > 20, beats
 before = beats
-assert sum(result.ok for result in client.update_users([(number, {}) for number in range(11, 19)])) == 8
+rows = [(number, {}) for number in range(11, 19)]
+assert sum(result.ok for result in client.update_users(rows)) == 8
 assert beats > before + 20, (beats, before)
 try:
     client.update_user(0, first_name="John")

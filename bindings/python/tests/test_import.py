@@ -64,7 +64,8 @@ def test_results_can_be_pickled() -> None:
     both = commbox.BatchResult(index=0, user_id=7, update=update, result=result, error=None)
     assert pickle.loads(pickle.dumps(both)) == both
     assert repr(result) == (
-        "UpdateResult(id=7, status=200, description=None, response_time=None, attempts=0, elapsed=0.0, request_id=None)"
+        "UpdateResult(id=7, status=200, description=None, response_time=None, attempts=0, "
+        "elapsed=0.0, request_id=None)"
     )
 
 

@@ -117,7 +117,8 @@ async def main():
 with Client(sys.argv[1], base_url=sys.argv[2]) as client:
     print(client.update_user(1, first_name="John").id)
     asyncio.run(main())
-    print(sum(result.ok for result in client.update_users([UserUpdate(3, {}), (4, "{}")], progress=False)))
+    rows = [UserUpdate(3, {}), (4, "{}")]
+    print(sum(result.ok for result in client.update_users(rows, progress=False)))
 """
 
 

@@ -156,7 +156,8 @@ PROGRAM = """
 import sys
 from commbox import Client
 with Client(sys.argv[1], base_url=sys.argv[2]) as client:
-    assert sum(result.ok for result in client.update_users([(n, {}) for n in range(1, 51)], progress=True)) == 50
+    rows = [(n, {}) for n in range(1, 51)]
+    assert sum(result.ok for result in client.update_users(rows, progress=True)) == 50
 """
 
 BAR = """

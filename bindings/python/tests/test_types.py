@@ -78,8 +78,10 @@ import inspect, typing
 from collections.abc import Mapping
 found = eval("commbox." + target)
 hints = typing.get_type_hints(found)
-assert hints and not [hint for hint in hints.values() if isinstance(hint, (str, typing.ForwardRef))], hints
-assert inspect.getsource(found).split()[0] in ("class", "def", "async", "@dataclass(frozen=True)"), target
+unresolved = (str, typing.ForwardRef)
+assert hints and not [hint for hint in hints.values() if isinstance(hint, unresolved)], hints
+first = inspect.getsource(found).split()[0]
+assert first in ("class", "def", "async", "@dataclass(frozen=True)"), target
 inspect.signature(found)
 if target == "Client.update_user":
     assert hints["user_id"] is int

@@ -147,7 +147,10 @@ def test_a_handler_that_raises_nothing_lets_the_call_go_on(sandbox: Sandbox) -> 
 
 def test_a_handler_may_make_calls_of_its_own(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 1500}, {"delay_ms": 500})
-    setup = "signal.signal(signal.SIGUSR1, lambda *_: print(client.update_user(2, first_name='Jane').id, flush=True))"
+    setup = (
+        "def update(*_): print(client.update_user(2, first_name='Jane').id, flush=True)\n"
+        "signal.signal(signal.SIGUSR1, update)"
+    )
     words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup)
     assert words == ["2", "returned"]
 
@@ -162,7 +165,8 @@ def test_what_a_handler_raises_comes_out_of_the_call(sandbox: Sandbox) -> None:
 def test_ctrl_c_leaves_the_calls_of_other_threads(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 1500}, {"delay_ms": 10_000})
     setup = (
-        "thread = threading.Thread(target=lambda: print(client.update_user(3, first_name='Jane').status, flush=True))\n"
+        "def update(): print(client.update_user(3, first_name='Jane').status, flush=True)\n"
+        "thread = threading.Thread(target=update)\n"
         "thread.start()\ntime.sleep(0.2)"
     )
     words, _ = interrupted(sandbox, signal.SIGINT, setup=setup, after="thread.join()")
@@ -191,7 +195,10 @@ def test_ctrl_c_ends_a_batch_at_full_speed(sandbox: Sandbox) -> None:
 
 
 def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
-    setup = "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\nseen = []"
+    setup = (
+        "rows = ((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\n"
+        "updates = client.update_users(rows)\nseen = []"
+    )
     after = (
         "updates.cancel()\nseen += [result.index for result in updates]\n"
         "print(sorted(seen) == list(range(len(seen))), updates.stats.succeeded)"
@@ -206,9 +213,11 @@ def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
 
 def test_ctrl_c_loses_no_confirmed_result(sandbox: Sandbox) -> None:
     setup = (
-        "updates = client.update_users((number, {'FirstName': 'John'}) for number in range(1, 4001))\nseen = []\n"
+        "rows = ((number, {'FirstName': 'John'}) for number in range(1, 4001))\n"
+        "updates = client.update_users(rows)\nseen = []\n"
         "interrupts = 0\nimport os\n"
-        "def often():\n    for _ in range(20):\n        time.sleep(0.02); os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "def often():\n    for _ in range(20):\n"
+        "        time.sleep(0.02); os.kill(os.getpid(), signal.SIGUSR1)\n"
         "class Stop(BaseException): pass\n"
         "def stop(*_): raise Stop\n"
         "signal.signal(signal.SIGUSR1, stop)\n"
@@ -242,7 +251,8 @@ print(interrupts > 0, len(seen), stats.succeeded, len(bad))
 def test_a_handler_may_update_while_the_batch_waits(sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 1500, "own": True}] * 8)
     setup = (
-        "signal.signal(signal.SIGUSR1, lambda *_: print(client.update_user(2, first_name='Jane').id, flush=True))\n"
+        "def update(*_): print(client.update_user(2, first_name='Jane').id, flush=True)\n"
+        "signal.signal(signal.SIGUSR1, update)\n"
         "rows = [(number, {}) for number in range(11, 19)]"
     )
     call = "print(sum(result.ok for result in client.update_users(rows)))"

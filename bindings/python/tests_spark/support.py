@@ -41,7 +41,8 @@ def session(master: str, folder: Path) -> SparkSession:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "4",
-        # That of Spark's own JVM: where musl is installed beside glibc, Snappy takes its library for the other one.
+        # The codec of Spark's own JVM: if musl is installed beside glibc, Snappy loads its library
+        # for the wrong one.
         "spark.sql.parquet.compression.codec": "gzip",
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.local.dir": str(folder / "local"),

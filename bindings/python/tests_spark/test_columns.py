@@ -13,8 +13,9 @@ from support import Sandbox
 from commbox import Client, ValidationError
 from commbox.spark import for_each_batch, update_users
 
-SCHEMA = """row_id bigint, user_id int, name string, city string, vip boolean, born date, at timestamp,
-    paid decimal(9,2), score double, tags array<string>, json string, code binary, text_id string"""
+SCHEMA = """row_id bigint, user_id int, name string, city string, vip boolean, born date,
+    at timestamp, paid decimal(9,2), score double, tags array<string>, json string, code binary,
+    text_id string"""
 COLUMNS: dict[str, Any] = {"id": "user_id", "key": "row_id", "progress": False}
 
 

@@ -100,7 +100,8 @@ def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path
     assert all(found == sorted(found) for found in numbers(requests).values())
     took = (times[-1] - times[0]) / 1000
     print(
-        f"{rows} updates at {rate}/s: {took:.1f} s, ideal {rows / rate:.1f} s, {len(requests) - rows} answered 429"
+        f"{rows} updates at {rate}/s: {took:.1f} s, ideal {rows / rate:.1f} s, "
+        f"{len(requests) - rows} answered 429"
     )
     assert took <= 1.2 * rows / rate
 

@@ -70,7 +70,10 @@ def _each(path: str, value: object, depth: int) -> Iterator[str]:
                 yield f"{path or 'user'} has a key of type {type(key).__name__}; use text"
                 continue
             if isinstance(key, str) and not _is_text(key):
-                yield f"{path or 'user'} has a name with half of a surrogate pair, which is not a character"
+                yield (
+                    f"{path or 'user'} has a name with half of a surrogate pair, "
+                    "which is not a character"
+                )
                 continue
             yield from _each(f"{path}.{key}" if path else str(key), member, depth + 1)
     elif isinstance(value, (list, tuple)):

@@ -119,12 +119,14 @@ def load() -> CDLL:
 def _advice() -> str:
     if getattr(sys, "frozen", False):
         return (
-            f"This program is frozen, and was built without it: put {FILE_NAME} into its folder commbox. PyInstaller "
-            f"does so by itself where the package is installed with pip; else use --add-binary {FILE_NAME}:commbox."
+            f"This program is frozen, and was built without it: put {FILE_NAME} into its folder "
+            "commbox. PyInstaller does so by itself where the package is installed with pip; else "
+            f"use --add-binary {FILE_NAME}:commbox."
         )
     return (
-        "Install the package for this platform (pip install ./bindings/python in a checkout builds it), or build the "
-        f"library (cargo build --release) and set COMMBOX_LIBRARY to the path of {FILE_NAME}."
+        "Install the package for this platform (pip install ./bindings/python in a checkout builds "
+        "it), or build the library (cargo build --release) and set COMMBOX_LIBRARY to the path of "
+        f"{FILE_NAME}."
     )
 
 
@@ -193,7 +195,8 @@ def _open(path: str) -> CDLL:
     found = library.commbox_abi_version()
     if found != ABI_VERSION:
         raise ImportError(
-            f"its ABI version is {found}, and this package needs {ABI_VERSION}; install matching versions"
+            f"its ABI version is {found}, and this package needs {ABI_VERSION}; "
+            "install matching versions"
         )
     for name in FUNCTIONS:
         _declare(library, name)
@@ -227,7 +230,8 @@ def _declare(library: CDLL, name: str) -> None:
         function = getattr(library, name)
     except AttributeError:
         raise ImportError(
-            f"it has no {name}, so it is another library or an older release; install matching versions"
+            f"it has no {name}, so it is another library or an older release; "
+            "install matching versions"
         ) from None
     function.restype, function.argtypes = FUNCTIONS[name]
 

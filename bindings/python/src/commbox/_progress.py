@@ -152,7 +152,10 @@ class _Lines:
     def _print(self, now: float, time_text: str) -> None:
         known = "" if self._total is None else f" of {self._total:,}"
         rate = self._done / max(now - self._began, 0.001)
-        line = f"commbox: {self._done:,}{known} updates, {self._failed:,} failed, {rate:,.0f} a second, {time_text}"
+        line = (
+            f"commbox: {self._done:,}{known} updates, {self._failed:,} failed, "
+            f"{rate:,.0f} a second, {time_text}"
+        )
         with suppress(*UNWRITABLE):
             print(line, file=self._stream, flush=True)
 

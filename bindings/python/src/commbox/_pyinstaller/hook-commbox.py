@@ -1,4 +1,6 @@
-"""Puts into a frozen program the shared library, beside the package, and the modules that are imported late."""
+"""Puts the shared library into a frozen program, beside the package, and the modules that are
+imported late.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from commbox import _library
 
 
 def _loaded() -> Path:
-    """The file of the library that is in use here: COMMBOX_LIBRARY, the package's own, or the system's."""
+    """Returns the file of the library that is in use here: COMMBOX_LIBRARY, the package's own, or
+    the system's.
+    """
     file = Path(_library.lib._name)
     if file.is_absolute() or not sys.platform.startswith("linux"):
         return file

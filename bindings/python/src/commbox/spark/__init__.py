@@ -23,7 +23,8 @@ try:
     import pyspark as _pyspark
 except ImportError as _error:
     raise ImportError(
-        "commbox.spark needs PySpark 3.5 or newer, which is not installed; install it: pip install commbox[spark]"
+        "commbox.spark needs PySpark 3.5 or newer, which is not installed; "
+        "install it: pip install commbox[spark]"
     ) from _error
 
 if tuple(int(part) for part in _pyspark.__version__.split(".")[:2]) < (3, 5):

@@ -154,7 +154,8 @@ class Columns:
     def _fields(self, fields: Mapping[str, Union[Column, str]]) -> Column:
         if not isinstance(fields, Mapping):
             raise TypeError(
-                f"fields must be a mapping of the API's names to columns, not {type(fields).__name__}"
+                "fields must be a mapping of the API's names to columns, "
+                f"not {type(fields).__name__}"
             )
         if not fields:
             raise invalid(-1, "fields names no column")
@@ -216,7 +217,8 @@ def check_frame(df: DataFrame) -> None:
     module = type(df).__module__
     if module.startswith("pyspark.sql.connect"):
         raise TypeError(
-            "a DataFrame of Spark Connect cannot be sent: its driver is elsewhere; run this on the driver of a cluster"
+            "a DataFrame of Spark Connect cannot be sent: its driver is elsewhere; "
+            "run this on the driver of a cluster"
         )
     if not module.startswith("pyspark.sql."):
         raise TypeError(f"df must be a DataFrame of Spark, not {type(df).__name__}")
@@ -245,14 +247,15 @@ def struct_problems(found: Found, kind: T.StructType) -> Iterator[str]:
     """What in a struct of fields is not what the API takes: text, and in Content what JSON has."""
     for member in kind.fields:
         label = f"{found.label}: {member.name}"
+        type_name = member.dataType.simpleString()
         if member.name == CONTENT:
             if isinstance(member.dataType, (T.StructType, T.MapType)):
                 yield from _json_problems(label, member.dataType)
             else:
-                yield f"{label} is of type {member.dataType.simpleString()}, and must be a struct or a map"
+                yield f"{label} is of type {type_name}, and must be a struct or a map"
         elif not isinstance(member.dataType, TEXT):
             instead = as_text(f'F.col("{found.name}.{member.name}")', member.dataType)
-            yield f"{label} is of type {member.dataType.simpleString()}, and must be a string; write {instead}"
+            yield f"{label} is of type {type_name}, and must be a string; write {instead}"
 
 
 def _json_problems(label: str, kind: T.DataType) -> Iterator[str]:
@@ -263,8 +266,9 @@ def _json_problems(label: str, kind: T.DataType) -> Iterator[str]:
         yield from _json_problems(f"{label}[]", kind.elementType)
     elif isinstance(kind, T.MapType):
         if not isinstance(kind.keyType, T.StringType):
-            yield f"{label} has keys of type {kind.keyType.simpleString()}, and they must be strings"
+            type_name = kind.keyType.simpleString()
+            yield f"{label} has keys of type {type_name}, and they must be strings"
         yield from _json_problems(f"{label}.*", kind.valueType)
     elif not isinstance(kind, (*TEXT, *WHOLE, T.BooleanType)):
-        instead = as_text("…", kind)
-        yield f"{label} is of type {kind.simpleString()}, whose text is not defined; write {instead}"
+        type_name, instead = kind.simpleString(), as_text("…", kind)
+        yield f"{label} is of type {type_name}, whose text is not defined; write {instead}"

@@ -136,8 +136,8 @@ class Lock:
                 owner = now.partition("\n")[0].partition(" ")[2] or "unknown"
                 raise invalid(
                     -1,
-                    f"path is in use: the Spark application {owner} writes outcomes to {self._folder.path}; wait for "
-                    "its end, or name another path",
+                    f"path is in use: the Spark application {owner} writes outcomes to "
+                    f"{self._folder.path}; wait for its end, or name another path",
                 )
             found = now
 

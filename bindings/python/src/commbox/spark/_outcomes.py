@@ -112,15 +112,17 @@ class Outcomes:
         if not resume:
             raise invalid(
                 -1,
-                f"path holds outcomes already: {self.path}; go on with resume=True, or name another path",
+                f"path holds outcomes already: {self.path}; go on with resume=True, "
+                "or name another path",
             )
         wanted = types_of(self._schema)
         for column, argument in (("key", "key"), ("position", "order_by")):
             if found[column] != wanted[column]:
                 raise invalid(
                     -1,
-                    f"path holds outcomes with another {argument}, of type {found[column]} in place of "
-                    f"{wanted[column]}: {self.path}; go on with the same columns, or name another path",
+                    f"path holds outcomes with another {argument}, of type {found[column]} "
+                    f"in place of {wanted[column]}: {self.path}; go on with the same columns, "
+                    "or name another path",
                 )
         return True
 
@@ -161,7 +163,8 @@ class Outcomes:
             self._append(outcomes)
 
     def _append(self, outcomes: list[Outcome]) -> None:
-        # createDataFrame would start Python on the executors, in as many tasks as the cluster has cores.
+        # createDataFrame would start Python on the executors, in as many tasks as the cluster has
+        # cores.
         spark: Any = self._spark
         serde = spark._jvm.SerDeUtil
         rows = spark.sparkContext.parallelize(

@@ -209,7 +209,8 @@ class Run:
         if error is None:
             return
         if isinstance(error, APICancelledError) and error.delivery == "not_sent":
-            # It has no outcome, and the next run sends it: no later row of its user is to be sent before.
+            # It has no outcome, and the next run sends it. No later row of its user may be sent
+            # before it.
             self._unsent = self._unsent or error
             self._cancel()
             return
@@ -240,7 +241,7 @@ class Run:
             return
         if is_cancelled(error) and not isinstance(error, (APICancelledError, KeyboardInterrupt)):
             raise cancelled(
-                f"the Spark job was cancelled; {self._written:,} outcomes of this run are in {self._outcomes.path}, "
-                "and resume=True sends the other rows"
+                f"the Spark job was cancelled; {self._written:,} outcomes of this run are in "
+                f"{self._outcomes.path}, and resume=True sends the other rows"
             ) from error
         raise error
