@@ -59,9 +59,8 @@ def draw_panel(panel: Panel) -> tuple[list[str], int]:
             length = max(1, WIDTH * bar.figure / longest)
             kind = "library" if bar.is_library else "other"
             shapes.append(text(0, y + 13, bar.label))
-            shapes.append(
-                f'<rect class="{kind}" x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" rx="2"/>'
-            )
+            size = f'width="{length:.1f}" height="{BAR}"'
+            shapes.append(f'<rect class="{kind}" x="{LABEL}" y="{y}" {size} rx="2"/>')
             shapes.append(text(LABEL + length + 6, y + 13, bar.text))
             y += BAR + GAP
     return shapes, y + 10

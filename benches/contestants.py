@@ -16,8 +16,9 @@ SCHEMES = ("http", "https")
 
 # The example that the API's vendor publishes, as it is sent.
 BODY = (
-    '{"data": {"UniqueId": "0123456789", "FirstName": "John", "LastName": "Doe", "Phone1": "19175555555", '
-    '"Email": "JohnDoe@gmail.com", "Remarks": "Some remarks about the customer", '
+    '{"data": {"UniqueId": "0123456789", "FirstName": "John", "LastName": "Doe", '
+    '"Phone1": "19175555555", "Email": "JohnDoe@gmail.com", '
+    '"Remarks": "Some remarks about the customer", '
     '"Content": {"Birth_Date": "01-01-1983", "VIP_Status": "8"}}}'
 )
 

@@ -305,8 +305,11 @@ class Bench:
         )
         wanted = threads * warmup + calls
         if result.returncode != 0 or json.loads(result.stdout)["succeeded"] != wanted:
-            words = f"{group.name}, {contestant.name}, {scheme}: not {wanted} calls that succeeded (exit status "
-            raise SystemExit(f"{words}{result.returncode})\n{result.stdout}{result.stderr}")
+            words = (
+                f"{group.name}, {contestant.name}, {scheme}: not {wanted} calls that succeeded "
+                f"(exit status {result.returncode})"
+            )
+            raise SystemExit(f"{words}\n{result.stdout}{result.stderr}")
         return result
 
     def _environment_of(self, group: Group) -> dict[str, str]:

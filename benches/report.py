@@ -32,8 +32,8 @@ INTRODUCTION = """# Benchmarks
 These benchmarks compare the library with what programs would use instead, on the same work and in
 the same run. `make bench` repeats all of it in less than ten minutes and writes this file.
 `make bench BENCH_QUICK=1` checks in about a minute that the benchmarks still work. They need Linux,
-Rust, a C compiler and Python 3.10 or newer. If packages of Debian are missing, they are installed if
-that is permitted, and otherwise listed.
+Rust, a C compiler and Python 3.10 or newer. If packages of Debian are missing, they are installed
+if that is permitted, and otherwise listed.
 
 ![Processor time, throughput and memory]({plot})
 
@@ -42,42 +42,44 @@ Each language has its own scale in the plot.
 A call posts the example that the API's vendor publishes, as JSON text that is ready to be sent, and
 reads `status` and `Id` from the JSON reply. In addition, the library checks the text and the reply,
 which the others do not. All keep their connections, have a timeout of a minute, and trust the same
-{roots} root certificates. Each is a program of its own in [`benches`](benches), with the same command
-line.
+{roots} root certificates. Each is a program of its own in [`benches`](benches), with the same
+command line.
 
-- **Warm call**: from one thread. The program and the server share a processor, because they wait for
-  each other in turn. On separate processors, each call would wake two sleeping processors, which takes
-  longer than the call and differs between machines.
+- **Warm call**: from one thread. The program and the server share a processor, because they wait
+  for each other in turn. On separate processors, each call would wake two sleeping processors,
+  which takes longer than the call and differs between machines.
 - **Processor time**: user and system time of those calls.
 - **Instructions**: of the program without the kernel, counted by callgrind: the difference between
   {many} calls and {few} calls, divided by {difference}. For Python it is measured over plain HTTP
-  only, because starting Python under callgrind takes long. .NET does not run under callgrind. For C,
-  a second row leaves out what the program itself takes to read the reply with cJSON.
-- **System calls**: counted by strace in the same way, over at least five times as many calls, without
-  `sched_yield`.
+  only, because starting Python under callgrind takes long. .NET does not run under callgrind. For
+  C, a second row leaves out what the program itself takes to read the reply with cJSON.
+- **System calls**: counted by strace in the same way, over at least five times as many calls,
+  without `sched_yield`.
 - **Calls a second**: from 1, 8 and 64 threads at once (asyncio: tasks), each with its own user.
-- **Memory**: in addition to a program of the same language that does nothing. The peak is that of one
-  thread. With 16 idle connections, it is the resident memory while 16 threads wait that have made 100
-  calls each.
-- **Making a client**: before the first call. **Import**: in a Python that has imported nothing else.
+- **Memory**: in addition to a program of the same language that does nothing. The peak is that of
+  one thread. With 16 idle connections, it is the resident memory while 16 threads wait that have
+  made 100 calls each.
+- **Making a client**: before the first call. **Import**: in a Python that has imported nothing
+  else.
 - **Process start to first answer**: over TLS, including the start of the language's runtime and
   reading the trust store.
 - **To be shipped**: stripped. C: the library and the shared libraries that it needs, except glibc.
-  Rust: the program, in addition to one that does nothing. Python: the packages that are installed for
-  it. C#: the assembly and the library; HttpClient is part of .NET.
+  Rust: the program, in addition to one that does nothing. Python: the packages that are installed
+  for it. C#: the assembly and the library; HttpClient is part of .NET.
 
 The bare socket sends bytes that were prepared once. It shows the cost of the server, of the system,
 and of reading the reply: nearly all of its instructions are cJSON's, and are included in the other
 figures for C, too. ureq starts a thread for the DNS lookup of every call that has a timeout. The C#
 calls are the synchronous ones.
 
-The rounds alternate between the programs, {rounds} times, so that a machine that slows down slows all
-of them. Each figure is the median of its rounds. Ratios are taken within one run. If the machine does
-other work meanwhile, the times differ from run to run, but the counts do not. A run in which an answer
-is missing, or in which the server saw fewer requests than were made, ends the benchmark.
+The rounds alternate between the programs, {rounds} times, so that a machine that slows down slows
+all of them. Each figure is the median of its rounds. Ratios are taken within one run. If the
+machine does other work meanwhile, the times differ from run to run, but the counts do not. A run in
+which an answer is missing, or in which the server saw fewer requests than were made, ends the
+benchmark.
 
-The server is nginx {nginx} on this machine, one process, which answers from memory after it has read
-the body. It was chosen for its speed. By the processor time that a request took it on average,
+The server is nginx {nginx} on this machine, one process, which answers from memory after it has
+read the body. It was chosen for its speed. By the processor time that a request took it on average,
 {capacity}
 """
 
@@ -91,8 +93,8 @@ favour of the library. ↑: more is better, so a ratio below 1 is.
 IDLE_POOLS = """## With idle connections
 
 A client in C over plain HTTP that has this number of connections and uses one of them for a call.
-The figures are medians of alternating runs. [`budgets.rs`](tests/budgets.rs) limits the instructions
-and the system calls of the same runs.
+The figures are medians of alternating runs. [`budgets.rs`](tests/budgets.rs) limits the
+instructions and the system calls of the same runs.
 """
 
 IN_THE_WAY = """## Why targets are not met
@@ -269,8 +271,8 @@ def capacity(context: Context) -> str:
         could, (most, name) = 1 / context.server_cost[scheme], fastest(context, scheme)
         near = "; that is where the server was the limit" if most > 0.9 * could else ""
         sentences.append(
-            f"over {NAMES[scheme]} it can answer {could:,.0f} requests a second on a processor of its own, "
-            f"and was\nasked for {most:,.0f} at most, by {name}{near}"
+            f"over {NAMES[scheme]} it can answer {could:,.0f} requests a second on a processor of "
+            f"its own, and was\nasked for {most:,.0f} at most, by {name}{near}"
         )
     return ";\n".join(sentences) + "."
 
@@ -313,7 +315,8 @@ def machine() -> str:
         ),
         platform.machine(),
     )
-    return f"{model}, {len(os.sched_getaffinity(0))} processors, Linux {platform.release()}, {distribution()}."
+    processors = len(os.sched_getaffinity(0))
+    return f"{model}, {processors} processors, Linux {platform.release()}, {distribution()}."
 
 
 def distribution() -> str:

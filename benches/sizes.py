@@ -26,7 +26,9 @@ while names:
         files = [file.locate() for file in package.files if "__pycache__" not in file.parts]
         sizes[name] = sum(file.stat().st_size for file in files if file.exists())
         needs = map(Requirement, package.requires or [])
-        names += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
+        for need in needs:
+            if need.marker is None or need.marker.evaluate({"extra": ""}):
+                names.append(need.name)
 print(json.dumps(sizes))
 """
 

@@ -29,8 +29,9 @@ COLUMNS = (
 
 def row(number: int) -> str:
     return (
-        f"{1_000_000 + number},U{number:08d},First{number % 977},Last{number % 1999},user{number}@example.com,"
-        f'05{number % 10**8:08d},,"Called on {number % 28 + 1}.03, wants a call back",City {number % 300},'
+        f"{1_000_000 + number},U{number:08d},First{number % 977},Last{number % 1999},"
+        f"user{number}@example.com,05{number % 10**8:08d},,"
+        f'"Called on {number % 28 + 1}.03, wants a call back",City {number % 300},'
         f"Plan{number % 5},{number % 9},he\n"
     )
 
@@ -91,7 +92,8 @@ def measure(command: Path, file: Path, rows: int, environment: dict[str, str]) -
     python = {**environment, "PYTHONPATH": str(ROOT / "bindings/python/src")}
     seconds, megabytes = measured(program, cwd=file.parent, env=python)
     print(
-        f"| `examples/nightly.py`, without journal or check | {rows / seconds:,.0f} rows/s, {megabytes:.0f} MB |"
+        f"| `examples/nightly.py`, without journal or check | {rows / seconds:,.0f} rows/s, "
+        f"{megabytes:.0f} MB |"
     )
 
 

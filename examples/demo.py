@@ -1,11 +1,12 @@
-"""Updates one customer from C, C++, Rust, Python and C# against the sandbox, and shows what happened.
+"""Updates one customer from C, C++, Rust, Python and C# against the sandbox, and shows what
+happened.
 
-Run it as `make demo`, which builds what it needs. It takes the sandbox's program and, for each language, a name and
-the command to run:
+Run it as `make demo`, which builds what it needs. It takes the sandbox's program, which is
+target/debug/examples/sandbox, and, for each language, a name and the command to run:
 
-    python3 examples/demo.py target/debug/examples/sandbox C=target/demo/update_user_c "Python=python3 update_user.py"
+    python3 examples/demo.py SANDBOX C=target/demo/update_user_c "Python=python3 update_user.py"
 
-It ends with 1 where anything is not as it should be.
+It exits with 1 if anything is not as it should be.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Sandbox:
 
 
 def merged(before: dict, change: dict) -> dict:
-    """What the API promises: new fields are added, those that are there are overridden, the rest stays."""
+    """Returns what the API promises: new fields are added, those that exist are overridden, and the
+    rest is unchanged.
+    """
     content = {**before.get("Content", {}), **change.get("Content", {})}
     return {**before, **change, **({"Content": content} if content else {})}
 

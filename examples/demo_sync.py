@@ -1,6 +1,9 @@
-"""Sends a small file to the sandbox by `commbox sync`: some rows are rejected, and an interrupted run goes on.
+"""Sends a small file to the sandbox with `commbox sync`: some rows are rejected, and an interrupted
+run is continued.
 
-Run it as `make demo`. It takes the command's program: python3 examples/demo_sync.py target/debug/commbox
+Run it as `make demo`. It takes the command's program:
+
+    python3 examples/demo_sync.py target/debug/commbox
 """
 
 from __future__ import annotations

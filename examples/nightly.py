@@ -2,9 +2,9 @@
 
     COMMBOX_API_KEY=my-api-key python nightly.py customers.csv rejects.csv
 
-The first column is the user's id; the others are named as the API names its fields, custom ones with "Content." before
-the name. An empty cell leaves its field as it is. SIGTERM ends the run in good order; rejects.csv is complete then, and
-can be sent the next time.
+The first column is the user's id. The others have the API's names of the fields, with "Content."
+before the name of a custom field. An empty cell leaves its field unchanged. SIGTERM ends the run in
+good order: rejects.csv is then complete, and can be sent the next time.
 """
 
 import csv

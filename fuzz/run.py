@@ -115,16 +115,15 @@ def fuzz(target: str, seconds: int) -> int | None:
     if done.returncode == 0 and executions and int(executions[1]):
         coverage = re.findall(r" cov: (\d+) ", said)[-1]
         print(
-            f"{target}: {executions[1]} executions in {seconds} s, {coverage} edges covered, no crash",
+            f"{target}: {executions[1]} executions in {seconds} s, {coverage} edges covered, "
+            "no crash",
             flush=True,
         )
         return int(executions[1])
     print(f"{target}: CRASHED ({done.returncode}); the end of {log}:\n{said[-3000:]}", flush=True)
     for path in re.findall(r"Test unit written to (\S+)", said):
-        print(
-            f"keep it as a test: install -Dm644 {path} {FUZZ / 'regressions' / target / Path(path).name}",
-            flush=True,
-        )
+        kept = FUZZ / "regressions" / target / Path(path).name
+        print(f"keep it as a test: install -Dm644 {path} {kept}", flush=True)
     return None
 
 

@@ -16,12 +16,14 @@ HEADER = Path(__file__).resolve().parent.parent / "include/commbox.h"
 
 # The libraries that every system of the kind has.
 SYSTEM = {
-    "linux": {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "ld-linux-x86-64.so.2",
-              "ld-linux-aarch64.so.1"},
+    "linux": {"libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1",
+              "ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1"},
     "musl": {"libc.so"},
-    "win": {"kernel32.dll", "ntdll.dll", "ws2_32.dll", "winhttp.dll", "crypt32.dll", "bcrypt.dll", "advapi32.dll",
-            "userenv.dll", "msvcrt.dll", "bcryptprimitives.dll", "api-ms-win-core-synch-l1-2-0.dll"},
-    "osx": {"/usr/lib/libSystem.B.dylib", "/usr/lib/libiconv.2.dylib", "/usr/lib/libcharset.1.dylib",
+    "win": {"kernel32.dll", "ntdll.dll", "ws2_32.dll", "winhttp.dll", "crypt32.dll", "bcrypt.dll",
+            "advapi32.dll", "userenv.dll", "msvcrt.dll", "bcryptprimitives.dll",
+            "api-ms-win-core-synch-l1-2-0.dll"},
+    "osx": {"/usr/lib/libSystem.B.dylib", "/usr/lib/libiconv.2.dylib",
+            "/usr/lib/libcharset.1.dylib",
             "/System/Library/Frameworks/Security.framework/Versions/A/Security",
             "/System/Library/Frameworks/CoreFoundation.framework/Versions/A/CoreFoundation"},
 }  # fmt: skip

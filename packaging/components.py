@@ -244,7 +244,8 @@ def check(data: dict[str, Any]) -> list[str]:
         if version(package) > version(root):
             needs, ours = package["rust_version"], root["rust_version"]
             found.append(
-                f"{package['name']} {package['version']} needs Rust {needs}, and Cargo.toml says {ours}"
+                f"{package['name']} {package['version']} needs Rust {needs}, "
+                f"and Cargo.toml says {ours}"
             )
     return found
 

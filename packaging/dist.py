@@ -180,8 +180,9 @@ def development(target: Target, built: Path, command: Path, stage: Path) -> None
         *(f"-framework {name}" for name in target.frameworks),
     ]
     fill(
-        "commbox.pc.in", library / "pkgconfig/commbox.pc", prefix="${pcfiledir}/../..", libdir="${prefix}/lib",
-        includedir="${prefix}/include", version=VERSION, private=" ".join(words),
+        "commbox.pc.in", library / "pkgconfig/commbox.pc", prefix="${pcfiledir}/../..",
+        libdir="${prefix}/lib", includedir="${prefix}/include", version=VERSION,
+        private=" ".join(words),
     )  # fmt: skip
 
 

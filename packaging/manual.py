@@ -243,7 +243,8 @@ def main(arguments: list[str]) -> None:
         )
         if stale:
             sys.exit(
-                f"not what the header says: {', '.join(stale)}; run python3 packaging/manual.py, and commit it"
+                f"not what the header says: {', '.join(stale)}; "
+                "run python3 packaging/manual.py, and commit it"
             )
         return
     for path in present.keys() - made:

@@ -61,8 +61,8 @@ def require_rust(target: Target) -> None:
         Path(DEBIAN["RUSTC"]).is_file() and Path(DEBIAN_SOURCE).is_dir()
     ):
         raise SystemExit(
-            f"no Rust for {target.triple}: rustup cannot fetch it, and Debian's packages rustc-web and rust-web-src "
-            "are not installed"
+            f"no Rust for {target.triple}: rustup cannot fetch it, and Debian's packages rustc-web "
+            "and rust-web-src are not installed"
         )
 
 

@@ -12,8 +12,8 @@ from toolchain import BUILT  # noqa: E402
 
 # Rust's tests that need nothing from the machine but sockets and threads.
 RUST = [
-    "accounting", "batch", "delivery", "lanes", "lenient", "mutual_tls", "properties", "socks", "tls", "tls_idle",
-    "waiting",
+    "accounting", "batch", "delivery", "lanes", "lenient", "mutual_tls", "properties", "socks",
+    "tls", "tls_idle", "waiting",
 ]  # fmt: skip
 
 # Tests of programs in C and C++.
@@ -60,13 +60,20 @@ PLATFORMS = [
         "windows",
         "win-x64",
         ["gcc-mingw-w64-x86-64", "g++-mingw-w64-x86-64-posix", "wine", "wine64"],
-        'export WINEPREFIX="{folder}/prefix" WINEDEBUG=-all HOME="{folder}"\nunset LD_LIBRARY_PATH\nexec wine "$@"',
+        'export WINEPREFIX="{folder}/prefix" WINEDEBUG=-all HOME="{folder}"\n'
+        'unset LD_LIBRARY_PATH\nexec wine "$@"',
         RUST,
         PROGRAMS,
         {
-            "a_stale_connection_closes_itself_only": "shutdown() wakes no thread that reads from the socket there",
-            "a_cut_within_a_body_without_a_length_is_transient": "on a busy machine Wine may report a reset as an end",
-            "a_cancel_ends_a_handshake": "Wine takes up to two seconds to read its certificate store the first time",
+            "a_stale_connection_closes_itself_only": (
+                "shutdown() wakes no thread that reads from the socket there"
+            ),
+            "a_cut_within_a_body_without_a_length_is_transient": (
+                "on a busy machine Wine may report a reset as an end"
+            ),
+            "a_cancel_ends_a_handshake": (
+                "Wine takes up to two seconds to read its certificate store the first time"
+            ),
         },
         ["-static"],
         [
@@ -74,11 +81,15 @@ PLATFORMS = [
         ],
         csharp={
             "LibraryTests": {
-                "LibraryOfAnotherReleaseIsNamed": "a compiler of this machine does not start under Wine",
+                "LibraryOfAnotherReleaseIsNamed": (
+                    "a compiler of this machine does not start under Wine"
+                ),
                 "MissingFilesAreAllNamed": "Wine hangs where a library is not found by a bare name",
             },
             "AsyncTests": {
-                "CallsThatWaitHoldNoThreadOfThePool": "it holds the machine to a time that Wine does not keep",
+                "CallsThatWaitHoldNoThreadOfThePool": (
+                    "it holds the machine to a time that Wine does not keep"
+                ),
             },
         },
     ),

@@ -56,7 +56,9 @@ SKIPPED_PROGRAMS = {
     "leak_nothing": VALGRIND,
     "memory_is_sound": VALGRIND,
     "helgrind": VALGRIND,
-    "in_rust": "the conformance cases in Rust do not leave this machine; C and C++ play the same ones",
+    "in_rust": (
+        "the conformance cases in Rust do not leave this machine; C and C++ play the same ones"
+    ),
 }
 
 

@@ -1,4 +1,6 @@
-"""What the contestants in Python have in common: the command line, the threads, the clock, the reading of the reply."""
+"""What the contestants in Python have in common: the command line, the threads, the clock, and the
+reading of the reply.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def processor_time() -> float:
 
 
 def memory(name: str) -> int:
-    """A line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded, VmRSS the present."""
+    """Returns a line of /proc/self/status in KiB: VmHWM is the peak since the program was loaded,
+    VmRSS the present size.
+    """
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith(name))
 
@@ -84,7 +88,8 @@ def report(tally: Tally, seconds: float, processor: float, peak: int, resident: 
 def run(connect: Callable[[Work], Callable[[], Any]], *, a_thread: bool = False) -> None:
     """Makes the calls from all threads and prints the figures.
 
-    `connect` gives what makes a call and returns the reply, read; one for all threads, or one `a_thread`.
+    `connect` returns a function that makes a call and returns the reply, read. All threads share
+    one function, or with `a_thread` each has its own.
     """
     work = read_work()
     tally = Tally()

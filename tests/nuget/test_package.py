@@ -1,6 +1,8 @@
-"""The NuGet packages, used from a feed by programs in empty folders, as they are built and published.
+"""Tests the NuGet packages, used from a feed by programs in empty folders, as they are built and
+published.
 
-It holds the library of this machine, which COMMBOX_LIBRARY names. What is published for Windows is not run here.
+The package contains the library of this machine, which COMMBOX_LIBRARY names. What is published for
+Windows is not run here.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ RID = "linux-arm64" if platform.machine() == "aarch64" else "linux-x64"
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 SANDBOX = os.environ.get("COMMBOX_SANDBOX") or str(TARGET / "debug/examples/sandbox")
 
-# It does what needs code of its own in a program that is trimmed or compiled: callbacks, JSON, a batch.
+# It uses what needs extra code in a program that is trimmed or compiled: callbacks, JSON, a batch.
 PROGRAM = """
 using System;
 using System.Collections.Generic;
@@ -38,7 +40,8 @@ await using var client = new CommBoxClient(options: new CommBoxClientOptions
     Log = _ => Interlocked.Increment(ref events),
     LogLevel = CommBoxLogLevel.Trace,
 });
-UserInfo user = JsonSerializer.Deserialize(@"{""FirstName"":""John"",""Phone2"":null}", Generated.Default.UserInfo)!;
+UserInfo user = JsonSerializer.Deserialize(
+    @"{""FirstName"":""John"",""Phone2"":null}", Generated.Default.UserInfo)!;
 using var cancellation = new CancellationTokenSource(TimeSpan.FromMinutes(1));
 UpdateResult result = client.UpdateUser(7, user, cancellation.Token);
 await Task.WhenAll(Enumerable.Range(1, 20).Select(id => client.UpdateUserAsync(id, user)));
@@ -56,7 +59,8 @@ catch (CommBoxValidationException error)
 {
     Console.WriteLine(error.Message);
 }
-Console.WriteLine($"user {result.Id} is updated, and {confirmed} more; {(events > 0 ? "logged" : "no log")}");
+string logged = events > 0 ? "logged" : "no log";
+Console.WriteLine($"user {result.Id} is updated, and {confirmed} more; {logged}");
 
 [System.Text.Json.Serialization.JsonSerializable(typeof(UserInfo))]
 internal sealed partial class Generated : System.Text.Json.Serialization.JsonSerializerContext;
@@ -95,7 +99,9 @@ def run(*command: str | Path, folder: Path, timeout: float = 600, **variables: s
 
 @pytest.fixture(scope="session")
 def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both packages, built from a copy: what another build is doing with the usual folders is its own."""
+    """Returns a folder with both packages. They are built from a copy, so that another build that
+    uses the usual folders does not interfere.
+    """
     folder = tmp_path_factory.mktemp("package")
     sources = folder / "bindings/csharp"
     projects = ("CommBox", "CommBox.Extensions.Hosting")
@@ -137,7 +143,9 @@ def feed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Packages are unpacked here, and not beside those of the same version that were built before."""
+    """Returns the folder into which packages are unpacked, apart from those of the same version
+    that were built before.
+    """
     return str(tmp_path_factory.mktemp("packages"))
 
 
@@ -245,13 +253,18 @@ def test_net_framework(make: Make) -> None:
 
 
 def test_class_library_between(make: Make, tmp_path: Path) -> None:
-    """A program of .NET Framework that refers to the package through another project has the libraries, too."""
+    """A program of .NET Framework that refers to the package through another project has the
+    libraries, too.
+    """
     program = make("net472")
     between = tmp_path / "between"
     between.mkdir()
     project = (tmp_path / "Program.csproj").read_text()
     (between / "Between.csproj").write_text(project.replace("<OutputType>Exe</OutputType>", ""))
-    library = "public static class Between { public static object Client() => new CommBox.CommBoxClient(); }"
+    library = (
+        "public static class Between "
+        "{ public static object Client() => new CommBox.CommBoxClient(); }"
+    )
     (between / "Between.cs").write_text(library)
     start, end = project.index("  <ItemGroup>"), project.index("</Project>")
     items = '<ProjectReference Include="between/Between.csproj" /><Compile Include="Program.cs" />'
