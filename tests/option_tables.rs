@@ -1,8 +1,10 @@
-//! The tables of docs/options.md match the library: its keys, their defaults and their ranges.
+//! The tables of docs/options.md match the library: its keys, their defaults and their ranges. The
+//! wrappers have every key.
 
 mod common;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use commbox::{BatchOptions, CallOptions, Options, UnknownFields};
@@ -158,6 +160,47 @@ fn keys_are_those_of_the_library() {
         let known: BTreeSet<_> = all.split(", ").map(str::to_owned).collect();
         let documented: BTreeSet<_> = rows(section).into_iter().map(|row| row.key).collect();
         assert_eq!(documented, known, "{section}");
+    }
+}
+
+fn file(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it exists")
+}
+
+/// The part of a text between two others.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("{start:?} is missing"));
+    rest.split_once(end).map_or(rest, |(part, _)| part)
+}
+
+#[test]
+fn python_has_every_option() {
+    let types = file("bindings/python/src/commbox/_types.py");
+    let client = file("bindings/python/src/commbox/_client.py");
+    for (section, part) in [
+        ("Client", between(&types, "class ClientOptions(", "\n\n\n")),
+        ("Call", between(&types, "class SingleCallOptions(", "\n\n\n")),
+        ("Batch", between(&client, "def update_users(", "-> Updates")),
+    ] {
+        for Row { key, .. } in rows(section) {
+            let keyword = key.trim_end_matches("_ms").replace("total_timeout", "timeout");
+            assert!(
+                part.contains(&format!("    {keyword}: ")),
+                "{section}: Python lacks {keyword}"
+            );
+        }
+    }
+}
+
+#[test]
+fn csharp_has_every_option() {
+    for (section, _) in TABLES {
+        let path = format!("bindings/csharp/CommBox/CommBox{section}Options.cs");
+        let table = file(&path);
+        for Row { key, .. } in rows(section) {
+            let row = format!("(\"{key}\", nameof(");
+            assert!(table.contains(&row), "{path} has no row for {key} in its table");
+        }
     }
 }
 
