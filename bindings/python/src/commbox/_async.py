@@ -18,6 +18,7 @@ from ._hints import found_in_typing
 from ._options import CallOptions, milliseconds
 from ._progress import AnyProgress, check_progress, start_progress
 from ._reply import UpdateResult, read
+from ._slots import Slots
 from ._types import ClientOptions, FieldsAndOptions, SingleCallOptions
 
 if TYPE_CHECKING:
@@ -210,7 +211,11 @@ class AsyncClient(BaseClient):
     async def _update(self, user_id: int, text: bytes, call: CallOptions) -> Finished:
         courier = self._join_courier()
         try:
-            future = await self._submit(courier, id_number(user_id), text, call.json)
+            user_id = id_number(user_id)
+            loop, slots = self._place(courier)
+            if slots is not None and not slots.take():
+                await slots.wait()
+            future = courier.submit(loop, user_id, text, call.json, slots)
             try:
                 finished = await future
             except asyncio.CancelledError:
@@ -222,25 +227,17 @@ class AsyncClient(BaseClient):
             raise from_json(finished.text, finished.code)
         return finished
 
-    async def _submit(
-        self, courier: Courier, user_id: int, text: bytes, call_json: Optional[bytes]
-    ) -> asyncio.Future[Finished]:
+    def _place(self, courier: Courier) -> tuple[asyncio.AbstractEventLoop, Optional[Slots]]:
+        """Returns the loop, and the slots of which an update takes one before it is submitted."""
         loop = asyncio.get_running_loop()
         slots = courier.slots_of(loop)
-        if self._is_bounded:
-            # The overall timeout runs from now on, so the update is queued in the library, not
-            # here.
-            return courier.submit(loop, user_id, text, call_json, None)
-        await slots.acquire()
-        try:
-            return courier.submit(loop, user_id, text, call_json, slots)
-        except BaseException:
-            slots.release()
-            raise
+        # If there is an overall timeout, it starts at once, so the update is queued in the library,
+        # not here.
+        return loop, None if self._is_bounded else slots
 
     def _join_courier(self) -> Courier:
-        self._follow_logging()
         root = self._root
+        root._follow_logging()
         courier = root._courier
         if courier is not None and courier.join():
             return courier
@@ -308,7 +305,11 @@ class _Feed:
     async def _submit(self, index: int, update: AnyUpdate) -> None:
         self._read += 1
         try:
-            future = await self._client._submit(self._courier, *prepare(update, self._client._call))
+            user_id, text, call_json = prepare(update, self._client._call)
+            loop, slots = self._client._place(self._courier)
+            if slots is not None and not slots.take():
+                await slots.wait()
+            future = self._courier.submit(loop, user_id, text, call_json, slots)
         except ValidationError as error:
             self._results.put_nowait(failure(index, update, error))
             return

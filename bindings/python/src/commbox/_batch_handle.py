@@ -37,6 +37,8 @@ class Batch:
         self.done = False
         """Whether the batch is closed and all results were collected."""
         self._tag, self._code, self._text = ctypes.c_uint64(), ctypes.c_int32(), ctypes.c_void_p()
+        # The same pointer as text, which is copied faster than by string_at().
+        self._bytes = ctypes.c_char_p.from_buffer(self._text)
         self._places = ctypes.byref(self._tag), ctypes.byref(self._code), ctypes.byref(self._text)
         self._number = 0
 
@@ -60,8 +62,8 @@ class Batch:
             if outcome in (DONE, TIMEOUT, CANCELLED):
                 return None
             check(outcome)
-        text = ctypes.string_at(self._text).decode()
-        return Finished(self._tag.value, self._code.value, text, took(self._number))
+        text = self._bytes.value or b""
+        return Finished(self._tag.value, self._code.value, text.decode(), took(self._number))
 
     def release(self) -> None:
         """Discards the current result, so that :meth:`next` collects another one."""

@@ -20,13 +20,13 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 from . import _interrupt
 from ._batch_handle import Batch, Finished
 from ._library import lib
+from ._slots import Slots
 
 _QUEUE_LIMIT = 1_000_000
 """The library's maximum, since submissions are bounded by slots or by the overall timeout."""
 
-_Slots = Optional[asyncio.Semaphore]
-_Waiting = dict[int, tuple["Pending", _Slots]]
-_Awaited = tuple["Pending", _Slots, Finished]
+_Waiting = dict[int, tuple["Pending", Optional[Slots]]]
+_Awaited = tuple["Pending", Optional[Slots], Finished]
 
 
 _process = object()
@@ -121,11 +121,9 @@ class Courier:
         # The loops that watch the descriptor; a thread serves the others.
         self._watching: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
         self._thread: Optional[threading.Thread] = None
-        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = (
-            WeakKeyDictionary()
-        )
+        self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, Slots] = WeakKeyDictionary()
         # Those of the loop that asked last, which is usually the only one.
-        self._latest: Optional[tuple[ref[asyncio.AbstractEventLoop], asyncio.Semaphore]] = None
+        self._latest: Optional[tuple[ref[asyncio.AbstractEventLoop], Slots]] = None
 
     @property
     def is_inherited(self) -> bool:
@@ -153,16 +151,16 @@ class Courier:
             if self._closing:
                 self._end()
 
-    def slots_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
-        """Returns the semaphore of a loop, on which results will be collected. It has twice as many
-        slots as updates in flight, so that the next update is already submitted when one finishes.
+    def slots_of(self, loop: asyncio.AbstractEventLoop) -> Slots:
+        """Returns the slots of a loop, on which results will be collected. There are twice as many
+        as updates in flight, so that the next update is already submitted when one finishes.
         """
         latest = self._latest
         if latest is None or latest[0]() is not loop:
             with self._lock:
                 if loop not in self._slots:
                     self._watch(loop)
-                    self._slots[loop] = asyncio.Semaphore(2 * self._concurrency)
+                    self._slots[loop] = Slots(2 * self._concurrency)
                 self._latest = latest = ref(loop), self._slots[loop]
         return latest[1]
 
@@ -172,10 +170,10 @@ class Courier:
         user_id: int,
         text: bytes,
         call_json: Optional[bytes],
-        slots: _Slots,
+        slots: Optional[Slots],
     ) -> asyncio.Future[Finished]:
         """Submits an update from a loop that has slots. The update's slot, if it has one, is
-        released when the result is collected.
+        released when the result is collected, or here if the update is refused.
         """
         future = Pending(loop=loop)
         tag = id(future)
@@ -184,6 +182,8 @@ class Courier:
             self._batch.submit(tag, user_id, text, call_json)
         except BaseException:
             del self._waiting[tag]
+            if slots is not None:
+                slots.release()
             raise
         return future
 
@@ -257,7 +257,8 @@ def _bring(loop: asyncio.AbstractEventLoop, batch: Batch, waiting: _Waiting) -> 
     awaited = _collect(batch, waiting, 0)
     if awaited:
         own = awaited.pop(loop, [])
-        _wake_others(awaited)
+        if awaited:
+            _wake_others(awaited)
         _wake(own)
 
 
@@ -302,6 +303,7 @@ def _wake(arrived: list[_Awaited]) -> None:
     try:
         for future, _, _ in arrived:
             future.resume()
-    finally:
+    except BaseException:
         for future, _, _ in arrived:
             future.schedule()
+        raise
