@@ -267,7 +267,7 @@ uint32_t commbox_abi_version(void);
  *   to 86400000 |
  * | `dns_ttl_ms` | 60000 | how long the result of a DNS lookup is cached; 0 to 86400000 |
  * | `proxy` | `null` | URL of the proxy; `""` for no proxy; `null` for the proxy that the
- *   environment names, which for `http` without `allow_http` is used only if it is on loopback |
+ *   environment names; for `http` without `allow_http`, only one on loopback is then used |
  * | `ca_file` | `null` | PEM file of certificates to trust in addition to the system's trust
  *   store |
  * | `client_cert_file` | `null` | PEM file with the client certificate and its intermediate
@@ -284,7 +284,7 @@ uint32_t commbox_abi_version(void);
  * | `headers` | `{}` | object of additional headers for every request, such as the key of a
  *   gateway; at most 32, with names of 1 to 64 characters and values of up to 4096 visible ASCII
  *   characters; headers that the library sets, `Content-…` and `Proxy-…` are rejected |
- * | `request_id_header` | `null` | response header that contains the request id; after it,
+ * | `request_id_header` | `null` | response header that contains the request id; if it is absent,
  *   `X-Request-Id`, `Request-Id` and `X-Correlation-Id` are read |
  *
  * @param api_key       The key that CommBox issued, without the word "Bearer". It is copied. If it
@@ -375,8 +375,8 @@ int32_t commbox_client_cancel(commbox_client *client);
  * callback applies to calls that begin afterwards.
  *
  * @param client   The client.
- * @param poll     The callback; NULL removes it. It must return, and may call any function of this
- *                 library.
+ * @param poll     The callback; NULL removes it. It must return normally, not by an exception or
+ *                 longjmp(). It may call any function of this library.
  * @param context  Passed to `poll` unchanged, on any thread that makes a call. It must remain
  *                 valid until the last call that began with it has returned.
  * @return #COMMBOX_OK, or this code:
@@ -412,7 +412,7 @@ int32_t commbox_client_set_interrupt(commbox_client *client,
  *                 it. 0 removes the callback.
  * @param log      The callback; NULL removes it. `event_json` is a JSON object and `sentence` says
  *                 the same in English, each on one line. Both are valid until the callback
- *                 returns. It must return.
+ *                 returns. It must return normally, not by an exception or longjmp().
  * @param context  Passed to `log` unchanged. It must remain valid until every call that began
  *                 while the callback was set has returned.
  * @return #COMMBOX_OK, or one of these codes:
@@ -468,10 +468,10 @@ int32_t commbox_client_validate_user_json(commbox_client *client,
  *   unless requests are paused)
  * - `latency`: an object about the calls that ended within the last 60 to 70 seconds and made a
  *   request: `count`, `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the
- *   percentiles are accurate to one eighth, and null if there are no such calls
+ *   percentiles are accurate to within one eighth, and null if there are no such calls
  *
- * Counting takes no lock. The figures may differ from one another by the calls that run while they
- * are read.
+ * Counting takes no lock. If calls run while the figures are read, some figures may include these
+ * calls and others not.
  *
  * @param client  The client.
  * @return The object, which the caller frees with commbox_string_free(); NULL on failure.
@@ -538,7 +538,7 @@ char *commbox_client_diagnose_json(commbox_client *client);
  * **Outages.** 8 consecutive transient failures also pause all requests of the client. A probe
  * request, on a new connection and with a short timeout, ends the pause when it succeeds. If the
  * deadline of the call is before the next probe request, it fails at once with
- * #COMMBOX_CONNECTION, and the message says since when the outage lasts.
+ * #COMMBOX_CONNECTION, and the message says how long the outage has lasted.
  *
  * **Order.** Calls for one user are sent one at a time, in the order in which they were made
  * (option `order_per_user`). A request that timed out may still be applied by the server later,
@@ -674,7 +674,8 @@ const char *commbox_last_error_json(void);
 /**
  * Returns the number of attempts of this thread's last update. An accessor.
  *
- * This function and those from here to commbox_last_request_id() describe the last
+ * This function, commbox_last_elapsed_ms(), commbox_last_http_status(), commbox_last_delivery(),
+ * commbox_last_retry_after_ms() and commbox_last_request_id() describe the last
  * commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
  * succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
  * commbox_last_error*() describe that update. After any other function that is not an accessor,
@@ -723,9 +724,10 @@ int32_t commbox_last_delivery(void);
 int64_t commbox_last_retry_after_ms(void);
 
 /**
- * Returns the server's id of the request of this thread's last update, for questions to its
- * support: the response header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`, or the one that
- * the option `request_id_header` names. An accessor; see commbox_last_attempts().
+ * Returns the server's id of the request of this thread's last update. Quote it when you contact
+ * the server's support. It is the value of the response header `X-Request-Id`, `Request-Id` or
+ * `X-Correlation-Id`, or of the one that the option `request_id_header` names. An accessor; see
+ * commbox_last_attempts().
  *
  * @return The id, visible ASCII of at most 128 bytes; "" if the server sent none, or if there is
  *         no update; never NULL. The library owns it. It is valid until this thread's next call
@@ -847,7 +849,7 @@ void commbox_user_free(commbox_user *user);
  * Updates of one user are sent one at a time, in the order in which they were submitted. Direct
  * calls for that user are part of the same order. The timeout of an update (`total_timeout_ms`)
  * starts when the update is dispatched: time spent queued or rate limited by the server does not
- * count. In an outage the batch pauses, and no update fails because of it before
+ * count. In an outage the batch pauses, and no update fails because of the outage before
  * `outage_timeout_ms`.
  *
  * The options are the members of a JSON object. Times are in milliseconds.
@@ -864,8 +866,9 @@ void commbox_user_free(commbox_user *user);
  *   accepting a request; it then fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
  * | `outage_timeout_ms` | 600000 | how long an update waits during an outage; it then fails with
  *   #COMMBOX_CONNECTION or its last error; 1 to 86400000 |
- * | `overall_timeout_ms` | `null` | timeout of an update from its submission, whatever it waits
- *   for; an update that cannot meet it fails at once; 1 to 86400000; `null` for none |
+ * | `overall_timeout_ms` | `null` | timeout of an update, counted from its submission and
+ *   including all waiting; an update that cannot meet it fails at once; 1 to 86400000; `null` for
+ *   none |
  *
  * `queue_limit` and `concurrency` bound the memory of the batch, however many updates there are.
  *

@@ -127,8 +127,8 @@ pub struct LatencyStats {
     pub count: u64,
     /// The sum of their latencies, in milliseconds.
     pub sum_ms: f64,
-    /// The median, in milliseconds. The percentiles are accurate to one eighth; `None` if there are
-    /// no calls.
+    /// The median, in milliseconds. The percentiles are accurate to within one eighth; `None` if there
+    /// are no calls.
     pub p50_ms: Option<f64>,
     /// The 90th percentile, in milliseconds.
     pub p90_ms: Option<f64>,

@@ -35,7 +35,7 @@ fn timeout(millis: i64) -> Option<Duration> {
 /// Updates of one user are sent one at a time, in the order in which they were submitted. Direct
 /// calls for that user are part of the same order. The timeout of an update (`total_timeout_ms`)
 /// starts when the update is dispatched: time spent queued or rate limited by the server does not
-/// count. In an outage the batch pauses, and no update fails because of it before
+/// count. In an outage the batch pauses, and no update fails because of the outage before
 /// `outage_timeout_ms`.
 ///
 /// The options are the members of a JSON object. Times are in milliseconds.
@@ -52,8 +52,9 @@ fn timeout(millis: i64) -> Option<Duration> {
 ///   accepting a request; it then fails with 429 or #COMMBOX_THROTTLED; 1 to 86400000 |
 /// | `outage_timeout_ms` | 600000 | how long an update waits during an outage; it then fails with
 ///   #COMMBOX_CONNECTION or its last error; 1 to 86400000 |
-/// | `overall_timeout_ms` | `null` | timeout of an update from its submission, whatever it waits
-///   for; an update that cannot meet it fails at once; 1 to 86400000; `null` for none |
+/// | `overall_timeout_ms` | `null` | timeout of an update, counted from its submission and
+///   including all waiting; an update that cannot meet it fails at once; 1 to 86400000; `null` for
+///   none |
 ///
 /// `queue_limit` and `concurrency` bound the memory of the batch, however many updates there are.
 ///

@@ -50,7 +50,7 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 ///   to 86400000 |
 /// | `dns_ttl_ms` | 60000 | how long the result of a DNS lookup is cached; 0 to 86400000 |
 /// | `proxy` | `null` | URL of the proxy; `""` for no proxy; `null` for the proxy that the
-///   environment names, which for `http` without `allow_http` is used only if it is on loopback |
+///   environment names; for `http` without `allow_http`, only one on loopback is then used |
 /// | `ca_file` | `null` | PEM file of certificates to trust in addition to the system's trust
 ///   store |
 /// | `client_cert_file` | `null` | PEM file with the client certificate and its intermediate
@@ -67,7 +67,7 @@ pub(crate) static CLIENTS: Table<Client> = Table::new(1, "client", "commbox_clie
 /// | `headers` | `{}` | object of additional headers for every request, such as the key of a
 ///   gateway; at most 32, with names of 1 to 64 characters and values of up to 4096 visible ASCII
 ///   characters; headers that the library sets, `Content-…` and `Proxy-…` are rejected |
-/// | `request_id_header` | `null` | response header that contains the request id; after it,
+/// | `request_id_header` | `null` | response header that contains the request id; if it is absent,
 ///   `X-Request-Id`, `Request-Id` and `X-Correlation-Id` are read |
 ///
 /// @param api_key       The key that CommBox issued, without the word "Bearer". It is copied. If it

@@ -52,10 +52,10 @@ pub unsafe extern "C" fn commbox_client_validate_user_json(
 ///   unless requests are paused)
 /// - `latency`: an object about the calls that ended within the last 60 to 70 seconds and made a
 ///   request: `count`, `sum_ms`, `p50_ms`, `p90_ms`, `p99_ms`, in milliseconds with a fraction; the
-///   percentiles are accurate to one eighth, and null if there are no such calls
+///   percentiles are accurate to within one eighth, and null if there are no such calls
 ///
-/// Counting takes no lock. The figures may differ from one another by the calls that run while they
-/// are read.
+/// Counting takes no lock. If calls run while the figures are read, some figures may include these
+/// calls and others not.
 ///
 /// @param client  The client.
 /// @return The object, which the caller frees with commbox_string_free(); NULL on failure.

@@ -246,7 +246,8 @@ pub extern "C" fn commbox_last_error_json() -> *const c_char {
 
 /// Returns the number of attempts of this thread's last update. An accessor.
 ///
-/// This function and those from here to commbox_last_request_id() describe the last
+/// This function, commbox_last_elapsed_ms(), commbox_last_http_status(), commbox_last_delivery(),
+/// commbox_last_retry_after_ms() and commbox_last_request_id() describe the last
 /// commbox_update_user_json() or commbox_update_user_json_with() of this thread, whether it
 /// succeeded or failed. After commbox_batch_next() has returned a result, they and the functions
 /// commbox_last_error*() describe that update. After any other function that is not an accessor,
@@ -306,9 +307,10 @@ pub extern "C" fn commbox_last_retry_after_ms() -> i64 {
     accessor(-1, || with(|slot| slot.facts.retry_after.map(millis)).flatten().unwrap_or(-1))
 }
 
-/// Returns the server's id of the request of this thread's last update, for questions to its
-/// support: the response header `X-Request-Id`, `Request-Id` or `X-Correlation-Id`, or the one that
-/// the option `request_id_header` names. An accessor; see commbox_last_attempts().
+/// Returns the server's id of the request of this thread's last update. Quote it when you contact
+/// the server's support. It is the value of the response header `X-Request-Id`, `Request-Id` or
+/// `X-Correlation-Id`, or of the one that the option `request_id_header` names. An accessor; see
+/// commbox_last_attempts().
 ///
 /// @return The id, visible ASCII of at most 128 bytes; "" if the server sent none, or if there is
 ///         no update; never NULL. The library owns it. It is valid until this thread's next call

@@ -36,7 +36,7 @@ use crate::reply::UpdateReply;
 /// **Outages.** 8 consecutive transient failures also pause all requests of the client. A probe
 /// request, on a new connection and with a short timeout, ends the pause when it succeeds. If the
 /// deadline of the call is before the next probe request, it fails at once with
-/// #COMMBOX_CONNECTION, and the message says since when the outage lasts.
+/// #COMMBOX_CONNECTION, and the message says how long the outage has lasted.
 ///
 /// **Order.** Calls for one user are sent one at a time, in the order in which they were made
 /// (option `order_per_user`). A request that timed out may still be applied by the server later,

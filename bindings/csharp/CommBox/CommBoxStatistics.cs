@@ -129,7 +129,7 @@ public sealed record CommBoxStatistics
 
 /// <summary>
 /// The latencies of the calls that ended within the last 60 to 70 seconds and made a request. The
-/// percentiles are accurate to one eighth, and null if there are no such calls.
+/// percentiles are accurate to within one eighth, and null if there are no such calls.
 /// </summary>
 public sealed record CommBoxLatency
 {

@@ -128,8 +128,8 @@ impl Progress {
         }
         match line.state {
             LineState::Outage => {
-                let since = self.down_since.get_or_insert_with(Instant::now).elapsed().as_secs();
-                format!(", server down since {since} s{probe}")
+                let seconds = self.down_since.get_or_insert_with(Instant::now).elapsed().as_secs();
+                format!(", server down for {seconds} s{probe}")
             }
             LineState::Throttled => format!(", rate limited, paused{probe}"),
             _ => match (line.learned_requests_per_second, line.requests_per_second) {

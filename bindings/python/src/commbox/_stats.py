@@ -40,8 +40,8 @@ class LatencyStats:
     sum: float
     """The sum of their latencies, in seconds."""
     p50: Optional[float]
-    """The median, in seconds. The percentiles are accurate to one eighth; None if there are no
-    calls.
+    """The median, in seconds. The percentiles are accurate to within one eighth; None if there are
+    no calls.
     """
     p90: Optional[float]
     """The 90th percentile, in seconds."""
