@@ -71,7 +71,8 @@ def check(python: Path, folder: Path, sandbox: Sandbox) -> Path:
     package = Path(path).parent
     assert package.is_relative_to(folder / "venv")
     assert {"py.typed", "LICENSE", "THIRD-PARTY.txt"} <= {file.name for file in package.iterdir()}
-    assert (package.parent / f"commbox-{version}.dist-info").is_dir()
+    # Python's packages write the pre-release 1.0.0-rc.1 as 1.0.0rc1.
+    assert (package.parent / f"commbox-{version.replace('-rc.', 'rc')}.dist-info").is_dir()
 
     sandbox.reset()
     example = folder / "update_user.py"
