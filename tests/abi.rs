@@ -22,7 +22,7 @@ const HOW_TO_RECORD: &str = "COMMBOX_RECORD_ABI=1 cargo test --test abi";
 const VERSION: &str = "COMMBOX_ABI_VERSION";
 
 #[test]
-fn is_as_recorded() {
+fn the_abi_is_as_recorded() {
     let (recorded, now) = (fs::read_to_string(RECORD).unwrap_or_default(), declarations::now());
     if recorded == now {
         return;
@@ -121,7 +121,7 @@ fn changed(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn what_breaks_callers_is_refused() {
+fn breaking_changes_are_refused() {
     if !has("abidiff", "abigail-tools") {
         return;
     }
@@ -167,7 +167,7 @@ fn what_breaks_callers_is_refused() {
 }
 
 #[test]
-fn what_callers_need_not_notice_is_allowed() {
+fn compatible_changes_are_allowed() {
     if !has("abidiff", "abigail-tools") {
         return;
     }
@@ -185,7 +185,7 @@ fn what_callers_need_not_notice_is_allowed() {
 }
 
 #[test]
-fn a_raised_version_allows_everything() {
+fn a_raised_abi_version_allows_breaking_changes() {
     let next = changed("COMMBOX_ABI_VERSION 1", "COMMBOX_ABI_VERSION 2");
     let without = next.replace("uint32_t commbox_abi_version(void);\n", "");
     assert!(without.len() < next.len());

@@ -52,7 +52,7 @@ fn submit(batch: &Batch, tag: u64, user_id: i64) -> commbox::Result<()> {
 }
 
 #[test]
-fn every_update_comes_back_once_and_users_keep_their_order() {
+fn every_update_has_one_result_and_users_keep_their_order() {
     let sandbox = Sandbox::start();
     let batch = batch(&client(&sandbox, &json!({})), 16, 64);
     let results = thread::scope(|scope| {
@@ -82,7 +82,7 @@ fn every_update_comes_back_once_and_users_keep_their_order() {
 }
 
 #[test]
-fn updates_of_one_user_are_never_under_way_together() {
+fn updates_of_one_user_are_never_in_flight_together() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"delay_ms": 300}, {"delay_ms": 300}, {"delay_ms": 0}]).to_string());
     let batch = batch(&client(&sandbox, &json!({})), 8, 64);
@@ -99,7 +99,7 @@ fn updates_of_one_user_are_never_under_way_together() {
 }
 
 #[test]
-fn a_retry_does_not_let_a_newer_update_of_its_user_pass() {
+fn a_newer_update_does_not_overtake_a_retry() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"status": 503}, {"status": 503}]).to_string());
     let batch = batch(&client(&sandbox, &json!({"retry_base_ms": 50, "retry_cap_ms": 50})), 8, 64);
@@ -115,7 +115,7 @@ fn a_retry_does_not_let_a_newer_update_of_its_user_pass() {
 }
 
 #[test]
-fn submit_waits_for_room_and_next_for_what_finishes() {
+fn submit_blocks_while_the_queue_is_full_and_next_until_a_result() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"delay_ms": 600}]).to_string());
     let batch = batch(&client(&sandbox, &json!({})), 1, 1);
@@ -139,7 +139,7 @@ fn submit_waits_for_room_and_next_for_what_finishes() {
 }
 
 #[test]
-fn what_is_wrong_with_an_update_comes_back_with_it() {
+fn an_invalid_update_is_reported_as_its_result() {
     let sandbox = Sandbox::start();
     let batch = batch(&client(&sandbox, &json!({})), 4, 64);
     batch.submit(1, 0, USER.into(), None).unwrap();
@@ -160,7 +160,7 @@ fn what_is_wrong_with_an_update_comes_back_with_it() {
 }
 
 #[test]
-fn a_refused_key_stops_it_and_nothing_is_lost() {
+fn a_rejected_key_stops_the_batch_and_no_result_is_lost() {
     let sandbox = Sandbox::start();
     let batch = batch(&client_with_key("wrong", &sandbox, &json!({})), 2, 1000);
     let accepted = (0..500_u64)
@@ -184,7 +184,7 @@ fn a_refused_key_stops_it_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_cancelled_batch_gives_back_what_was_not_sent_and_finishes_the_rest() {
+fn a_cancelled_batch_returns_unsent_updates_and_finishes_the_rest() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"delay_ms": 500}, {"delay_ms": 500}]).to_string());
     let batch = batch(&client(&sandbox, &json!({})), 2, 100);
@@ -220,7 +220,7 @@ fn one_update_can_be_cancelled() {
 }
 
 #[test]
-fn no_cancel_is_lost_however_early_it_comes() {
+fn an_early_cancel_is_not_lost() {
     let sandbox = Sandbox::start();
     let script: Vec<_> = (0..300).map(|_| json!({"delay_ms": 3000})).collect();
     sandbox.script(&json!(script).to_string());
@@ -262,7 +262,7 @@ fn workers_of_this_test(batch: &Batch) -> usize {
 }
 
 #[test]
-fn throttling_costs_an_update_none_of_its_time() {
+fn throttling_does_not_count_towards_the_timeout() {
     let sandbox = Sandbox::start();
     sandbox.script(&json!([{"status": 429, "headers": {"Retry-After": "1"}}]).to_string());
     let batch = batch(&client(&sandbox, &json!({"total_timeout_ms": 500})), 4, 100);

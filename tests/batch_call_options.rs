@@ -54,7 +54,7 @@ fn each_update_has_its_own_options() {
 }
 
 #[test]
-fn they_leak_nothing() {
+fn call_options_leak_nothing() {
     let program = compile(Language::C, "c/batch_call_options.c", "batch-call-options-valgrind");
     let Some(checked) = Valgrind::around(&program) else { return };
     let output = checked.command().arg(server().0).output().expect("valgrind starts");

@@ -59,12 +59,12 @@ fn run(program: &Command, valgrind: Option<&Valgrind>, count: usize) {
 }
 
 #[test]
-fn every_update_comes_back_once() {
+fn every_update_has_one_result() {
     run(&compile(Language::Cpp, "cpp/batch.cpp", "batch-cpp"), None, 1_000);
 }
 
 #[test]
-fn no_result_is_lost_where_memory_runs_out() {
+fn no_result_is_lost_if_memory_runs_out() {
     let sandbox = Sandbox::start();
     let mut program = compile(Language::Cpp, "cpp/no_memory.cpp", "no-memory-cpp");
     let output = program

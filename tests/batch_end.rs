@@ -30,14 +30,14 @@ fn assert_silent(program: &mut Command) -> std::process::ExitStatus {
 }
 
 #[test]
-fn leave_nothing_behind() {
+fn batches_leave_nothing_behind() {
     let (_sandbox, options) = slow();
     let status = assert_silent(compile(Language::C, "c/batch_end.c", "batch-end").arg(options));
     assert!(status.success(), "{status}");
 }
 
 #[test]
-fn leave_nothing_behind_under_valgrind() {
+fn batches_leave_nothing_behind_under_valgrind() {
     let (_sandbox, options) = slow();
     let program = compile(Language::C, "c/batch_end.c", "batch-end-valgrind");
     let Some(checked) = Valgrind::around(&program) else { return };

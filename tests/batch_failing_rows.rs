@@ -62,7 +62,7 @@ fn send(
 }
 
 #[test]
-fn one_of_them_does_not_stop_a_batch_of_one_at_a_time() {
+fn one_failing_row_does_not_stop_a_batch_with_concurrency_1() {
     let (failed, requests) = send(40, 1, |row| row == 3);
     assert_eq!(failed, [(3, 503)]);
     // Other rows were tried, in order, before the batch treated the server as down.
@@ -73,7 +73,7 @@ fn one_of_them_does_not_stop_a_batch_of_one_at_a_time() {
 }
 
 #[test]
-fn as_many_as_are_sent_at_a_time_do_not_stop_a_batch() {
+fn as_many_failing_rows_as_the_concurrency_do_not_stop_a_batch() {
     // The first two rows fail, and then one in ten, but not the last one: a failure of the last
     // update alone might be an outage.
     let fails = |row| row <= 2 || row % 10 == 0 && row < 100;

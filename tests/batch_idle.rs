@@ -39,7 +39,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 #[test]
-fn threads_and_connections_go_after_the_idle_timeout_and_come_back() {
+fn threads_and_connections_end_after_the_idle_timeout_and_restart() {
     let sandbox = Sandbox::start();
     sandbox.script(&serde_json::Value::from(vec![json!({"delay_ms": 300}); 8]).to_string());
     let options =

@@ -87,7 +87,7 @@ fn measure(updates: u64, delay: Duration) -> (f64, f64, f64) {
 }
 
 #[test]
-fn the_server_is_what_it_waits_for_and_memory_stays_flat() {
+fn only_the_server_limits_throughput_and_memory_stays_flat() {
     let _alone = alone();
     let many = env::var("COMMBOX_BATCH_UPDATES").ok().and_then(|text| text.parse().ok());
     // By default, the load is small enough for a quarter of one processor.
@@ -146,7 +146,7 @@ fn throttled(rate: f64, updates: u64) -> (f64, f64) {
 }
 
 #[test]
-fn nearly_all_that_a_throttling_server_allows_is_used() {
+fn a_batch_uses_nearly_the_whole_rate_of_a_throttling_server() {
     let _alone = alone();
     // The best run counts, because other processes may use the machine too.
     let runs = (0..3).map(|_| throttled(200.0, 5_000)).inspect(|(used, rejected)| {
@@ -159,7 +159,7 @@ fn nearly_all_that_a_throttling_server_allows_is_used() {
 }
 
 #[test]
-fn with_faults_among_them_every_update_is_accounted_for() {
+fn every_update_has_a_result_despite_faults() {
     let _alone = alone();
     // Excludes the faults that pause all requests, or that make every attempt last until its
     // timeout: few requests would remain to check.

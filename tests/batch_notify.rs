@@ -46,12 +46,12 @@ fn every_result_is_collected_by_an_event_loop() {
 }
 
 #[test]
-fn what_was_not_sent_is_shown_too() {
+fn unsent_updates_are_reported_too() {
     run(compile(Language::C, "c/event_loop.c", "event-loop-slow").arg(slow()).env("SLOW", "1"));
 }
 
 #[test]
-fn it_leaks_nothing() {
+fn an_event_loop_leaks_nothing() {
     let sandbox = Sandbox::start();
     let program = compile(Language::C, "c/event_loop.c", "event-loop-valgrind");
     let Some(checked) = Valgrind::around(&program) else { return };

@@ -244,7 +244,7 @@ fn idle_connections_cost_a_call_nothing() {
 }
 
 #[test]
-fn a_batch_wakes_nobody_in_vain() {
+fn a_batch_wakes_no_thread_needlessly() {
     hold(&STRACE, 3.0, BATCH_SYSTEM_CALLS, |strace| call(strace, &["batch"]));
 }
 

@@ -155,7 +155,7 @@ fn says(message: &str, words: &[&str]) {
 }
 
 #[test]
-fn keys_and_signatures_that_are_not_supported() {
+fn unsupported_keys_and_signatures_are_refused() {
     if !has("openssl", "openssl") {
         return;
     }
@@ -172,7 +172,7 @@ fn keys_and_signatures_that_are_not_supported() {
 }
 
 #[test]
-fn names() {
+fn wrong_host_names_are_refused() {
     if !has("openssl", "openssl") {
         return;
     }
@@ -192,7 +192,7 @@ fn names() {
 }
 
 #[test]
-fn chains() {
+fn broken_chains_are_refused() {
     if !has("openssl", "openssl") {
         return;
     }

@@ -61,7 +61,7 @@ fn every_outcome_of_a_storm_is_documented() {
 }
 
 #[test]
-fn helgrind_sees_no_race_and_no_lock_order_that_may_hang() {
+fn helgrind_finds_no_race_and_no_possible_deadlock() {
     if Valgrind::around(&Command::new("storm-helgrind")).is_none() {
         return;
     }

@@ -82,7 +82,7 @@ fn ignored_signals() {
 /// `make test` starts programs without the caller's variables that affect the library, and with no
 /// signal ignored.
 #[test]
-fn suites_have_the_same_surroundings() {
+fn every_suite_runs_in_the_same_environment() {
     if !has("python3", "python3") {
         return;
     }

@@ -71,7 +71,7 @@ fn each_fault_alone() {
 }
 
 #[test]
-fn each_fault_and_then_a_right_answer() {
+fn each_fault_followed_by_a_valid_reply() {
     each_row(|row| {
         let name = &row.name;
         let server = Server::script([row.fault.clone()]);
@@ -92,7 +92,7 @@ fn each_fault_and_then_a_right_answer() {
 }
 
 #[test]
-fn a_kept_connection_that_ends_is_never_seen() {
+fn a_closed_idle_connection_fails_no_call() {
     let moment = Step::Wait(millis(50));
     for end in [Step::Fin, Step::Reset] {
         // The connection is closed while idle, when the next request has arrived, or in the middle
@@ -120,7 +120,7 @@ fn a_kept_connection_that_ends_is_never_seen() {
 }
 
 #[test]
-fn a_connection_that_ends_just_when_the_next_request_is_sent_is_never_seen() {
+fn a_connection_that_closes_as_the_next_request_is_sent_fails_no_call() {
     for end in [Step::Fin, Step::Reset] {
         let mut calls: u64 = 0;
         let server = Server::start(move || {
@@ -140,7 +140,7 @@ fn a_connection_that_ends_just_when_the_next_request_is_sent_is_never_seen() {
 }
 
 #[test]
-fn only_one_ended_connection_is_forgiven() {
+fn only_one_closed_connection_is_retried_for_free() {
     let lost = [Step::Read(Share::All), Step::Fin];
     let server = Server::script([Fault::good().then(&lost), Fault::new(&lost)]);
     let client = row_client(&server, 0);
@@ -151,7 +151,7 @@ fn only_one_ended_connection_is_forgiven() {
 }
 
 #[test]
-fn a_reply_that_breaks_off_on_a_kept_connection_is_a_failure() {
+fn a_truncated_reply_on_a_reused_connection_is_a_failure() {
     let broken =
         Fault::new(&[Step::Read(Share::All), Step::SendTo(faults::Place::MidBody), Step::Reset]);
     let server = Server::script([Fault::good(), broken]);
@@ -165,7 +165,7 @@ fn a_reply_that_breaks_off_on_a_kept_connection_is_a_failure() {
 }
 
 #[test]
-fn delivery_is_that_of_all_attempts() {
+fn delivery_covers_all_attempts() {
     let lost = || Fault::new(&[Step::Read(Share::All), Step::Reset]);
     let server = Server::script([lost(), Fault::status(503)]);
     let error = row_client(&server, 1).update_user_json(FIRST, &user(10)).unwrap_err();
@@ -194,7 +194,7 @@ fn delivery_is_that_of_all_attempts() {
 }
 
 #[test]
-fn a_refused_connection_was_not_sent_and_is_tried_again() {
+fn a_refused_connection_is_not_sent_and_is_retried() {
     let server = Server::script([]);
     let refused = client(&server, |options| options.max_retries = 2);
     drop(server);
@@ -206,7 +206,7 @@ fn a_refused_connection_was_not_sent_and_is_tried_again() {
 }
 
 #[test]
-fn retries_are_as_many_as_allowed() {
+fn max_retries_limits_the_retries() {
     for max_retries in [0, 1, 4] {
         let server = Server::start(|| Fault::status(503));
         let error =
@@ -235,7 +235,7 @@ fn backoff_is_bounded() {
 }
 
 #[test]
-fn a_new_key_is_tried_where_the_old_one_was_turned_away() {
+fn a_call_whose_key_was_replaced_is_retried_with_the_new_key() {
     let server = Server::script([Fault::status(401).after(millis(200)), Fault::status(401)]);
     let client = row_client(&server, 0);
     thread::scope(|scope| {
@@ -251,7 +251,7 @@ fn a_new_key_is_tried_where_the_old_one_was_turned_away() {
 }
 
 #[test]
-fn idle_connections_are_closed_in_time_and_kept_in_number() {
+fn idle_connections_are_limited_in_time_and_number() {
     let server = Server::script([]);
     let brief = client(&server, |options| options.idle_timeout = millis(300));
     for wait in [0, 0, 700] {
@@ -276,7 +276,7 @@ fn idle_connections_are_closed_in_time_and_kept_in_number() {
 }
 
 #[test]
-fn a_name_that_was_looked_up_is_forgotten_where_it_does_not_connect() {
+fn a_cached_lookup_is_discarded_if_its_addresses_do_not_connect() {
     let server = Server::script([]);
     let port = server.port();
     let client = client(&server, |options| {
@@ -297,7 +297,7 @@ fn a_name_that_was_looked_up_is_forgotten_where_it_does_not_connect() {
 }
 
 #[test]
-fn the_longest_head_leaves_whole() {
+fn the_longest_request_head_is_sent_completely() {
     let server = Server::script([]);
     let prefix = "p".repeat(2048 - server.url().len() - 1);
     let client = client(&server, |options| {

@@ -46,7 +46,7 @@ fn server(date: &'static str) -> (u16, Record<tls_server::Seen>, Authority) {
 }
 
 #[test]
-fn a_server_that_is_in_order() {
+fn a_healthy_server_has_no_problem() {
     let (port, seen, authority) = server("Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
     let ca_file = file("diagnose.pem", &authority.pem());
     let found = diagnose(
@@ -85,7 +85,7 @@ fn a_server_that_is_in_order() {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_shown_with_the_reason() {
+fn an_untrusted_certificate_is_shown_with_the_reason() {
     let (port, seen, _) = server("");
     let found = diagnose(json!({"base_url": format!("https://127.0.0.1:{port}")}));
     let tls = &found["tls"];
@@ -99,7 +99,7 @@ fn a_certificate_that_is_not_trusted_is_shown_with_the_reason() {
 }
 
 #[test]
-fn what_fails_first_is_told_and_nothing_after_it() {
+fn only_the_first_failure_is_reported() {
     let found = diagnose(json!({"base_url": format!("http://127.0.0.1:{}", closed_port())}));
     assert!(
         found["connections"][0]["error"].as_str().unwrap().contains("refused the connection"),
@@ -124,7 +124,7 @@ fn what_fails_first_is_told_and_nothing_after_it() {
 }
 
 #[test]
-fn a_server_that_says_nothing_costs_its_timeout_and_a_cancel_ends_it() {
+fn a_silent_server_ends_in_a_timeout_or_a_cancel() {
     let port = listen(|mut stream: TcpStream, _| {
         let _ = stream.read_to_end(&mut Vec::new());
     });

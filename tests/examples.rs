@@ -94,7 +94,7 @@ fn a_batch_with_a_wrong_key_sends_little_and_reports_every_row() {
 }
 
 #[test]
-fn a_batch_ends_by_a_signal_and_reports_what_was_not_sent() {
+fn a_signal_ends_a_batch_that_reports_unsent_rows() {
     let sandbox = Sandbox::start();
     sandbox.script(&format!("[{}]", [r#"{"delay_ms": 3000, "own": true}"#; 16].join(",")));
     let mut child =
@@ -160,7 +160,7 @@ fn choices(count: usize) -> String {
 }
 
 #[test]
-fn an_ivr_stores_what_it_can_in_the_time_of_a_caller() {
+fn an_ivr_stores_what_it_can_within_its_time_limit() {
     let sandbox = Sandbox::start();
     let output = run(ivr("example-ivr", &sandbox, "sandbox-key"), &choices(50));
     // On a busy machine, 300 ms may be too short for every call.
@@ -181,7 +181,7 @@ fn an_ivr_stores_what_it_can_in_the_time_of_a_caller() {
 }
 
 #[test]
-fn an_ivr_ends_by_a_signal() {
+fn a_signal_ends_an_ivr() {
     let sandbox = Sandbox::start();
     sandbox.script(&slow());
     let output = end(ivr("example-ivr-signal", &sandbox, "sandbox-key"), &choices(3), &sandbox);

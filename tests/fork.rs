@@ -78,7 +78,7 @@ fn updates(record: &Record<(usize, Event)>) -> Vec<(usize, u64)> {
 }
 
 #[test]
-fn both_sides_call_at_once_on_connections_of_their_own() {
+fn parent_and_child_call_at_once_on_separate_connections() {
     let (port, record) = api();
     run(fork("both", port));
     let updates = updates(&record);
@@ -91,14 +91,14 @@ fn both_sides_call_at_once_on_connections_of_their_own() {
 }
 
 #[test]
-fn handles_serve_each_side_and_are_freed_by_each() {
+fn parent_and_child_each_use_and_free_the_handles() {
     let (port, record) = api();
     run(fork("handles", port));
     assert_eq!(updates(&record), [(0, 1), (1, 2), (2, 3), (1, 4), (0, 5), (0, 6)]);
 }
 
 #[test]
-fn forks_in_the_middle_of_calls_hold_up_and_mix_up_nothing() {
+fn forks_during_calls_neither_delay_nor_mix_up_calls() {
     let (port, record) = api();
     run(fork("threads", port));
     let updates = updates(&record);
@@ -122,12 +122,12 @@ fn forks_in_the_middle_of_calls_hold_up_and_mix_up_nothing() {
 }
 
 #[test]
-fn forks_among_threads_that_use_handles_leave_the_child_free_to_use_its_own() {
+fn a_child_forked_among_busy_threads_can_use_its_own_handles() {
     run(fork("users", 1));
 }
 
 #[test]
-fn so_do_forks_of_an_exit_handler() {
+fn a_child_forked_in_an_exit_handler_can_use_its_own_handles() {
     run(fork("exit", 1));
 }
 
@@ -148,7 +148,7 @@ fn a_child_does_not_keep_the_connections_of_its_parent_open() {
 /// The file descriptor number of a connection may belong to a file of the program by the time of
 /// the next fork, or when the connection ends. The library must not close that file.
 #[test]
-fn files_of_the_program_stay_its_own() {
+fn descriptors_of_the_program_are_not_closed() {
     let (port, record) = api();
     run(fork("daemon", port));
     let ids: HashSet<_> = updates(&record).into_iter().map(|(_, id)| id).collect();

@@ -16,7 +16,7 @@ const CALLS: usize = 10_000;
 const BOUND: i64 = 64 << 10;
 
 #[test]
-fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
+fn ten_thousand_calls_of_each_outcome_leak_no_memory_and_no_files() {
     let program = compile(Language::C, "c/growth.c", "growth");
     let run = |args: &[&str]| {
         let mut program = Command::new(program.get_program());
@@ -64,7 +64,7 @@ fn ten_thousand_calls_of_each_outcome_hold_no_more_memory_and_files() {
 }
 
 #[test]
-fn handles_that_were_not_freed_are_counted() {
+fn unfreed_handles_are_counted() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/forgetful.c");
     let mut program = compile_against(library_with_failpoints(), Language::C, &source, "forgetful");
     let output = program.env_remove("LD_LIBRARY_PATH").output().expect("the program starts");

@@ -11,7 +11,7 @@ use common::header;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
-fn is_what_the_sources_say() {
+fn the_header_matches_the_sources() {
     let mut made = Vec::new();
     cbindgen::generate(ROOT).expect("src/ffi can be read").write(&mut made);
     assert!(
@@ -60,7 +60,7 @@ fn compile(name: &str, text: &str, compiler: &[&str]) -> Result<(), String> {
 }
 
 #[test]
-fn can_be_included_alone_and_twice() {
+fn the_header_can_be_included_alone_and_twice() {
     let strict = ["-Wstrict-prototypes", "-Wmissing-prototypes"];
     let c = "#include <commbox.h>\n#include <commbox.h>\nint main(void) { return COMMBOX_OK; }\n";
     let cpp = "#include <commbox.hpp>\n#include <commbox.hpp>\nint main() { return COMMBOX_OK; }\n";
@@ -122,7 +122,7 @@ mod library {
     }
 
     #[test]
-    fn exports_what_the_header_declares_and_nothing_else() {
+    fn the_library_exports_exactly_what_the_header_declares() {
         let symbols =
             run(Command::new("nm").args(["-D", "--defined-only"]).arg(common::build::library()));
         let mut exported: Vec<_> =
@@ -134,7 +134,7 @@ mod library {
     }
 
     #[test]
-    fn has_a_soname_and_needs_only_the_system() {
+    fn the_library_has_a_soname_and_needs_only_system_libraries() {
         let dynamic = run(Command::new("readelf").arg("-d").arg(common::build::library()));
         assert!(dynamic.contains("soname: [libcommbox.so.1]"), "{dynamic}");
         for line in dynamic.lines().filter(|line| line.contains("(NEEDED)")) {

@@ -19,7 +19,7 @@ use common::install::{
 use common::tools::has;
 
 #[test]
-fn everything_is_in_its_place_and_taken_away_again() {
+fn everything_is_installed_and_uninstalled() {
     let folder = Folder::new("everything, with spaces");
     let another = folder.folder("usr/lib/x86_64-linux-gnu/cmake/another");
     fs::write(another.join("another-config.cmake"), "").expect("a file can be written");
@@ -85,7 +85,7 @@ fn everything_is_in_its_place_and_taken_away_again() {
 }
 
 #[test]
-fn the_soname_is_the_abi() {
+fn the_soname_contains_the_abi_version() {
     let told = run(bare("readelf").arg("-d").arg(build::library()));
     let soname = format!("[libcommbox.so.{}]", commbox::ffi::commbox_abi_version());
     assert!(told.contains(&soname), "{told}");
@@ -93,7 +93,7 @@ fn the_soname_is_the_abi() {
 }
 
 #[test]
-fn c_by_pkg_config() {
+fn c_builds_with_pkg_config() {
     if !has("pkg-config", "pkg-config") {
         return;
     }
@@ -122,7 +122,7 @@ fn c_by_pkg_config() {
 }
 
 #[test]
-fn cpp_by_cmake() {
+fn cpp_builds_with_cmake() {
     // CMake does not support pre-release versions.
     const NUMBER: &str = concat!(
         env!("CARGO_PKG_VERSION_MAJOR"),

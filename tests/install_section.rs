@@ -103,7 +103,7 @@ impl Machine {
 }
 
 #[test]
-fn the_checkout_is_out_of_reach() {
+fn the_checkout_is_inaccessible() {
     if has("unshare", "util-linux") {
         let gone = r#"! ls "$0"/* "$1"/* 2>&1"#;
         let told = run(elsewhere("sh").args(["-c", gone, ROOT]).arg(target()));

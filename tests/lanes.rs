@@ -110,7 +110,7 @@ fn silently_dead_connections_cost_one_attempt() {
 }
 
 #[test]
-fn a_stale_connection_closes_itself_only() {
+fn a_stale_connection_closes_only_itself() {
     let (server, port) = Server::start();
     let client = client(port, |options| options.max_retries = 0);
     fill(&client, &server, 6);
@@ -134,7 +134,7 @@ fn a_stale_connection_closes_itself_only() {
 }
 
 #[test]
-fn connections_that_are_not_needed_age_out() {
+fn unneeded_connections_expire() {
     let (server, port) = Server::start();
     let client = client(port, |options| options.idle_timeout = Duration::from_millis(600));
     fill(&client, &server, 16);
@@ -150,7 +150,7 @@ fn connections_that_are_not_needed_age_out() {
 
 /// The most recently used connection is the most likely to be still open.
 #[test]
-fn the_connection_used_last_serves_next() {
+fn the_most_recently_used_connection_is_reused_first() {
     let (server, port) = Server::start();
     let client = client(port, |_| {});
     fill(&client, &server, 4);
@@ -164,7 +164,7 @@ fn the_connection_used_last_serves_next() {
 }
 
 #[test]
-fn calls_in_an_interrupt_keep_to_their_own_client() {
+fn calls_in_a_poll_callback_use_their_own_client() {
     let keys = [Record::new(), Record::new()];
     let ports = keys.clone().map(|seen| {
         listen(move |stream: TcpStream, _| {
@@ -199,7 +199,7 @@ fn calls_in_an_interrupt_keep_to_their_own_client() {
 
 /// If the server answers with an error, its connection works and is used for the retry.
 #[test]
-fn a_retry_after_an_answer_keeps_the_connection() {
+fn a_retry_after_a_reply_reuses_the_connection() {
     let requests = Record::new();
     let seen = requests.clone();
     let port = listen(move |stream: TcpStream, number| {

@@ -39,7 +39,7 @@ fn server() -> String {
 }
 
 #[test]
-fn tells_of_a_call_and_of_an_update_of_a_batch() {
+fn the_last_error_of_calls_and_batch_updates_is_reported() {
     let program = compile(Language::C, "c/last.c", "last");
     let output =
         Command::new(program.get_program()).arg(server()).output().expect("the program starts");
@@ -48,7 +48,7 @@ fn tells_of_a_call_and_of_an_update_of_a_batch() {
 }
 
 #[test]
-fn tells_it_under_valgrind() {
+fn the_last_error_is_reported_under_valgrind() {
     let program = compile(Language::C, "c/last.c", "last-valgrind");
     let Some(checked) = Valgrind::around(&program) else { return };
     let output = checked.command().arg(server()).output().expect("valgrind starts");

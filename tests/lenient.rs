@@ -20,7 +20,7 @@ fn answered(fault: Fault) -> Result<commbox::UpdateReply, commbox::Error> {
 }
 
 #[test]
-fn heads_that_are_odd() {
+fn unusual_response_heads_are_accepted() {
     let length = "Content-Length: {length}\r\n";
     let many = |count: usize| "X-More: 1\r\n".repeat(count);
     for (name, head) in [
@@ -92,7 +92,7 @@ fn a_cut_within_a_body_without_a_length_is_transient() {
 }
 
 #[test]
-fn no_encoding_is_asked_for_and_one_is_named() {
+fn no_encoding_is_requested_and_a_received_one_is_reported() {
     let heads = Record::new();
     let seen = heads.clone();
     let port = listen(move |stream: TcpStream, _| {
@@ -117,7 +117,7 @@ fn no_encoding_is_asked_for_and_one_is_named() {
 
 /// The server continues to read after its response, so that the connection counts as kept alive.
 #[test]
-fn connections_serve_again_after_odd_heads() {
+fn connections_are_reused_after_unusual_heads() {
     let served = Record::new();
     let seen = served.clone();
     let port = listen(move |mut stream: TcpStream, number| {

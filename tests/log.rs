@@ -53,7 +53,7 @@ fn names(events: &Record<Value>) -> Vec<String> {
 }
 
 #[test]
-fn each_step_of_a_call_is_told() {
+fn each_step_of_a_call_is_logged() {
     let client = client(
         &[("200 OK", "X-Request-Id: r-1\r\n"), ("200 OK", "Connection: close\r\n")],
         json!({}),
@@ -94,7 +94,7 @@ fn each_step_of_a_call_is_told() {
 }
 
 #[test]
-fn retries_and_failures_are_told_with_their_reason() {
+fn retries_and_failures_are_logged_with_their_reason() {
     let client = client(
         &[("503 Service Unavailable", ""), ("404 Not Found", "Request-Id: r-2\r\n")],
         json!({"max_retries": 1, "retry_base_ms": 1, "retry_cap_ms": 1}),
@@ -116,7 +116,7 @@ fn retries_and_failures_are_told_with_their_reason() {
 }
 
 #[test]
-fn a_rejected_key_and_throttling_are_told_once() {
+fn a_rejected_key_and_throttling_are_logged_once() {
     let rejected = client(&[("401 Unauthorized", "")], json!({}));
     let of_rejected = events(&rejected, LogLevel::Error);
     for _ in 0..3 {
@@ -139,7 +139,7 @@ fn a_rejected_key_and_throttling_are_told_once() {
 }
 
 #[test]
-fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+fn the_beginning_and_end_of_an_outage_are_logged() {
     static ANSWERS: [(&str, &str); 9] = [
         ("", ""),
         ("", ""),
@@ -165,7 +165,7 @@ fn an_outage_is_told_when_it_begins_and_when_it_ends() {
 }
 
 #[test]
-fn the_log_may_call_the_client_and_holds_no_lock() {
+fn the_log_callback_may_use_the_client_and_holds_no_lock() {
     let client = Arc::new(client(&[("429 Too Many Requests", ""), ("200 OK", "")], json!({})));
     let (calls, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (counted, own, record) = (calls.clone(), Arc::downgrade(&client), told.clone());
@@ -207,7 +207,7 @@ fn the_log_may_call_the_client_and_holds_no_lock() {
 /// A batch may requeue an update until other updates show whether the server is up. The update
 /// keeps its number.
 #[test]
-fn an_update_of_a_batch_is_one_call() {
+fn a_batch_update_is_logged_as_one_call() {
     let port = listen(move |stream, _| {
         let mut http = Http::new(stream);
         while let Some(request) = http.request() {

@@ -44,7 +44,7 @@ fn run(what: &str, options: Value) {
 }
 
 #[test]
-fn an_answer_that_comes_late_serves_the_next_attempt() {
+fn a_late_lookup_serves_the_next_attempt() {
     for ttl in [60_000, 0] {
         run("late", json!({"connect_timeout_ms": 300, "dns_ttl_ms": ttl}));
         let retries = json!({"max_retries": 2, "retry_base_ms": 1, "retry_cap_ms": 1});
@@ -55,17 +55,17 @@ fn an_answer_that_comes_late_serves_the_next_attempt() {
 }
 
 #[test]
-fn an_answer_that_is_not_to_be_remembered_serves_those_who_wait() {
+fn an_uncached_lookup_serves_all_waiting_calls() {
     run("anew", json!({"dns_ttl_ms": 0}));
 }
 
 #[test]
-fn a_failure_is_told_to_all_who_wait_and_not_remembered() {
+fn a_failed_lookup_is_reported_to_all_waiting_calls_and_not_cached() {
     run("failing", json!({}));
 }
 
 #[test]
-fn each_that_waits_for_a_lookup_keeps_its_own_time() {
+fn each_call_that_waits_for_a_lookup_keeps_its_deadline() {
     run("stopped", json!({"connect_timeout_ms": 300}));
     run("within", json!({}));
 }
@@ -80,12 +80,12 @@ fn a_batch_makes_one_lookup_at_a_time() {
 }
 
 #[test]
-fn a_lookup_that_never_ends_is_not_the_last() {
+fn a_lookup_that_never_ends_does_not_prevent_later_ones() {
     run("endless", json!({"connect_timeout_ms": 300}));
 }
 
 #[test]
-fn localhost_is_this_machine_whatever_the_system_says() {
+fn localhost_is_loopback_whatever_the_resolver_returns() {
     let port = listen(|stream, _| serve(stream));
     run_at(&format!("http://localhost:{port}"), "unasked", json!({}));
 }
@@ -97,7 +97,7 @@ fn a_forked_child_looks_up_by_itself() {
 }
 
 #[test]
-fn an_address_that_answers_nobody_is_tried_first_only_once() {
+fn an_unresponsive_address_is_tried_first_only_once() {
     // A listener with a full queue accepts no connection.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     // SAFETY: `listen` may be called again on a listening socket, with a shorter queue.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_table_of_handles_holds_in_every_order() {
+fn the_handle_table_is_correct_in_every_interleaving() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("loom");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["test", "--locked", "--manifest-path"]);

@@ -33,7 +33,7 @@ fn manual() -> Command {
 }
 
 #[test]
-fn pages_are_what_the_header_says() {
+fn pages_match_the_header() {
     run(manual().arg("check"));
     let mut expected: Vec<_> = header::functions().iter().map(|name| format!("{name}.3")).collect();
     expected.push("commbox.3".into());
@@ -87,7 +87,7 @@ fn the_overview_has_every_function_constant_and_option() {
 }
 
 #[test]
-fn pages_are_free_of_mistakes() {
+fn pages_have_no_errors() {
     if !has("mandoc", "mandoc") {
         return;
     }

@@ -208,7 +208,7 @@ fn play(compiled: &Command, number: usize, run: &Run) -> Result<(), String> {
 }
 
 #[test]
-fn finds_nothing_in_any_program() {
+fn memcheck_finds_no_error_in_any_program() {
     if Valgrind::around(&Command::new("memcheck")).is_none() {
         return;
     }

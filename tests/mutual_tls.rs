@@ -29,7 +29,7 @@ fn call(
 }
 
 #[test]
-fn shows_its_certificate_to_who_asks() {
+fn the_client_certificate_is_sent_on_request() {
     for (name, version) in [("12", &TLS12), ("13", &TLS13)] {
         let (servers, clients, others) = (Authority::new(), Authority::new(), Authority::new());
         let config = servers.issue(|_| ()).config_for_clients_of(&clients, &[version]);
@@ -63,7 +63,7 @@ fn shows_its_certificate_to_who_asks() {
 }
 
 #[test]
-fn who_asks_for_none_is_shown_none() {
+fn no_client_certificate_is_sent_without_a_request() {
     let authority = Authority::new();
     let (port, seen) = serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
     let (certificate, key) = authority.issue(|_| ()).pems();

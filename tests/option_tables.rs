@@ -132,7 +132,7 @@ fn check_limits(read: Read, row: &Row) -> bool {
 }
 
 #[test]
-fn limits_are_those_of_the_library() {
+fn documented_limits_match_the_library() {
     let mut checked = 0;
     for (section, read) in TABLES {
         checked += rows(section).iter().filter(|row| check_limits(read, row)).count();
@@ -152,7 +152,7 @@ fn a_wrong_limit_is_found() {
 }
 
 #[test]
-fn keys_are_those_of_the_library() {
+fn documented_keys_match_the_library() {
     for (section, read) in TABLES {
         // For a key that resembles no option, the message lists all options.
         let why = read(r#"{"qqqqqqqqqqqqqqqq": 1}"#).expect_err("it is no option");
@@ -261,7 +261,7 @@ fn default_of_batch(key: &str) -> String {
 }
 
 #[test]
-fn defaults_are_those_of_the_library() {
+fn documented_defaults_match_the_library() {
     for (section, default) in
         [("Client", default_of_client as fn(&str) -> String), ("Batch", default_of_batch)]
     {
@@ -276,7 +276,7 @@ fn defaults_are_those_of_the_library() {
 }
 
 #[test]
-fn the_example_is_taken_as_it_stands() {
+fn the_documented_example_is_accepted() {
     for block in page::blocks("docs/options.md", "json") {
         let options = Options::from_json(&block).expect("it is right");
         assert_eq!(options.total_timeout, Duration::from_secs(10));

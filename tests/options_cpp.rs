@@ -6,7 +6,7 @@ use common::build::{compile, Language};
 use common::sandbox::Sandbox;
 
 #[test]
-fn are_checked_one_by_one_and_serve_clients_and_batches() {
+fn options_are_checked_and_serve_clients_and_batches() {
     let sandbox = Sandbox::start();
     let output = compile(Language::Cpp, "cpp/options.cpp", "options-cpp")
         .arg(&sandbox.url)

@@ -37,7 +37,7 @@ fn assert_told(error: &Value) {
 }
 
 #[test]
-fn without_a_socket_or_a_name_lookup() {
+fn without_a_socket_or_a_dns_lookup() {
     let port = listen(|stream, _| {
         let mut http = Http::new(stream);
         while http.request().is_some() {
@@ -79,7 +79,7 @@ fn api(authority: &Authority) -> Value {
 
 /// The connection uses the only available file, so the certificates cannot be opened.
 #[test]
-fn without_the_store_that_the_environment_names() {
+fn without_the_trust_store_of_the_environment() {
     let authority = Authority::new();
     let mut program = program("out_of_files");
     program.env("SSL_CERT_FILE", file("out-of-files.pem", &authority.pem()));
@@ -89,7 +89,7 @@ fn without_the_store_that_the_environment_names() {
 /// The bundled roots are for a machine without a store. They are not used if the store exists but
 /// cannot be read at the moment.
 #[test]
-fn without_the_store_of_the_machine() {
+fn without_the_trust_store_of_the_system() {
     let authority = Authority::new();
     let replace = "mount -t tmpfs none /etc/ssl && cp \"$0\" /etc/ssl/cert.pem";
     let mut program = with_files(replace, &file("machine.pem", &authority.pem()));

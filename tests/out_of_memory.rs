@@ -10,7 +10,7 @@ use common::sandbox::Sandbox;
 use serde_json::json;
 
 #[test]
-fn a_user_that_memory_has_no_room_for_is_refused() {
+fn a_user_that_does_not_fit_into_memory_is_refused() {
     let sandbox = Sandbox::start();
     let options = json!({"base_url": sandbox.url, "proxy": ""}).to_string();
     let output = native::program("out_of_memory").arg(options).output().unwrap();

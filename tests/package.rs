@@ -90,7 +90,7 @@ fn everything_public_has_an_example() {
 }
 
 #[test]
-fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
+fn the_package_is_complete_and_does_not_change_the_header() {
     for file in [
         "include/commbox.h",
         "include/commbox.hpp",
@@ -105,7 +105,7 @@ fn the_package_has_what_it_needs_and_leaves_the_header_as_it_is() {
 }
 
 #[test]
-fn a_program_elsewhere_depends_on_it() {
+fn a_program_elsewhere_can_depend_on_the_package() {
     // The folder is always the same, so that cargo builds the dependencies only once.
     let project = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rust-user");
     fs::create_dir_all(project.join("src/bin")).expect("a folder can be made");

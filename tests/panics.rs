@@ -106,7 +106,7 @@ impl Servers {
 }
 
 #[test]
-fn become_an_error_and_nothing_worse() {
+fn panics_become_errors() {
     let servers = Servers::start("panics.pem");
     let library = build::library_with_failpoints();
     let program = build::compile_against(
@@ -124,7 +124,7 @@ fn become_an_error_and_nothing_worse() {
 }
 
 #[test]
-fn leak_nothing() {
+fn panics_leak_nothing() {
     let servers = Servers::start("panics-valgrind.pem");
     let library = build::library_with_failpoints();
     let program = build::compile(Language::C, "c/panics.c", "panics-valgrind");

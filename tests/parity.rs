@@ -35,14 +35,14 @@ fn differences(header: &Functions, binding: &Functions) -> Vec<String> {
 }
 
 #[test]
-fn python_declares_what_the_header_does() {
+fn python_declarations_match_the_header() {
     let python = Python::read();
     assert_eq!(differences(&header(), &python.functions), [""; 0]);
     assert_eq!(python.abi_version, constant("COMMBOX_ABI_VERSION"));
 }
 
 #[test]
-fn csharp_declares_what_the_header_does() {
+fn csharp_declarations_match_the_header() {
     assert_eq!(differences(&header(), &csharp(&csharp_source("Native.cs"))), [""; 0]);
     let loader = csharp_source("LibraryLoader.cs");
     let version =
@@ -56,7 +56,7 @@ fn csharp_declares_what_the_header_does() {
 /// The library calls delegates. No compiler compares their types with those of the functions that
 /// receive them.
 #[test]
-fn csharp_is_called_back_as_the_header_says() {
+fn csharp_callbacks_match_the_header() {
     for (file, function) in [
         ("ClientHandle.cs", "commbox_client_set_interrupt"),
         ("LogSink.cs", "commbox_client_set_log"),
@@ -77,7 +77,7 @@ fn csharp_is_called_back_as_the_header_says() {
 }
 
 #[test]
-fn bindings_know_no_other_codes() {
+fn bindings_have_the_same_codes() {
     let documented: Vec<_> = declarations::constants(declarations::now())
         .into_iter()
         .filter(|(name, _)| *name != "COMMBOX_ABI_VERSION")
@@ -94,7 +94,7 @@ fn bindings_know_no_other_codes() {
 }
 
 #[test]
-fn what_differs_is_told() {
+fn differences_are_reported() {
     let header = header();
     assert!(header.len() >= 15, "{header:?}");
     let with = |name: &str, types: &[&str]| {
@@ -125,7 +125,7 @@ fn what_differs_is_told() {
 }
 
 #[test]
-fn a_changed_csharp_source_is_seen() {
+fn a_changed_csharp_source_is_detected() {
     let (native, header) = (csharp_source("Native.cs"), header());
     for (from, to) in [
         ("<nint, long, byte*, byte**, int>)", "<nint, int, byte*, byte**, int>)"),

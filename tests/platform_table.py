@@ -65,7 +65,7 @@ PLATFORMS = [
         RUST,
         PROGRAMS,
         {
-            "a_stale_connection_closes_itself_only": (
+            "a_stale_connection_closes_only_itself": (
                 "shutdown() wakes no thread that reads from the socket there"
             ),
             "a_cut_within_a_body_without_a_length_is_transient": (

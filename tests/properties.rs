@@ -156,7 +156,7 @@ fn user() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn what_is_sent_is_what_was_given() {
+fn a_user_is_sent_byte_for_byte() {
     let bench = Bench::new();
     holds((user(), space()), |(user, space)| {
         let wrapped = format!("{space}{{{space}\"data\"{space}:{user}}}");
@@ -172,7 +172,7 @@ fn what_is_sent_is_what_was_given() {
 }
 
 #[test]
-fn limits_count_characters_however_they_are_written() {
+fn limits_count_characters_whether_escaped_or_not() {
     let bench = Bench::new();
     let field = select(&LIMITS[..]).prop_flat_map(|(field, limit)| {
         (Just(field), Just(limit), vec((any::<char>(), any::<bool>()), limit - 1..=limit + 1))
@@ -233,7 +233,7 @@ fn check_message(message: &str) -> Result<(), TestCaseError> {
 }
 
 #[test]
-fn messages_about_users_hold_no_values() {
+fn messages_about_users_contain_no_values() {
     let bench = Bench::new();
     holds(wrong_user(), |user| {
         let (told, sent) = (bench.update(&user), bench.bodies());
@@ -250,7 +250,7 @@ fn messages_about_users_hold_no_values() {
 }
 
 #[test]
-fn a_built_user_has_what_was_set() {
+fn a_built_user_contains_what_was_set() {
     let name = prop_oneof![4 => text(), 4 => "[A-C]", 1 => Just("Content".to_owned())];
     let set = (any::<bool>(), name, option::of(text()));
     holds(vec(set, 0..12), |sets| {
@@ -303,7 +303,7 @@ fn option_name() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn messages_about_options_name_the_key_and_hold_no_values() {
+fn messages_about_options_name_the_key_and_contain_no_values() {
     let value =
         prop_oneof![value(), "[1-9][0-9]{0,11}", "\"CANARY(https?|socks5)://[a-z@:/?#]{0,9}\""];
     holds((option_name(), value), |(name, value)| {
@@ -324,7 +324,7 @@ fn messages_about_options_name_the_key_and_hold_no_values() {
 }
 
 #[test]
-fn options_of_any_text_are_taken_or_refused() {
+fn any_options_text_is_accepted_or_refused() {
     holds(prop_oneof![text(), value(), "[{\\[\":,a-z0-9\\\\]{0,30}"], |text| {
         if let Err(error) = text.parse::<Options>() {
             prop_assert_eq!(error.kind(), ErrorKind::InvalidOptions);
@@ -335,7 +335,7 @@ fn options_of_any_text_are_taken_or_refused() {
 }
 
 #[test]
-fn retry_after_is_read_in_both_forms_and_nothing_else() {
+fn retry_after_is_read_only_in_its_two_forms() {
     let bench = Bench::new();
     let good = bench.answer.lock().unwrap().clone();
     let read = |text: &str| {

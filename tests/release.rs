@@ -23,7 +23,7 @@ fn platform() -> &'static str {
 }
 
 #[test]
-fn the_package_for_dotnet_has_what_it_names() {
+fn the_nuget_package_is_complete() {
     let folder = Path::new(ROOT).join("bindings/csharp/CommBox");
     let project = fs::read_to_string(folder.join("CommBox.csproj")).expect("the project is there");
     assert!(project.contains(&format!("<Version>{VERSION}</Version>")), "the version is {VERSION}");
@@ -58,7 +58,7 @@ fn the_package_for_dotnet_has_what_it_names() {
 }
 
 #[test]
-fn a_release_has_the_same_bytes_each_time_and_works_where_it_is_unpacked() {
+fn a_release_is_reproducible_and_works_once_unpacked() {
     if venv().is_none() {
         return;
     }

@@ -59,7 +59,7 @@ fn a_success_is_as_documented() {
 }
 
 #[test]
-fn its_own_rules_refuse() {
+fn invalid_requests_are_refused() {
     let sandbox = Sandbox::start();
     let bad_request = (400, json!(400), json!("Bad Request"));
     let not_found = (404, json!(404), json!("Not found"));
@@ -108,7 +108,7 @@ fn its_own_rules_refuse() {
 }
 
 #[test]
-fn a_script_is_used_up_in_order() {
+fn scripted_answers_are_used_in_order() {
     let sandbox = Sandbox::start();
     sandbox.script(r#"[{"status":429,"headers":{"Retry-After":"1"}},{"status":501},{"own":true}]"#);
     sandbox
@@ -134,7 +134,7 @@ fn a_script_is_used_up_in_order() {
 }
 
 #[test]
-fn a_script_that_is_not_understood_is_refused() {
+fn an_invalid_script_is_refused() {
     let sandbox = Sandbox::start();
     for (script, part) in [
         ("", "EOF"),
@@ -177,7 +177,7 @@ fn requests_are_recorded_until_reset() {
 }
 
 #[test]
-fn connections_are_served_side_by_side() {
+fn connections_are_served_concurrently() {
     let sandbox = Sandbox::start();
     sandbox.script(&format!("[{}]", [r#"{"delay_ms":500}"#; 8].join(",")));
     let started = Instant::now();
@@ -192,7 +192,7 @@ fn connections_are_served_side_by_side() {
 
 #[cfg(unix)]
 #[test]
-fn ends_in_peace_when_asked() {
+fn a_signal_ends_it_gracefully() {
     for signal in ["-TERM", "-INT"] {
         let mut sandbox = Sandbox::start();
         let sent = Command::new("kill").args([signal, &sandbox.child.id().to_string()]).status();
@@ -236,7 +236,7 @@ fn flags() {
 }
 
 #[test]
-fn https_with_a_certificate_of_its_own() {
+fn https_uses_its_own_certificate() {
     let pem = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sandbox-ca.pem");
     let pem = pem.to_str().expect("the target directory is UTF-8");
     let sandbox = Sandbox::start_with(&["--tls", pem]);

@@ -82,7 +82,7 @@ fn answers(words: &str) -> Vec<Value> {
 }
 
 #[test]
-fn are_in_no_message_and_no_log_line() {
+fn messages_and_log_lines_contain_no_secrets() {
     log::set_logger(&LOG).unwrap();
     log::set_max_level(log::LevelFilter::Trace);
 
@@ -204,7 +204,7 @@ fn are_in_no_message_and_no_log_line() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn are_gone_from_memory_once_the_client_is_freed() {
+fn secrets_are_erased_once_the_client_is_freed() {
     let certificate =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join("secrets-memory.pem").display().to_string();
     let plain = Sandbox::start();

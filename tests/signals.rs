@@ -19,12 +19,12 @@ fn assert_read(while_there_is: &str, base_url: &str) {
 }
 
 #[test]
-fn a_program_reads_its_signals_while_there_are_workers() {
+fn a_program_receives_its_signals_while_workers_run() {
     assert_read("batch", &Sandbox::start().url);
 }
 
 #[test]
-fn a_program_reads_its_signals_while_a_name_is_looked_up() {
+fn a_program_receives_its_signals_during_a_dns_lookup() {
     assert_read("lookup", "http://127.1:1");
 }
 

@@ -104,7 +104,7 @@ fn socks(
 }
 
 #[test]
-fn socks5_passes_addresses_and_socks5h_names() {
+fn socks5_sends_addresses_and_socks5h_sends_names() {
     let (target, seen) = api();
     let (port, asked) = socks(None, 0, target);
     call("http://127.0.0.1:9", &format!("socks5://127.0.0.1:{port}")).unwrap();
@@ -116,7 +116,7 @@ fn socks5_passes_addresses_and_socks5h_names() {
 }
 
 #[test]
-fn socks5_takes_credentials() {
+fn socks5_sends_credentials() {
     let (target, seen) = api();
     let (port, _) = socks(Some(("user", "p@ss")), 0, target);
     call("http://crm.example:9", &format!("socks5h://user:p%40ss@127.0.0.1:{port}")).unwrap();
@@ -138,7 +138,7 @@ fn socks5_takes_credentials() {
 }
 
 #[test]
-fn socks5_refusals_are_told() {
+fn socks5_refusals_are_reported() {
     for (reply, word) in [(2, "rules"), (4, "reach"), (5, "refused"), (1, "failed")] {
         let (port, _) = socks(None, reply, closed_port());
         let error =
@@ -170,7 +170,7 @@ fn connect_proxy(answer: String, target: u16) -> (u16, Record<usize>) {
 }
 
 #[test]
-fn any_2xx_opens_a_tunnel_and_1xx_are_passed_over() {
+fn any_2xx_opens_a_tunnel_and_1xx_is_skipped() {
     let (target, seen) = api();
     let many = "X-Proxy: 1\r\n".repeat(100);
     for answer in [
@@ -187,7 +187,7 @@ fn any_2xx_opens_a_tunnel_and_1xx_are_passed_over() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_asked_once_and_one_that_is_busy_again() {
+fn a_refusal_is_not_retried_and_a_busy_proxy_is() {
     let many = "X-Proxy: 1\r\n".repeat(100);
     let wanted = "Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Negotiate\r\n";
     for (answer, attempts, words) in [

@@ -67,7 +67,7 @@ fn each_server_sees_the_key_of_its_own_client() {
 }
 
 #[test]
-fn nothing_freed_is_read() {
+fn freed_memory_is_not_read() {
     let Some(valgrind) = Valgrind::around(&native::program("stacks")) else { return };
     let status = play(&mut valgrind.command(), 3);
     valgrind.assert_clean(status);

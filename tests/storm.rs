@@ -121,7 +121,7 @@ fn senders(updates: usize) -> Vec<(&'static str, Vec<Plan>)> {
 
 /// The time that each set of senders takes with each server, divided by the ideal time.
 #[test]
-fn every_server_is_used_well_by_every_set_of_senders() {
+fn every_set_of_senders_uses_every_server_well() {
     let mut bad = Vec::new();
     for kind in kinds() {
         for (who, plans) in senders(4000) {

@@ -46,14 +46,14 @@ fn over_one_connection(say: impl Fn(&mut rustls::ServerConnection) + Send + Sync
 }
 
 #[test]
-fn a_new_key_is_taken() {
+fn a_tls_key_update_is_accepted() {
     over_one_connection(|connection| connection.refresh_traffic_keys().unwrap());
 }
 
 /// Some servers send tickets late, because they create them on another thread or only after some
 /// use of the session.
 #[test]
-fn tickets_that_come_behind_each_answer_end_no_connection() {
+fn tickets_after_each_reply_end_no_connection() {
     const CALLS: u8 = 10;
 
     let authority = Authority::new();
@@ -95,7 +95,7 @@ fn tickets_that_come_behind_each_answer_end_no_connection() {
 }
 
 #[test]
-fn an_answer_to_nobody_ends_the_connection() {
+fn an_unsolicited_reply_ends_the_connection() {
     let authority = Authority::new();
     let (port, seen) = serve(authority.issue(|_| ()).config(), |http, _| {
         http.confirm("").unwrap();
@@ -113,7 +113,7 @@ fn an_answer_to_nobody_ends_the_connection() {
 
 /// The server answers after reading the head, and then neither reads nor closes the connection.
 #[test]
-fn an_answer_before_all_of_a_large_body_is_heard() {
+fn a_reply_before_the_end_of_a_large_body_is_read() {
     let authority = Authority::new();
     let config = Arc::new(authority.issue(|_| ()).config());
     let port = listen(move |stream, _| {

@@ -63,7 +63,7 @@ fn ssl_cert_file_and_ssl_cert_dir_name_the_store() {
 /// The stores of many machines contain broken files and links. The rest of the store remains
 /// usable.
 #[test]
-fn what_can_be_read_of_a_store_serves_where_a_file_of_it_is_broken() {
+fn a_store_with_a_broken_file_still_serves_the_others() {
     let authority = Authority::new();
     let pem = file("of-many.pem", &authority.pem());
     let folder = pem.with_file_name("of-many");
@@ -83,7 +83,7 @@ fn what_can_be_read_of_a_store_serves_where_a_file_of_it_is_broken() {
 }
 
 #[test]
-fn a_ca_file_is_trusted_beside_the_store() {
+fn a_ca_file_is_trusted_in_addition_to_the_store() {
     let (machine, own) = (Authority::new(), Authority::new());
     let (store, ca_file) = (file("store.pem", &machine.pem()), file("own.pem", &own.pem()));
     for port in [server(&machine), server(&own)] {
@@ -100,7 +100,7 @@ fn a_ca_file_is_trusted_beside_the_store() {
 }
 
 #[test]
-fn a_store_that_is_named_and_not_there_is_said_so() {
+fn a_missing_store_is_reported() {
     let port = server(&Authority::new());
     refused(
         port,
@@ -142,7 +142,7 @@ fn bundled_roots_serve_a_machine_without_a_store() {
 }
 
 #[test]
-fn an_empty_variable_counts_as_unset_and_a_file_that_cannot_be_read_is_named() {
+fn an_empty_variable_counts_as_unset_and_an_unreadable_file_is_named() {
     let machine = Authority::new();
     let (port, _) = serve(machine.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
     let store = file("empty-variable.pem", &machine.pem());
@@ -157,7 +157,7 @@ fn an_empty_variable_counts_as_unset_and_a_file_that_cannot_be_read_is_named() {
 
 /// In the same process, a new client uses the certificates that were added to the machine.
 #[test]
-fn the_store_is_read_again_when_it_has_changed() {
+fn a_changed_store_is_read_again() {
     let (former, present) = (Authority::new(), Authority::new());
     let (port, _) = serve(present.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
     let store = file("changing.pem", &former.pem());

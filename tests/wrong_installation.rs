@@ -64,7 +64,7 @@ impl Installed {
 }
 
 #[test]
-fn every_word_of_the_table_is_tested() {
+fn every_message_of_the_table_is_tested() {
     let explained = explained();
     assert!(explained.len() > 6, "{explained:?}");
     for words in explained {

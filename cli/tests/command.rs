@@ -10,7 +10,7 @@ use serde_json::{json, Value};
 use common::{bare, end, end_with_input, Folder, Sandbox};
 
 #[test]
-fn one_update_prints_the_reply_or_why_there_is_none() {
+fn update_prints_the_reply_or_the_error() {
     let sandbox = Sandbox::start();
     let update = |args: &[&str]| end(sandbox.commbox("update").args(args));
     let told = update(&["7", "FirstName=John", "Content.VIP=8=9", "Remarks=", "--null", "Phone2"]);
@@ -49,7 +49,7 @@ fn one_update_prints_the_reply_or_why_there_is_none() {
 }
 
 #[test]
-fn the_sandbox_throttles_as_servers_do() {
+fn the_sandbox_throttles_like_a_server() {
     let sandbox = Sandbox::start_with(&["--limit", "50/s", "--burst", "5"]);
     let folder = Folder::new();
     let rows: String = (1..=60).map(|row| format!("{row},a\n")).collect();
@@ -64,7 +64,7 @@ fn the_sandbox_throttles_as_servers_do() {
 }
 
 #[test]
-fn the_sandbox_serves_https_that_the_diagnosis_looks_at() {
+fn diagnose_examines_the_https_sandbox() {
     let folder = Folder::new();
     let pem = folder.path().join("ca.pem");
     let sandbox = Sandbox::start_with(&["--tls", pem.to_str().expect("UTF-8")]);
@@ -85,7 +85,7 @@ fn the_sandbox_serves_https_that_the_diagnosis_looks_at() {
 }
 
 #[test]
-fn help_manual_and_completions_are_there() {
+fn help_manual_and_completions_are_printed() {
     let printed = end(bare().arg("--version")).ends(0);
     assert_eq!(printed.trim(), format!("commbox {}", env!("CARGO_PKG_VERSION")));
     let help = end(bare().arg("--help")).ends(0);
@@ -101,7 +101,7 @@ fn help_manual_and_completions_are_there() {
 }
 
 #[test]
-fn secrets_are_in_no_output() {
+fn output_contains_no_secrets() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     folder.write("a.csv", "UserId,FirstName\n7,canary-value\n8,canary-value\n");

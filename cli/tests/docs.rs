@@ -52,7 +52,7 @@ fn without_times(text: &str) -> String {
 }
 
 #[test]
-fn the_file_of_the_readme_is_sent_as_it_stands() {
+fn the_example_file_of_the_readme_is_sent() {
     let readme = page("README.md");
     let sandbox = Sandbox::start_with(&["--api-key", "my-api-key"]);
     let folder = Folder::new();
@@ -72,7 +72,7 @@ fn the_file_of_the_readme_is_sent_as_it_stands() {
 }
 
 #[test]
-fn the_options_file_is_taken_as_it_stands() {
+fn the_documented_options_file_is_accepted() {
     let folder = Folder::new();
     folder.write("commbox.toml", block(&page("docs/command.md"), "toml"));
     let mut table = b"Customer number;E-mail;Town;Notes\r\n7;d@example.com;".to_vec();
@@ -86,7 +86,7 @@ fn the_options_file_is_taken_as_it_stands() {
 
 #[test]
 #[cfg(unix)]
-fn the_lines_for_a_shell_work_as_they_stand() {
+fn the_documented_shell_commands_work() {
     let [try_it, script] = &blocks(&page("docs/command.md"), "sh")[..] else {
         panic!("docs/command.md has other blocks")
     };

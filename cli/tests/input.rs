@@ -31,7 +31,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn files_are_read_as_programs_write_them() {
+fn files_of_common_programs_are_read() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     let quoted = NAME.replace('"', "\"\"");
@@ -103,7 +103,7 @@ fn files_are_read_as_programs_write_them() {
 }
 
 #[test]
-fn standard_input_is_a_file_too() {
+fn standard_input_is_read_like_a_file() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     let mut sync = sandbox.commbox("sync");
@@ -114,7 +114,7 @@ fn standard_input_is_a_file_too() {
 }
 
 #[test]
-fn empty_cells_and_constants_mean_what_the_options_say() {
+fn options_define_empty_cells_and_constants() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     let file = folder.write("a.csv", "UserId,FirstName,Content.City\n7,,\n");
@@ -144,7 +144,7 @@ fn refused(folder: &Folder, bytes: impl AsRef<[u8]>, options: &[&str]) -> String
 type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], &'a [&'a str]);
 
 #[test]
-fn what_is_wrong_is_named_with_line_and_column_and_without_a_value() {
+fn errors_report_line_and_column_but_no_value() {
     let folder = Folder::new();
     let long = "canary".repeat(20);
     let cases: &[Case<'_>] = &[
@@ -265,7 +265,7 @@ fn what_is_wrong_is_named_with_line_and_column_and_without_a_value() {
 }
 
 #[test]
-fn nearly_right_names_are_taken_if_that_is_wanted() {
+fn suggested_column_names_are_accepted_on_request() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     let file = folder.write("a.csv", "User ID,first_name,E-MAIL\n7,Dana,d@example.com\n");
@@ -283,7 +283,7 @@ fn nearly_right_names_are_taken_if_that_is_wanted() {
 }
 
 #[test]
-fn rules_may_be_in_the_options_file_and_flags_go_before() {
+fn flags_override_the_options_file() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     folder.write("a.csv", "Number|Mail|Town|Note\n7|d@example.com|Haifa|x\n");

@@ -68,7 +68,7 @@ fn ended(child: Child, mut stdout: BufReader<std::process::ChildStdout>) -> Ende
 }
 
 #[test]
-fn a_signal_ends_a_run_in_good_order() {
+fn a_signal_ends_a_run_gracefully() {
     for (name, code) in [("INT", 130), ("TERM", 143)] {
         let setting = Setting::new();
         let (child, stdout) = started(&setting);
@@ -96,7 +96,7 @@ fn a_signal_ends_a_run_in_good_order() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once_with_the_journal_whole() {
+fn a_second_signal_ends_at_once_and_leaves_the_journal_intact() {
     let setting = Setting::new();
     setting.sandbox.script(&json!(vec![json!({"own": true, "delay_ms": 30_000}); 8]));
     let (child, stdout) = started(&setting);
@@ -126,7 +126,7 @@ fn on_terminal(setting: &Setting, arguments: &str) -> String {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_terminal_shows_a_bar_and_other_places_do_not() {
+fn a_progress_bar_is_shown_only_on_a_terminal() {
     let setting = Setting::new();
     let shown = on_terminal(&setting, "sync a.csv --rate 1000/s");
     assert!(shown.contains("/2000 rows, ") && shown.contains(" failed, at most 1000/s"), "{shown}");

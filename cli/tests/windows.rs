@@ -16,7 +16,7 @@ use common::{end, Ended, Folder, Sandbox};
 const ROWS: usize = 1000;
 
 #[test]
-fn ctrl_c_ends_a_run_in_good_order() {
+fn ctrl_c_ends_a_run_gracefully() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     let rows: String = (1..=ROWS).map(|row| format!("{row},a\n")).collect();
@@ -50,7 +50,7 @@ fn ctrl_c_ends_a_run_in_good_order() {
 }
 
 #[test]
-fn paths_may_have_hebrew_letters() {
+fn paths_may_contain_hebrew_letters() {
     let sandbox = Sandbox::start();
     let folder = Folder::new();
     std::fs::create_dir(folder.path().join("לקוחות")).expect("it can be made");

@@ -9,7 +9,7 @@ use crate::{common, ROOT};
 
 /// Those in C# run with the others in C#.
 #[test]
-fn programs_of_the_folder() {
+fn example_programs_print_a_reply() {
     let sandbox = sandbox();
     let examples = Path::new(ROOT).join("examples");
     let mut python = Command::new(std::env::var_os("PYTHON").unwrap_or("python3".into()));

@@ -49,7 +49,11 @@ const RUN_BY: [(&str, &str, &str); 32] = [
     ("docs/powershell.md", "powershell", "CommBox.Tests/DocsTests.cs"),
     ("docs/rust.md", "rust", "package.rs"),
     ("docs/rust.md", "toml", "package.rs"),
-    ("docs/install.md", "toml", "the_same_commands_install(): it is the one of docs/rust.md"),
+    (
+        "docs/install.md",
+        "toml",
+        "install_commands_are_the_same_on_every_page(): it is the one of docs/rust.md",
+    ),
     ("docs/options.md", "json", "option_tables.rs"),
     ("docs/command.md", "toml", "cli/tests/docs.rs"),
     ("docs/command.md", "sh", "cli/tests/docs.rs"),
@@ -60,8 +64,8 @@ const RUN_BY: [(&str, &str, &str); 32] = [
     ("docs/install.md", "xml", "install_section.rs"),
     ("README.md", "sh", "shell_lines()"),
     ("docs/c.md", "sh", "shell_lines()"),
-    ("docs/python.md", "sh", "the_same_commands_install()"),
-    ("bindings/python/README.md", "sh", "the_same_commands_install()"),
+    ("docs/python.md", "sh", "install_commands_are_the_same_on_every_page()"),
+    ("bindings/python/README.md", "sh", "install_commands_are_the_same_on_every_page()"),
 ];
 
 /// The pages for users.
@@ -113,7 +117,7 @@ fn every_example_is_run_by_a_test() {
 
 /// Where several pages have a command, install_section.rs runs one, and the others are the same.
 #[test]
-fn the_same_commands_install() {
+fn install_commands_are_the_same_on_every_page() {
     let install = blocks("docs/install.md", "sh");
     for page in ["docs/python.md", "bindings/python/README.md"] {
         for block in blocks(page, "sh") {
@@ -126,7 +130,7 @@ fn the_same_commands_install() {
 }
 
 #[test]
-fn the_benchmarks_are_those_of_the_report() {
+fn the_documented_benchmarks_match_the_report() {
     let readme = page::section("README.md", "Benchmarks");
     let (_, rest) = readme.split_once("<!-- make bench -->\n").expect("the place is marked");
     let (table, _) = rest.split_once("<!-- end -->").expect("its end is marked too");

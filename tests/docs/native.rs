@@ -63,7 +63,7 @@ fn c() {
 }
 
 #[test]
-fn a_batch_in_c_that_takes_nothing_is_told() {
+fn a_c_batch_without_a_key_reports_the_error() {
     let sandbox = sandbox();
     let is_batch = |block: &String| block.contains("commbox_batch_submit");
     let example = blocks("docs/batches.md", "c")

@@ -56,7 +56,7 @@ fn dropped(drops: &AtomicUsize) -> usize {
 }
 
 #[test]
-fn a_freed_token_is_never_found_again_whatever_takes_its_place() {
+fn a_freed_handle_is_never_found_again() {
     loom::model(|| {
         let table = Shared::new();
         let (token, drops) = table.insert(1);
@@ -89,7 +89,7 @@ fn a_freed_token_is_never_found_again_whatever_takes_its_place() {
 }
 
 #[test]
-fn of_all_who_free_a_token_one_does_and_its_object_is_dropped_once() {
+fn concurrent_frees_of_a_handle_drop_its_object_once() {
     loom::model(|| {
         let table = Shared::new();
         let (token, drops) = table.insert(1);
@@ -110,7 +110,7 @@ fn of_all_who_free_a_token_one_does_and_its_object_is_dropped_once() {
 
 /// In this model, places have only three generations, so each thread sees some retired places.
 #[test]
-fn no_token_is_given_twice_and_places_are_retired() {
+fn handles_are_unique_and_slots_are_retired() {
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(2);
     model.check(|| {

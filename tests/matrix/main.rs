@@ -169,7 +169,7 @@ fn mismatches(header: &Header, case: &Case, outcome: &Outcome, good: i32) -> Vec
 }
 
 #[test]
-fn gives_codes_and_sentences() {
+fn every_call_returns_a_documented_code_and_a_message() {
     let header = Header::read(HEADER);
     let cases = cases(&header);
     let program = compile(&header, &cases, "matrix");
@@ -189,7 +189,7 @@ fn touches_no_foreign_memory() {
 }
 
 #[test]
-fn covers_functions_of_tomorrow() {
+fn new_functions_are_covered() {
     let tomorrow = "/**\n * @param client  The client.\n * @param news  NULL is fine. */\n\
         int32_t commbox_tell(commbox_client *client,\n                     const char *news);\n";
     let text =
@@ -209,6 +209,6 @@ fn covers_functions_of_tomorrow() {
 
 #[test]
 #[should_panic = "news of commbox_tell is of the type float"]
-fn asks_what_is_hostile_where_a_type_is_new() {
+fn an_unknown_type_needs_hostile_values() {
     cases(&Header::read("int32_t commbox_tell(float news);"));
 }

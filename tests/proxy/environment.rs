@@ -7,7 +7,7 @@ use crate::native::{call_once, program};
 use crate::{answering, api, http, plain_api, proxy, tunnel};
 
 #[test]
-fn the_environment_names_a_proxy_and_who_needs_none() {
+fn the_environment_sets_the_proxy_and_its_exceptions() {
     let (port, connects) = proxy(tunnel);
     let (target, _) = plain_api();
     let proxy_url = http(port);
@@ -50,7 +50,7 @@ fn the_environment_names_a_proxy_and_who_needs_none() {
 }
 
 #[test]
-fn no_proxy_may_name_an_ipv6_address_with_or_without_brackets() {
+fn no_proxy_accepts_an_ipv6_address_with_or_without_brackets() {
     let (port, connects) = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
     let options = json!({"base_url": format!("http://[::1]:{}", closed_port()), "max_retries": 0});
     for (excepted, asked) in [("::1", 0), ("[::1]", 0), ("::2", 1)] {
@@ -65,7 +65,7 @@ fn no_proxy_may_name_an_ipv6_address_with_or_without_brackets() {
 /// What may go in the clear because it stays on this machine does not leave it by way of a proxy
 /// that it never named.
 #[test]
-fn http_to_loopback_goes_through_a_proxy_of_the_environment_only_where_that_is_loopback_too() {
+fn http_to_loopback_uses_only_a_loopback_proxy_of_the_environment() {
     let (port, connects) = proxy(tunnel);
     let (target, seen) = plain_api();
     // Reaches this machine, and is no loopback address by its name.
@@ -88,7 +88,7 @@ fn http_to_loopback_goes_through_a_proxy_of_the_environment_only_where_that_is_l
 
 /// Under TLS a proxy sees nothing, so the environment's serves there, loopback or not.
 #[test]
-fn https_to_loopback_goes_through_a_proxy_of_the_environment() {
+fn https_to_loopback_uses_a_proxy_of_the_environment() {
     let (port, connects) = proxy(tunnel);
     let (options, _) = api("elsewhere", port);
     let call = json!({"base_url": options.base_url, "ca_file": options.ca_file});
@@ -99,7 +99,7 @@ fn https_to_loopback_goes_through_a_proxy_of_the_environment() {
 
 /// As for everyone else: what is for the scheme goes before what is for all.
 #[test]
-fn variables_rule_by_the_scheme_of_the_api() {
+fn the_scheme_of_the_api_selects_the_proxy_variable() {
     let (port, connects) = proxy(tunnel);
     let (options, _) = api("scheme", port);
     let (target, _) = plain_api();
@@ -133,7 +133,7 @@ fn variables_rule_by_the_scheme_of_the_api() {
 
 /// Going around a proxy that the machine prescribes would be wrong, and saying nothing worse.
 #[test]
-fn a_proxy_of_the_environment_that_cannot_be_used_is_refused() {
+fn an_unusable_proxy_of_the_environment_is_refused() {
     let (target, seen) = plain_api();
     let base = json!({"base_url": http(target)});
     for url in [

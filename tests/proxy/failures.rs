@@ -9,7 +9,7 @@ use crate::loopback::{closed_port, reset};
 use crate::{answering, fails, http, https, options, proxy};
 
 #[test]
-fn a_proxy_that_wants_credentials_says_so_once() {
+fn a_proxy_that_requires_credentials_is_asked_once() {
     const WANTED: &str = "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
     let (port, connects) = answering(WANTED);
     let remedy = ["user", "password", "proxy option"];
@@ -20,7 +20,7 @@ fn a_proxy_that_wants_credentials_says_so_once() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_not_asked_again_and_one_that_fails_is() {
+fn a_refusal_by_the_proxy_is_not_retried_and_a_failure_is() {
     let (port, connects) = answering("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
     fails(&options(https(1), &http(port)), ErrorKind::Connection, 1, &["403", "127.0.0.1:1"]);
     assert_eq!(connects.all().len(), 1);
@@ -32,7 +32,7 @@ fn a_proxy_that_refuses_is_not_asked_again_and_one_that_fails_is() {
 /// What goes wrong on the way to the tunnel is the proxy's doing, and the message names it by host
 /// and port.
 #[test]
-fn a_proxy_that_is_not_there_or_no_proxy_is_named() {
+fn a_proxy_that_is_unreachable_or_not_a_proxy_is_reported() {
     let closed = closed_port();
     let down = format!("http://user:p%40ss@127.0.0.1:{closed}");
     fails(

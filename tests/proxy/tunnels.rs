@@ -11,7 +11,7 @@ use crate::tls_server::{accept, file, Authority};
 use crate::{api, call, fails, http, https, options, plain_api, proxy, tunnel, BODY, ESTABLISHED};
 
 #[test]
-fn https_goes_through_one_tunnel_that_is_kept() {
+fn https_calls_reuse_one_tunnel() {
     let (port, connects) = proxy(tunnel);
     let (mut options, seen) = api("kept", port);
     options.proxy = Some(format!("http://user:p%40ss@127.0.0.1:{port}"));
@@ -42,7 +42,7 @@ fn https_goes_through_one_tunnel_that_is_kept() {
 }
 
 #[test]
-fn http_goes_through_a_tunnel_too() {
+fn http_calls_use_a_tunnel_too() {
     let (port, connects) = proxy(tunnel);
     let (target, seen) = plain_api();
     let client = Client::new("secret-key", &options(http(target), &http(port))).unwrap();
@@ -56,7 +56,7 @@ fn http_goes_through_a_tunnel_too() {
 }
 
 #[test]
-fn a_proxy_may_be_spoken_to_under_tls() {
+fn a_proxy_may_use_tls() {
     let (authority, connects) = (Authority::new(), Record::new());
     let (config, seen) = (Arc::new(authority.issue(|_| ()).config()), connects.clone());
     let port = listen(move |stream, _| {
@@ -90,7 +90,7 @@ fn a_proxy_may_be_spoken_to_under_tls() {
 
 /// The bytes of a `CONNECT` and of a handshake are none of the request.
 #[test]
-fn a_tunnel_that_breaks_before_the_request_sent_nothing() {
+fn a_tunnel_that_breaks_before_the_request_is_reported_as_not_sent() {
     for late in [false, true] {
         let (port, connects) = proxy(move |mut client, _| {
             if late {
@@ -108,7 +108,7 @@ fn a_tunnel_that_breaks_before_the_request_sent_nothing() {
 }
 
 #[test]
-fn a_tunnel_that_breaks_after_the_request_is_unknown() {
+fn a_tunnel_that_breaks_after_the_request_is_reported_as_unknown() {
     let (port, _) = proxy(|mut client, _| {
         client.write_all(ESTABLISHED).unwrap();
         let mut http = Http::new(client);
@@ -120,7 +120,7 @@ fn a_tunnel_that_breaks_after_the_request_is_unknown() {
 }
 
 #[test]
-fn an_idle_tunnel_that_the_proxy_closes_is_never_seen() {
+fn an_idle_tunnel_that_the_proxy_closes_fails_no_call() {
     let tunnels = Record::new();
     let open = tunnels.clone();
     let (port, connects) = proxy(move |client, request| {

@@ -104,7 +104,7 @@ fn assert_none_lost(child: Child) {
 }
 
 #[test]
-fn processes_of_a_group_share_one_rate_and_a_killed_one_holds_up_nobody() {
+fn processes_of_a_group_share_one_rate_even_if_one_is_killed() {
     let group = Group::new("shared");
     let (server, notes) = serve(Bucket::new(100.0, 20.0));
     let mut children: Vec<_> = (0..5)
@@ -123,7 +123,7 @@ fn processes_of_a_group_share_one_rate_and_a_killed_one_holds_up_nobody() {
 }
 
 #[test]
-fn a_process_that_keeps_the_lock_holds_up_nobody_and_neither_does_its_end() {
+fn a_process_that_holds_the_lock_delays_no_other_and_may_end() {
     let group = Group::new("held");
     let (server, _notes) = serve(Bucket::new(1000.0, 1000.0));
     let send =
@@ -145,7 +145,7 @@ fn a_process_that_keeps_the_lock_holds_up_nobody_and_neither_does_its_end() {
 }
 
 #[test]
-fn a_state_that_is_nonsense_counts_as_nothing() {
+fn an_invalid_state_is_ignored() {
     let group = Group::new("nonsense");
     let (server, _notes) = serve(Bucket::new(1000.0, 1000.0));
     let send =
@@ -165,7 +165,7 @@ fn a_state_that_is_nonsense_counts_as_nothing() {
 }
 
 #[test]
-fn a_name_is_no_path() {
+fn a_group_name_cannot_be_a_path() {
     for name in ["", "a/b", "..", ".hidden", "ü", &"n".repeat(65)] {
         let mut options = Options::default();
         options.rate_group = Some(name.into());

@@ -117,7 +117,7 @@ fn a_fixed_window() {
 }
 
 #[test]
-fn nearly_all_of_what_is_allowed_is_used() {
+fn nearly_the_whole_allowed_rate_is_used() {
     let storm = Storm::run(Bucket::new(200.0, 200.0), 8, |_, passed| passed >= seconds(10));
     storm.report("bucket of 200");
     assert!(storm.delivered as f64 >= 0.7 * 200.0 * 10.0, "{} delivered", storm.delivered);
@@ -182,7 +182,7 @@ fn give_back(
 }
 
 #[test]
-fn a_batch_gives_back_what_an_outage_keeps_too_long() {
+fn a_batch_returns_updates_that_an_outage_delays_too_long() {
     let (errors, requests, took) =
         give_back(Answer::Failed, |options| options.outage_timeout = seconds(2));
     assert_eq!(errors.len(), 200);
@@ -200,7 +200,7 @@ fn a_batch_gives_back_what_an_outage_keeps_too_long() {
 }
 
 #[test]
-fn a_batch_gives_back_what_throttling_keeps_too_long() {
+fn a_batch_returns_updates_that_throttling_delays_too_long() {
     let (errors, requests, took) = give_back(Answer::Refused(None), |options| {
         options.throttle_timeout = Duration::from_millis(2500)
     });
@@ -218,7 +218,7 @@ fn a_batch_gives_back_what_throttling_keeps_too_long() {
 
 /// Tests single calls, each with a short timeout.
 #[test]
-fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
+fn calls_report_a_lasting_outage_without_hammering_the_server() {
     let model =
         Down { server: Free, from: Duration::ZERO, to: seconds(3600), answer: Answer::Failed };
     let (server, notes) = serve(model);
@@ -249,7 +249,7 @@ fn a_lasting_outage_is_not_hammered_and_calls_say_so() {
 
 /// Two calls for one user: the first call's retry is sent before the second call.
 #[test]
-fn calls_of_one_user_arrive_in_their_order() {
+fn calls_of_one_user_arrive_in_order() {
     let server = faults::Server::script([Fault::status(503), Fault::good(), Fault::good()]);
     let client: Client = client(&server, |options| {
         options.retry_base = Duration::from_millis(300);

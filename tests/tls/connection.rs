@@ -61,7 +61,7 @@ fn a_new_connection_resumes_the_session() {
 }
 
 #[test]
-fn long_requests_and_replies_pass_whole() {
+fn long_requests_and_replies_are_complete() {
     let authority = Authority::new();
     let reply = format!(r#"{{"status": 200, "description": "{}"}}"#, "long ".repeat(30_000));
     let sent = reply.clone();
@@ -77,7 +77,7 @@ fn long_requests_and_replies_pass_whole() {
 }
 
 #[test]
-fn an_interrupt_that_says_so_once_ends_a_call_that_sends() {
+fn one_cancel_by_the_poll_callback_ends_a_call_that_sends() {
     let authority = Authority::new();
     let config = Arc::new(authority.issue(|_| ()).config());
     let record = Record::new();
@@ -107,7 +107,7 @@ fn an_interrupt_that_says_so_once_ends_a_call_that_sends() {
 }
 
 #[test]
-fn an_answer_before_all_was_sent_is_heard() {
+fn a_reply_before_the_whole_request_was_sent_is_read() {
     let authority = Authority::new();
     let config = Arc::new(authority.issue(|_| ()).config());
     let port = listen(move |stream, _| {
@@ -152,7 +152,7 @@ fn parted(config: ServerConfig, pem: &str, part: fn(&mut tls_server::Tls)) -> Ve
 }
 
 #[test]
-fn a_farewell_on_an_idle_connection_is_never_seen() {
+fn a_close_notify_on_an_idle_connection_fails_no_call() {
     let authority = Authority::new();
     let each_on_its_own = [(0, "/users/1".to_owned()), (1, "/users/2".to_owned())];
     for version in [&TLS12, &TLS13] {
@@ -171,7 +171,7 @@ fn a_farewell_on_an_idle_connection_is_never_seen() {
 
 /// The farewell can also come with the reply, in one packet, and be read with it.
 #[test]
-fn a_farewell_that_comes_with_the_reply_is_heeded() {
+fn a_close_notify_with_the_reply_closes_the_connection() {
     let authority = Authority::new();
     let (config, sent) = (Arc::new(authority.issue(|_| ()).config()), Record::new());
     let requests = sent.clone();
@@ -204,7 +204,7 @@ fn a_farewell_that_comes_with_the_reply_is_heeded() {
 
 /// The farewell can cross the next request on its way.
 #[test]
-fn a_farewell_in_the_place_of_an_answer_costs_no_retry() {
+fn a_close_notify_instead_of_a_reply_costs_no_retry() {
     let authority = Authority::new();
     for notify in [true, false] {
         let (port, seen) = serve(authority.issue(|_| ()).config(), move |http, number| {
@@ -229,7 +229,7 @@ fn a_farewell_in_the_place_of_an_answer_costs_no_retry() {
 }
 
 #[test]
-fn a_reply_cut_short_is_unknown() {
+fn a_truncated_reply_is_reported_as_unknown() {
     let authority = Authority::new();
     for notify in [true, false] {
         let (port, _) = serve(authority.issue(|_| ()).config(), move |http, _| {

@@ -33,7 +33,7 @@ fn a_server_without_a_safe_version_of_tls_is_refused() {
 }
 
 #[test]
-fn a_server_that_speaks_plain_http_is_told_apart() {
+fn a_server_that_speaks_plain_http_is_recognized() {
     let pem = Authority::new().pem();
     refused(
         &pem,
@@ -63,7 +63,7 @@ fn wanting_a_certificate(
 }
 
 #[test]
-fn a_server_that_wants_a_client_certificate_is_told_apart() {
+fn a_server_that_requires_a_client_certificate_is_recognized() {
     let authority = Authority::new();
     for version in [&TLS12, &TLS13] {
         let config = Arc::new(wanting_a_certificate(&authority, version));
@@ -102,7 +102,7 @@ fn a_handshake_that_stalls_is_a_timeout() {
 }
 
 #[test]
-fn a_connection_that_breaks_in_the_handshake_is_no_tls_failure() {
+fn a_connection_that_breaks_in_the_handshake_is_not_a_tls_failure() {
     let broken = listen(|mut stream, _| {
         let _ = stream.read(&mut [0; 16]).unwrap();
         reset(&stream);

@@ -26,20 +26,20 @@ fn an_unknown_authority_is_refused_and_the_remedy_named() {
 }
 
 #[test]
-fn an_authority_that_changed_its_key_is_told_apart() {
+fn an_authority_with_a_changed_key_is_recognized() {
     let (former, present) = (Authority::named("Renewed"), Authority::named("Renewed"));
     refused(&former.pem(), showing(present.issue(|_| ())), &["another key", "ca_file"]);
 }
 
 /// As `openssl req -x509` makes them.
 #[test]
-fn a_self_signed_authority_in_the_place_of_a_certificate_is_refused() {
+fn a_self_signed_authority_as_the_server_certificate_is_refused() {
     let identity = self_signed(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     refused(&Authority::new().pem(), showing(identity), &["certificate", "authority", "ca_file"]);
 }
 
 #[test]
-fn a_certificate_outside_its_time_is_refused() {
+fn a_certificate_outside_its_validity_period_is_refused() {
     let authority = Authority::new();
     let expired = authority.issue(|params| params.not_after = date_time_ymd(2020, 1, 1));
     refused(&authority.pem(), showing(expired), &["has expired", "renew", "clock"]);
@@ -58,7 +58,7 @@ fn a_certificate_for_another_host_is_refused() {
 }
 
 #[test]
-fn a_name_is_checked_as_an_address_is() {
+fn a_certificate_for_a_host_name_is_accepted() {
     let authority = Authority::new();
     let (port, seen) = serve(authority.issue(|_| ()).config(), |http, _| http.confirm("").is_ok());
     let mut options = trusting(port, &authority.pem());
@@ -68,7 +68,7 @@ fn a_name_is_checked_as_an_address_is() {
 }
 
 #[test]
-fn a_ca_file_may_hold_several_authorities_and_a_server_show_a_chain() {
+fn a_ca_file_may_contain_several_authorities_and_a_server_send_a_chain() {
     let authority = Authority::new();
     let intermediate = authority.intermediate();
     let confirm = |http: &mut loopback::Http<_>, _| http.confirm("").is_ok();

@@ -14,7 +14,7 @@ use crate::faults::{client, eventually, millis, user, Fault, Server, Share, Step
 use crate::{call, client_of, faults, fill, full_backlog, never_replies, throttled, LATE, USER};
 
 #[test]
-fn calls_that_were_cancelled_leave_the_line() {
+fn cancelled_calls_leave_the_queue() {
     let server = Server::script([]);
     let client = client(&server, |options| options.max_requests_per_second = 1.0);
     thread::scope(|scope| {
@@ -31,7 +31,7 @@ fn calls_that_were_cancelled_leave_the_line() {
 }
 
 #[test]
-fn a_cancelled_call_tells_of_an_attempt_before_that_was_sent() {
+fn a_cancelled_call_reports_an_earlier_attempt_that_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // A listening socket may be told so again, with room for fewer.
     socket2::SockRef::from(&listener).listen(0).unwrap();
@@ -97,7 +97,7 @@ fn waits() -> Vec<Wait> {
 }
 
 #[test]
-fn cancel_ends_calls_wherever_they_wait_and_later_ones_work() {
+fn cancel_ends_calls_wherever_they_block_and_later_calls_work() {
     thread::scope(|scope| {
         for wait in waits() {
             scope.spawn(move || {
@@ -130,7 +130,7 @@ fn cancel_ends_calls_wherever_they_wait_and_later_ones_work() {
 }
 
 #[test]
-fn the_interrupt_is_asked_in_time_wherever_a_call_waits() {
+fn the_poll_callback_is_invoked_in_time_wherever_a_call_blocks() {
     thread::scope(|scope| {
         for wait in waits() {
             scope.spawn(move || {
@@ -159,7 +159,7 @@ fn the_interrupt_is_asked_in_time_wherever_a_call_waits() {
 }
 
 #[test]
-fn an_interrupt_ends_its_own_call_only() {
+fn a_poll_callback_ends_only_its_own_call() {
     let server = Server::start(|| Fault::good().after(millis(500)));
     let client = client(&server, |_| {});
     let asked = Arc::new(AtomicUsize::new(0));

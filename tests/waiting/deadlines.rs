@@ -34,7 +34,7 @@ fn the_deadline_covers_attempts_and_sleeps() {
 }
 
 #[test]
-fn a_sleep_that_would_pass_the_deadline_is_not_slept() {
+fn a_call_fails_at_once_if_the_backoff_exceeds_the_deadline() {
     let server = Server::start(|| Fault::status(503).header("Retry-After", "2"));
     let client = client(&server, |options| options.total_timeout = millis(1500));
     let (result, took) = call(&client);
@@ -69,7 +69,7 @@ fn the_deadline_covers_queueing() {
 }
 
 #[test]
-fn connecting_has_a_time_of_its_own() {
+fn connecting_has_its_own_timeout() {
     let (listener, _waiting) = full_backlog();
     let client = client_of(&listener, |options| {
         options.connect_timeout = millis(300);
@@ -82,7 +82,7 @@ fn connecting_has_a_time_of_its_own() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_is_tried_again() {
+fn an_attempt_that_times_out_is_retried() {
     let server = Server::script([never_replies()]);
     let client = client(&server, |options| options.attempt_timeout = millis(300));
     let (result, took) = call(&client);

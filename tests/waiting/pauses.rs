@@ -7,7 +7,7 @@ use crate::faults::table::SLOWNESS;
 use crate::faults::{client, eventually, millis, Fault, Server};
 
 #[test]
-fn a_throttled_call_stops_all_and_one_probe_goes_first() {
+fn a_throttled_call_pauses_all_and_one_probe_is_sent_first() {
     let server = Server::script([Fault::status(429), Fault::good().after(millis(400))]);
     let client = client(&server, |_| {});
     thread::scope(|scope| {
@@ -34,7 +34,7 @@ fn a_throttled_call_stops_all_and_one_probe_goes_first() {
 }
 
 #[test]
-fn the_callers_own_limit_is_kept_evenly_over_all_threads() {
+fn the_rate_limit_paces_requests_of_all_threads() {
     let server = Server::script([]);
     let client = client(&server, |options| options.max_requests_per_second = 20.0);
     thread::scope(|scope| {

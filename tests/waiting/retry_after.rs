@@ -54,7 +54,7 @@ fn retry_after_in_seconds_and_as_a_date() {
 }
 
 #[test]
-fn retry_after_beyond_the_deadline_fails_at_once_and_is_told() {
+fn retry_after_beyond_the_deadline_fails_at_once_and_is_reported() {
     for (text, seconds) in [("7200", 7200), ("99999999999999999999999999", u64::MAX / 1000)] {
         for status in [429, 503] {
             let server = Server::start(move || Fault::status(status).header("Retry-After", text));
@@ -85,7 +85,7 @@ fn retry_after_beyond_the_deadline_fails_at_once_and_is_told() {
 }
 
 #[test]
-fn retry_after_that_is_nonsense_is_none() {
+fn an_invalid_retry_after_is_ignored() {
     for text in ["-5", "soon", "1.5", "", "Fri, 99 Foo 2026 10:00:00 GMT"] {
         let server = Server::script([Fault::status(503).header("Retry-After", text)]);
         let (result, took) = call(&client(&server, |_| {}));

@@ -8,7 +8,7 @@ use crate::common::end;
 use crate::{failure, table, Setting};
 
 #[test]
-fn a_run_ends_early_where_going_on_is_of_no_use() {
+fn a_run_ends_early_if_continuing_is_useless() {
     let all = Setting::new();
     all.folder.write("a.csv", table(300));
     let bad: Vec<_> = (0..1000).map(|_| failure(400, "")).collect();
@@ -35,7 +35,7 @@ fn a_run_ends_early_where_going_on_is_of_no_use() {
 }
 
 #[test]
-fn a_rejected_key_and_a_server_that_is_not_there_have_codes_of_their_own() {
+fn a_rejected_key_and_an_unreachable_server_have_their_own_exit_codes() {
     let all = Setting::new();
     all.folder.write("a.csv", table(200));
     let printed = end(all.sync(&["a.csv"]).env("COMMBOX_API_KEY", "canary")).ends(3);

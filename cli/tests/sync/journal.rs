@@ -9,7 +9,7 @@ use crate::common::end;
 use crate::{common, failure, sent, table, Setting};
 
 #[test]
-fn resuming_sends_the_rest_with_what_is_unknown_first() {
+fn resuming_sends_unknown_rows_first_and_then_the_rest() {
     let all = Setting::new();
     all.folder.write("a.csv", table(6));
     // Row 2 is refused, row 3 may have arrived (a stale connection is tried twice), row 4 is
@@ -55,7 +55,7 @@ fn a_changed_file_is_not_resumed() {
 }
 
 #[test]
-fn two_runs_on_one_journal_are_refused() {
+fn a_second_run_on_the_same_journal_is_refused() {
     let all = Setting::new();
     all.folder.write("a.csv", table(2));
     let path = all.folder.path().join("a.csv.journal");
@@ -74,7 +74,7 @@ fn two_runs_on_one_journal_are_refused() {
 }
 
 #[test]
-fn a_journal_shows_runs_and_failed_rows_and_exports_them() {
+fn the_journal_shows_runs_and_failed_rows_and_exports_them() {
     let all = Setting::new();
     all.folder.write("a.csv", table(3));
     all.sandbox.script(&json!([{"own": true}, failure(404, "canary"), {"own": true}]));
@@ -106,7 +106,7 @@ fn a_journal_shows_runs_and_failed_rows_and_exports_them() {
 /// A folder of its own with little room, in a namespace of its own.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_and_nothing_that_is_journalled_is_lost() {
+fn a_full_disk_is_reported_and_no_journalled_row_is_lost() {
     let all = Setting::new();
     let room = all.folder.path().join("room");
     fs::create_dir(&room).expect("it can be made");

@@ -6,7 +6,7 @@ use crate::common::end;
 use crate::{failure, sent, table, Setting};
 
 #[test]
-fn rejects_are_mended_and_sent_again_but_never_over_a_newer_row() {
+fn corrected_rejects_are_sent_but_never_overwrite_a_newer_row() {
     let all = Setting::new();
     let original = "\u{feff}UserId;Remarks;Content.City\r\n1;\"old; one\";Haifa\r\n2;b;\r\n3;c\r\n";
     all.folder.write("a.csv", original);
@@ -38,7 +38,7 @@ fn rejects_are_mended_and_sent_again_but_never_over_a_newer_row() {
 }
 
 #[test]
-fn rejects_of_json_are_json() {
+fn rejects_of_a_json_file_are_json() {
     let all = Setting::new();
     all.folder.write(
         "a.jsonl",
@@ -64,7 +64,7 @@ fn rejects_of_json_are_json() {
 }
 
 #[test]
-fn rejects_of_a_former_run_are_put_aside() {
+fn rejects_of_an_earlier_run_are_moved_aside() {
     let all = Setting::new();
     all.folder.write("a.csv", table(2));
     all.sandbox.script(&json!([failure(400, "")]));
@@ -79,7 +79,7 @@ fn rejects_of_a_former_run_are_put_aside() {
 }
 
 #[test]
-fn wrong_rows_keep_all_back_unless_they_are_to_be_rejected() {
+fn an_invalid_row_prevents_sending_unless_it_may_be_rejected() {
     let all = Setting::new();
     all.folder.write("a.csv", "UserId,Remarks,Email\n1,a,\n0,b,\n3,c,\n");
     let why = end(&mut all.sync(&["a.csv"])).ends(2);
@@ -98,7 +98,7 @@ fn wrong_rows_keep_all_back_unless_they_are_to_be_rejected() {
 }
 
 #[test]
-fn several_files_are_one_run_with_rejects_of_their_own() {
+fn several_files_are_one_run_with_separate_rejects() {
     let all = Setting::new();
     all.folder.write("a.csv", "UserId,Remarks\n1,a\n2,b\n");
     all.folder.write("b.tsv", "Remarks\tid\nc\t1\nd\t3\n");

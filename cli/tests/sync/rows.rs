@@ -9,7 +9,7 @@ use crate::common::end;
 use crate::{sent, Setting};
 
 #[test]
-fn unchanged_rows_are_left_out() {
+fn unchanged_rows_are_skipped() {
     let all = Setting::new();
     all.folder.write("a.csv", "UserId,Remarks,Content.City\n1,a,x\n2,b,y\n3,c,z\n");
     let changed = ["--journal", "nightly.journal", "--changed-only"];
@@ -29,7 +29,7 @@ fn unchanged_rows_are_left_out() {
 
 /// A row that may have been delivered makes its user's last confirmed values doubtful.
 #[test]
-fn unchanged_rows_are_sent_if_another_may_have_been_delivered_since() {
+fn unchanged_rows_are_sent_if_a_later_row_may_have_been_delivered() {
     let all = Setting::new();
     let nightly = |remarks: &str| {
         all.folder.write("a.csv", format!("UserId,Remarks\n7,{remarks}\n8,same\n"));
@@ -65,7 +65,7 @@ fn unchanged_rows_are_sent_if_another_may_have_been_delivered_since() {
 }
 
 #[test]
-fn the_last_row_of_a_user_counts_unless_all_are_wanted() {
+fn only_the_last_row_of_a_user_is_sent_by_default() {
     let all = Setting::new();
     all.folder.write("a.csv", "UserId,Remarks\n1,a\n2,b\n1,c\n");
     let printed = end(&mut all.sync(&["a.csv", "--concurrency", "1"])).ends(0);
