@@ -81,13 +81,13 @@ PLATFORMS = [
         ],
         csharp={
             "LibraryTests": {
-                "LibraryOfAnotherReleaseIsNamed": (
+                "LibraryOfAnotherReleaseIsReported": (
                     "a compiler of this machine does not start under Wine"
                 ),
-                "MissingFilesAreAllNamed": "Wine hangs where a library is not found by a bare name",
+                "AllMissingFilesAreReported": "Wine hangs where a library is not found by a bare name",
             },
             "AsyncTests": {
-                "CallsThatWaitHoldNoThreadOfThePool": (
+                "WaitingCallsHoldNoPoolThread": (
                     "it holds the machine to a time that Wine does not keep"
                 ),
             },

@@ -8,7 +8,7 @@ namespace CommBox.Extensions.Hosting.Tests;
 public sealed class DrainTests : SandboxFixture
 {
     [Test]
-    public async Task CallsThatWereMadeFinish()
+    public async Task PendingCallsFinish()
     {
         Sandbox.Script(8, """{"own": true, "delay_ms": 300}""");
         await using Service service = await new Service(Sandbox, ("CommBox:MaxConcurrency", "4"))
@@ -27,7 +27,7 @@ public sealed class DrainTests : SandboxFixture
     }
 
     [Test]
-    public async Task ShutdownTimeoutIsKeptAndEveryCallEnds()
+    public async Task ShutdownTimeoutIsMetAndEveryCallEnds()
     {
         Sandbox.Script(8, """{"own": true, "delay_ms": 30000}""");
         await using var service = new Service(Sandbox, ("CommBox:MaxConcurrency", "4"));

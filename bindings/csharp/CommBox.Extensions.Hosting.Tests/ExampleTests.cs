@@ -94,7 +94,7 @@ public sealed class ExampleTests : SandboxFixture
     }
 
     [Test]
-    public async Task SignalEndsItWhenWhatWasAcceptedIsSent()
+    public async Task SignalEndsItAfterAcceptedUpdatesAreSent()
     {
         Sandbox.Script(16, """{"own": true, "delay_ms": 1000}""");
         using Process process = Start(Sandbox.ApiKey);
@@ -111,7 +111,7 @@ public sealed class ExampleTests : SandboxFixture
     }
 
     [Test]
-    public async Task WhatExceedsTheShutdownTimeoutIsReported()
+    public async Task UpdatesBeyondTheShutdownTimeoutAreReported()
     {
         Sandbox.Script(32, """{"own": true, "delay_ms": 20000}""");
         using Process process = Start(Sandbox.ApiKey, ("DOTNET_shutdownTimeoutSeconds", "1"));

@@ -23,7 +23,7 @@ public sealed class HealthTests : SandboxFixture
         service.Client.UpdateUserJsonAsync(1, "{}");
 
     [Test]
-    public async Task NothingIsSentAndNothingIsWrongBeforeTheFirstCall()
+    public async Task HealthyAndSendsNothingBeforeTheFirstCall()
     {
         await using Service service = await Start();
         HealthReportEntry health = await Health(service);
@@ -92,7 +92,7 @@ public sealed class HealthTests : SandboxFixture
     }
 
     [Test]
-    public async Task FailuresOfTheServerAreDegradedAndThoseOfAnUpdateAreNot()
+    public async Task ServerFailuresAreDegradedAndUpdateFailuresAreNot()
     {
         Sandbox.Script("""[{"status": 500}, {"status": 404}]""");
         await using Service service = await Start(("CommBox:MaxRetries", "0"));
@@ -116,7 +116,7 @@ public sealed class HealthTests : SandboxFixture
     }
 
     [Test]
-    public async Task EachNamedClientHasItsOwn()
+    public async Task EachNamedClientHasItsOwnHealth()
     {
         await using var service = new Service(Sandbox);
         service.Builder.Services.AddCommBox(

@@ -28,7 +28,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public async Task NoKeyAndNoValueOfAUserIsLogged()
+    public async Task NeitherKeyNorUserValuesAreLogged()
     {
         await using var service = new Service(
             Sandbox, ("CommBox:ApiKey", "canary-key"), ("CommBox:Headers:X-Key", "canary-header"));
@@ -66,7 +66,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public async Task NamedClientIsAField()
+    public async Task NameOfAClientIsLoggedAsAField()
     {
         Sandbox.Script("""[{"status": 404}]""");
         await using var service = new Service();

@@ -102,7 +102,7 @@ public sealed class PageTests : SandboxFixture
     }
 
     [Test]
-    public void MetersOfThePageAreThoseThatThereAre()
+    public void DocumentedMetersExist()
     {
         List<string> published = [];
         using var listener = new MeterListener
@@ -122,7 +122,7 @@ public sealed class PageTests : SandboxFixture
     }
 
     [Test]
-    public void ReadmeHasTheProgramOfThePage()
+    public void ReadmeContainsTheProgramOfThePage()
     {
         Assert.That(Blocks(Readme, "csharp"), Is.EqualTo(new[] { FirstProgram }));
         // What a service needs before its first update, OpenTelemetry included; its own code is the

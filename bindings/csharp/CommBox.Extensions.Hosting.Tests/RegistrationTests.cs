@@ -10,7 +10,7 @@ public sealed class RegistrationTests : SandboxFixture
         (options.ApiKey, options.BaseUrl) = (Sandbox.ApiKey, Sandbox.Url);
 
     [Test]
-    public void OneClientServesAll()
+    public void OneClientIsShared()
     {
         // Without a host, and without a log.
         using ServiceProvider provider = new ServiceCollection().AddCommBox(Configured)
@@ -77,7 +77,7 @@ public sealed class RegistrationTests : SandboxFixture
     }
 
     [Test]
-    public void HandlerOfTheOptionsStaysBesideTheLog()
+    public void HandlerOfTheOptionsIsKeptInAdditionToTheLog()
     {
         var told = new List<string>();
         IServiceCollection services = new ServiceCollection().AddCommBox(Configured);

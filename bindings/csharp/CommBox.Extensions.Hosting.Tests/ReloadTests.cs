@@ -12,7 +12,7 @@ public sealed class ReloadTests : SandboxFixture
             .GetString() ?? "";
 
     [Test]
-    public async Task AnotherKeyIsTakenOver()
+    public async Task ChangedKeyIsApplied()
     {
         await using Service service = await new Service(Sandbox, ("CommBox:ApiKey", "canary-old"))
             .Start();
@@ -29,7 +29,7 @@ public sealed class ReloadTests : SandboxFixture
     }
 
     [Test]
-    public async Task EditedFileIsTakenOver()
+    public async Task EditedFileIsApplied()
     {
         string file = Path.Combine(Path.GetTempPath(), $"commbox-{Guid.NewGuid()}.json");
         try
@@ -53,7 +53,7 @@ public sealed class ReloadTests : SandboxFixture
     }
 
     [Test]
-    public async Task AnotherRateIsTakenOver()
+    public async Task ChangedRateIsApplied()
     {
         await using Service service =
             await new Service(Sandbox, ("CommBox:MaxRequestsPerSecond", "100")).Start();
@@ -66,7 +66,7 @@ public sealed class ReloadTests : SandboxFixture
     }
 
     [Test]
-    public async Task WrongSettingsAreLoggedAndThoseBeforeStay()
+    public async Task InvalidSettingsAreLoggedAndThePreviousOnesKept()
     {
         await using Service service = await new Service(Sandbox).Start();
         service.Change(("CommBox:ApiKey", "canary\nkey"), ("CommBox:MaxRetrys", "canary"));
@@ -84,7 +84,7 @@ public sealed class ReloadTests : SandboxFixture
     }
 
     [Test]
-    public async Task WhatARunningClientCannotTakeOverIsNamed()
+    public async Task SettingsThatCannotChangeAtRuntimeAreReported()
     {
         await using Service service = await new Service(Sandbox).Start();
         service.Change(("CommBox:Timeout", "00:00:07"), ("CommBox:Headers:X-Key", "canary"));
@@ -95,7 +95,7 @@ public sealed class ReloadTests : SandboxFixture
     }
 
     [Test]
-    public async Task EachNamedClientHasItsOwn()
+    public async Task EachNamedClientHasItsOwnSettings()
     {
         await using var service = new Service(
             Sandbox, ("Other:BaseUrl", Sandbox.Url), ("Other:ApiKey", "other-key"));

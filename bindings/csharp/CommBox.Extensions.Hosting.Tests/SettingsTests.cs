@@ -81,7 +81,7 @@ public sealed class SettingsTests
         "LogLevel",
         "CommBox:LogLevel is an unknown setting; the level of the log is Logging:LogLevel:CommBox")]
     [TestCase("Retention", "CommBox:Retention is an unknown setting; the settings are ApiKey, BaseUrl, ")]
-    public async Task UnknownSettingIsRefusedWithTheNearestName(string key, string expected) =>
+    public async Task UnknownSettingIsRefusedWithASuggestion(string key, string expected) =>
         Assert.That(
             await Refusal(("ApiKey", "key"), (key, "canary")),
             Does.Contain(expected).And.Not.Contain("canary"));
@@ -127,7 +127,7 @@ public sealed class SettingsTests
     }
 
     [Test]
-    public async Task NamedClientIsNamedByTheRefusal()
+    public async Task RefusalContainsTheNameOfTheClient()
     {
         await using var service = new Service(
             ("Billing:ApiKey", "key"), ("Billing:MaxRetries", "-1"));

@@ -11,7 +11,7 @@ public sealed class AsyncTests : SandboxFixture
     private const int Many = 1050;
 
     [Test]
-    public async Task CallsThatWaitHoldNoThreadOfThePool()
+    public async Task WaitingCallsHoldNoPoolThread()
     {
         Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 100}""", 500))}]");
         using CommBoxClient client = Sandbox.Client();
@@ -31,7 +31,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public void OneAmongManyIsCancelledAtOnce([Values("under way", "behind one of its user", "not begun")] string which)
+    public void OneCallAmongManyIsCancelledAtOnce([Values("under way", "behind one of its user", "not begun")] string which)
     {
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 1 });
@@ -62,7 +62,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public async Task CancelEndsAllCallsAndNoLaterOne()
+    public async Task CancelEndsAllCallsButNoLaterOne()
     {
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 2 });
@@ -109,7 +109,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public async Task CallsOutliveDisposeAndTheirTokensDoToo()
+    public async Task CallsAndTheirTokensOutliveDispose()
     {
         Sandbox.Script("""[{"delay_ms": 60000}]""");
         CommBoxClient client = Sandbox.Client();
@@ -127,7 +127,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public async Task NoMoreAreUnderWayThanAllowed()
+    public async Task MaxConcurrencyLimitsTheCallsInFlight()
     {
         Sandbox.Script($"[{Slow}, {Slow}, {Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 3 });
@@ -140,7 +140,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public async Task RefusedKeyStopsNothing()
+    public async Task RejectedKeyStopsNoOtherCall()
     {
         using CommBoxClient client = Sandbox.Client("another-key");
         for (int call = 0; call < 3; call++)
@@ -153,7 +153,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public async Task CallAfterAPauseWorksAsTheFirstOne()
+    public async Task CallAfterAPauseWorksLikeTheFirstOne()
     {
         using CommBoxClient client = Sandbox.Client();
         Assert.That((await client.UpdateUserAsync(1, new UserInfo())).Id, Is.EqualTo(1));
@@ -163,7 +163,7 @@ public sealed class AsyncTests : SandboxFixture
     }
 
     [Test]
-    public void TextThatCWouldCutOrChangeIsRefused()
+    public void TextThatCWouldTruncateOrChangeIsRefused()
     {
         using CommBoxClient client = Sandbox.Client();
         var error = Assert.ThrowsAsync<CommBoxValidationException>(() => client.UpdateUserJsonAsync(1, "{}\0"))!;

@@ -14,7 +14,7 @@ public sealed class BatchEndTests : SandboxFixture
     private static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(5);
 
     [Test]
-    public void SourceThatFailsIsThrownAfterTheOutcomesOfWhatItGave()
+    public void SourceExceptionIsThrownAfterTheResultsOfItsUpdates()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
         using CommBoxClient client = Sandbox.Client();
@@ -113,7 +113,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public void TokenThatIsCancelledBeforeSendsNothing()
+    public void AlreadyCancelledTokenSendsNothing()
     {
         using CommBoxClient client = Sandbox.Client();
         var cancelled = new CancellationToken(canceled: true);
@@ -123,7 +123,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public async Task LeavingDoesNotWaitForASourceThatWaits()
+    public async Task LeavingDoesNotWaitForAWaitingSource()
     {
         using CommBoxClient client = Sandbox.Client();
         using var given = new SemaphoreSlim(0);
@@ -159,7 +159,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public void CancellingDoesNotWaitForASourceThatBlocks()
+    public void CancellingDoesNotWaitForABlockingSource()
     {
         using CommBoxClient client = Sandbox.Client();
         using var rows = new BlockingCollection<UserUpdate> { new(1, "{}") };
@@ -180,7 +180,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public void ProgressThatFailsEndsTheBatchAndEveryUpdateThatWasReadComesBack([Values] bool sourceBlocks)
+    public void ProgressExceptionEndsTheBatchAfterTheResultsOfAllUpdatesRead([Values] bool sourceBlocks)
     {
         using CommBoxClient client = Sandbox.Client();
         using var blocks = new ManualResetEventSlim();
@@ -217,7 +217,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public void ProgressThatFailsReplacesNoOtherException([Values("body", "source", "token")] string which)
+    public void ProgressExceptionReplacesNoOtherException([Values("body", "source", "token")] string which)
     {
         using CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();
@@ -255,7 +255,7 @@ public sealed class BatchEndTests : SandboxFixture
     }
 
     [Test]
-    public async Task OverallTimeoutCountsFromTheReading()
+    public async Task OverallTimeoutStartsWhenAnUpdateIsRead()
     {
         Sandbox.Script("""[{"status": 429, "headers": {"Retry-After": "20"}}]""");
         using CommBoxClient client = Sandbox.Client();

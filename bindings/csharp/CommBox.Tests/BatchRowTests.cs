@@ -7,7 +7,7 @@ namespace CommBox.Tests;
 public sealed class BatchRowTests : SandboxFixture
 {
     [Test]
-    public async Task InvalidUpdateIsAResultAndTheOthersGoOn()
+    public async Task InvalidUpdateIsAResultAndTheOthersContinue()
     {
         using CommBoxClient client = Sandbox.Client();
         UserUpdate[] updates =
@@ -32,7 +32,7 @@ public sealed class BatchRowTests : SandboxFixture
     }
 
     [Test]
-    public async Task RowThatCannotBeReadIsAResultAndTheOthersGoOn()
+    public async Task UnreadableRowIsAResultAndTheOthersContinue()
     {
         JsonDocument document = JsonDocument.Parse("""{"a": 1}""");
         JsonElement gone = document.RootElement;
@@ -75,7 +75,7 @@ public sealed class BatchRowTests : SandboxFixture
     }
 
     [Test]
-    public void TextOfAnUpdateHoldsNoValue()
+    public void TextOfAnUpdateContainsNoValue()
     {
         var update = new UserUpdate(7, """{"FirstName":"canary"}""") { Tag = "canary" };
         Assert.That($"{update}", Is.EqualTo("UserUpdate { UserId = 7 }"));

@@ -9,7 +9,7 @@ public sealed class BatchTests : SandboxFixture
     private const string Slow = """{"delay_ms": 5000}""";
 
     [Test]
-    public async Task EveryUpdateComesBackOnceAndUsersKeepTheirOrder()
+    public async Task EveryUpdateHasOneResultAndUsersKeepTheirOrder()
     {
         using CommBoxClient client = Sandbox.Client();
         // Few users, so that most updates wait for the one before.
@@ -66,7 +66,7 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public async Task RefusedKeyStopsTheBatch()
+    public async Task RejectedKeyStopsTheBatch()
     {
         using CommBoxClient client = Sandbox.Client("another-key");
         int read = 0;
@@ -83,7 +83,7 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public async Task RefusedKeyStopsNothingWhereThatIsAskedFor()
+    public async Task RejectedKeyStopsNothingIfConfigured()
     {
         using CommBoxClient client = Sandbox.Client("another-key");
         var updates = Enumerable.Range(1, 50).Select(id => new UserUpdate(id, "{}"));
@@ -92,7 +92,7 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public async Task ProgressIsToldEverySecondAndAtTheEnd()
+    public async Task ProgressIsReportedEverySecondAndAtTheEnd()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 1300}, {"status": 503}, {"own": true}, {"status": 404}]""");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { RetryBase = TimeSpan.FromMilliseconds(1) });
@@ -111,7 +111,7 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public void ProgressThatFailsIsThrown()
+    public void ProgressExceptionIsThrown()
     {
         using CommBoxClient client = Sandbox.Client();
         var options = new CommBoxBatchOptions { Progress = new ProgressRecorder { Fails = true } };
@@ -119,7 +119,7 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public async Task CancelEndsWhatIsUnderWayAndTheOthersGoOn()
+    public async Task CancelEndsUpdatesInFlightAndTheOthersContinue()
     {
         Sandbox.Script($"[{Slow}, {Slow}]");
         using CommBoxClient client = Sandbox.Client();
@@ -153,14 +153,14 @@ public sealed class BatchTests : SandboxFixture
     }
 
     [Test]
-    public async Task NoUpdatesAreNoResults()
+    public async Task NoUpdatesGiveNoResults()
     {
         using CommBoxClient client = Sandbox.Client();
         Assert.That(await Take(client.UpdateUsersAsync([])), Is.Empty);
     }
 
     [Test]
-    public void EveryProblemOfTheOptionsIsNamed()
+    public void EveryProblemOfTheOptionsIsReported()
     {
         using CommBoxClient client = Sandbox.Client();
         var options = new CommBoxBatchOptions { Concurrency = 0, QueueLimit = -1 };

@@ -50,7 +50,7 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
-    public async Task HeadersOfACallStandBesideTheClients([Range(0, 4)] int form)
+    public async Task HeadersOfACallAreAddedToTheClients([Range(0, 4)] int form)
     {
         using CommBoxClient client = Sandbox.Client(
             new CommBoxClientOptions { Headers = { ["X-Gateway-Key"] = "gate", ["X-Trace"] = "client" } });
@@ -62,7 +62,7 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
-    public void OptionsThatAreWrongAreAllNamed([Range(0, 4)] int form)
+    public void AllInvalidOptionsAreReported([Range(0, 4)] int form)
     {
         using CommBoxClient client = Sandbox.Client();
         var wrong = new CommBoxCallOptions
@@ -83,7 +83,7 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
-    public async Task OptionsThatAreWrongConcernTheirUpdateAlone()
+    public async Task InvalidOptionsFailOnlyTheirUpdate()
     {
         using CommBoxClient client = Sandbox.Client();
         IEnumerable<UserUpdate> updates = Enumerable.Range(1, 20).Select(id => new UserUpdate(id, "{}")
@@ -117,7 +117,7 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
-    public void RequestIdIsInTheHeaderThatIsNamed()
+    public void RequestIdIsReadFromTheConfiguredHeader()
     {
         Sandbox.Script("""[{"own": true, "headers": {"X-Trace": "trace-9", "X-Request-Id": "other"}}]""");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { RequestIdHeader = "X-Trace" });
@@ -125,7 +125,7 @@ public sealed class CallTests : SandboxFixture
     }
 
     [Test]
-    public void CheckSendsNothing()
+    public void ValidationSendsNothing()
     {
         using CommBoxClient client = Sandbox.Client();
         client.ValidateUser(Id, new UserInfo { FirstName = "John" });

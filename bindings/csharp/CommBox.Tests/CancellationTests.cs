@@ -18,7 +18,7 @@ public sealed class CancellationTests : SandboxFixture
     ];
 
     [Test]
-    public void TokenEndsTheCallThatWaitsForTheServer([Range(0, 3)] int form)
+    public void TokenEndsACallThatWaitsForTheServer([Range(0, 3)] int form)
     {
         Sandbox.Script($"[{Slow}]");
         using CommBoxClient client = Sandbox.Client();
@@ -30,7 +30,7 @@ public sealed class CancellationTests : SandboxFixture
     }
 
     [Test]
-    public async Task TokenEndsItsOwnCallAndNoOther()
+    public async Task TokenEndsOnlyItsOwnCall()
     {
         Sandbox.Script($$"""[{{Slow}}, {"own": true, "delay_ms": 500}, {"own": true, "delay_ms": 500}]""");
         using CommBoxClient client = Sandbox.Client();
@@ -48,7 +48,7 @@ public sealed class CancellationTests : SandboxFixture
     }
 
     [Test]
-    public void TokenIsForgottenWithItsCall()
+    public void TokenIsReleasedAfterItsCall()
     {
         Sandbox.Script($$"""[{{Slow}}, {"own": true, "delay_ms": 200}]""");
         using CommBoxClient client = Sandbox.Client();
@@ -59,7 +59,7 @@ public sealed class CancellationTests : SandboxFixture
 
     [TestCase(429)]
     [TestCase(503)]
-    public void TokenEndsTheWaitBeforeTryingAgain(int status)
+    public void TokenEndsTheBackoff(int status)
     {
         Sandbox.Script($$$"""[{"status": {{{status}}}, "headers": {"Retry-After": "5"}}]""");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions());
@@ -70,7 +70,7 @@ public sealed class CancellationTests : SandboxFixture
     }
 
     [Test]
-    public void TokenEndsTheWaitForItsTurn()
+    public void TokenEndsThePendingCall()
     {
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxRequestsPerSecond = 0.1 });
         client.UpdateUserJson(Id, "{}");
@@ -81,7 +81,7 @@ public sealed class CancellationTests : SandboxFixture
     }
 
     [Test]
-    public void TokenThatIsCancelledBeforeSendsNothing([Range(0, 3)] int form)
+    public void AlreadyCancelledTokenSendsNothing([Range(0, 3)] int form)
     {
         using CommBoxClient client = Sandbox.Client();
         using var source = new CancellationTokenSource();

@@ -26,7 +26,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void UpdateUserJsonSendsTheTextAndReturnsTheReplyAsTheyAre()
+    public void UpdateUserJsonSendsAndReturnsTextUnchanged()
     {
         const string reply = """{ "status": "200",  "data": {"Id": 1.0} }""";
         Sandbox.Script(JsonSerializer.Serialize(new[] { new { body = reply } }));
@@ -114,7 +114,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void SetApiKeyCountsForTheNextCall()
+    public void SetApiKeyAppliesToTheNextCall()
     {
         using CommBoxClient client = Sandbox.Client("another-key");
         Assert.That(Assert.Throws<CommBoxApiException>(() => client.UpdateUserJson(Id, "{}"))!.Code, Is.EqualTo(401));
@@ -124,7 +124,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void EnvironmentServesWhereNothingIsPassed()
+    public void EnvironmentIsUsedIfNothingIsPassed()
     {
         using var url = new EnvironmentVariable("COMMBOX_BASE_URL", Sandbox.Url + "/prefix");
         using (new EnvironmentVariable("COMMBOX_API_KEY", null))
@@ -143,7 +143,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void KeyOfTheOptionsServesWhereNoneIsPassed()
+    public void KeyOfTheOptionsIsUsedIfNoneIsPassed()
     {
         using var variable = new EnvironmentVariable("COMMBOX_API_KEY", "key-of-the-environment");
         var options = new CommBoxClientOptions { BaseUrl = Sandbox.Url, ApiKey = Sandbox.ApiKey };
@@ -155,7 +155,7 @@ public sealed class ClientTests : SandboxFixture
 
     [TestCase("")]
     [TestCase("canary\nkey")]
-    public void WrongKeyIsNamedAsItIsSetHere(string key)
+    public void InvalidKeyIsReportedByItsDotNetName(string key)
     {
         var options = new CommBoxClientOptions { ApiKey = key };
         Exception error = Assert.Throws<CommBoxValidationException>(
@@ -169,7 +169,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void TextThatCWouldCutOrChangeIsRefused()
+    public void TextThatCWouldTruncateOrChangeIsRefused()
     {
         using CommBoxClient client = Sandbox.Client();
         Refused("apiKey", text => new CommBoxClient(text));
@@ -191,7 +191,7 @@ public sealed class ClientTests : SandboxFixture
     }
 
     [Test]
-    public void NullIsRefusedAsEverywhereInDotNet()
+    public void NullThrowsArgumentNullException()
     {
         using CommBoxClient client = Sandbox.Client();
         Assert.Throws<ArgumentNullException>(() => client.UpdateUser(Id, null!));

@@ -14,7 +14,7 @@ public sealed class DocsTests
     ];
 
     [Test]
-    public void PowerShellNamesWhatThereIs()
+    public void PowerShellExamplesUseExistingNames()
     {
         string page = File.ReadAllText(Repository.PathOf("docs", "powershell.md"));
         string code = string.Join(

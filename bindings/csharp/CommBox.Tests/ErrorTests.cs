@@ -36,7 +36,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void TextForLogsHasWhatIsKnownAndNotTheServersWords()
+    public void TextForLogsOmitsTheServersMessage()
     {
         Sandbox.Script("""[{"status": 400, "headers": {"X-Request-Id": "r-1"}, "body": "canary"}]""");
         using CommBoxClient client = Sandbox.Client();
@@ -61,7 +61,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void AnswerThatIsNotTheDocumentedOne()
+    public void UndocumentedReply()
     {
         Sandbox.Script("""[{"status": 200, "body": "<html>"}]""");
         var error = Fails<CommBoxApiException>(-9, "bad_response", CommBoxDelivery.Answered);
@@ -86,7 +86,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void LateAnswer()
+    public void LateReply()
     {
         Sandbox.Script("""[{"status": 200, "delay_ms": 3000}]""");
         using CommBoxClient client = Sandbox.Client(Key, timeout: TimeSpan.FromMilliseconds(200));
@@ -118,7 +118,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void CancellationIsDotNets()
+    public void CancellationThrowsOperationCanceledException()
     {
         var error = (OperationCanceledException)CommBoxException.FromJson(Json(-8, "\"unknown\""));
         Assert.That(error.Message, Is.EqualTo("m"));
@@ -127,7 +127,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void ExceptionsThatTestsMakeAreWhatTheirTypesStandFor()
+    public void ExceptionsCreatedByTestsHaveTheCodesOfTheirTypes()
     {
         var cause = new InvalidDataException();
         CommBoxException[] made =
@@ -163,12 +163,12 @@ public sealed class ErrorTests : SandboxFixture
     [TestCase(-6, typeof(CommBoxConnectionException))]
     [TestCase(302, typeof(CommBoxApiException))]
     [TestCase(599, typeof(CommBoxApiException))]
-    public void OtherCodesGoByTheirSign(int code, Type type) =>
+    public void UnknownCodesAreHandledByRange(int code, Type type) =>
         Assert.That(CommBoxException.FromJson(Json(code, "\"not_sent\"")), Is.TypeOf(type));
 
     /// <summary>Those of the header, with their names.</summary>
     [Test]
-    public void CodesHaveTheNamesOfTheHeader()
+    public void CodesMatchTheHeader()
     {
         string header = File.ReadAllText(Repository.PathOf("include", "commbox.h"));
         IEnumerable<string> declared = typeof(CommBoxErrorCode).GetFields()
@@ -181,7 +181,7 @@ public sealed class ErrorTests : SandboxFixture
     }
 
     [Test]
-    public void EndlessWaitIsTheLongestThereIs()
+    public void LargestRetryAfterIsTimeSpanMaxValue()
     {
         var error = (CommBoxException)CommBoxException.FromJson(Json(429, "\"answered\"", ulong.MaxValue));
         Assert.That(error.RetryAfter, Is.EqualTo(TimeSpan.MaxValue));

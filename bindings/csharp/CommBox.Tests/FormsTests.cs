@@ -26,7 +26,7 @@ public sealed class FormsTests : SandboxFixture
     private static JsonElement Element => JsonDocument.Parse(Json).RootElement;
 
     [Test]
-    public async Task JsonIsSentAsItIsWritten()
+    public async Task JsonIsSentUnchanged()
     {
         using CommBoxClient client = Sandbox.Client();
         foreach ((string name, Func<CommBoxClient, Task<UpdateResult>> call) in Forms)
@@ -39,7 +39,7 @@ public sealed class FormsTests : SandboxFixture
     }
 
     [Test]
-    public async Task FakeOfTheInterfaceNeedNotKnowThem()
+    public async Task FakesNeedNotImplementTheJsonForms()
     {
         var fake = new Fake();
         ICommBoxClient client = fake;
@@ -52,7 +52,7 @@ public sealed class FormsTests : SandboxFixture
     }
 
     [Test]
-    public void WhatIsNoTextOrNoElementIsRefused()
+    public void InvalidTextOrElementIsRefused()
     {
         using CommBoxClient client = Sandbox.Client();
         ICommBoxClient fake = new Fake();

@@ -15,7 +15,7 @@ public sealed partial class JsonTests
         [(JsonSerializerOptions.Default, "reflection"), (Web, "web"), (Generated.Default.Options, "generated")];
 
     [Test]
-    public void UserIsWrittenAsItIsSent([Range(0, 2)] int way)
+    public void UserIsSerializedAsItIsSent([Range(0, 2)] int way)
     {
         JsonSerializerOptions options = Ways[way].Options;
         UserInfo user = new UserInfo { LastName = "X", Content = { ["Score"] = 1.10m, ["None"] = null } }
@@ -31,7 +31,7 @@ public sealed partial class JsonTests
     }
 
     [Test]
-    public void WhatHasNoPropertyIsKeptAndNotDropped()
+    public void UnknownMembersAreKept()
     {
         const string json = """{"firstname":"John","Score":1.50,"Tags":["a",{"b":null}],"Content":{"é":"שלום","n":[1e2]}}""";
         Assert.That(JsonSerializer.Deserialize<UserInfo>(json)!.ToJson(), Is.EqualTo(json));
@@ -42,7 +42,7 @@ public sealed partial class JsonTests
     }
 
     [Test]
-    public void CaseIsIgnoredWhereTheProgramIgnoresIt()
+    public void CaseIsIgnoredIfTheSerializerIgnoresIt()
     {
         const string json = """{"firstName":"John","phone2":null,"content":{"vip":"8"}}""";
         UserInfo user = JsonSerializer.Deserialize<UserInfo>(json, Web)!;
@@ -54,14 +54,14 @@ public sealed partial class JsonTests
     [TestCase("""{"FirstName": 5}""", "FirstName must be a string or null")]
     [TestCase("""{"Email": {"canary": 1}}""", "Email must be a string or null")]
     [TestCase("""["canary"]""", "a user must be a JSON object")]
-    public void UserThatIsNoneIsRefused(string json, string why)
+    public void InvalidUserIsRefused(string json, string why)
     {
         var error = Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<UserInfo>(json))!;
         Assert.That(error.Message, Does.StartWith(why).And.Not.Contain("canary"));
     }
 
     [Test]
-    public void UpdateGoesBothWays([Range(0, 2)] int way)
+    public void UpdateIsSerializedAndDeserialized([Range(0, 2)] int way)
     {
         JsonSerializerOptions options = Ways[way].Options;
         const string body = """{"data": {"FirstName":"John",  "Score": 1.50}}""";
@@ -87,14 +87,14 @@ public sealed partial class JsonTests
     [TestCase("""{"UserId":1,"Json":{}}""", "Json must be a string")]
     [TestCase("""{"UserId":1,"canary":{}}""", "an update has no member of this name; it has UserId, User, Json, Tag")]
     [TestCase("[]", "an update must be a JSON object")]
-    public void UpdateThatIsNoneIsRefused(string json, string why)
+    public void InvalidUpdateIsRefused(string json, string why)
     {
         var error = Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<UserUpdate>(json))!;
         Assert.That(error.Message, Does.StartWith(why).And.Not.Contain("canary"));
     }
 
     [Test]
-    public void TagThatJsonCannotHoldIsRefused()
+    public void TagThatJsonCannotRepresentIsRefused()
     {
         var update = new UserUpdate(1, "{}") { Tag = new Uri("https://canary.example") };
         var error = Assert.Throws<CommBoxValidationException>(() => JsonSerializer.Serialize(update))!;

@@ -18,7 +18,7 @@ public sealed class LibraryTests
         ?? LibraryLoader.Candidates().First(path => NativeLibrary.TryLoad(path, out _));
 
     [Test]
-    public void MissingFilesAreAllNamed()
+    public void AllMissingFilesAreReported()
     {
         string message = Failure("/no/such/libcommbox.so", "libno-such-commbox.so");
         Assert.That(message, Does.Contain("/no/such/libcommbox.so: no such file"));
@@ -26,14 +26,14 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void FileThatIsNoLibraryIsNamed()
+    public void FileThatIsNotALibraryIsReported()
     {
         string header = Repository.PathOf("include", "commbox.h");
         Assert.That(Failure(header), Does.Match(Regex.Escape(header) + ": .+"));
     }
 
     [Test]
-    public void LibraryOfSomeoneElseIsNamed()
+    public void UnrelatedLibraryIsReported()
     {
         string other = Path.Combine(
             RuntimeEnvironment.GetRuntimeDirectory(),
@@ -44,7 +44,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void OtherBinaryInterfaceIsNamedWithBothVersions()
+    public void OtherAbiVersionIsReportedWithBothVersions()
     {
         var error = Assert.Throws<DllNotFoundException>(() => LibraryLoader.Load([Library], abiVersion: 99))!;
         Assert.That(error.Message, Does.Contain($"{Library}: its binary interface (ABI) has version 1"));
@@ -52,7 +52,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void LibraryForAnotherProcessorIsNamed()
+    public void LibraryForAnotherProcessorIsReported()
     {
         byte[] bytes = File.ReadAllBytes(Library);
         bool elf = bytes.AsSpan().StartsWith("\u007fELF"u8);
@@ -75,7 +75,7 @@ public sealed class LibraryTests
     [TestCase("unsigned commbox_abi_version(void) { return 0; }", "(ABI) has version 0, this assembly needs version 1")]
     [TestCase("unsigned commbox_abi_version(void) { return 2; }", "(ABI) has version 2, this assembly needs version 1")]
     [TestCase("unsigned commbox_abi_version(void) { return 1; }", "it has no commbox_version, so it is older")]
-    public void LibraryOfAnotherReleaseIsNamed(string code, string why)
+    public void LibraryOfAnotherReleaseIsReported(string code, string why)
     {
         string folder = Directory.CreateTempSubdirectory("commbox").FullName;
         string source = Path.Combine(folder, "other.c");
@@ -91,7 +91,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void FirstLibraryThatFitsIsTakenAndTheNamedOneIsNotPassedOverInSilence()
+    public void FirstUsableLibraryIsLoadedAndABrokenNamedOneIsReported()
     {
         string[] candidates = ["/no/such/libcommbox.so", Library];
         using var variable = new EnvironmentVariable(LibraryLoader.Variable, candidates[0]);
@@ -106,7 +106,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void PlacesAreTheEnvironmentThenBesideThenTheSystem()
+    public void SearchOrderIsEnvironmentThenAssemblyFolderThenSystem()
     {
         using var variable = new EnvironmentVariable(LibraryLoader.Variable, "chosen/library");
         string[] places = [.. LibraryLoader.Candidates()];
@@ -119,7 +119,7 @@ public sealed class LibraryTests
 
     /// <summary>A single file with the library inside, notebooks and hosts of plugins find it in their own way.</summary>
     [Test]
-    public void DotNetsOwnSearchIsTheLastPlace()
+    public void DotNetsOwnSearchComesLast()
     {
         var context = new Plugin { Library = Library };
         nint library = LoadIn(context, ["/no/such/libcommbox.so"]);
@@ -135,7 +135,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void ResolverOfTheApplicationIsTakenAsItIs()
+    public void ResolverOfTheApplicationIsUsed()
     {
         Assembly assembly = new Plugin().LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
         int asked = 0;
@@ -152,7 +152,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public void WhatTheResolverOfTheApplicationDoesNotFindIsLookedForElsewhere()
+    public void LibraryIsSearchedElsewhereIfTheResolverDoesNotFindIt()
     {
         Assembly assembly = new Plugin().LoadFromAssemblyPath(typeof(CommBoxClient).Assembly.Location);
         var asked = new List<string>();
@@ -169,7 +169,7 @@ public sealed class LibraryTests
 
     /// <summary>Hosts of plugins take an assembly away while they run.</summary>
     [Test]
-    public void ContextOfAPluginIsUnloaded()
+    public void PluginContextCanBeUnloaded()
     {
         WeakReference context = UseInPlugin();
         for (int turn = 0; turn < 200 && context.IsAlive; turn++)
@@ -197,11 +197,11 @@ public sealed class LibraryTests
     [TestCase("", "DllNotFoundException without a message")]
     [TestCase("\n \r\n", "DllNotFoundException without a message")]
     [TestCase("advice\r\nthe system's words\r\n", "the system's words")]
-    public void SystemsWordsAreTheLastOnes(string message, string words) =>
+    public void SystemMessageComesLast(string message, string words) =>
         Assert.That(LibraryLoader.SystemsWords(new DllNotFoundException(message)), Is.EqualTo(words));
 
     [Test]
-    public void LibraryIsNotLookedForInTheCurrentDirectory()
+    public void LibraryIsNotSearchedInTheCurrentDirectory()
     {
         Assert.That(
             typeof(Native).Assembly.GetCustomAttribute<DefaultDllImportSearchPathsAttribute>()!.Paths,
@@ -241,7 +241,7 @@ public sealed class LibraryTests
 
     /// <summary>Windows does not tell CommBox.dll, the assembly, from commbox.dll.</summary>
     [Test]
-    public void AssemblyIsNotTakenForTheLibrary()
+    public void AssemblyIsNotMistakenForTheLibrary()
     {
         string assembly = typeof(CommBoxClient).Assembly.Location;
         string[] places = [.. LibraryLoader.Candidates()];
@@ -262,7 +262,7 @@ public sealed class LibraryTests
     }
 
     [Test]
-    public unsafe void VersionsAreTheLibrarys()
+    public unsafe void VersionsMatchTheLibrary()
     {
         Assert.That(Header, Does.Contain($"#define COMMBOX_ABI_VERSION {LibraryLoader.AbiVersion}\n"));
         Assert.That(Native.AbiVersion(), Is.EqualTo(LibraryLoader.AbiVersion));

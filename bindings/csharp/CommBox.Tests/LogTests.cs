@@ -22,7 +22,7 @@ public sealed class LogTests : SandboxFixture
     };
 
     [Test]
-    public void CallIsToldFromItsBeginningToItsEnd()
+    public void CallIsLoggedFromBeginningToEnd()
     {
         Sandbox.Script("""[{"status": 503}, {"own": true}]""");
         using CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Debug));
@@ -43,7 +43,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public async Task LevelIsTheOneThatIsSetInEveryFormOfTheCall()
+    public async Task LevelAppliesToEveryFormOfTheCall()
     {
         Sandbox.Script("""[{"status": 503}, {"own": true}, {"status": 503}, {"own": true}, {"status": 404}]""");
         using CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Information));
@@ -56,7 +56,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public void NothingIsToldUnlessAskedFor()
+    public void NothingIsLoggedByDefault()
     {
         using CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Off));
         client.UpdateUserJson(Id, "{}");
@@ -89,7 +89,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public void NoSecretAndNoValueIsTold()
+    public void NeitherSecretsNorValuesAreLogged()
     {
         CommBoxClientOptions options = Options(CommBoxLogLevel.Trace);
         options.Headers["X-Key"] = "canary-header";
@@ -102,7 +102,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public void HandlerThatFailsFailsNoCall()
+    public void ExceptionOfAHandlerFailsNoCall()
     {
         CommBoxClientOptions options = Options(CommBoxLogLevel.Trace);
         options.Log = _ => throw new InvalidDataException("canary");
@@ -116,7 +116,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public void HandlerMayUseTheClientAndTheTokenOfTheCallStaysItsOwn()
+    public void HandlerMayUseTheClientWithoutTheTokenOfTheCall()
     {
         Sandbox.Script("""[{"status": 503}, {"own": true}, {"delay_ms": 5000}]""");
         CommBoxClient client = null!;
@@ -130,7 +130,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public void HandlerIsForgottenWithItsClient()
+    public void HandlerIsReleasedWithItsClient()
     {
         WeakReference held = Call();
         Assert.That(() => Collected(held), Is.True.After(10_000, 50));
@@ -163,7 +163,7 @@ public sealed class LogTests : SandboxFixture
     }
 
     [Test]
-    public async Task AsynchronousCallTellsItsEndAfterTheClientIsDisposed()
+    public async Task AsynchronousCallLogsItsEndAfterTheClientIsDisposed()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
         CommBoxClient client = Sandbox.Client(Options(CommBoxLogLevel.Debug));

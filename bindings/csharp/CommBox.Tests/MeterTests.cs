@@ -91,7 +91,7 @@ public sealed class MeterTests : SandboxFixture
     }
 
     [Test]
-    public async Task WhatIsNowIsCounted()
+    public async Task CurrentStateIsObserved()
     {
         Sandbox.Script(4, """{"own": true, "delay_ms": 60000}""");
         using CommBoxClient client = Sandbox.Client(
@@ -109,7 +109,7 @@ public sealed class MeterTests : SandboxFixture
     }
 
     [Test]
-    public void ThrottledRequestsAreCountedAlsoOfClientsThatAreGone()
+    public void ThrottledRequestsOfDisposedClientsAreCounted()
     {
         double before = Observed("commbox.client.throttled");
         for (int client = 0; client < 2; client++)

@@ -30,7 +30,7 @@ public sealed class OptionsTests
     };
 
     [Test]
-    public void EveryOptionIsWrittenByItsNameInTheLibrary()
+    public void EveryOptionIsWrittenUnderItsLibraryName()
     {
         CommBoxClientOptions options = All;
         options.CaFile = "ca.pem";
@@ -71,7 +71,7 @@ public sealed class OptionsTests
     }
 
     [Test]
-    public void EveryProblemIsNamed()
+    public void EveryProblemIsReported()
     {
         var options = new CommBoxClientOptions { MaxRetries = -1, Timeout = TimeSpan.FromSeconds(-1), BaseUrl = "ftp://x" };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
@@ -82,7 +82,7 @@ public sealed class OptionsTests
     }
 
     [Test]
-    public void ProblemsOfAsynchronousCallsAreNamedWithTheOthers()
+    public void ProblemsOfAsynchronousCallsAreReportedWithTheOthers()
     {
         var options = new CommBoxClientOptions { MaxRetries = -1, MaxConcurrency = 0, OverallTimeout = TimeSpan.Zero };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
@@ -95,7 +95,7 @@ public sealed class OptionsTests
     }
 
     [Test]
-    public void OtherOptionsAreCalledAsTheyAreHere()
+    public void MessagesUseDotNetNamesOfOptions()
     {
         var options = new CommBoxClientOptions
         {
@@ -111,7 +111,7 @@ public sealed class OptionsTests
     }
 
     [Test]
-    public void EndlessTimeIsTheLongestThereIs()
+    public void InfiniteTimeoutIsTheLongestTimeout()
     {
         var endless = new CommBoxClientOptions { Timeout = Timeout.InfiniteTimeSpan };
         Assert.That(endless.ToJson(baseUrl: null), Is.EqualTo(Defaults("\"total_timeout_ms\":86400000,")));
@@ -121,7 +121,7 @@ public sealed class OptionsTests
     [TestCase("Authorization", "canary", "Headers[\"Authorization\"]")]
     [TestCase("Host", "canary", "Headers[\"Host\"]")]
     [TestCase("X-Key", "canary\r\nX: y", "Headers[\"X-Key\"]")]
-    public void HeaderThatCannotBeSentIsNamedAndItsValueIsNot(string name, string value, string named)
+    public void InvalidHeaderIsReportedWithoutItsValue(string name, string value, string named)
     {
         var options = new CommBoxClientOptions { Headers = { [name] = value } };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", options))!;
@@ -131,7 +131,7 @@ public sealed class OptionsTests
     }
 
     [Test]
-    public void WhatJsonLacksIsRefused()
+    public void ValuesThatJsonLacksAreRefused()
     {
         var endless = new CommBoxClientOptions { MaxRequestsPerSecond = double.PositiveInfinity };
         var error = Assert.Throws<CommBoxValidationException>(() => new CommBoxClient("key", endless))!;

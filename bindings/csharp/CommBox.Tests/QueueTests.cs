@@ -12,7 +12,7 @@ public sealed class QueueTests : SandboxFixture
     private const string Slow = """{"delay_ms": 5000}""";
 
     [Test]
-    public async Task BusyUserDoesNotHoldUpOthers()
+    public async Task BusyUserDoesNotDelayOthers()
     {
         // The first call for user 1 takes long, and 1,100 stand behind it.
         Sandbox.Script("""[{"own": true, "delay_ms": 60000}]""");
@@ -30,7 +30,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public void CancelledCallsThatWaitedLeaveNothingBehind([Values] bool oneUser)
+    public void CancelledPendingCallsLeaveNothingBehind([Values] bool oneUser)
     {
         const int many = 20_000;
         Sandbox.Script($"[{Slow}]");
@@ -62,7 +62,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task OrderOfAUserIsKeptWhereSomeAreCancelled()
+    public async Task OrderOfAUserIsKeptIfSomeCallsAreCancelled()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
         using CommBoxClient client = Sandbox.Client();
@@ -91,7 +91,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task EveryCallEndsWhoeverCancelsWhat()
+    public async Task EveryCallEndsDespiteConcurrentCancellation()
     {
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 8 });
         using var source = new CancellationTokenSource();
@@ -130,7 +130,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task ThreadOfTheLibraryKeepsNoContextOfTheCaller()
+    public async Task LibraryThreadsKeepNoExecutionContext()
     {
         using CommBoxClient client = Sandbox.Client();
         WeakReference held = await Call();
@@ -156,7 +156,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task ConnectionsStayForTheNextCallUpToTheLimit()
+    public async Task ConnectionsAreReusedUpToTheLimit()
     {
         Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 500}""", 32))}]");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions
@@ -172,7 +172,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task ThreadsAndConnectionsGoAfterTheIdleTimeout()
+    public async Task ThreadsAndConnectionsEndAfterTheIdleTimeout()
     {
         Sandbox.Script($"[{string.Join(',', Enumerable.Repeat("""{"own": true, "delay_ms": 500}""", 32))}]");
         int before = Threads();
@@ -201,7 +201,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task CallThatFindsNoThreadSendsNothingAndSaysSo()
+    public async Task CallWithoutAThreadSendsNothingAndReportsIt()
     {
         using var client = new ClientHandle(Sandbox.ApiKey, $$"""{"base_url":"{{Sandbox.Url}}"}""");
         bool fails = true;
@@ -229,7 +229,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task FlushWaitsForTheCallsThatWereMadeBefore()
+    public async Task FlushWaitsForEarlierCalls()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 300}]""");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 1 });
@@ -245,7 +245,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task DisposeAsyncFinishesWhatWasBegun()
+    public async Task DisposeAsyncFinishesPendingCalls()
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 300}]""");
         Task<UpdateResult>[] calls;
@@ -262,7 +262,7 @@ public sealed class QueueTests : SandboxFixture
     }
 
     [Test]
-    public async Task CloseIsBoundedByItsTokenAndEveryCallIsTold()
+    public async Task CloseIsBoundedByItsTokenAndEveryCallEnds()
     {
         Sandbox.Script($"[{Slow}, {Slow}]");
         CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { MaxConcurrency = 2 });

@@ -8,7 +8,7 @@ public sealed class RetryTests : SandboxFixture
     private const long Id = 94382332;
 
     [Test]
-    public void FailureThatPassesIsNoFailure()
+    public void TransientFailureIsRetriedSuccessfully()
     {
         Sandbox.Script("""[{"status": 503}, {"own": true}]""");
         using CommBoxClient client = Sandbox.Client(new CommBoxClientOptions { RetryBase = TimeSpan.FromMilliseconds(1) });
@@ -18,7 +18,7 @@ public sealed class RetryTests : SandboxFixture
     }
 
     [Test]
-    public void FailureThatStaysIsTriedAsOftenAsAllowed()
+    public void PersistentFailureIsRetriedUpToTheLimit()
     {
         Sandbox.Script("""[{"status": 500}, {"status": 502}, {"status": 503}, {"own": true}]""");
         var brisk = new CommBoxClientOptions { MaxRetries = 2, RetryBase = TimeSpan.FromMilliseconds(1) };

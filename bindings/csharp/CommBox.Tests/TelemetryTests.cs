@@ -145,7 +145,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [TestCaseSource(nameof(Forms))]
-    public void FailureWithoutAnswerIsReportedByItsName(string form)
+    public void FailureWithoutReplyIsReportedByItsName(string form)
     {
         Sandbox.Script("""[{"own": true, "delay_ms": 5000}]""");
         Listen();
@@ -178,7 +178,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [TestCaseSource(nameof(Forms))]
-    public async Task ActivityOfTheProgramGoesToTheServerWithoutAListener(string form)
+    public async Task ActivityOfTheProgramIsSentWithoutAListener(string form)
     {
         using CommBoxClient client = Sandbox.Client();
         await Call(form, client);
@@ -206,7 +206,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [TestCaseSource(nameof(Forms))]
-    public async Task WhatTheProgramForbidsIsNotSent(string form)
+    public async Task NothingIsSentIfPropagationIsDisabled(string form)
     {
         DistributedContextPropagator usual = DistributedContextPropagator.Current;
         using CommBoxClient client = Sandbox.Client();
@@ -231,7 +231,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [Test]
-    public async Task EachOfManyHasAnActivityThatEnds()
+    public async Task EachUpdateOfABatchHasAnActivityThatEnds()
     {
         Listen();
         using CommBoxClient client = Sandbox.Client();
@@ -251,7 +251,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [Test]
-    public async Task ActivityThatHasEndedIsTheParentStill()
+    public async Task EndedActivityIsStillTheParent()
     {
         Listen();
         using CommBoxClient client = Sandbox.Client();
@@ -268,7 +268,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [Test]
-    public async Task NoActivityStaysOpenWhereTheResultsAreLeft()
+    public async Task NoActivityStaysOpenIfTheResultsAreAbandoned()
     {
         int begun = 0;
         Listen();
@@ -285,7 +285,7 @@ public sealed class TelemetryTests : SandboxFixture
     }
 
     [Test]
-    public void DoubleThatCallsTheClientIsSeenOnce()
+    public void SubclassThatCallsTheClientIsTracedOnce()
     {
         Listen();
         using var client = new Double(new() { BaseUrl = Sandbox.Url, ApiKey = Sandbox.ApiKey });

@@ -22,7 +22,7 @@ public sealed class UpdateResultTests
     }
 
     [Test]
-    public void PartsThatAreSetStandBesideTheReply()
+    public void SetPartsOverrideTheReply()
     {
         var result = new UpdateResult { Id = 5, Raw = """{"data":{"Id":7},"status":200}""" };
         Assert.That((result.Id, result.Raw), Is.EqualTo((5L, """{"data":{"Id":7},"status":200}""")));
@@ -54,7 +54,7 @@ public sealed class UpdateResultTests
     }
 
     [Test]
-    public void TextForLogsLeavesTheServersWordsOut()
+    public void TextForLogsOmitsTheServersMessage()
     {
         var result = new UpdateResult
         {

@@ -7,7 +7,7 @@ namespace CommBox.Tests;
 public sealed class UserInfoTests
 {
     [Test]
-    public void OnlyWhatIsSetIsWritten()
+    public void OnlySetFieldsAreWritten()
     {
         Assert.That(new UserInfo().ToJson(), Is.EqualTo("{}"));
         var user = new UserInfo { FirstName = "John", LastName = null, Email = "" };
@@ -15,7 +15,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void EveryFieldHasTheNameOfTheApi()
+    public void EveryFieldHasItsApiName()
     {
         var user = new UserInfo
         {
@@ -27,7 +27,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void NullIsWrittenWhereItIsAskedForUntilTheFieldIsSetAgain()
+    public void RequestedNullIsWrittenUntilTheFieldIsSet()
     {
         UserInfo user = new UserInfo { Phone1 = "1" }.SetNull(nameof(UserInfo.Phone1)).SetNull("Remarks");
         Assert.That(user.Phone1, Is.Null);
@@ -38,7 +38,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void ContentTakesWhatJsonHas()
+    public void ContentAcceptsJsonTypes()
     {
         using JsonDocument document = JsonDocument.Parse("""{ "a": [1.50, "\ud83d\ude00"] }""");
         var user = new UserInfo
@@ -60,7 +60,7 @@ public sealed class UserInfoTests
     [TestCase("""{"a": "// no comment", }""", """{"a":"// no comment"}""")]
     [TestCase("""{"a": "// no comment \u0041"}""", """{"a": "// no comment \u0041"}""")]
     [TestCase("[\"/**/\", 1, // note\n2]", """["/**/",1,2]""")]
-    public void ElementIsSentWithoutTheCommentsThatItWasParsedWith(string parsed, string sent)
+    public void ElementIsSentWithoutItsComments(string parsed, string sent)
     {
         var options = new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true };
         using JsonDocument document = JsonDocument.Parse(parsed, options);
@@ -69,7 +69,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void ElementThatCannotBeWrittenIsNamed()
+    public void UnwritableElementIsReported()
     {
         JsonDocument document = JsonDocument.Parse("[1]");
         var user = new UserInfo { Content = { ["a"] = document.RootElement } };
@@ -87,11 +87,11 @@ public sealed class UserInfoTests
 
     [TestCase(double.NaN)]
     [TestCase(float.PositiveInfinity)]
-    public void ContentRefusesWhatJsonLacks(object value) => Refuses(value, value.GetType().Name);
+    public void ContentRefusesTypesThatJsonLacks(object value) => Refuses(value, value.GetType().Name);
 
     [TestCase('c')]
     [TestCase(DayOfWeek.Friday)]
-    public void ContentSaysWhatToWriteInstead(object value) =>
+    public void ContentSuggestsWhatToWriteInstead(object value) =>
         Refuses(value, $"{value.GetType().Name}; write value.ToString()");
 
     [Test]
@@ -107,7 +107,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void ContentTakesNodes()
+    public void ContentAcceptsNodes()
     {
         JsonNode parsed = JsonNode.Parse("""{"a":[1.50,"\ud83d\ude00",null],"b":{"c":12345678901234567890}}""")!;
         parsed["d"] = 0.1;
@@ -121,7 +121,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void NodeThatCannotBeWrittenIsNamed()
+    public void UnwritableNodeIsReported()
     {
         JsonNode nested = new JsonArray();
         for (int depth = 0; depth < 2000; depth++)
@@ -143,7 +143,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void TextForLogsNamesFieldsAndNoValue()
+    public void TextForLogsContainsFieldNamesButNoValues()
     {
         UserInfo user = new UserInfo { FirstName = "canary", Content = { ["canary"] = "canary" } }.SetNull("Phone2");
         user.SetNull("canary");
@@ -161,7 +161,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void TextSurvives()
+    public void TextIsSentUnchanged()
     {
         const string text = "\"\\/\b\0\u001f é שלום 😀 <&'+\u2028";
         using JsonDocument document = JsonDocument.Parse(new UserInfo { Remarks = text, Content = { [text] = text } }.ToJson());
@@ -170,7 +170,7 @@ public sealed class UserInfoTests
     }
 
     [Test]
-    public void HalfASurrogatePairIsRefusedAndNamed()
+    public void LoneSurrogateIsRefusedAndReported()
     {
         foreach (string half in new[] { "ab\ud83d", "ab\ude00", "ab\ud83dx" })
         {
