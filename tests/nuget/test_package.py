@@ -199,7 +199,7 @@ def make(tmp_path: Path, feed: Path, packages: str, server: str) -> Make:
     return lambda framework: Program(tmp_path, framework, feed, packages, server)
 
 
-def test_package_has_what_it_names(feed: Path) -> None:
+def test_the_package_is_complete(feed: Path) -> None:
     (package,) = feed.glob("CommBox.[0-9]*.nupkg")
     (symbols,) = feed.glob("CommBox.[0-9]*.snupkg")
     with zipfile.ZipFile(package) as packed:
@@ -315,7 +315,7 @@ def test_for_windows(make: Make) -> None:
     }
 
 
-def test_services_package_has_what_it_names(feed: Path) -> None:
+def test_the_hosting_package_is_complete(feed: Path) -> None:
     name = "CommBox.Extensions.Hosting"
     (package,) = feed.glob(f"{name}.*.nupkg")
     (base,) = feed.glob("CommBox.[0-9]*.nupkg")

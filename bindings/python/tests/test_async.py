@@ -50,7 +50,7 @@ def test_an_update_is_awaited(make_async: Make, sandbox: Sandbox) -> None:
     assert_no_threads()
 
 
-def test_keywords_and_options_are_those_of_the_client() -> None:
+def test_keywords_and_options_match_the_client() -> None:
     """Type checkers take keywords from these classes, and users from Client's signatures."""
     options = get_type_hints(Client.__init__)
     del options["api_key"], options["return"]
@@ -66,7 +66,7 @@ def test_keywords_and_options_are_those_of_the_client() -> None:
     assert options == get_type_hints(SingleCallOptions)
 
 
-def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox: Sandbox) -> None:
+def test_hundreds_of_calls_need_no_thread_each(make_async: Make, sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 50, "own": True}] * 500)
     assert_no_threads()
     most = 0
@@ -97,7 +97,7 @@ def test_hundreds_of_calls_wait_without_a_thread_each(make_async: Make, sandbox:
 @pytest.mark.parametrize(
     ("status", "kind"), [(401, AuthenticationError), (404, commbox.NotFoundError)]
 )
-def test_errors_are_those_of_the_client(
+def test_errors_match_the_client(
     make_async: Make, sandbox: Sandbox, status: int, kind: type[CommBoxError]
 ) -> None:
     sandbox.script({"status": status, "headers": {"Retry-After": "7"}})
@@ -160,7 +160,9 @@ def test_a_cancelled_task_cancels_its_update(make_async: Make, sandbox: Sandbox)
     assert_no_threads()
 
 
-def test_a_closed_client_says_so_and_lets_calls_finish(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_closed_client_refuses_new_calls_and_finishes_others(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     sandbox.script({"delay_ms": 500, "own": True})
 
     async def main() -> None:
@@ -182,9 +184,7 @@ def test_a_closed_client_says_so_and_lets_calls_finish(make_async: Make, sandbox
     assert_no_threads()
 
 
-def test_a_closed_client_lets_calls_finish_that_wait_for_their_turn(
-    make_async: Make, sandbox: Sandbox
-) -> None:
+def test_a_closed_client_finishes_queued_calls(make_async: Make, sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 300})
 
     async def main() -> None:
@@ -200,7 +200,7 @@ def test_a_closed_client_lets_calls_finish_that_wait_for_their_turn(
     assert len(sandbox.requests()) == 100
 
 
-def test_a_client_that_is_let_go_of_ends_its_thread(make_async: Make) -> None:
+def test_an_unreferenced_client_ends_its_thread(make_async: Make) -> None:
     async def main() -> None:
         client = make_async()
         await client.update_user(7, {})
@@ -212,7 +212,7 @@ def test_a_client_that_is_let_go_of_ends_its_thread(make_async: Make) -> None:
 
 
 @pytest.mark.parametrize("max_concurrency", [0, -1, 257, 1.5])
-def test_the_library_judges_the_options(max_concurrency: Any) -> None:
+def test_the_library_validates_the_options(max_concurrency: Any) -> None:
     with pytest.raises(ValidationError, match="concurrency"):
         AsyncClient("key", max_concurrency=max_concurrency)
     with pytest.raises(ValidationError, match="max_retries"):
@@ -221,14 +221,14 @@ def test_the_library_judges_the_options(max_concurrency: Any) -> None:
         AsyncClient("key", retries=1)  # type: ignore[call-arg]
 
 
-def test_a_client_is_not_copied_and_shows_no_key(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_client_cannot_be_copied_and_shows_no_key(make_async: Make, sandbox: Sandbox) -> None:
     client = make_async()
     with pytest.raises(TypeError, match="make another one"):
         copy.copy(client)
     assert repr(client) == f"AsyncClient(base_url='{sandbox.url}')"
 
 
-def test_a_forked_child_has_a_batch_of_its_own(make_async: Make) -> None:
+def test_a_forked_child_has_its_own_batch(make_async: Make) -> None:
     client = make_async()
     assert asyncio.run(client.update_user(7, {})).id == 7
     child = os.fork()

@@ -16,7 +16,7 @@ from commbox import AsyncClient
 Make = Callable[..., AsyncClient]
 
 
-def test_a_client_serves_one_loop_after_another_and_two_at_a_time(
+def test_a_client_serves_loops_in_sequence_and_in_parallel(
     make_async: Make, sandbox: Sandbox
 ) -> None:
     client = make_async(max_concurrency=4)
@@ -65,9 +65,7 @@ def run_without_readers(main: Coroutine[Any, Any, None]) -> None:
         loop.close()
 
 
-def test_a_loop_that_watches_nothing_is_served_by_a_thread(
-    make_async: Make, sandbox: Sandbox
-) -> None:
+def test_a_loop_without_readers_is_served_by_a_thread(make_async: Make, sandbox: Sandbox) -> None:
     client = make_async()
 
     async def main(first: int) -> None:
@@ -100,7 +98,7 @@ def test_a_loop_that_watches_nothing_is_served_by_a_thread(
     assert_no_threads()
 
 
-def test_a_client_is_closed_while_other_loops_watch_it(make_async: Make) -> None:
+def test_a_client_can_be_closed_while_other_loops_watch_it(make_async: Make) -> None:
     client = make_async()
     watching, closed = threading.Barrier(3), threading.Event()
 

@@ -44,7 +44,7 @@ def test_many_updates(make_async: Make, sandbox: Sandbox, kind: Callable[[int], 
     assert_no_threads()
 
 
-def test_a_user_is_updated_in_order(make_async: Make, sandbox: Sandbox) -> None:
+def test_updates_of_a_user_stay_in_order(make_async: Make, sandbox: Sandbox) -> None:
     async def main() -> None:
         async with make_async() as client:
             rows = [(step % 3 + 1, {"Remarks": str(step)}) for step in range(300)]
@@ -54,7 +54,7 @@ def test_a_user_is_updated_in_order(make_async: Make, sandbox: Sandbox) -> None:
     assert order(sandbox) == {f"/users/{user + 1}": list(range(user, 300, 3)) for user in range(3)}
 
 
-def test_the_iterable_is_read_no_faster_than_results_are_taken(make_async: Make) -> None:
+def test_the_iterable_is_read_no_faster_than_results_are_collected(make_async: Make) -> None:
     read = taken = ahead = 0
 
     async def rows() -> AsyncIterator[tuple[int, dict[str, str]]]:
@@ -92,7 +92,9 @@ def test_a_result_does_not_wait_until_more_is_read(make_async: Make) -> None:
     assert time.monotonic() - began < 2
 
 
-def test_a_bad_update_is_a_result_and_stops_nothing(make_async: Make, sandbox: Sandbox) -> None:
+def test_an_invalid_update_is_a_result_and_stops_nothing(
+    make_async: Make, sandbox: Sandbox
+) -> None:
     updates: list[Any] = [
         (1, {}),
         None,
@@ -113,7 +115,7 @@ def test_a_bad_update_is_a_result_and_stops_nothing(make_async: Make, sandbox: S
     assert len(sandbox.requests()) == 2
 
 
-def test_what_the_iterable_raises_ends_it(make_async: Make, sandbox: Sandbox) -> None:
+def test_an_exception_of_the_iterable_ends_the_batch(make_async: Make, sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 3000}] * 4)
 
     async def rows() -> AsyncIterator[tuple[int, dict[str, str]]]:
@@ -136,7 +138,7 @@ def test_what_the_iterable_raises_ends_it(make_async: Make, sandbox: Sandbox) ->
     assert_no_threads()
 
 
-def test_leaving_the_loop_ends_it(make_async: Make, sandbox: Sandbox) -> None:
+def test_leaving_the_loop_ends_the_batch(make_async: Make, sandbox: Sandbox) -> None:
     async def main() -> None:
         async with make_async(max_concurrency=4) as client:
             sandbox.script({}, *[{"delay_ms": 3000}] * 20)
@@ -157,7 +159,7 @@ def test_leaving_the_loop_ends_it(make_async: Make, sandbox: Sandbox) -> None:
     assert_no_threads()
 
 
-def test_a_closed_client_lets_it_finish(make_async: Make) -> None:
+def test_a_closed_client_lets_the_batch_finish(make_async: Make) -> None:
     async def main() -> None:
         client = make_async(max_concurrency=4)
         results = client.update_users(users(300))
@@ -172,7 +174,7 @@ def test_a_closed_client_lets_it_finish(make_async: Make) -> None:
     asyncio.run(main())
 
 
-def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
+def test_a_rejected_key_stops_the_batch(make_async: Make, sandbox: Sandbox) -> None:
     async def main() -> None:
         async with make_async(max_concurrency=4) as client:
             client.set_api_key("another")
@@ -196,7 +198,7 @@ def test_a_refused_key_stops_it(make_async: Make, sandbox: Sandbox) -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_ends_the_program_costs_no_other_result(make_async: Make) -> None:
+def test_a_task_that_ends_the_program_loses_no_other_result(make_async: Make) -> None:
     """The tasks run as soon as results arrive, one after the other."""
     client = make_async()
     loop = asyncio.new_event_loop()

@@ -18,7 +18,7 @@ import commbox
 from commbox import BatchResult, Client, UpdateResult, ValidationError
 
 
-def test_every_update_comes_back_once(client: Client, sandbox: Sandbox) -> None:
+def test_every_update_has_one_result(client: Client, sandbox: Sandbox) -> None:
     updates = users(300)
     results = list(client.update_users(updates))
     assert sorted(result.index for result in results) == list(range(300))
@@ -35,20 +35,20 @@ def test_every_update_comes_back_once(client: Client, sandbox: Sandbox) -> None:
     assert_no_threads()
 
 
-def test_no_updates_are_no_results(client: Client) -> None:
+def test_no_updates_give_no_results(client: Client) -> None:
     updates = client.update_users([])
     assert list(updates) == list(updates) == []
     assert updates.stats.succeeded == updates.stats.failed == 0
 
 
-def test_a_user_is_updated_in_order(client: Client, sandbox: Sandbox) -> None:
+def test_updates_of_a_user_stay_in_order(client: Client, sandbox: Sandbox) -> None:
     rows = [(step % 7 + 1, {"Remarks": str(step)}) for step in range(210)]
     assert all(result.ok for result in client.update_users(rows, concurrency=16))
     assert order(sandbox) == {f"/users/{user + 1}": list(range(user, 210, 7)) for user in range(7)}
 
 
 @pytest.mark.parametrize("pause", [0, 0.002])
-def test_the_iterable_is_read_no_faster_than_results_are_taken(
+def test_the_iterable_is_read_no_faster_than_results_are_collected(
     client: Client, pause: float
 ) -> None:
     read = taken = ahead = 0
@@ -68,7 +68,7 @@ def test_the_iterable_is_read_no_faster_than_results_are_taken(
     assert ahead <= 20 + 4
 
 
-def test_as_many_are_sent_at_a_time_as_are_allowed(client: Client, sandbox: Sandbox) -> None:
+def test_concurrency_limits_the_updates_in_flight(client: Client, sandbox: Sandbox) -> None:
     for limit in (1, 100):
         sandbox.script(*[{"delay_ms": 300, "own": True}] * 24)
         began = time.monotonic()
@@ -112,7 +112,7 @@ def test_memory_does_not_grow_with_the_job(sandbox: Sandbox) -> None:
     assert peak(20_000) < small * 1.1 + 2_000
 
 
-def test_errors_are_those_of_update_user(client: Client, sandbox: Sandbox) -> None:
+def test_errors_match_those_of_update_user(client: Client, sandbox: Sandbox) -> None:
     sandbox.script({"reset": True}, {"status": 404}, {"status": 500})
     updates = client.update_users(users(4), concurrency=1)
     errors = [result.error for result in updates]
@@ -128,7 +128,7 @@ def test_errors_are_those_of_update_user(client: Client, sandbox: Sandbox) -> No
     assert (stats.succeeded, stats.failed, stats.failed_by_code) == (1, 3, {404: 1, 500: 1, -5: 1})
 
 
-def test_it_cannot_be_copied(client: Client) -> None:
+def test_a_batch_cannot_be_copied(client: Client) -> None:
     with client.update_users(users(20)) as updates:
         for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
             with pytest.raises(
@@ -172,14 +172,16 @@ def test_stats(make: Callable[..., Client], sandbox: Sandbox) -> None:
         ({"outage_timeout": "1"}, "outage_timeout must be a number of seconds, not str"),
     ],
 )
-def test_the_library_judges_the_options(
+def test_the_library_validates_the_options(
     client: Client, options: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ValidationError, match=named):
         client.update_users([], **options)
 
 
-def test_the_overall_timeout_counts_from_the_reading(client: Client, sandbox: Sandbox) -> None:
+def test_the_overall_timeout_starts_when_an_update_is_read(
+    client: Client, sandbox: Sandbox
+) -> None:
     sandbox.script({"status": 429, "headers": {"Retry-After": "60"}})
     began = time.monotonic()
     errors = [

@@ -16,7 +16,7 @@ from conftest import Sandbox, assert_no_threads, users
 from commbox import APICancelledError, AuthenticationError, Client, CommBoxError
 
 
-def test_what_the_iterable_raises_ends_it(client: Client, sandbox: Sandbox) -> None:
+def test_an_exception_of_the_iterable_ends_the_batch(client: Client, sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 3000, "own": True}] * 20)
 
     def rows() -> Iterator[tuple[int, dict[str, str]]]:
@@ -34,7 +34,7 @@ def test_what_the_iterable_raises_ends_it(client: Client, sandbox: Sandbox) -> N
     assert len(sandbox.requests()) <= 4
 
 
-def test_leaving_the_loop_ends_it(client: Client, sandbox: Sandbox) -> None:
+def test_leaving_the_loop_ends_the_batch(client: Client, sandbox: Sandbox) -> None:
     sandbox.script({}, *[{"delay_ms": 3000, "own": True}] * 20)
     began = time.monotonic()
     for result in client.update_users(users(1000), concurrency=4):
@@ -47,7 +47,7 @@ def test_leaving_the_loop_ends_it(client: Client, sandbox: Sandbox) -> None:
     assert client.update_user(1, first_name="John").status == 200
 
 
-def test_closing_ends_it(client: Client) -> None:
+def test_closing_ends_the_batch(client: Client) -> None:
     with client.update_users(users(1000)) as updates:
         assert next(updates).ok
     assert next(updates, None) is None
@@ -58,7 +58,7 @@ def test_closing_ends_it(client: Client) -> None:
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-def test_cancelling_gives_everything_that_was_read_back(
+def test_cancelling_returns_a_result_for_every_update_read(
     client: Client, sandbox: Sandbox, threaded: bool
 ) -> None:
     # Every answer is slow, so that even a slow machine cancels while the first or second four are
@@ -90,7 +90,7 @@ def test_cancelling_gives_everything_that_was_read_back(
     )
 
 
-def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox: Sandbox) -> None:
+def test_cancelling_the_client_ends_updates_in_flight(client: Client, sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 3000, "own": True}] * 4)
     threading.Timer(0.3, client.cancel).start()
     began = time.monotonic()
@@ -107,7 +107,7 @@ def test_the_cancel_of_the_client_ends_what_is_under_way(client: Client, sandbox
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_child_ends_without_a_word(sandbox: Sandbox) -> None:
+def test_a_forked_child_ends_without_a_message(sandbox: Sandbox) -> None:
     script = """
 import os, sys, commbox
 client = commbox.Client(sys.argv[1], base_url=sys.argv[2])
@@ -135,7 +135,7 @@ assert next(updates).ok
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_refused_key_stops_it(make: Callable[..., Client], sandbox: Sandbox) -> None:
+def test_a_rejected_key_stops_the_batch(make: Callable[..., Client], sandbox: Sandbox) -> None:
     client = make()
     client.set_api_key("another")
     results = list(client.update_users(iter(users(10_000)), concurrency=4, queue_limit=100))
@@ -147,13 +147,13 @@ def test_a_refused_key_stops_it(make: Callable[..., Client], sandbox: Sandbox) -
     assert sorted(result.index for result in results) == list(range(len(results)))
 
 
-def test_a_refused_key_may_stop_nothing(client: Client) -> None:
+def test_a_rejected_key_may_be_set_to_stop_nothing(client: Client) -> None:
     client.set_api_key("another")
     results = list(client.update_users(users(50), stop_on_unauthorized=False))
     assert [type(result.error) for result in results] == [AuthenticationError] * 50
 
 
-def test_what_is_no_iterable_and_a_closed_client_are_told_at_once(client: Client) -> None:
+def test_a_non_iterable_and_a_closed_client_are_refused_at_once(client: Client) -> None:
     with pytest.raises(TypeError, match="not iterable"):
         client.update_users(7)  # type: ignore[arg-type]
     updates = client.update_users(users(20))

@@ -77,7 +77,7 @@ class BadIndex:
         ((BadIndex(), {}), None, "user_id cannot be read: its __index__ raised ZeroDivisionError"),
     ],
 )
-def test_a_bad_update_is_a_result_and_stops_nothing(
+def test_an_invalid_update_is_a_result_and_stops_nothing(
     client: Client, sandbox: Sandbox, update: Any, user_id: int | None, named: str
 ) -> None:
     updates = client.update_users([(1, {"FirstName": "A"}), update, (2, {"FirstName": "B"})])
@@ -105,7 +105,7 @@ class Number:
     ("user_id", "known"),
     [(7, 7), (Number(), 7), (True, None), ("7", None), (7.0, None), (None, None), (2**64, 2**64)],
 )
-def test_a_result_knows_the_id_that_was_sent(
+def test_a_result_contains_the_id_that_was_sent(
     client: Client, user_id: Any, known: int | None
 ) -> None:
     (result,) = client.update_users([(user_id, {})])

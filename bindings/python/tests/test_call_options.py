@@ -27,7 +27,7 @@ def headers(sandbox: Sandbox) -> list[dict[str, str]]:
     return [request["headers"] for request in sandbox.requests()]
 
 
-def test_a_call_has_a_timeout_and_retries_of_its_own(make: Make, sandbox: Sandbox) -> None:
+def test_a_call_has_its_own_timeout_and_retries(make: Make, sandbox: Sandbox) -> None:
     client = make(retry_base=0.001, retry_cap=0.001)
     sandbox.script({"delay_ms": 3000})
     with pytest.raises(commbox.APITimeoutError) as caught:
@@ -117,7 +117,7 @@ def test_an_unknown_keyword_is_refused(client: Client) -> None:
         client.with_options(proxy="")  # type: ignore[call-arg]
 
 
-def test_each_update_of_many_may_have_its_own(make: Make, sandbox: Sandbox) -> None:
+def test_each_update_of_a_batch_may_have_its_own_options(make: Make, sandbox: Sandbox) -> None:
     client = make(headers={"X-Tenant": "1"}).with_options(headers={"X-Job": "nightly"})
     updates: list[Any] = [
         UserUpdate(1, {}, headers={"X-Row": "1"}),
@@ -157,7 +157,7 @@ def test_a_derived_client_shares_the_connections(make: Make, sandbox: Sandbox) -
     assert again.update_user(7, {}).id == 7
 
 
-def test_a_derived_client_ends_with_the_first(make: Make) -> None:
+def test_a_derived_client_is_closed_with_the_first(make: Make) -> None:
     client = make()
     with client.with_options(timeout=5) as derived:
         assert derived.update_user(7, {}).id == 7
@@ -189,7 +189,7 @@ def test_a_subclass_keeps_its_attributes(sandbox: Sandbox) -> None:
         assert (derived.tenant, derived.update_user(7, {}).id) == ("a", 7)
 
 
-def test_async_clients_have_all_of_it(
+def test_async_clients_support_all_call_options(
     make_async: Callable[..., AsyncClient], sandbox: Sandbox
 ) -> None:
     async def main() -> None:
@@ -223,7 +223,7 @@ def ids(status: int, request_id: str) -> Mapping[str, Any]:
     }
 
 
-def test_a_result_tells_what_its_call_took(make: Make, sandbox: Sandbox) -> None:
+def test_a_result_reports_the_cost_of_its_call(make: Make, sandbox: Sandbox) -> None:
     client = make(retry_base=0.001, retry_cap=0.001)
     sandbox.script(
         {"status": 503},
@@ -245,12 +245,12 @@ def test_a_result_tells_what_its_call_took(make: Make, sandbox: Sandbox) -> None
     assert refused.value.request_id is None
 
 
-def test_the_header_of_the_request_id_can_be_named(make: Make, sandbox: Sandbox) -> None:
+def test_the_header_of_the_request_id_can_be_configured(make: Make, sandbox: Sandbox) -> None:
     sandbox.script({"own": True, "headers": {"X-Request-Id": "other", "X-Amzn-Trace-Id": "root=1"}})
     assert make(request_id_header="X-Amzn-Trace-Id").update_user(7, {}).request_id == "root=1"
 
 
-def test_each_result_of_many_tells_its_own(make: Make, sandbox: Sandbox) -> None:
+def test_each_result_of_a_batch_reports_its_own(make: Make, sandbox: Sandbox) -> None:
     sandbox.script(*[{"own": True, "headers": {"X-Request-Id": f"r-{row}"}} for row in range(50)])
     results = list(make().update_users([(row, {}) for row in range(1, 51)]))
     found = [result.result for result in results if result.result is not None]
@@ -264,7 +264,7 @@ def test_each_result_of_many_tells_its_own(make: Make, sandbox: Sandbox) -> None
     assert failed.error.request_id == "gone"
 
 
-def test_each_result_of_asyncio_tells_its_own(
+def test_each_result_of_asyncio_reports_its_own(
     make_async: Callable[..., AsyncClient], sandbox: Sandbox
 ) -> None:
     answer = {"own": True, "headers": {"X-Request-Id": "async"}}
@@ -285,14 +285,14 @@ def test_each_result_of_asyncio_tells_its_own(
     asyncio.run(main())
 
 
-def test_a_call_of_a_signal_handler_leaves_the_figures_of_none(client: Client) -> None:
+def test_a_call_in_a_signal_handler_resets_the_figures(client: Client) -> None:
     number = begin()
     assert took(number) is not None
     client.update_user(7, {})
     assert took(number) == (0, 0.0, None)
 
 
-def test_a_call_that_a_signal_handler_joins_has_its_own_figures(
+def test_a_call_interrupted_by_a_signal_handler_has_its_own_figures(
     client: Client, sandbox: Sandbox
 ) -> None:
     sandbox.script({"delay_ms": 500, "own": True, "headers": {"X-Request-Id": "outer"}})
@@ -314,7 +314,7 @@ def test_a_call_that_a_signal_handler_joins_has_its_own_figures(
     assert outer.request_id in ("outer", None)
 
 
-def test_a_user_is_checked_without_being_sent(
+def test_a_user_is_validated_without_being_sent(
     make: Make, make_async: Callable[..., AsyncClient], sandbox: Sandbox
 ) -> None:
     for client in (make(), make_async()):
@@ -338,7 +338,7 @@ def test_a_user_is_checked_without_being_sent(
     assert sandbox.requests() == []
 
 
-def test_options_cost_a_plain_call_nothing_that_can_be_seen(client: Client) -> None:
+def test_options_do_not_slow_down_a_plain_call(client: Client) -> None:
     """A derived client converts its options once."""
     derived = client.with_options(timeout=5, headers={"X": "1"})
     call = derived._call

@@ -27,7 +27,7 @@ def sent(sandbox: Sandbox) -> Any:
     return json.loads(request["body"])["data"]
 
 
-def test_keywords_become_the_names_of_the_api(client: Client, sandbox: Sandbox) -> None:
+def test_keywords_become_api_names(client: Client, sandbox: Sandbox) -> None:
     result = client.update_user(
         94382332,
         unique_id="u-1",
@@ -62,7 +62,7 @@ def test_a_field_that_is_not_named_is_not_sent(client: Client, sandbox: Sandbox)
     assert sent(sandbox) == {"LastName": None}
 
 
-def test_a_mapping_goes_as_it_is(client: Client, sandbox: Sandbox) -> None:
+def test_a_mapping_is_sent_unchanged(client: Client, sandbox: Sandbox) -> None:
     client.update_user(7, {"FirstName": "John", "Content": {"Custom": 1}})
     assert sent(sandbox) == {"FirstName": "John", "Content": {"Custom": 1}}
 
@@ -80,7 +80,7 @@ def test_mapping_and_keywords_exclude_each_other(client: Client, sandbox: Sandbo
     assert sandbox.requests() == []
 
 
-def test_json_goes_and_comes_as_it_is(client: Client, sandbox: Sandbox) -> None:
+def test_json_is_sent_and_returned_unchanged(client: Client, sandbox: Sandbox) -> None:
     reply = ' {"status": "200", "x": 1.50, "description": "טוב"}'
     sandbox.script({"status": 200, "body": reply})
     assert client.update_user_json(7, '{"data" : {"Content": {"Rate": 1.50}}}') == reply
@@ -97,7 +97,7 @@ def test_json_goes_and_comes_as_it_is(client: Client, sandbox: Sandbox) -> None:
         ('{"status": 200, "x": ' + "[" * 100_000 + "]" * 100_000 + "}", None),
     ],
 )
-def test_a_confirmed_update_never_fails_over_its_reply(
+def test_an_odd_reply_never_fails_a_confirmed_update(
     client: Client, sandbox: Sandbox, reply: str, expected: tuple[Any, ...] | None
 ) -> None:
     sandbox.script({"status": 200, "body": reply})
@@ -119,13 +119,13 @@ def test_an_id_is_never_wrapped(client: Client, sandbox: Sandbox, user_id: int) 
     assert sandbox.requests() == []
 
 
-def test_the_largest_id_arrives(client: Client, sandbox: Sandbox) -> None:
+def test_the_largest_id_is_sent(client: Client, sandbox: Sandbox) -> None:
     client.update_user(2**63 - 1, {})
     assert sandbox.requests()[0]["path"] == f"/users/{2**63 - 1}"
 
 
 @pytest.mark.parametrize("user_id", [True, "7", 7.0, None])
-def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> None:
+def test_an_id_must_be_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> None:
     with pytest.raises(TypeError):
         client.update_user(user_id, {})
     assert sandbox.requests() == []
@@ -169,7 +169,7 @@ def test_an_id_is_an_integer(client: Client, sandbox: Sandbox, user_id: Any) -> 
         (lambda client: client.set_api_key(""), "api_key is empty"),
     ],
 )
-def test_what_cannot_be_sent_is_refused_by_name(
+def test_values_that_cannot_be_sent_are_refused_by_name(
     client: Client, sandbox: Sandbox, call: Callable[[Client], object], named: str
 ) -> None:
     with pytest.raises(ValidationError, match=named) as caught:
@@ -182,14 +182,14 @@ def test_what_cannot_be_sent_is_refused_by_name(
     assert sandbox.requests() == []
 
 
-def test_text_is_text(client: Client) -> None:
+def test_text_must_be_a_str(client: Client) -> None:
     with pytest.raises(TypeError, match="user_json must be a str, not bytes"):
         client.update_user_json(7, b"{}")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="api_key must be a str, not int"):
         Client(5)  # type: ignore[arg-type]
 
 
-def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
+def test_a_closed_client_refuses_calls(sandbox: Sandbox) -> None:
     with Client(sandbox.api_key, base_url=sandbox.url) as client:
         pass
     client.close()
@@ -199,7 +199,7 @@ def test_a_closed_client_says_so(sandbox: Sandbox) -> None:
         assert (caught.value.code, caught.value.name) == (-2, "invalid_handle")
 
 
-def test_a_client_is_not_copied(client: Client) -> None:
+def test_a_client_cannot_be_copied(client: Client) -> None:
     for duplicate in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="make another one"):
             duplicate(client)
@@ -239,7 +239,7 @@ def test_other_threads_run_while_a_call_waits(client: Client, sandbox: Sandbox) 
     thread.join()
 
 
-def test_all_problems_of_a_row_come_at_once(client: Client, sandbox: Sandbox) -> None:
+def test_all_problems_of_a_row_are_reported_together(client: Client, sandbox: Sandbox) -> None:
     class Color(Enum):
         RED = 1
 
@@ -272,7 +272,7 @@ def test_all_problems_of_a_row_come_at_once(client: Client, sandbox: Sandbox) ->
     assert sandbox.requests() == []
 
 
-def test_any_mapping_serves_as_content(client: Client, sandbox: Sandbox) -> None:
+def test_content_may_be_any_mapping(client: Client, sandbox: Sandbox) -> None:
     inner = MappingProxyType({"deep": MappingProxyType({"x": 1})})
     client.update_user(7, {"Content": inner})
     client.update_user(8, content=inner)
@@ -283,19 +283,19 @@ def test_any_mapping_serves_as_content(client: Client, sandbox: Sandbox) -> None
 @pytest.mark.parametrize(
     ("user_id", "kind"), [("7", "str"), (7.0, "float"), (None, "NoneType"), (True, "a bool")]
 )
-def test_an_id_that_is_no_integer_is_named(client: Client, user_id: Any, kind: str) -> None:
+def test_an_id_that_is_not_an_integer_is_reported(client: Client, user_id: Any, kind: str) -> None:
     with pytest.raises(TypeError, match=f"user_id must be an int, not {kind}"):
         client.update_user(user_id, {})
 
 
-def test_numpys_bool_is_no_id(client: Client) -> None:
+def test_a_numpy_bool_is_not_an_id(client: Client) -> None:
     # Like numpy 1's bool: an integer to operator.index.
     kind = type("bool_", (), {"__index__": lambda _: 1})
     with pytest.raises(TypeError, match="user_id must be an int, not a bool"):
         client.update_user(kind(), {})
 
 
-def test_a_closed_client_speaks_of_itself(client: Client) -> None:
+def test_a_closed_client_is_named_in_its_error(client: Client) -> None:
     client.close()
     with pytest.raises(CommBoxError, match="the client is closed") as raised:
         client.update_user(7, {})

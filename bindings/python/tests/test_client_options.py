@@ -15,7 +15,7 @@ import commbox
 from commbox import Client, ValidationError
 
 
-def test_the_environment_gives_key_and_server_when_a_client_is_made(
+def test_key_and_server_are_read_when_a_client_is_created(
     monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
 ) -> None:
     monkeypatch.setenv("COMMBOX_API_KEY", sandbox.api_key)
@@ -37,7 +37,7 @@ def test_the_environment_gives_key_and_server_when_a_client_is_made(
     ("key", "told"),
     [(None, "api_key is missing: pass one, or set COMMBOX_API_KEY"), ("", "api_key is empty")],
 )
-def test_a_missing_key_says_what_to_do(key: str | None, told: str) -> None:
+def test_a_missing_key_is_reported_with_a_remedy(key: str | None, told: str) -> None:
     with pytest.raises(ValidationError, match=told) as caught:
         Client(key)
     assert caught.value.code == -1
@@ -70,13 +70,13 @@ def test_a_missing_key_says_what_to_do(key: str | None, told: str) -> None:
         ({"base_url": "http://api.commbox.io"}, "base_url"),
     ],
 )
-def test_the_library_judges_the_options(options: dict[str, Any], named: str) -> None:
+def test_the_library_validates_the_options(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named) as caught:
         Client("key", **options)
     assert (caught.value.code, caught.value.name) == (-3, "invalid_options")
 
 
-def test_every_option_arrives(make: Callable[..., Client], sandbox: Sandbox) -> None:
+def test_every_option_reaches_the_library(make: Callable[..., Client], sandbox: Sandbox) -> None:
     client = make(
         allow_http=True,
         timeout=30,
@@ -111,7 +111,7 @@ def test_the_rate_can_be_changed(client: Client) -> None:
         client.set_max_requests_per_second("1")  # type: ignore[arg-type]
 
 
-def test_a_group_shares_what_was_learned(
+def test_a_rate_group_shares_its_state(
     make: Callable[..., Client], sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
@@ -132,7 +132,7 @@ def test_a_group_shares_what_was_learned(
         make(rate_group="a/b")
 
 
-def test_a_new_key_serves_the_next_call(client: Client, sandbox: Sandbox) -> None:
+def test_a_new_key_is_used_for_the_next_call(client: Client, sandbox: Sandbox) -> None:
     client.set_api_key("another")
     with pytest.raises(commbox.AuthenticationError):
         client.update_user(7, {})

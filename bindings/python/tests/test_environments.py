@@ -106,7 +106,7 @@ asyncio.run(main())
 """
 
 
-def test_gevent_runs_other_greenlets_meanwhile(sandbox: Sandbox) -> None:
+def test_gevent_runs_other_greenlets_during_a_call(sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 1000, "own": True}] * 12)
     printed = run(sys.executable, GREENLETS, sandbox.api_key, sandbox.url)
     assert printed.split("\n") == ["user_id must be 1 or more", "2", ""]

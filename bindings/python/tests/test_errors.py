@@ -90,7 +90,7 @@ def test_failures_of_the_connection(
     assert (error.code, error.name, error.delivery, error.attempts) == (code, name, delivery, 1)
 
 
-def test_nobody_listens(make: Callable[..., Client]) -> None:
+def test_a_refused_connection(make: Callable[..., Client]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         client = make(base_url=f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -104,13 +104,13 @@ def test_nobody_listens(make: Callable[..., Client]) -> None:
     )
 
 
-def test_no_tls_on_the_other_side(make: Callable[..., Client], sandbox: Sandbox) -> None:
+def test_a_server_without_tls(make: Callable[..., Client], sandbox: Sandbox) -> None:
     with pytest.raises(commbox.APIConnectionError) as caught:
         make(base_url=sandbox.url.replace("http:", "https:")).update_user(7, {})
     assert (caught.value.code, caught.value.name, caught.value.delivery) == (-6, "tls", "not_sent")
 
 
-def test_the_family() -> None:
+def test_the_exception_hierarchy() -> None:
     assert issubclass(commbox.ValidationError, ValueError)
     assert issubclass(commbox.APITimeoutError, commbox.APIConnectionError)
     assert not issubclass(commbox.APIConnectionError, commbox.APIStatusError)
@@ -119,7 +119,7 @@ def test_the_family() -> None:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_errors_are_pickled_whole(kind: type[CommBoxError]) -> None:
+def test_errors_are_pickled_completely(kind: type[CommBoxError]) -> None:
     error = kind(
         "message", code=429, name="rate_limited", retry_after=1.5, attempts=2, response="body"
     )
@@ -169,7 +169,7 @@ def test_rarer_codes(code: int, kind: type[CommBoxError]) -> None:
 
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
+def test_closing_a_client_twice_keeps_the_error_of_another_call(
     make: Callable[..., Client], sandbox: Sandbox, kind: type[Client | AsyncClient]
 ) -> None:
     """A finalizer or a signal handler may call the library between a failed call and the reading of
@@ -184,7 +184,7 @@ def test_a_client_that_is_closed_again_leaves_the_error_of_another_call(
         check(code)
 
 
-def test_every_code_has_the_name_that_the_library_gives_it() -> None:
+def test_every_code_has_its_library_name() -> None:
     for code, name in [
         (-1, "invalid_argument"),
         (-11, "throttled"),

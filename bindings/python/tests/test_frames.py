@@ -82,7 +82,7 @@ def refuse(value: object, told: str) -> None:
 
 
 @pytest.mark.parametrize(("value", "told"), STANDARD)
-def test_missing_values_are_told_apart(value: object, told: str) -> None:
+def test_missing_values_are_reported(value: object, told: str) -> None:
     refuse(value, told)
 
 
@@ -121,7 +121,7 @@ BLOCKS = re.findall(r"^```py\n(.*?)^```$", (CHECKOUT / "docs/python.md").read_te
 PROGRAMS = [block for block in BLOCKS if "update_users(" in block]
 
 
-def test_there_are_three_loops_and_a_test() -> None:
+def test_the_page_has_three_loops_and_a_test() -> None:
     assert len(PROGRAMS) == len(BLOCKS) - 1 == 3
     assert "commbox_server" in BLOCKS[-1]
 

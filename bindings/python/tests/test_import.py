@@ -42,7 +42,7 @@ def test_imports_nothing_heavy() -> None:
     assert imported_with("from commbox import AsyncClient").issuperset({"asyncio", "dataclasses"})
 
 
-def test_has_every_name_that_it_tells() -> None:
+def test_every_name_in_all_exists() -> None:
     for name in commbox.__all__:
         thing = getattr(commbox, name)
         assert name in dir(commbox)
@@ -69,7 +69,7 @@ def test_results_can_be_pickled() -> None:
     )
 
 
-def test_spark_is_imported_by_nobody_else() -> None:
+def test_only_the_spark_module_imports_spark() -> None:
     assert not imported_with("import commbox; commbox.Client('key')").intersection(
         {"commbox.spark", "pyspark"}
     )

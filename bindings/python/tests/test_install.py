@@ -149,7 +149,7 @@ def test_a_frozen_program(tmp_path: Path, sandbox: Sandbox, wheel: Path, kind: s
     assert done.stdout.split() == ["1", "2", "2"]
 
 
-def test_a_frozen_program_without_the_library_says_what_to_do(tmp_path: Path) -> None:
+def test_a_frozen_program_without_the_library_reports_a_remedy(tmp_path: Path) -> None:
     script = "import sys; sys.frozen = True; import commbox"
     sources = tmp_path / "commbox"
     shutil.copytree(
@@ -164,7 +164,7 @@ def test_a_frozen_program_without_the_library_says_what_to_do(tmp_path: Path) ->
     assert "COMMBOX_LIBRARY" not in done.stderr.replace("(COMMBOX_LIBRARY)", "")
 
 
-def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
+def test_a_source_distribution_can_be_built(tmp_path: Path, sandbox: Sandbox) -> None:
     before = git_status()
     command = (sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", tmp_path)
     run(*command, cwd=CHECKOUT / "bindings/python")
@@ -181,7 +181,7 @@ def test_a_source_distribution_builds(tmp_path: Path, sandbox: Sandbox) -> None:
     check(install(source, tmp_path, **quick), tmp_path, sandbox)
 
 
-def test_the_example_tells_what_went_wrong(sandbox: Sandbox) -> None:
+def test_the_example_reports_errors(sandbox: Sandbox) -> None:
     environment = {**os.environ, "COMMBOX_BASE_URL": sandbox.url, "COMMBOX_API_KEY": "another-key"}
     program = CHECKOUT / "examples/update_user.py"
     done = subprocess.run(

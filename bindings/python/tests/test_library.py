@@ -80,9 +80,7 @@ def library() -> Path:
     return Path(_library.lib._name)
 
 
-def test_the_environment_comes_first_then_the_package_then_the_system(
-    place: Place, library: Path
-) -> None:
+def test_the_search_order_is_environment_package_system(place: Place, library: Path) -> None:
     shutil.copy(library, place.system)
     assert place.load(None).stdout.strip() == SYSTEM_NAME
     shutil.copy(library, place.beside)
@@ -93,9 +91,7 @@ def test_the_environment_comes_first_then_the_package_then_the_system(
     assert place.load(chosen).stderr == ""
 
 
-def test_a_chosen_library_that_fails_is_not_passed_over_in_silence(
-    place: Place, library: Path
-) -> None:
+def test_a_chosen_library_that_fails_to_load_is_reported(place: Place, library: Path) -> None:
     shutil.copy(library, place.beside)
     outcome = place.load(place.folder / "missing.so")
     assert outcome.stdout.strip() == str(place.beside)
@@ -103,7 +99,7 @@ def test_a_chosen_library_that_fails_is_not_passed_over_in_silence(
     assert str(place.folder / "missing.so") in outcome.stderr
 
 
-def test_a_failed_load_names_every_path_and_why_and_what_to_do(place: Place) -> None:
+def test_a_failed_load_reports_every_path_reason_and_remedy(place: Place) -> None:
     missing = place.folder / "missing.so"
     place.beside.write_text("This is no library either.")
     outcome = place.load(missing)
@@ -148,7 +144,7 @@ def test_from_a_zip_file(place: Place, library: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def test_a_zip_file_without_the_library_says_so(place: Place) -> None:
+def test_a_zip_file_without_the_library_is_reported(place: Place) -> None:
     wheel = shutil.make_archive(str(place.folder / "commbox-1.0.0"), "zip", place.package.parent)
     shutil.rmtree(place.package)
     environment = {name: value for name, value in os.environ.items() if name != "COMMBOX_LIBRARY"}

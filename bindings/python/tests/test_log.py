@@ -67,7 +67,7 @@ def kept(logger: logging.Logger) -> Kept:
     return kept
 
 
-def test_events_come_up_to_the_level_of_the_logger(
+def test_events_are_logged_at_the_level_of_the_logger(
     make: Make, sandbox: Sandbox, logger: logging.Logger, kept: Kept
 ) -> None:
     client = make(max_retries=1, retry_base=0.001, retry_cap=0.001)
@@ -96,7 +96,7 @@ def test_events_come_up_to_the_level_of_the_logger(
     assert event_of(record)["level"] == "warning"
 
 
-def test_nothing_is_set_up_without_a_handler_or_a_level(
+def test_no_callback_is_set_without_a_handler_or_a_level(
     make: Make, sandbox: Sandbox, logger: logging.Logger, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = make()
@@ -129,7 +129,7 @@ def test_nothing_is_set_up_without_a_handler_or_a_level(
     assert (fail(), len(kept.records)) == (0, count)
 
 
-def test_a_program_without_logging_does_not_get_it(sandbox: Sandbox) -> None:
+def test_the_client_does_not_import_logging(sandbox: Sandbox) -> None:
     program = (
         "import sys; from commbox import Client\n"
         "with Client(sys.argv[1], base_url=sys.argv[2]) as client:\n"
@@ -141,7 +141,7 @@ def test_a_program_without_logging_does_not_get_it(sandbox: Sandbox) -> None:
     )
 
 
-def test_batches_and_asyncio_are_told_too(
+def test_batches_and_asyncio_are_logged_too(
     make: Make, make_async: Callable[..., AsyncClient], logger: logging.Logger, kept: Kept
 ) -> None:
     logger.setLevel(logging.DEBUG)
@@ -158,7 +158,7 @@ def test_batches_and_asyncio_are_told_too(
     assert kept.events().count("call_succeeded") == 20
 
 
-def test_no_secret_and_no_value_is_told(
+def test_neither_secrets_nor_values_are_logged(
     make: Make, sandbox: Sandbox, logger: logging.Logger, kept: Kept
 ) -> None:
     logger.setLevel(5)
@@ -210,7 +210,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("many", [False, True])
-def test_what_a_signal_handler_raises_in_a_log_handler_ends_the_call(
+def test_a_signal_exception_in_a_log_handler_ends_the_call(
     make: Make, sandbox: Sandbox, logger: logging.Logger, kept: Kept, many: bool
 ) -> None:
     logger.setLevel(logging.DEBUG)
@@ -275,7 +275,7 @@ def test_a_program_ends_while_its_threads_are_logging(sandbox: Sandbox) -> None:
         assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
-def test_figures_of_a_client(make: Make, sandbox: Sandbox) -> None:
+def test_statistics_of_a_client(make: Make, sandbox: Sandbox) -> None:
     client = make(max_retries=1, retry_base=0.001, retry_cap=0.001, max_requests_per_second=1000)
     assert (client.stats.calls, client.stats.latency.p50, client.stats.failed_by_code) == (
         0,
@@ -302,14 +302,14 @@ def test_figures_of_a_client(make: Make, sandbox: Sandbox) -> None:
         client.stats  # noqa: B018
 
 
-def test_every_figure_of_the_library_is_there(client: Client) -> None:
+def test_every_statistic_of_the_library_is_present(client: Client) -> None:
     told = json.loads(take_text(lib.commbox_client_stats_json(client._handle)))
     assert set(told) == set(get_type_hints(ClientStats))
     for name, kind in (("line", LineStats), ("latency", LatencyStats)):
         assert {member.replace("_ms", "") for member in told[name]} == set(get_type_hints(kind))
 
 
-def test_diagnose_tells_what_it_reaches(make: Make, sandbox: Sandbox) -> None:
+def test_diagnose_reports_what_it_reaches(make: Make, sandbox: Sandbox) -> None:
     client = make()
     found = client.diagnose()
     assert (found["server"]["host"], found["server"]["tls"], found["proxy"]) == (

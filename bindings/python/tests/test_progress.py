@@ -91,7 +91,9 @@ def test_a_log_has_lines_even_with_tqdm(
 
 
 @pytest.mark.usefixtures("no_tqdm")
-def test_a_batch_that_is_left_tells_where(monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+def test_an_abandoned_batch_shows_its_progress(
+    monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
     with client.update_users([(0, "\0"), *users(20)], progress=True) as updates:
         assert not next(updates).ok
@@ -101,7 +103,7 @@ def test_a_batch_that_is_left_tells_where(monkeypatch: pytest.MonkeyPatch, clien
     assert found.groups() == ("2", " of 21", "1")
 
 
-def test_nothing_is_shown_unasked_or_without_standard_error(
+def test_nothing_is_shown_by_default_or_without_stderr(
     monkeypatch: pytest.MonkeyPatch, client: Client, tqdm: list[Tqdm]
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
@@ -129,7 +131,7 @@ def test_asyncio_shows_it_too(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox)
 @pytest.mark.usefixtures("no_tqdm")
 @pytest.mark.parametrize(("terminal", "every"), [(True, 5), (False, 30)])
 @pytest.mark.parametrize("total", [4000, None])
-def test_lines_come_every_so_often(
+def test_lines_are_written_at_intervals(
     monkeypatch: pytest.MonkeyPatch, terminal: bool, every: int, total: int | None
 ) -> None:
     now = 1000.0
@@ -195,7 +197,7 @@ class Unwritable(io.StringIO):
         raise BrokenPipeError
 
 
-def test_a_stream_that_cannot_be_written_ends_nothing(
+def test_a_stream_that_cannot_be_written_ends_no_batch(
     sandbox: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = io.StringIO()
@@ -206,7 +208,7 @@ def test_a_stream_that_cannot_be_written_ends_nothing(
         assert sum(result.ok for result in client.update_users(users(5), progress=True)) == 5
 
 
-def test_a_function_is_told_how_far_it_is(client: Client) -> None:
+def test_a_function_receives_the_progress(client: Client) -> None:
     told: list[BatchProgress] = []
     rows = iter([(0, {}), *users(4)])
     assert (
@@ -222,7 +224,7 @@ def test_a_function_is_told_how_far_it_is(client: Client) -> None:
     assert [progress[:3] for progress in told] == [(0, 0, 0)]
 
 
-def test_what_the_function_raises_loses_no_result(client: Client) -> None:
+def test_an_exception_of_the_function_loses_no_result(client: Client) -> None:
     told: list[int] = []
 
     def fail_once(progress: BatchProgress) -> None:
@@ -238,7 +240,7 @@ def test_what_the_function_raises_loses_no_result(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("no_tqdm")
-def test_the_total_of_a_generator_can_be_given(
+def test_the_total_of_a_generator_can_be_passed(
     monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream := Stream(terminal=True))
@@ -246,7 +248,7 @@ def test_the_total_of_a_generator_can_be_given(
     assert stream.getvalue().startswith("commbox: 3 of 1,000 updates")
 
 
-def test_asyncio_tells_a_function_too(make_async: Callable[..., AsyncClient]) -> None:
+def test_asyncio_calls_a_function_too(make_async: Callable[..., AsyncClient]) -> None:
     told: list[BatchProgress] = []
 
     async def main() -> None:
@@ -264,7 +266,7 @@ def test_asyncio_tells_a_function_too(make_async: Callable[..., AsyncClient]) ->
     assert [progress[:3] for progress in told] == [(1, 0, 3), (2, 0, 3), (3, 0, 3), (3, 0, 3)]
 
 
-def test_progress_and_total_are_what_they_must_be(client: Client) -> None:
+def test_invalid_progress_and_total_are_refused(client: Client) -> None:
     with pytest.raises(TypeError, match="progress must be True, False or a function, not int"):
         client.update_users([], progress=1)  # type: ignore[arg-type]
     for total in (1.5, True, "3"):

@@ -8,7 +8,7 @@ from contextlib import suppress
 from commbox._slots import Slots
 
 
-def test_tasks_enter_in_their_order() -> None:
+def test_tasks_enter_in_order() -> None:
     async def main() -> None:
         slots = Slots(2)
         entered: list[int] = []

@@ -36,7 +36,7 @@ def client(server: FakeServer) -> Iterator[Client]:
         yield client
 
 
-def test_it_answers_as_commbox_does_and_records(server: FakeServer, client: Client) -> None:
+def test_it_replies_like_commbox_and_records_requests(server: FakeServer, client: Client) -> None:
     result = client.update_user(7, first_name="ג'ון", content={"VIP": "8", "A": "1"})
     assert (result.id, result.status, result.description) == (7, 200, "Operation successful")
     assert result.response_time
@@ -78,7 +78,7 @@ def test_it_refuses_what_commbox_refuses(server: FakeServer, client: Client) -> 
     connection.close()
 
 
-def test_answers_come_as_scripted(server: FakeServer, client: Client) -> None:
+def test_replies_follow_the_script(server: FakeServer, client: Client) -> None:
     server.script(
         503, Answer(reset=True), Answer(429, headers={"Retry-After": "0"}), Answer(200, delay=0.05)
     )
@@ -98,7 +98,7 @@ def test_answers_come_as_scripted(server: FakeServer, client: Client) -> None:
     assert 8 not in server.users
 
 
-def test_an_answer_may_be_late(server: FakeServer, client: Client) -> None:
+def test_a_reply_may_be_delayed(server: FakeServer, client: Client) -> None:
     client.update_user(7, {})
     server.script(Answer(200, delay=30))
     with pytest.raises(commbox.APITimeoutError):
@@ -106,7 +106,7 @@ def test_an_answer_may_be_late(server: FakeServer, client: Client) -> None:
     assert len(server.requests) == 2
 
 
-def test_every_status_can_be_answered(server: FakeServer, client: Client) -> None:
+def test_every_status_can_be_returned(server: FakeServer, client: Client) -> None:
     for status in (403, 418, 499, 502, 599):
         server.script(status)
         with pytest.raises(commbox.APIStatusError) as caught:
@@ -114,7 +114,7 @@ def test_every_status_can_be_answered(server: FakeServer, client: Client) -> Non
         assert caught.value.code == status
 
 
-def test_a_function_chooses_the_answer(server: FakeServer, client: Client) -> None:
+def test_a_function_may_choose_the_reply(server: FakeServer, client: Client) -> None:
     def choose(request: Request) -> Optional[Answer]:
         return Answer(404) if request.user_id == 2 else None
 
@@ -149,7 +149,7 @@ def test_many_threads_and_connections(server: FakeServer, client: Client) -> Non
     assert client.stats.connections_opened <= 32
 
 
-def test_connections_wait_while_no_thread_accepts_them(server: FakeServer) -> None:
+def test_connections_are_queued_until_a_thread_accepts_them(server: FakeServer) -> None:
     held = threading.Event()
     accept = server._server.get_request
 
@@ -176,7 +176,7 @@ def test_connections_wait_while_no_thread_accepts_them(server: FakeServer) -> No
         ({"headers": {"X": 1}}, "the value of X"),
     ],
 )
-def test_wrong_answers_are_refused(
+def test_invalid_replies_are_refused(
     server: FakeServer, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -277,7 +277,7 @@ def greet(user_id):
 """
 
 
-def test_the_test_of_the_page(tmp_path: Path) -> None:
+def test_the_documented_test_passes(tmp_path: Path) -> None:
     page = (CHECKOUT / "docs/python.md").read_text()
     (test,) = [
         block
@@ -289,7 +289,7 @@ def test_the_test_of_the_page(tmp_path: Path) -> None:
     assert "1 passed" in run_pytest(tmp_path)
 
 
-def test_an_installed_plugin_can_also_be_named(tmp_path: Path) -> None:
+def test_an_installed_plugin_can_also_be_loaded_by_name(tmp_path: Path) -> None:
     project = (CHECKOUT / "bindings/python/pyproject.toml").read_text()
     named = re.findall(r"^\[project\.entry-points\.pytest11\]\n(.*?)\n\n", project, re.M | re.S)
     installed = tmp_path / "commbox-1.0.dist-info"

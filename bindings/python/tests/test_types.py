@@ -47,7 +47,7 @@ def examples(page: str) -> list[str]:
     return found
 
 
-def test_what_is_right_passes_and_what_is_wrong_does_not(tmp_path: Path) -> None:
+def test_correct_code_passes_and_wrong_code_fails(tmp_path: Path) -> None:
     programs = [example for page in PAGES for example in examples(page)]
     for number, program in enumerate(programs):
         (tmp_path / f"example{number}.py").write_text(BEFORE + program)

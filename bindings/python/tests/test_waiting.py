@@ -18,14 +18,14 @@ import commbox
 from commbox import APICancelledError, Client, RateLimitError, _interrupt
 
 
-def test_a_failure_that_may_pass_is_tried_again(sandbox: Sandbox) -> None:
+def test_a_transient_failure_is_retried(sandbox: Sandbox) -> None:
     sandbox.script({"status": 503}, {"reset": True}, {"own": True})
     with Client(sandbox.api_key, base_url=sandbox.url, retry_base=0.01) as client:
         assert client.update_user(1, first_name="John").status == 200
     assert len(sandbox.requests()) == 3
 
 
-def test_a_retry_after_that_is_too_long_fails_at_once(sandbox: Sandbox) -> None:
+def test_a_retry_after_beyond_the_deadline_fails_at_once(sandbox: Sandbox) -> None:
     sandbox.script({"status": 429, "headers": {"Retry-After": "30"}})
     began = time.monotonic()
     with Client(sandbox.api_key, base_url=sandbox.url, timeout=5) as client:
@@ -131,21 +131,21 @@ def test_ctrl_c_ends_a_waiting_call_within_200_ms(sandbox: Sandbox) -> None:
     assert max(times) < SOON
 
 
-def test_ctrl_c_ends_a_wait_between_attempts(sandbox: Sandbox) -> None:
+def test_ctrl_c_ends_the_backoff(sandbox: Sandbox) -> None:
     sandbox.script({"status": 503, "headers": {"Retry-After": "20"}})
     words, sent = interrupted(sandbox, signal.SIGINT)
     assert words[:2] == ["raised", "KeyboardInterrupt"]
     assert float(words[2]) - sent < SOON
 
 
-def test_a_handler_that_raises_nothing_lets_the_call_go_on(sandbox: Sandbox) -> None:
+def test_a_handler_that_does_not_raise_lets_the_call_continue(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 1500})
     setup = "signal.signal(signal.SIGUSR1, lambda *_: print('handled', flush=True))"
     words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup)
     assert words == ["handled", "returned"]
 
 
-def test_a_handler_may_make_calls_of_its_own(sandbox: Sandbox) -> None:
+def test_a_handler_may_make_its_own_calls(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 1500}, {"delay_ms": 500})
     setup = (
         "def update(*_): print(client.update_user(2, first_name='Jane').id, flush=True)\n"
@@ -155,14 +155,14 @@ def test_a_handler_may_make_calls_of_its_own(sandbox: Sandbox) -> None:
     assert words == ["2", "returned"]
 
 
-def test_what_a_handler_raises_comes_out_of_the_call(sandbox: Sandbox) -> None:
+def test_an_exception_of_a_handler_propagates_from_the_call(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 8000})
     setup = "def stop(*_): raise TimeoutError\nsignal.signal(signal.SIGUSR1, stop)"
     words, _ = interrupted(sandbox, signal.SIGUSR1, setup=setup, raised="TimeoutError")
     assert words[:2] == ["raised", "TimeoutError"]
 
 
-def test_ctrl_c_leaves_the_calls_of_other_threads(sandbox: Sandbox) -> None:
+def test_ctrl_c_does_not_end_calls_of_other_threads(sandbox: Sandbox) -> None:
     sandbox.script({"delay_ms": 1500}, {"delay_ms": 10_000})
     setup = (
         "def update(): print(client.update_user(3, first_name='Jane').status, flush=True)\n"
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_batch_at_full_speed(sandbox: Sandbox) -> None:
     assert float(words[2]) - sent < SOON
 
 
-def test_after_ctrl_c_the_rest_can_be_taken_back(sandbox: Sandbox) -> None:
+def test_the_rest_can_be_collected_after_ctrl_c(sandbox: Sandbox) -> None:
     setup = (
         "rows = ((number, {'FirstName': 'John'}) for number in range(1, 1_000_000))\n"
         "updates = client.update_users(rows)\nseen = []"
@@ -272,7 +272,7 @@ junk = [[{} for _ in range(100)] for _ in range(5000)]  # so that the end takes 
 """
 
 
-def test_daemon_threads_in_calls_do_not_keep_a_process_from_ending_well(sandbox: Sandbox) -> None:
+def test_daemon_threads_in_calls_do_not_disturb_the_exit(sandbox: Sandbox) -> None:
     sandbox.script(*[{"delay_ms": 5000}] * 20)
     command = [sys.executable, "-W", "error", "-c", DAEMONS, sandbox.api_key, sandbox.url]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20)

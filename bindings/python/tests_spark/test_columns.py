@@ -35,7 +35,7 @@ def sent(sandbox: Sandbox) -> dict[int, dict[str, Any]]:
     return dict(sandbox.updates())
 
 
-def test_null_is_left_out(df: DataFrame, sandbox: Sandbox, path: Path) -> None:
+def test_null_is_omitted(df: DataFrame, sandbox: Sandbox, path: Path) -> None:
     outcomes = update_users(
         df, path, **COLUMNS, fields={"FirstName": "name", "Content.City": "city"}
     )
@@ -71,7 +71,7 @@ def test_null_is_sent_as_null(df: DataFrame, sandbox: Sandbox, path: Path) -> No
     }
 
 
-def test_json_text_is_sent_as_it_is(df: DataFrame, sandbox: Sandbox, path: Path) -> None:
+def test_json_text_is_sent_unchanged(df: DataFrame, sandbox: Sandbox, path: Path) -> None:
     text = F.when(F.col("row_id") == 1, F.lit('{"data": {"Content":{"Size":1.50}}}'))
     text = text.when(F.col("row_id") == 2, F.lit('{"Email": null}')).when(
         F.col("row_id") == 3, F.lit("{")
@@ -198,7 +198,7 @@ def wrong_arguments() -> dict[str, tuple[dict[str, Any], list[str]]]:
     }
 
 
-def test_what_is_wrong_is_named_and_nothing_is_sent(
+def test_wrong_arguments_are_reported_and_nothing_is_sent(
     df: DataFrame, sandbox: Sandbox, path: Path
 ) -> None:
     for what, (arguments, parts) in wrong_arguments().items():
@@ -211,7 +211,7 @@ def test_what_is_wrong_is_named_and_nothing_is_sent(
     assert update_users(df, path, **COLUMNS, fields=FIELDS).where("ok").count() == 4
 
 
-def test_arguments_of_another_type(df: DataFrame, spark: SparkSession, path: Path) -> None:
+def test_arguments_of_the_wrong_type(df: DataFrame, spark: SparkSession, path: Path) -> None:
     stream = spark.readStream.format("rate").load()
     wrong: list[tuple[Any, dict[str, Any], str]] = [
         (df, {"chunk": 1.5}, "chunk must be an int, not float"),

@@ -28,7 +28,7 @@ SLOWLY: dict[str, Any] = {
 }
 
 
-def test_a_driver_that_is_interrupted_and_one_that_is_killed(
+def test_an_interrupted_driver_and_a_killed_driver(
     spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
 ) -> None:
     with running(driver("local[2]", tmp_path, sandbox, path, **SLOWLY)) as first:

@@ -24,7 +24,7 @@ def examples(section: str) -> list[str]:
     return found
 
 
-def test_the_examples_of_spark(
+def test_the_spark_examples_work(
     spark: SparkSession, sandbox: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     df = table(spark, 400, 100).selectExpr(
@@ -48,7 +48,7 @@ def test_the_examples_of_spark(
 
 
 @pytest.mark.once
-def test_the_recipe_of_dask(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_dask_recipe_works(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
     table(spark, 2000, 500).withColumnRenamed("number", "remarks").write.parquet(
         str(tmp_path / "customers")
     )

@@ -73,7 +73,7 @@ def test_an_older_row_never_follows_a_newer_one(
     assert sorted(read_outcomes(spark, path).collect()) == sorted(outcomes.collect())
 
 
-def test_without_order_by_rows_go_by_their_key(
+def test_rows_are_ordered_by_key_without_order_by(
     spark: SparkSession, sandbox: Sandbox, path: Path
 ) -> None:
     columns = {name: given for name, given in COLUMNS.items() if name != "order_by"}
@@ -81,7 +81,9 @@ def test_without_order_by_rows_go_by_their_key(
     assert [int(fields["Remarks"]) for _, fields in sandbox.updates()] == list(range(12, 0, -1))
 
 
-def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_unsuitable_folder_is_refused(
+    spark: SparkSession, sandbox: Sandbox, tmp_path: Path
+) -> None:
     df = history(spark)
 
     def refusal(path: Path, **arguments: Any) -> str:
@@ -120,7 +122,7 @@ def test_a_folder_that_is_not_free(spark: SparkSession, sandbox: Sandbox, tmp_pa
     assert [file.name for file in (tmp_path / "notes").iterdir()] == ["notes.txt"]
 
 
-def test_one_writer_at_a_time(
+def test_only_one_writer_at_a_time(
     spark: SparkSession, sandbox: Sandbox, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_lock, "RENEWED", 0.2)

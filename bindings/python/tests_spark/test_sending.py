@@ -72,7 +72,7 @@ def test_a_user_with_half_of_the_rows(spark: SparkSession, sandbox: Sandbox, pat
 
 
 @pytest.mark.once
-def test_a_server_that_throttles_costs_a_fifth_at_most(spark: SparkSession, path: Path) -> None:
+def test_a_throttling_server_costs_at_most_a_fifth(spark: SparkSession, path: Path) -> None:
     rows, rate = 4000, 200
     command = (
         str(TARGET / "debug/commbox"),
@@ -132,7 +132,7 @@ class Stopper:
         assert self.error is None
 
 
-def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
+def test_cancelling_the_job_group_ends_the_run_and_resume_continues(
     spark: SparkSession, sandbox: Sandbox, path: Path
 ) -> None:
     context = spark.sparkContext
@@ -177,7 +177,7 @@ def test_cancelling_the_job_group_ends_it_and_resume_goes_on(
     assert numbers(sandbox.updates()) == expected()
 
 
-def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
+def test_a_cancelled_client_leaves_the_rest_to_the_next_run(
     spark: SparkSession, sandbox: Sandbox, path: Path
 ) -> None:
     with Client(max_requests_per_second=1000) as client:
@@ -204,7 +204,7 @@ def test_a_client_that_is_cancelled_leaves_the_others_to_the_next_run(
     assert all(found[-1] == rows[user][-1] for user, found in numbers(requests).items())
 
 
-def test_a_refused_key_is_raised_and_written(
+def test_a_rejected_key_is_raised_and_written(
     spark: SparkSession, sandbox: Sandbox, path: Path
 ) -> None:
     with pytest.raises(AuthenticationError):
@@ -217,7 +217,7 @@ def test_a_refused_key_is_raised_and_written(
     assert outcomes.where("ok").count() == 4000
 
 
-def test_a_table_without_rows(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
+def test_an_empty_table(spark: SparkSession, sandbox: Sandbox, path: Path) -> None:
     outcomes: DataFrame = update_users(table(spark).where("row_id < 0"), path, **COLUMNS)
     assert outcomes.count() == 0
     assert sandbox.updates() == []

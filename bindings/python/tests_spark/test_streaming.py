@@ -11,7 +11,7 @@ from support import COLUMNS, Sandbox, numbers, table, until
 from commbox.spark import for_each_batch, read_outcomes
 
 
-def test_a_repeated_batch_sends_only_what_is_not_confirmed(
+def test_a_repeated_batch_sends_only_unconfirmed_rows(
     spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
 ) -> None:
     rows = table(spark, 400, 100)
@@ -51,7 +51,7 @@ def test_a_repeated_batch_sends_only_what_is_not_confirmed(
     assert len(sandbox.updates()) == 401
 
 
-def test_stopping_the_query_ends_the_sending(
+def test_stopping_the_query_stops_sending(
     spark: SparkSession, sandbox: Sandbox, path: Path, tmp_path: Path
 ) -> None:
     table(spark, 4000, 100).coalesce(1).write.parquet(str(tmp_path / "input"))
