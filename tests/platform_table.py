@@ -84,7 +84,9 @@ PLATFORMS = [
                 "LibraryOfAnotherReleaseIsReported": (
                     "a compiler of this machine does not start under Wine"
                 ),
-                "AllMissingFilesAreReported": "Wine hangs where a library is not found by a bare name",
+                "AllMissingFilesAreReported": (
+                    "Wine hangs where a library is not found by a bare name"
+                ),
             },
             "AsyncTests": {
                 "WaitingCallsHoldNoPoolThread": (
