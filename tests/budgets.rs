@@ -199,7 +199,7 @@ fn allowed_connections() -> usize {
 }
 
 /// The lower limit detects a tool that counts nothing.
-fn hold(tool: &Tool, least: f64, most: f64, cost: impl FnOnce(&Tool) -> f64) {
+fn assert_cost(tool: &Tool, least: f64, most: f64, cost: impl FnOnce(&Tool) -> f64) {
     if has(tool.name, tool.name) {
         let each = cost(tool);
         assert!((least..=most).contains(&each), "{each}, which is not from {least} to {most}");
@@ -208,18 +208,18 @@ fn hold(tool: &Tool, least: f64, most: f64, cost: impl FnOnce(&Tool) -> f64) {
 
 #[test]
 fn a_warm_call_makes_three_system_calls() {
-    hold(&STRACE, 2.9, SYSTEM_CALLS, |strace| call(strace, &["update"]));
+    assert_cost(&STRACE, 2.9, SYSTEM_CALLS, |strace| call(strace, &["update"]));
 }
 
 #[test]
 fn threads_that_share_a_client_do_not_wait_for_each_other() {
-    hold(&STRACE, 2.0, SHARED_SYSTEM_CALLS, |strace| call(strace, &["share"]));
+    assert_cost(&STRACE, 2.0, SHARED_SYSTEM_CALLS, |strace| call(strace, &["share"]));
 }
 
 /// Counts system calls, because the time that eight threads take varies more between runs.
 #[test]
 fn threads_that_share_a_client_do_not_pay_for_idle_connections() {
-    hold(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| {
+    assert_cost(&STRACE, 1.5, SHARED_SYSTEM_CALLS, |strace| {
         call_with_idle(strace, &["idle", "100", "8"], 100)
     });
 }
@@ -245,24 +245,26 @@ fn idle_connections_cost_a_call_nothing() {
 
 #[test]
 fn a_batch_wakes_no_thread_needlessly() {
-    hold(&STRACE, 3.0, BATCH_SYSTEM_CALLS, |strace| call(strace, &["batch"]));
+    assert_cost(&STRACE, 3.0, BATCH_SYSTEM_CALLS, |strace| call(strace, &["batch"]));
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
 fn a_warm_call_takes_few_instructions() {
-    hold(&CALLGRIND, 20_000.0, INSTRUCTIONS, |callgrind| call(callgrind, &["update"]));
+    assert_cost(&CALLGRIND, 20_000.0, INSTRUCTIONS, |callgrind| call(callgrind, &["update"]));
 }
 
 #[test]
 fn a_warm_call_allocates_little() {
-    hold(&MEMCHECK, 20.0, ALLOCATIONS, |memcheck| call(memcheck, &["update"]));
+    assert_cost(&MEMCHECK, 20.0, ALLOCATIONS, |memcheck| call(memcheck, &["update"]));
 }
 
 #[test]
 #[cfg_attr(not(target_arch = "x86_64"), ignore = "other processors need other numbers")]
 fn the_boundary_takes_few_instructions() {
-    hold(&CALLGRIND, 500.0, BOUNDARY_INSTRUCTIONS, |callgrind| callgrind.each(&["set"], || None));
+    assert_cost(&CALLGRIND, 500.0, BOUNDARY_INSTRUCTIONS, |callgrind| {
+        callgrind.each(&["set"], || None)
+    });
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn compile(library: &Path, source: &str, name: &str) -> Command {
 }
 
 /// Runs the program and checks the outcomes that it counted.
-fn blow(storm: &mut Command, seconds: u64, threads: u64) {
+fn run_storm(storm: &mut Command, seconds: u64, threads: u64) {
     let sandbox = Sandbox::start();
     let seed = number("COMMBOX_CONCURRENCY_SEED", SEED);
     storm.arg(&sandbox.url).args([seconds, threads, seed].map(|number| number.to_string()));
@@ -54,7 +54,7 @@ fn every_outcome_of_a_storm_is_documented() {
     thread::scope(|scope| {
         for (library, name) in builds {
             scope.spawn(move || {
-                blow(&mut compile(library, "c/storm_of_handles.c", name), seconds, 16)
+                run_storm(&mut compile(library, "c/storm_of_handles.c", name), seconds, 16)
             });
         }
     });
@@ -71,5 +71,5 @@ fn helgrind_finds_no_race_and_no_possible_deadlock() {
     helgrind
         .arg(format!("--suppressions={TESTS}/valgrind/helgrind.supp"))
         .arg(program.get_program());
-    blow(&mut helgrind, 10, 4);
+    run_storm(&mut helgrind, 10, 4);
 }

@@ -39,7 +39,7 @@ fn calls_and_a_batch() {
 }
 
 /// Runs that test again, through a command that sets a condition and then runs its arguments.
-fn under(condition: &[&str]) {
+fn assert_passes_under(condition: &[&str]) {
     let (program, arguments) = condition.split_first().expect("a condition is a command");
     if has(program, program) {
         let mut command = Command::new(program);
@@ -53,30 +53,30 @@ fn under(condition: &[&str]) {
 
 #[test]
 fn another_locale_and_time_zone() {
-    under(&["env", "LC_ALL=C", "LANGUAGE=he", "TZ=Asia/Jerusalem"]);
+    assert_passes_under(&["env", "LC_ALL=C", "LANGUAGE=he", "TZ=Asia/Jerusalem"]);
 }
 
 #[test]
 fn one_processor() {
-    under(&["taskset", "-c", "0"]);
+    assert_passes_under(&["taskset", "-c", "0"]);
 }
 
 #[test]
 fn few_files() {
-    under(&["sh", "-c", r#"ulimit -n 256 && exec "$0" "$@""#]);
+    assert_passes_under(&["sh", "-c", r#"ulimit -n 256 && exec "$0" "$@""#]);
 }
 
 #[test]
 fn without_ipv6() {
     let off = r#"ip link set lo up && echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 && exec "$0" "$@""#;
     if has("ip", "iproute2") {
-        under(&["unshare", "--user", "--map-root-user", "--net", "sh", "-c", off]);
+        assert_passes_under(&["unshare", "--user", "--map-root-user", "--net", "sh", "-c", off]);
     }
 }
 
 #[test]
 fn ignored_signals() {
-    under(&["sh", "-c", r#"trap "" HUP INT QUIT && exec "$0" "$@""#]);
+    assert_passes_under(&["sh", "-c", r#"trap "" HUP INT QUIT && exec "$0" "$@""#]);
 }
 
 /// `make test` starts programs without the caller's variables that affect the library, and with no

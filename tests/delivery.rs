@@ -37,7 +37,7 @@ fn row_client(server: &Server, max_retries: u32) -> Client {
 
 /// Checks how often the server saw the first user's request. The server may read it after the call
 /// has failed.
-fn saw(server: &Server, name: &str, times: usize) {
+fn assert_requests(server: &Server, name: &str, times: usize) {
     eventually(name, || server.seen_of(FIRST).len() >= times);
     assert_eq!(server.seen_of(FIRST).len(), times, "{name}");
 }
@@ -60,7 +60,7 @@ fn each_fault_alone() {
             }
             _ => panic!("{name}: {result:?}"),
         }
-        saw(&server, name, usize::from(row.fault.reads()));
+        assert_requests(&server, name, usize::from(row.fault.reads()));
 
         // The next call gets a working connection and its own reply.
         let reply = client
@@ -87,7 +87,7 @@ fn each_fault_followed_by_a_valid_reply() {
             }
         }
         let attempts = usize::from(row.fault.reads()) + usize::from(row.is_transient());
-        saw(&server, name, attempts);
+        assert_requests(&server, name, attempts);
     });
 }
 

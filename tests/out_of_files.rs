@@ -28,7 +28,7 @@ fn failure(program: &mut Command, options: &Value, files: u32) -> Value {
     serde_json::from_str(lines[1]).unwrap()
 }
 
-fn assert_told(error: &Value) {
+fn assert_reported(error: &Value) {
     assert_eq!(error["delivery"], "not_sent", "{error}");
     assert!(
         error["message"].as_str().unwrap().contains("this process has too many files open"),
@@ -48,7 +48,7 @@ fn without_a_socket_or_a_dns_lookup() {
         let options = json!({"base_url": format!("http://{host}:{port}"), "allow_http": true, "max_retries": 0});
         let mut program =
             with_files("mount --bind \"$0\" /etc/hosts", &file("hosts", "127.0.0.1 one.example\n"));
-        assert_told(&failure(&mut program, &options, 0));
+        assert_reported(&failure(&mut program, &options, 0));
     }
 }
 
@@ -83,7 +83,7 @@ fn without_the_trust_store_of_the_environment() {
     let authority = Authority::new();
     let mut program = program("out_of_files");
     program.env("SSL_CERT_FILE", file("out-of-files.pem", &authority.pem()));
-    assert_told(&failure(&mut program, &api(&authority), 1));
+    assert_reported(&failure(&mut program, &api(&authority), 1));
 }
 
 /// The bundled roots are for a machine without a store. They are not used if the store exists but
@@ -93,5 +93,5 @@ fn without_the_trust_store_of_the_system() {
     let authority = Authority::new();
     let replace = "mount -t tmpfs none /etc/ssl && cp \"$0\" /etc/ssl/cert.pem";
     let mut program = with_files(replace, &file("machine.pem", &authority.pem()));
-    assert_told(&failure(&mut program, &api(&authority), 1));
+    assert_reported(&failure(&mut program, &api(&authority), 1));
 }

@@ -75,7 +75,10 @@ impl Bench {
 }
 
 /// Tests a property. Failing cases are printed but not saved, so the tests leave no files behind.
-fn holds<S: Strategy>(strategy: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+fn check_property<S: Strategy>(
+    strategy: S,
+    property: impl Fn(S::Value) -> Result<(), TestCaseError>,
+) {
     let config =
         ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() };
     proptest::test_runner::TestRunner::new(config)
@@ -158,7 +161,7 @@ fn user() -> impl Strategy<Value = String> {
 #[test]
 fn a_user_is_sent_byte_for_byte() {
     let bench = Bench::new();
-    holds((user(), space()), |(user, space)| {
+    check_property((user(), space()), |(user, space)| {
         let wrapped = format!("{space}{{{space}\"data\"{space}:{user}}}");
         for (given, sent) in [(&user, &format!("{{\"data\":{user}}}")), (&wrapped, &wrapped)] {
             let reply = bench.update(given);
@@ -177,7 +180,7 @@ fn limits_count_characters_whether_escaped_or_not() {
     let field = select(&LIMITS[..]).prop_flat_map(|(field, limit)| {
         (Just(field), Just(limit), vec((any::<char>(), any::<bool>()), limit - 1..=limit + 1))
     });
-    holds(field, |(field, limit, characters)| {
+    check_property(field, |(field, limit, characters)| {
         let text: String =
             characters.iter().map(|(character, escaped)| written(*character, *escaped)).collect();
         let told = bench.update(&format!("{{\"{field}\":\"{text}\"}}"));
@@ -235,7 +238,7 @@ fn check_message(message: &str) -> Result<(), TestCaseError> {
 #[test]
 fn messages_about_users_contain_no_values() {
     let bench = Bench::new();
-    holds(wrong_user(), |user| {
+    check_property(wrong_user(), |user| {
         let (told, sent) = (bench.update(&user), bench.bodies());
         if let Err(error) = told {
             prop_assert_eq!(
@@ -253,7 +256,7 @@ fn messages_about_users_contain_no_values() {
 fn a_built_user_contains_what_was_set() {
     let name = prop_oneof![4 => text(), 4 => "[A-C]", 1 => Just("Content".to_owned())];
     let set = (any::<bool>(), name, option::of(text()));
-    holds(vec(set, 0..12), |sets| {
+    check_property(vec(set, 0..12), |sets| {
         let mut user = User::new();
         let (mut fields, mut custom) = (Map::new(), Map::new());
         for (is_custom, name, value) in sets {
@@ -306,7 +309,7 @@ fn option_name() -> impl Strategy<Value = String> {
 fn messages_about_options_name_the_key_and_contain_no_values() {
     let value =
         prop_oneof![value(), "[1-9][0-9]{0,11}", "\"CANARY(https?|socks5)://[a-z@:/?#]{0,9}\""];
-    holds((option_name(), value), |(name, value)| {
+    check_property((option_name(), value), |(name, value)| {
         let text = format!("{{{}:{value}}}", json!(name));
         if let Err(error) = Options::from_json(&text) {
             prop_assert_eq!(error.kind(), ErrorKind::InvalidOptions);
@@ -325,7 +328,7 @@ fn messages_about_options_name_the_key_and_contain_no_values() {
 
 #[test]
 fn any_options_text_is_accepted_or_refused() {
-    holds(prop_oneof![text(), value(), "[{\\[\":,a-z0-9\\\\]{0,30}"], |text| {
+    check_property(prop_oneof![text(), value(), "[{\\[\":,a-z0-9\\\\]{0,30}"], |text| {
         if let Err(error) = text.parse::<Options>() {
             prop_assert_eq!(error.kind(), ErrorKind::InvalidOptions);
             prop_assert!(!error.to_string().contains(char::is_control), "{error}");
@@ -348,7 +351,7 @@ fn retry_after_is_read_only_in_its_two_forms() {
         bench.update("{}").unwrap();
         error.retry_after()
     };
-    holds(
+    check_property(
         prop_oneof!["[0-9]{1,25}", any::<u32>().prop_map(|seconds| seconds.to_string())],
         |digits| {
             let seconds = digits.parse().unwrap_or(u64::MAX / 1000);
@@ -356,14 +359,14 @@ fn retry_after_is_read_only_in_its_two_forms() {
             Ok(())
         },
     );
-    holds(0..4_000_000_000_u64, |seconds| {
+    check_property(0..4_000_000_000_u64, |seconds| {
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(seconds));
         let told = read(&date).expect("a date is read").as_secs_f64();
         // Dates are in whole seconds, and time passes between the two readings.
         prop_assert!((told - seconds as f64).abs() <= 3.0, "{date} is {told} s, not {seconds}");
         Ok(())
     });
-    holds("[a-zA-Z.,:;+-][ -~]{0,30}", |text| {
+    check_property("[a-zA-Z.,:;+-][ -~]{0,30}", |text| {
         if httpdate::parse_http_date(text.trim()).is_err() {
             prop_assert_eq!(read(&text), None);
         }

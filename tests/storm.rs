@@ -173,7 +173,7 @@ fn over_seeds(seeds: u64, figure: impl FnMut(u64) -> f64) -> Spread {
 }
 
 /// Prints a figure beside its target, and asserts that its median is at most `bound`.
-fn hold(what: &str, asked: &str, bound: f64, spread: &Spread) {
+fn assert_median(what: &str, asked: &str, bound: f64, spread: &Spread) {
     println!("| {what} | {asked} | {:.3} | {:.3} |", spread.median(), spread.worst());
     assert!(spread.median() <= bound, "{what}: {} is more than {bound}", spread.median());
 }
@@ -190,35 +190,40 @@ fn figures() {
         over_seeds(SEEDS, |seed| figure(&storms[seed as usize - 1]))
     };
     let lost = |what: &str, storms: &[Storm]| {
-        hold(&format!("{what}: lost"), "0", 0.0, &of(storms, &|storm| storm.lost as f64));
+        assert_median(&format!("{what}: lost"), "0", 0.0, &of(storms, &|storm| storm.lost as f64));
     };
 
     let what = "nginx limit_req 50/s without burst, 2,000 updates";
     let storms = many(|| Box::new(Nginx(Bucket::new(50.0, 1.0))), &[Plan::batch(2000)]);
     lost(what, &storms);
     let unused = of(&storms, &|storm| 1.0 - storm.rate(10.0, storm.accepted().1 - 0.5) / 50.0);
-    hold(&format!("{what}: share of the rate not used after 10 s"), "0.15", 0.15, &unused);
-    hold(&format!("{what}: share refused"), "0.05", 0.05, &of(&storms, &Storm::refused));
+    assert_median(&format!("{what}: share of the rate not used after 10 s"), "0.15", 0.15, &unused);
+    assert_median(&format!("{what}: share refused"), "0.05", 0.05, &of(&storms, &Storm::refused));
 
     let what = "sliding 200/s, 8 × 500";
     let storms = many(|| Box::new(Sliding::new(200)), &vec![Plan::batch(500); 8]);
     lost(what, &storms);
-    hold(&format!("{what}: times the ideal"), "1.4", 1.4, &of(&storms, &|storm| storm.end / 20.0));
-    hold(&format!("{what}: slowest ÷ fastest"), "1.8", 1.8, &of(&storms, &Storm::spread));
-    hold(&format!("{what}: share refused"), "0.025", 0.025, &of(&storms, &Storm::refused));
+    assert_median(
+        &format!("{what}: times the ideal"),
+        "1.4",
+        1.4,
+        &of(&storms, &|storm| storm.end / 20.0),
+    );
+    assert_median(&format!("{what}: slowest ÷ fastest"), "1.8", 1.8, &of(&storms, &Storm::spread));
+    assert_median(&format!("{what}: share refused"), "0.025", 0.025, &of(&storms, &Storm::refused));
 
     let what = "the same with rate_group";
     let grouped = Plan { grouped: true, ..Plan::batch(500) };
     let storms = many(|| Box::new(Sliding::new(200)), &vec![grouped; 8]);
     lost(what, &storms);
-    hold(
+    assert_median(
         &format!("{what}: times the ideal"),
         "1.15",
         1.15,
         &of(&storms, &|storm| storm.end / 20.0),
     );
-    hold(&format!("{what}: slowest ÷ fastest"), "1.1", 1.1, &of(&storms, &Storm::spread));
-    hold(&format!("{what}: share refused"), "0.005", 0.005, &of(&storms, &Storm::refused));
+    assert_median(&format!("{what}: slowest ÷ fastest"), "1.1", 1.1, &of(&storms, &Storm::spread));
+    assert_median(&format!("{what}: share refused"), "0.005", 0.005, &of(&storms, &Storm::refused));
 
     let what = "two of eight join 10 s late";
     let mut plans = vec![Plan::batch(500); 8];
@@ -227,7 +232,12 @@ fn figures() {
     }
     let storms = many(|| Box::new(Sliding::new(200)), &plans);
     lost(what, &storms);
-    hold(&format!("{what}: times the ideal"), "1.3", 1.3, &of(&storms, &|storm| storm.end / 20.0));
+    assert_median(
+        &format!("{what}: times the ideal"),
+        "1.3",
+        1.3,
+        &of(&storms, &|storm| storm.end / 20.0),
+    );
 
     let makes: [(&str, Make); 5] = [
         ("nothing", || Box::new(Fixed::new(seconds(60), 3000, Says::Nothing))),
@@ -241,7 +251,7 @@ fn figures() {
             let what = format!("3,000 a minute, Retry-After {says}, {processes} processes");
             let storms = many(make, &vec![Plan::batch(4000 / processes); processes]);
             lost(&what, &storms);
-            hold(
+            assert_median(
                 &format!("{what}: times the ideal"),
                 "1.1",
                 1.1,
@@ -264,26 +274,26 @@ fn figures() {
         let within = |storm: &Storm| {
             storm.requests.iter().filter(|(left, ..)| (1.0..61.0).contains(left)).count()
         };
-        hold(
+        assert_median(
             &format!("{what}: requests in the minute"),
             "12",
             30.0,
             &of(&storms, &|storm| within(storm) as f64),
         );
         let missing = of(&storms, &|storm| 1.0 - storm.rate(66.0, 66.5) / storm.rate(0.2, 0.9));
-        hold(&format!("{what}: share of the rate missing after 5 s"), "0", 0.1, &missing);
+        assert_median(&format!("{what}: share of the rate missing after 5 s"), "0", 0.1, &missing);
     }
 
     let what = "one process, bucket 200/s, burst 200";
     let storms = many(|| Box::new(Bucket::new(200.0, 200.0)), &[Plan::batch(5000)]);
     lost(what, &storms);
-    hold(
+    assert_median(
         &format!("{what}: times the ideal"),
         "1.05",
         1.05,
         &of(&storms, &|storm| storm.end / 24.0),
     );
-    hold(&format!("{what}: share refused"), "0.004", 0.004, &of(&storms, &Storm::refused));
+    assert_median(&format!("{what}: share refused"), "0.004", 0.004, &of(&storms, &Storm::refused));
 
     for rate in [1.0, 7.0, 20.0] {
         let freed = over_seeds(SEEDS, |seed| {
@@ -295,6 +305,11 @@ fn figures() {
             });
             f64::from(half_seconds.unwrap_or(400)) / 2.0 - 60.0
         });
-        hold(&format!("a limit of {rate}/s is gone: seconds until 200/s"), "25", 25.0, &freed);
+        assert_median(
+            &format!("a limit of {rate}/s is gone: seconds until 200/s"),
+            "25",
+            25.0,
+            &freed,
+        );
     }
 }

@@ -23,7 +23,7 @@ fn explained() -> Vec<String> {
 }
 
 /// Checks that a message contains words that the page explains, and other words that it must have.
-fn tells(message: &str, words: &str, more: &[&str]) {
+fn assert_documented_message(message: &str, words: &str, more: &[&str]) {
     assert!(explained().contains(&words.to_owned()), "docs/install.md does not explain {words:?}");
     // CMake wraps lines.
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -33,7 +33,7 @@ fn tells(message: &str, words: &str, more: &[&str]) {
 }
 
 /// Changes the processor in an ELF file's header.
-fn turn(library: &Path) {
+fn set_other_processor(library: &Path) {
     let mut bytes = fs::read(library).expect("it can be read");
     let [arm, intel] = [183_u16, 62].map(u16::to_le_bytes);
     bytes[18..20].copy_from_slice(if cfg!(target_arch = "x86_64") { &arm } else { &intel });
@@ -86,20 +86,20 @@ fn a_program_does_not_find_the_library() {
     let words = "libcommbox.so.1: cannot open shared object file";
 
     // The loader reports a library for another processor like a missing one.
-    turn(&installed.lib().join(REAL_NAME));
-    tells(&installed.run(&program), words, &[]);
+    set_other_processor(&installed.lib().join(REAL_NAME));
+    assert_documented_message(&installed.run(&program), words, &[]);
     fs::remove_file(installed.lib().join(REAL_NAME)).expect("it is there");
-    tells(&installed.run(&program), words, &[]);
+    assert_documented_message(&installed.run(&program), words, &[]);
 
     // A library with an older ABI, and one with a newer ABI.
     for soname in ["libcommbox.so.0", "libcommbox.so.2"] {
         installed.replace(soname, "unsigned commbox_abi_version(void) { return 0; }");
-        tells(&installed.run(&program), words, &[]);
+        assert_documented_message(&installed.run(&program), words, &[]);
     }
 
     // A library with this ABI, from a release with fewer functions.
     installed.replace("libcommbox.so.1", "unsigned commbox_abi_version(void) { return 1; }");
-    tells(&installed.run(&program), "undefined symbol: commbox_", &[]);
+    assert_documented_message(&installed.run(&program), "undefined symbol: commbox_", &[]);
 }
 
 #[test]
@@ -110,11 +110,11 @@ fn a_compiler_does_not_find_the_library() {
     let installed = Installed::new("no-development");
     installed.project("examples/update_user.c");
     let compile = "cc update_user.c $($PKG_CONFIG --cflags --libs commbox) -o shared";
-    turn(&installed.lib().join(REAL_NAME));
+    set_other_processor(&installed.lib().join(REAL_NAME));
     // Without this, the linker would use it instead.
     fs::remove_file(installed.lib().join("libcommbox.a")).expect("it is there");
     let library = installed.lib().join("libcommbox.so");
-    tells(
+    assert_documented_message(
         &fails(&mut installed.shell(compile)),
         "skipping incompatible",
         &[library.to_str().expect("it is text")],
@@ -124,7 +124,11 @@ fn a_compiler_does_not_find_the_library() {
     assert!(newer.contains("commbox >= 99") && newer.contains(VERSION), "{newer}");
     fs::remove_file(installed.lib().join("pkgconfig/commbox.pc")).expect("it is there");
     let told = fails(&mut installed.shell("$PKG_CONFIG --libs commbox"));
-    tells(&told, "Package commbox was not found", &["commbox.pc", "PKG_CONFIG_PATH"]);
+    assert_documented_message(
+        &told,
+        "Package commbox was not found",
+        &["commbox.pc", "PKG_CONFIG_PATH"],
+    );
 }
 
 #[test]
@@ -136,25 +140,29 @@ fn cmake_does_not_find_the_library() {
     let configure = |version: &str| fails(&mut installed.cmake("commbox::commbox", version).1);
     let version = format!("version: {VERSION}");
     let config = installed.lib().join("cmake/commbox/commbox-config.cmake");
-    tells(
+    assert_documented_message(
         &configure("99"),
         "compatible with requested version",
         &["\"99\"", &version, config.to_str().expect("text")],
     );
 
     let (_, mut wrong, mut compile) = installed.cmake("commbox::commbox", "");
-    turn(&installed.lib().join(REAL_NAME));
+    set_other_processor(&installed.lib().join(REAL_NAME));
     run(&mut wrong);
-    tells(&fails(&mut compile), "file in wrong format", &[REAL_NAME]);
+    assert_documented_message(&fails(&mut compile), "file in wrong format", &[REAL_NAME]);
 
     let library = installed.lib().join(REAL_NAME);
     fs::remove_file(&library).expect("it is there");
     let words = "belongs to the installation of commbox, and is missing";
-    tells(&configure(""), words, &[library.to_str().expect("it is text")]);
+    assert_documented_message(&configure(""), words, &[library.to_str().expect("it is text")]);
 
     fs::remove_file(config).expect("it is there");
     let words = "Could not find a package configuration file provided by \"commbox\"";
-    tells(&configure(""), words, &["commbox-config.cmake", "CMAKE_PREFIX_PATH"]);
+    assert_documented_message(
+        &configure(""),
+        words,
+        &["commbox-config.cmake", "CMAKE_PREFIX_PATH"],
+    );
 }
 
 #[test]
