@@ -12,6 +12,7 @@ use commbox::{Batch, BatchOptions, Client, ErrorKind, Finished, Options};
 use serde_json::json;
 
 use common::sandbox::Sandbox;
+use common::threads::batch_workers;
 
 fn client(sandbox: &Sandbox, more: &serde_json::Value) -> Arc<Client> {
     client_with_key("sandbox-key", sandbox, more)
@@ -37,14 +38,6 @@ fn drain(batch: &Batch) -> HashMap<u64, commbox::Result<commbox::UpdateReply>> {
         assert!(taken.insert(tag, outcome).is_none(), "{tag} came back twice");
     }
     taken
-}
-
-/// Returns how many threads of this process belong to a batch.
-fn workers() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let names =
-        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
-    names.filter(|name| name.trim() == "commbox-batch").count()
 }
 
 fn submit(batch: &Batch, tag: u64, user_id: i64) -> commbox::Result<()> {
@@ -248,7 +241,8 @@ fn a_dropped_batch_leaves_no_thread() {
         submit(&batch, tag, i64::try_from(tag).unwrap() + 1).unwrap();
     }
     thread::sleep(Duration::from_millis(150));
-    assert_eq!(workers_of_this_test(&batch), 2);
+    assert_two_workers();
+    assert_eq!(batch.stats().unwrap().in_flight, 2);
     drop(batch);
     thread::sleep(Duration::from_millis(300));
     assert_eq!(sandbox.requests().len(), 2);
@@ -256,9 +250,8 @@ fn a_dropped_batch_leaves_no_thread() {
 
 /// On Linux, asserts that at least two worker threads exist. This is only a lower bound, because
 /// other tests of this program have batches too. Only Linux provides the names of threads.
-fn workers_of_this_test(batch: &Batch) -> usize {
-    assert!(cfg!(not(target_os = "linux")) || workers() >= 2);
-    batch.stats().unwrap().in_flight
+fn assert_two_workers() {
+    assert!(cfg!(not(target_os = "linux")) || batch_workers() >= 2);
 }
 
 #[test]

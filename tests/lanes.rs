@@ -1,6 +1,7 @@
 //! The connections of a client: a failure of one does not affect the others, the most recently used
 //! ones are reused first, and unused ones are closed.
 
+mod faults;
 mod loopback;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use commbox::{Client, Options};
+use faults::eventually_within;
 use loopback::{listen, Http, Record};
 
 const BODY: &str = "{}";
@@ -79,14 +81,6 @@ fn fill(client: &Client, server: &Server, count: usize) {
     server.slow.store(false, Ordering::SeqCst);
 }
 
-fn eventually(what: &str, limit: Duration, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < limit, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 #[test]
 fn silently_dead_connections_cost_one_attempt() {
     let (server, port) = Server::start();
@@ -124,7 +118,7 @@ fn a_stale_connection_closes_only_itself() {
     });
     let stream = server.streams.lock().unwrap()[last].try_clone().unwrap();
     stream.shutdown(std::net::Shutdown::Both).unwrap();
-    eventually("the connection is closed", Duration::from_secs(5), || {
+    eventually_within(Duration::from_secs(5), "the connection is closed", || {
         server.open.load(Ordering::SeqCst) == before - 1
     });
     client.update_user_json(1, BODY).unwrap();

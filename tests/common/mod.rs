@@ -11,5 +11,6 @@ pub mod install;
 pub mod page;
 pub mod sandbox;
 pub mod scratch;
+pub mod threads;
 pub mod tools;
 pub mod valgrind;

@@ -50,7 +50,12 @@ pub fn user(bytes: usize) -> String {
 
 /// Waits until `is_so` returns true. If it does not, the test fails after a while.
 pub fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(10);
+    eventually_within(Duration::from_secs(10), what, is_so);
+}
+
+/// Waits until `is_so` returns true. If it does not within `limit`, the test fails.
+pub fn eventually_within(limit: Duration, what: &str, is_so: impl Fn() -> bool) {
+    let until = Instant::now() + limit;
     while !is_so() {
         assert!(Instant::now() < until, "never so: {what}");
         thread::sleep(millis(2));
