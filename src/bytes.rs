@@ -41,7 +41,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn writes_numbers(number: u64) {
+        fn decimal_writes_every_number(number: u64) {
             for number in [number, number % 100, 0, u64::MAX] {
                 let (mut room, expected) = ([0; 20], number.to_string());
                 prop_assert_eq!(decimal(number, &mut room), expected.as_bytes());
@@ -49,7 +49,7 @@ mod tests {
         }
 
         #[test]
-        fn finds_the_first(bytes in proptest::collection::vec(prop_oneof![0_u8..4, 126_u8..131], 0..40), wanted: u8) {
+        fn find_returns_the_first_position(bytes in proptest::collection::vec(prop_oneof![0_u8..4, 126_u8..131], 0..40), wanted: u8) {
             for wanted in [wanted, 0, 1, 127, 128, 129] {
                 prop_assert_eq!(find(wanted, &bytes), bytes.iter().position(|byte| *byte == wanted));
             }

@@ -306,7 +306,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_leaves_out_what_the_server_wrote() {
+    fn debug_and_display_omit_the_text_of_the_server() {
         let error = Error::new(ErrorKind::Http(400), "refused").with_answer(Answer {
             http_status: Some(400),
             description: Some("canary".into()),

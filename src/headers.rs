@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn those_of_a_call_come_before_those_of_its_client() {
+    fn headers_of_a_call_override_those_of_its_client() {
         let client = Headers::read(r#"{"X-Gateway-Key": "k", "X-Trace": "1"}"#).unwrap();
         let mut call = Headers::new();
         assert_eq!(call.to_bytes(&client).as_slice(), b"\r\nX-Gateway-Key: k\r\nX-Trace: 1");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_sent_is_named_without_its_value() {
+    fn invalid_headers_are_reported_without_their_values() {
         for name in ["", "a b", "a:b", "é", "x\r\ny", &"n".repeat(65)] {
             let mut headers = Headers::new();
             headers.set(name, "canary");

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_order_duplicates_and_digits() {
+    fn members_keep_order_duplicates_and_digits() {
         let members =
             Members::read(r#" {"b":1.50, "a\u0041":"x", "b":123456789012345678901234567890} "#)
                 .unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where_without_quoting() {
+    fn errors_contain_the_position_and_quote_nothing() {
         let error = |text| Members::read(text).err().unwrap();
         assert_eq!(error(r#"["canary"]"#), "must be a JSON object, not an array");
         assert_eq!(error(r#""canary""#), "must be a JSON object, not a string");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_needs_no_stack() {
+    fn deep_nesting_does_not_overflow_the_stack() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(200_000), "]".repeat(200_000));
         assert!(Members::read(&deep).is_ok());
     }

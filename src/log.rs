@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_up_to_the_level_that_is_asked_for() {
+    fn events_up_to_the_chosen_level_are_logged() {
         let log = Log::default();
         assert!(log.call(None).is_none());
         let lines = kept(&log, LogLevel::Info);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejected_key_is_told_once_until_it_is_accepted() {
+    fn a_rejected_key_is_logged_once_until_it_is_accepted() {
         let log = Log::default();
         let lines = kept(&log, LogLevel::Error);
         for rejected in [false, true, true, false, true] {
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_log_does_itself_is_not_told() {
+    fn events_from_within_a_log_callback_are_not_logged() {
         let log = Arc::new(Log::default());
         let count = Arc::new(AtomicU64::new(0));
         let (again, counted) = (log.clone(), count.clone());

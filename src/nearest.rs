@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_written_differently_are_the_same() {
+    fn names_that_differ_in_case_or_separators_are_the_same() {
         for name in [
             "firstname",
             "first_name",
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_two_changes_away_at_most() {
+    fn the_nearest_name_is_at_most_two_changes_away() {
         let known = ["FirstName", "LastName", "Email", "Phone1", "data"];
         for (name, expected) in [
             ("FristName", Some("FirstName")),

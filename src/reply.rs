@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn success_returns_the_text_as_it_came() {
+    fn a_success_returns_the_body_unchanged() {
         for body in [
             r#"{"status":200}"#,
             r#"{ "status" : "200", "data":{"Id":1.0} }"#,
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_body_may_overrule_a_200() {
+    fn the_status_in_the_body_overrides_a_200() {
         assert_eq!(kind(200, r#"{"status":401}"#), ErrorKind::Http(401));
         assert_eq!(kind(200, r#"{"status":"429"}"#), ErrorKind::Http(429));
         for body in [
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_status_needs_no_json() {
+    fn an_error_status_does_not_require_json() {
         for body in ["", "<html>gateway</html>", r#"{"status":200}"#] {
             assert_eq!(kind(502, body), ErrorKind::Http(502));
         }
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oversized_reply_is_none() {
+    fn an_incomplete_reply_is_never_a_success() {
         let reply = |status| Reply {
             status,
             advice: Advice::default(),

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_tells_a_secret_that_it_is_part_of_or_holds() {
+    fn a_text_that_overlaps_a_secret_is_detected() {
         for (text, secret, told) in [
             ("key", "key", true),
             ("my-key-1", "key", false),
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_header_may_carry() {
+    fn keys_that_are_not_valid_in_a_header_are_rejected() {
         for (key, expected) in [
             ("", "empty"),
             ("Bearer abc", "Bearer"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn is_never_printed() {
+    fn a_key_is_never_printed() {
         let key = ApiKey::new("canary-key").unwrap();
         assert!(!format!("{key:?}").contains("canary"));
     }

@@ -321,7 +321,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn every_code_has_its_count_and_no_count_is_lost() {
+    fn each_code_has_a_counter_and_no_count_is_lost() {
         let stats = Stats::new();
         let kinds: Vec<_> =
             (-11..0).chain(100..600).map(|code| ErrorKind::of_code(code).unwrap()).collect();

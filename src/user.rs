@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn builder_escapes_and_overrides() {
+    fn a_user_escapes_values_and_overrides_earlier_ones() {
         let mut user = User::new();
         user.set("FirstName", Some("old")).unwrap();
         user.set("FirstName", Some("a\"\\\u{1}é")).unwrap();

@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn earlier_rows_are_found_over_all_parts() {
+    fn earlier_rows_are_found_across_all_parts() {
         let mut ids = Ids::default();
         let rows = 2 * PART as u64 + 1000;
         for row in 0..rows {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn few_rows_need_no_file() {
+    fn few_rows_are_kept_in_memory() {
         let mut ids = Ids::default();
         for (row, id) in [7, 8, 7, 7].into_iter().enumerate() {
             ids.add(id, row as u64).unwrap();

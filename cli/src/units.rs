@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_are_read_as_people_write_them() {
+    fn units_are_parsed() {
         for (text, millis) in
             [("500ms", 500), ("60s", 60_000), ("1.5", 1500), ("10 m", 600_000), ("2h", 7_200_000)]
         {

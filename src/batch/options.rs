@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_read_and_everything_wrong_is_named() {
+    fn every_key_is_read_and_every_problem_is_reported() {
         let json = r#"{"concurrency":256,"queue_limit":1,"stop_on_unauthorized":false,"throttle_timeout_ms":1,
                        "outage_timeout_ms":2,"overall_timeout_ms":3}"#;
         let options = BatchOptions::from_json(json).unwrap();

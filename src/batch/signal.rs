@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_raised_and_cleared_as_often_as_one_likes() {
+    fn a_signal_can_be_raised_and_cleared_repeatedly() {
         let mut signal = Signal::new().unwrap();
         assert!(signal.number() >= 0);
         for raised in [false, true, true, false, false, true, false] {
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raise_that_comes_late_is_cleared_too() {
+    fn a_late_raise_is_cleared_too() {
         let mut signal = Signal::new().unwrap();
         let first = wake(&mut signal, true);
         drop(wake(&mut signal, false));

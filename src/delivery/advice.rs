@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_in_both_forms() {
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
         let read =
             |text| read(&[("Retry-After", text)]).retry_after.map(|duration| duration.as_secs());
         assert_eq!(read("120"), Some(120));
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_from_the_servers_own() {
+    fn a_date_is_relative_to_the_clock_of_the_server() {
         for hour in ["09", "10", "11"] {
             let [date, after] =
                 [0, 7].map(|second| format!("Fri, 07 Aug 2026 {hour}:00:0{second} GMT"));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_rate_limits() {
+    fn rate_limit_headers_are_read() {
         let epoch =
             httpdate::parse_http_date(NOW).unwrap().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let (seconds, millis) = (epoch.as_secs() + 9, epoch.as_millis() + 9000);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttling_server_asks_for_the_longer_of_both() {
+    fn the_longer_of_retry_after_and_rate_limit_reset_applies() {
         let advice =
             read(&[("Retry-After", "1"), ("RateLimit-Remaining", "0"), ("RateLimit-Reset", "9")]);
         assert_eq!(advice.asked(), Some(Duration::from_secs(9)));

@@ -156,7 +156,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_wake_up_that_comes_first_is_kept_and_used_up() {
+    fn an_unpark_before_park_is_kept_and_consumed_once() {
         let parker = Parker::default();
         parker.unpark();
         parker.unpark();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_wakes_the_threads_that_are_blocked() {
+    fn a_cancel_wakes_blocked_threads() {
         let canceller = Canceller::default();
         thread::scope(|scope| {
             for _ in 0..10 {

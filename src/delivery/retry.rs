@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_are_spread_over_the_whole_of_a_doubling_bound() {
+    fn backoff_is_exponential_with_full_jitter() {
         for (retries, bound) in [(0, 100), (1, 200), (2, 250)] {
             let waits: Vec<_> =
                 (0..400).filter_map(|_| wait(ErrorKind::Http(500), retries)).collect();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_server_asks_is_a_lower_bound_with_up_to_a_tenth_more() {
+    fn retry_after_is_a_lower_bound_with_up_to_ten_percent_jitter() {
         let answer = |seconds| Answer {
             retry_after: Some(Duration::from_secs(seconds)),
             ..Answer::default()

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn sleeps_as_long_as_told_and_not_past_the_deadline() {
+    fn sleep_ends_at_the_given_time_or_at_the_deadline() {
         let (watch, _) = watch(150, None);
         assert_eq!(watch.sleep(soon(70)), Ok(()));
         assert!(watch.began.elapsed() >= Duration::from_millis(70));
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cancel_stops_the_calls_of_its_moment_only() {
+    fn a_cancel_stops_running_calls_but_not_later_ones() {
         let (running, canceller) = watch(1000, None);
         canceller.cancel();
         assert_eq!(running.sleep(soon(500)), Err(Stop::Cancelled));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_heeds_cancels_of_its_own_that_came_before_it_began() {
+    fn an_own_cancel_before_the_call_began_stops_it() {
         let (own, graceful) = (Canceller::default(), Canceller::default());
         own.cancel();
         let with = |own| watch(1000, None).0.with_cancellers(own, &graceful);
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callback_is_asked_every_slice_and_not_before() {
+    fn the_callback_is_invoked_after_each_slice() {
         let asked = Arc::new(AtomicU64::new(0));
         let counter = asked.clone();
         let (watch, _) =

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn excerpt_cuts_between_characters() {
+    fn excerpt_does_not_split_a_character() {
         assert_eq!(excerpt(b""), None);
         let long = "é".repeat(4000);
         assert_eq!(excerpt(long.as_bytes()).map(|text| text.len()), Some(4096));

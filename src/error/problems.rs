@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_come_in_one_message_of_bounded_length() {
+    fn problems_form_one_message_of_bounded_length() {
         assert!(Problems::default().check(ErrorKind::InvalidUser).is_ok());
         let mut problems = Problems::default();
         for number in 0..1000 {

@@ -69,7 +69,7 @@ mod tests {
     use crate::error::kind::ErrorKind;
 
     #[test]
-    fn json_has_every_member_and_null_for_what_is_absent() {
+    fn json_has_all_members_and_absent_ones_are_null() {
         let error = Error::new(ErrorKind::Timeout, "too late").with_delivery(Delivery::Unknown);
         assert_eq!(
             error.to_json(),

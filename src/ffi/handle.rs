@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_until_freed_and_never_again() {
+    fn a_handle_is_valid_until_freed_and_never_again() {
         let table = table(1);
         let first: *mut u8 = table.insert(7).unwrap();
         assert_eq!(*table.get(first).unwrap(), 7);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn made_up_tokens_are_refused() {
+    fn invalid_handles_are_rejected() {
         let (table, other) = (table(1), table(2));
         let good: *mut u8 = table.insert(7).unwrap();
         let other_kind: *mut u8 = other.insert(7).unwrap();

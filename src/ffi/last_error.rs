@@ -339,7 +339,7 @@ mod tests {
     use crate::error::ErrorKind;
 
     #[test]
-    fn a_null_keeps_its_cause_over_calls_that_fail_with_it() {
+    fn the_cause_of_a_null_handle_is_kept_while_calls_with_it_fail() {
         clear();
         keep(&Error::new(ErrorKind::InvalidOptions, "bad options"));
         explain_null("maker");

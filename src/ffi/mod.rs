@@ -192,7 +192,7 @@ mod tests {
     use std::ffi::CStr;
 
     #[test]
-    fn a_success_leaves_no_error_of_a_call_within() {
+    fn a_success_clears_the_error_of_a_nested_call() {
         let within = || {
             code(|| {
                 Err(Error::new(crate::error::ErrorKind::InvalidArgument, "of the caller's poll"))

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usual_is_plain() {
+    fn common_json_is_recognised_as_plain() {
         for text in [
             "{}",
             " { \"a\" : \"b\" , \"c\" : [ 1 , [ ] , { } ] } ",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_left() {
+    fn other_json_is_not_recognised_as_plain() {
         for text in [
             "",
             " ",
@@ -246,7 +246,7 @@ mod tests {
     proptest! {
         /// Pieces of JSON in any order. Most results are not JSON, and some nearly are.
         #[test]
-        fn what_is_plain_is_json(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..16)) {
+        fn json_recognised_as_plain_is_valid(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..16)) {
             is_plain(&pieces.concat());
             is_plain(&format!("{{\"data\":{}}}", pieces.concat()));
             is_plain(&format!("{{\"data\":{{\"a\":{}}}}}", pieces.concat()));

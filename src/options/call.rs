@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_is_read_and_everything_wrong_is_named() {
+    fn every_key_is_read_and_every_problem_is_reported() {
         let json = r#"{"total_timeout_ms":1,"attempt_timeout_ms":2,"max_retries":3,"headers":{"X-A":"b"}}"#;
         let options = CallOptions::from_json(json).unwrap();
         let times = [options.total_timeout, options.attempt_timeout].map(Option::unwrap);

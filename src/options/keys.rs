@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_named_with_the_nearest() {
+    fn unknown_keys_are_reported_with_the_nearest_key() {
         assert_eq!(
             problem(r#"{"max_retrys":1}"#),
             r#"max_retrys is an unknown option; did you mean "max_retries"?"#
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_come_at_once_and_no_value_is_quoted() {
+    fn all_problems_are_reported_at_once_and_no_value_is_quoted() {
         let message = problem(
             r#"{"total_timeout_ms":0,"retry_base_ms":9000,"max_retries":-1,"validate":"canary","proxy":"ftp://canary"}"#,
         );

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_taken_as_it_is_and_numbers_as_json() {
+    fn strings_need_no_quotes_and_other_values_are_json() {
         let settings = settings(&[
             ("base_url", "http://[::1]:1"),
             ("user_agent", "\"quoted\" 7"),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_one_is_told_when_it_is_set() {
+    fn an_invalid_option_is_reported_when_it_is_set() {
         let mut settings = Settings::default();
         for (key, value, why) in [
             ("max_retrys", "1", "max_retrys is an unknown option; did you mean \"max_retries\"?"),
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_another_kind_or_does_not_fit_the_rest_is_told_by_who_gets_it() {
+    fn options_of_another_kind_and_invalid_combinations_are_reported_when_used() {
         let all = settings(&[("concurrency", "4"), ("max_retries", "1"), ("headers.X-A", "b")]);
         assert_eq!(
             all.read::<Options>().unwrap_err().to_string(),

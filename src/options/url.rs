@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_urls() {
+    fn base_urls_are_checked() {
         for good in [
             "https://api.commbox.io",
             "https://crm.example/api/",
@@ -113,7 +113,7 @@ mod tests {
     /// An invalid port must not become the default port: the API key would be sent to whoever
     /// listens there.
     #[test]
-    fn ports() {
+    fn ports_are_checked() {
         let wrong = [
             ":", ":0", ":65536", ":99999", ":80800", ":abc", ":-1", ":+80", ":8x", ":0x50",
             ":443O", "x:80",

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_follow_one_another_without_a_gap() {
+    fn buckets_are_contiguous() {
         for (before, after) in (0..BUCKETS - 1).map(|bucket| (bounds(bucket), bounds(bucket + 1))) {
             assert_eq!(before.0 + before.1, after.0);
         }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_exact_to_an_eighth_and_only_of_the_last_minute() {
+    fn percentiles_cover_the_last_minute_with_an_error_below_one_eighth() {
         let latencies = Latencies::new();
         let later = latencies.origin + Duration::from_secs(1000);
         for millis in 1..=1000 {

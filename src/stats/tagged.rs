@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_counts_for_its_tag() {
+    fn a_number_is_zero_under_another_tag() {
         let cell = Tagged::new();
         cell.add(1, 2);
         cell.subtract(1);

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_the_prefix_and_the_id() {
+    fn the_address_keeps_the_path_prefix_and_appends_users() {
         for (base, users, host) in [
             ("https://api.commbox.io", "https://api.commbox.io/users/", "api.commbox.io"),
             (

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn dead_addresses_cost_a_head_start_each() {
+    fn each_unresponsive_address_delays_the_next_by_a_head_start() {
         let good = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = good.local_addr().unwrap();
         let (_listener, _queue, dead) = deaf();
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_refuses_costs_nothing() {
+    fn an_address_that_refuses_causes_no_delay() {
         let refusing = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let good = TcpListener::bind("127.0.0.1:0").unwrap();
         let watch = Watch::new(Duration::from_secs(20), Canceller::default(), None);

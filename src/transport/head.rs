@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_other_clients_read() {
+    fn heads_that_other_clients_accept_are_accepted() {
         let text =
             "HTTP/1.1 200 OK\r\nContent-Length : 12\r\nX-Long: a\r\n  folded\r\nno header\r\nRETRY-AFTER:7\r\n\r\nrest";
         let (head, length) = read(text).unwrap().unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_end_of_the_body() {
+    fn the_framing_of_the_body_is_determined() {
         for (headers, framing, closes) in [
             ("", Framing::UntilClose, false),
             ("content-length: 5\r\nContent-Length: 5\r\n", Framing::Length(5), false),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn names_encodings_and_schemes() {
+    fn encodings_and_authentication_schemes_are_recognised() {
         let head = head(
             "HTTP/1.1 407 x\r\nContent-Encoding: gzip\r\nProxy-Authenticate: NTLM\r\n\
                          Proxy-Authenticate: Basic realm=\"canary\"\r\nTransfer-Encoding: identity\r\n\r\n",
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_request_id_is_that_of_the_preferred_header() {
+    fn the_request_id_is_taken_from_the_preferred_header() {
         let text = "HTTP/1.1 200 OK\r\nX-Correlation-Id: c\r\nx-request-id: x\r\nRequest-Id: r\r\nDate: d\r\nTrace: t u\r\n\r\n";
         let id = |name| Head::read(text.as_bytes(), name).unwrap().unwrap().0.take_request_id();
         for (name, expected) in
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_for_the_rest_and_refuses_what_is_none() {
+    fn incomplete_heads_need_more_bytes_and_invalid_ones_are_rejected() {
         let whole = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n";
         for length in 0..whole.len() {
             assert!(read(&whole[..length]).unwrap().is_none(), "{length}");
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn has_limits() {
+    fn the_size_of_a_head_is_limited() {
         let of_lines = |count| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(count));
         assert!(read(&of_lines(MOST_LINES)).unwrap().is_some());
         assert!(matches!(read(&of_lines(MOST_LINES + 1)), Err(WireError::HeadTooLong)));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_proxy_for_all_or_one_for_each_scheme() {
+    fn a_proxy_is_read_for_all_schemes_or_for_each() {
         let proxy = |list: &str, is_tls| {
             settings(list, "").proxy_for(is_tls, "api.example", 443).map(str::to_owned)
         };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions() {
+    fn proxy_exceptions_are_matched() {
         let list = "*.two.example;10.*; exact.example <LOCAL>;https://only.example;port.example:8443;*mid*dle*;\
                     [fe80::1];192.168.*.7";
         let settings = settings("proxy:1", list);

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_completed_with_a_key_of_any_length() {
+    fn the_request_head_is_completed_with_a_key_of_any_length() {
         for key in ["k", "a-key-of-about-the-length", &"long".repeat(1000)] {
             let mut outgoing = outgoing();
             let head = b"POST / HTTP/1.1\r\ncontent-length: 2\r\nhost: -\r\n\r\n";
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_head_leaves() {
+    fn an_unexpected_request_head_is_not_sent() {
         for head in [
             "POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n",
             "GET / HTTP/1.1\r\nhost: -\r\n\r\n",

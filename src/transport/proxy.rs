@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exceptions() {
+    fn no_proxy_exceptions_are_matched() {
         let list =
             " one.example, .two.example,*.three.example ,,10.0.0.1,::1,[fe80::1] four.example.\tfive.example:8443 \
                     192.168.0.0/16,2001:db8::/32,[::2]:443,::ffff:10.0.0.9";
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn urls() {
+    fn proxy_urls_are_parsed() {
         let proxy = |text: &str| Proxy::new(&options::proxy(text).unwrap(), "the proxy option");
         let given = proxy("http://user:p%40ss@proxy.example:3128");
         assert_eq!(
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_each_length() {
+    fn base64_encodes_every_length() {
         for (plain, coded) in
             [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")]
         {

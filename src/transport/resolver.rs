@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families_take_turns_behind_the_one_that_answered() {
+    fn address_families_alternate_after_the_last_good_address() {
         let of = |text: &str| -> Vec<SocketAddr> {
             text.split(' ').map(|one| one.parse().unwrap()).collect()
         };

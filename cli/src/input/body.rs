@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_escaped() {
+    fn strings_are_escaped() {
         for text in ["", "plain", "a\"b\\c", "two\nlines\r\t\u{1}", "שלום"] {
             let mut json = String::new();
             push_text(&mut json, text);

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_parted_into_its_elements() {
+    fn an_array_is_split_into_its_elements() {
         let text = "[\n {\"a\": \"]},\\\"\"},\n {\"b\": [1, {}]} ,3]\n";
         let expected = [(2, "{\"a\": \"]},\\\"\"}"), (3, "{\"b\": [1, {}]}"), (3, "3")];
         let found = elements(text).unwrap();

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_become_utf_8_and_wrong_bytes_stay_wrong() {
+    fn text_is_converted_to_utf_8_and_invalid_bytes_stay_invalid() {
         assert_eq!(decode(b"\xf9\xec\xe5\xed", "windows-1255"), "שלום".as_bytes());
         assert_eq!(decode(b"caf\xe9 \x80", "windows-1252"), "café €".as_bytes());
         assert_eq!(decode(b"a\xd9b", "windows-1255"), b"a\xffb");

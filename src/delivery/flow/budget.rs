@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hundred_retries_or_fifty_after_timeouts_and_one_for_five_successes() {
+    fn budget_allows_100_retries_or_50_after_timeouts_and_1_per_5_successes() {
         for (after_timeout, retries) in [(false, 100), (true, 50)] {
             let mut budget = Budget::default();
             assert_eq!((0..1000).filter(|_| budget.take(after_timeout)).count(), retries);

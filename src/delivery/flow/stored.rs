@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_stored_comes_back() {
+    fn a_stored_flow_is_restored_unchanged() {
         for flow in flows() {
             let mut other = Flow::new(flow.limit, 0);
             assert!(other.take_words(&flow.to_words(), START + Duration::from_secs(20)));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_changes_nothing_or_makes_a_flow_that_works() {
+    fn corrupt_words_are_rejected_or_give_a_usable_flow() {
         let now = START + Duration::from_secs(20);
         let mut random_state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut random = || {

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forgets_what_is_older_than_a_second() {
+    fn requests_older_than_a_second_are_not_counted() {
         let mut events = LastSecond::default();
         let at = |millis: u64| Moment::from_millis(5_000_000 + millis);
         for millis in [0, 50, 500, 950] {

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn pem_files_are_read_whole_or_refused() {
+    fn pem_files_are_read_completely_or_rejected() {
         let (one, two) = (certificate().cert.pem(), certificate().cert.pem());
         for (name, text) in [
             ("plain", format!("{one}{two}")),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_certificate_needs_its_own_key() {
+    fn a_client_certificate_requires_its_own_key() {
         let (own, other) = (certificate(), certificate());
         let chain = file("chain", &own.cert.pem());
         assert!(read_identity(&chain, &file("key", &own.signing_key.serialize_pem())).is_ok());

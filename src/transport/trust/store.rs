@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn bundled_roots_stand_in_for_an_empty_store_but_for_none_that_was_named_or_cannot_be_read() {
+    fn bundled_roots_replace_only_an_empty_readable_system_store() {
         let broken = [CertificateDer::from_slice(b"no certificate")];
         for empty in [&[][..], &broken] {
             assert_eq!(
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_serves_unless_the_rest_may_be_there_in_a_moment() {
+    fn certificates_are_used_despite_errors_other_than_a_shortage() {
         let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert;
         for errors in [&[][..], &[io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound]] {
             assert_eq!(

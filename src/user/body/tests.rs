@@ -13,14 +13,14 @@ fn problem(json: &str) -> String {
 }
 
 #[test]
-fn bare_is_wrapped_and_wrapped_stays() {
+fn a_bare_user_is_wrapped_and_a_wrapped_one_is_unchanged() {
     assert_eq!(body("{ }", true).unwrap(), "{\"data\":{ }}");
     assert_eq!(body(" {\"data\" : {}}\n", true).unwrap(), " {\"data\" : {}}\n");
     assert_eq!(body(r#"{"d\u0061ta":{}}"#, true).unwrap(), r#"{"d\u0061ta":{}}"#);
 }
 
 #[test]
-fn limits_count_characters() {
+fn length_limits_count_characters_not_bytes() {
     for (field, limit) in FIELDS {
         let user = |length| format!("{{\"{field}\":\"{}\"}}", "é".repeat(length));
         match limit {
@@ -36,7 +36,7 @@ fn limits_count_characters() {
 }
 
 #[test]
-fn all_problems_come_at_once() {
+fn all_problems_are_reported_at_once() {
     let message = problem(
         r#"{"firstname":"canary","Email":7,"Content":[],"Remarks":"\ud800","Phone1":"1","Phone1":"2","Data":1}"#,
     );
@@ -54,7 +54,7 @@ fn all_problems_come_at_once() {
 }
 
 #[test]
-fn unknown_names_are_refused_unless_they_are_allowed() {
+fn unknown_fields_are_rejected_unless_allowed() {
     let user = r#"{"FirstName":null,"LoyaltyTier":{"a":[1]},"VIP_Status":1}"#;
     assert_eq!(
         problem(user),
@@ -88,7 +88,7 @@ fn unknown_names_are_refused_unless_they_are_allowed() {
 }
 
 #[test]
-fn names_that_are_nearly_right_are_refused_even_if_unknown_ones_are_allowed() {
+fn misspelled_fields_are_rejected_even_if_unknown_fields_are_allowed() {
     let rules = Rules { validate: true, unknown: UnknownFields::Allow, custom: None };
     for (name, why) in [
         ("first_name", "first_name must be written \"FirstName\""),
@@ -106,7 +106,7 @@ fn names_that_are_nearly_right_are_refused_even_if_unknown_ones_are_allowed() {
 }
 
 #[test]
-fn unchecked_still_sends_only_json() {
+fn without_validation_the_body_must_still_be_json() {
     assert_eq!(body(r#"{"firstname":1}"#, false).unwrap(), r#"{"data":{"firstname":1}}"#);
     assert_eq!(body("[1]", false).unwrap(), r#"{"data":[1]}"#);
     assert!(body("[1", false).is_err());

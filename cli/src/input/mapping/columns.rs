@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_ruled_or_suggested_and_never_guessed() {
+    fn columns_are_mapped_or_suggested_but_never_guessed() {
         let rules = Mapping::for_tests();
         let field = |name: &str, custom| Ok(Target::Field(Field::new(name, custom)));
         let near = |name: &str| Err(Unmapped { suggestion: Some(name.into()) });

@@ -11,7 +11,7 @@ use crate::delivery::park::Canceller;
 use crate::delivery::watch::Stop;
 
 #[test]
-fn calls_leave_in_the_order_in_which_they_came() {
+fn calls_are_sent_in_the_order_in_which_they_were_made() {
     let line = line(50.0);
     call(&line, 1, ACCEPTED).unwrap();
     let (left, order) = mpsc::channel();
@@ -36,7 +36,7 @@ fn calls_leave_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
+fn calls_for_one_user_wait_for_each_other_and_others_do_not() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let first = watch(60_000, &canceller);
@@ -66,7 +66,7 @@ fn calls_of_one_user_stand_behind_each_other_and_others_do_not() {
 }
 
 #[test]
-fn one_that_gives_up_leaves_the_others_in_their_order() {
+fn a_call_that_times_out_does_not_change_the_order_of_the_others() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let first = watch(60_000, &canceller);
@@ -95,7 +95,7 @@ impl Ready for Told {
 }
 
 #[test]
-fn updates_and_calls_of_one_user_stand_in_one_order() {
+fn batch_updates_and_calls_for_one_user_share_one_order() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let told = Arc::new(Told(AtomicBool::new(false)));
@@ -128,7 +128,7 @@ fn updates_and_calls_of_one_user_stand_in_one_order() {
 }
 
 #[test]
-fn a_batch_that_is_gone_stands_in_nobodys_way() {
+fn a_freed_batch_does_not_block_other_calls() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let watch = watch(1_000, &canceller);
@@ -148,7 +148,7 @@ fn a_batch_that_is_gone_stands_in_nobodys_way() {
 }
 
 #[test]
-fn a_call_within_a_call_of_the_same_user_does_not_wait_for_it() {
+fn a_nested_call_for_the_same_user_does_not_wait_for_the_outer_call() {
     let line = line(0.0);
     let canceller = Canceller::default();
     let watch = watch(5_000, &canceller);

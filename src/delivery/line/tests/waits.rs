@@ -22,7 +22,7 @@ impl Drop for AtLast<'_> {
 }
 
 #[test]
-fn a_pause_fails_at_once_whom_it_makes_too_late() {
+fn a_call_fails_at_once_if_a_pause_exceeds_its_deadline() {
     let line = line(0.0);
     let canceller = Canceller::default();
     // Send one request, so that the others wait for the slot after a 429.
@@ -62,7 +62,7 @@ fn a_pause_fails_at_once_whom_it_makes_too_late() {
 }
 
 #[test]
-fn an_outage_says_since_when_and_until_when() {
+fn an_outage_reports_its_failures_and_the_wait_for_the_next_probe() {
     let line = line(0.0);
     let failed = Outcome::Failed { asked: Some(Duration::from_secs(30)), timed_out: false };
     for _ in 0..8 {
@@ -81,7 +81,7 @@ fn an_outage_says_since_when_and_until_when() {
 }
 
 #[test]
-fn four_thousand_wait_for_nothing_and_a_cancel_ends_them() {
+fn four_thousand_waiting_calls_use_no_processor_time_and_can_be_cancelled() {
     let line = line(0.0);
     call(&line, 1, asked(600)).unwrap();
     let canceller = Canceller::default();
@@ -135,7 +135,7 @@ fn processor_time() -> Duration {
 }
 
 #[test]
-fn a_callback_that_takes_its_time_holds_up_nobody() {
+fn a_slow_callback_does_not_block_other_calls() {
     let line = line(1.0);
     call(&line, 1, ACCEPTED).unwrap();
     let canceller = Canceller::default();
@@ -166,7 +166,7 @@ fn a_callback_that_takes_its_time_holds_up_nobody() {
 }
 
 #[test]
-fn the_limit_can_be_changed_for_those_who_wait() {
+fn a_new_rate_limit_applies_to_waiting_calls() {
     let line = line(0.001);
     call(&line, 1, ACCEPTED).unwrap();
     let canceller = Canceller::default();
@@ -185,7 +185,7 @@ fn the_limit_can_be_changed_for_those_who_wait() {
 }
 
 #[test]
-fn a_forked_child_waits_for_nobody_of_its_parent() {
+fn a_forked_child_does_not_wait_for_the_probe_of_its_parent() {
     let fork =
         |line: &Line| line.state.lock().unwrap().generation = fork::generation().wrapping_sub(1);
     let line = line(0.0);
@@ -199,7 +199,7 @@ fn a_forked_child_waits_for_nobody_of_its_parent() {
 }
 
 #[test]
-fn the_waiting_of_a_patient_update_extends_its_deadline_by_as_much() {
+fn waiting_extends_the_deadline_of_a_patient_update() {
     let line = line(2.0);
     call(&line, 1, ACCEPTED).unwrap();
     let canceller = Canceller::default();
@@ -215,7 +215,7 @@ fn the_waiting_of_a_patient_update_extends_its_deadline_by_as_much() {
 }
 
 #[test]
-fn patience_has_an_end() {
+fn a_patient_update_fails_after_the_throttle_timeout() {
     let patience =
         Patience { throttled: Duration::from_millis(1500), outage: Duration::from_secs(3600) };
     let line = line(0.0);
