@@ -96,7 +96,7 @@ class Trial:
             f"commbox-*-{target.rid}.{'zip' if target.is_windows else 'tar.gz'}"
         )
         (self.wheel,) = dist.glob(f"*-{target.wheel}.whl")
-        self.packages = list(dist.glob("*.nupkg"))
+        self.packages = list(dist.glob("CommBox.[0-9]*.nupkg"))
 
     def updates(self, program: list[str | Path], folder: Path, **more: str) -> None:
         """Makes an example update the customer."""

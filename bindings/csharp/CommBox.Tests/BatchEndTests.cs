@@ -16,7 +16,7 @@ public sealed class BatchEndTests : SandboxFixture
     [Test]
     public void SourceExceptionIsThrownAfterTheResultsOfItsUpdates()
     {
-        Sandbox.Script("""[{"own": true, "delay_ms": 500}]""");
+        Sandbox.Script("""[{"own": true, "delay_ms": 3000}]""");
         using CommBoxClient client = Sandbox.Client();
         var results = new List<CommBoxBatchResult>();
         var error = Assert.ThrowsAsync<InvalidDataException>(async () =>

@@ -84,6 +84,19 @@ pub struct Sandbox {
     agent: Agent,
 }
 
+/// Starts a program. On a busy machine, Wine may report an internal error (1359) for a while.
+fn started(command: &mut Command) -> Child {
+    let mut failures = 0;
+    loop {
+        match command.spawn() {
+            Ok(child) => return child,
+            Err(error) if error.raw_os_error() == Some(1359) && failures < 10 => failures += 1,
+            Err(error) => panic!("the sandbox does not start: {error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+}
+
 impl Sandbox {
     pub fn start() -> Self {
         Self::start_with(&[])
@@ -95,7 +108,7 @@ impl Sandbox {
         #[cfg(windows)]
         std::os::windows::process::CommandExt::creation_flags(&mut command, 0x200);
         command.arg("sandbox").args(args).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the sandbox starts");
+        let mut child = started(&mut command);
         let mut line = String::new();
         let stdout = child.stdout.take().expect("standard output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("the sandbox tells its address");
