@@ -14,7 +14,7 @@ use crate::log::{LogCallback, LogLevel};
 ///
 /// @param client   The client.
 /// @param poll     The callback; NULL removes it. It must return normally, not by an exception or
-///                 longjmp(). It may call any function of this library.
+///                 longjmp. It may call any function of this library.
 /// @param context  Passed to `poll` unchanged, on any thread that makes a call. It must remain
 ///                 valid until the last call that began with it has returned.
 /// @return #COMMBOX_OK, or this code:
@@ -65,7 +65,7 @@ pub extern "C" fn commbox_client_set_interrupt(
 ///                 it. 0 removes the callback.
 /// @param log      The callback; NULL removes it. `event_json` is a JSON object and `sentence` says
 ///                 the same in English, each on one line. Both are valid until the callback
-///                 returns. It must return normally, not by an exception or longjmp().
+///                 returns. It must return normally, not by an exception or longjmp.
 /// @param context  Passed to `log` unchanged. It must remain valid until every call that began
 ///                 while the callback was set has returned.
 /// @return #COMMBOX_OK, or one of these codes:
